@@ -1,0 +1,49 @@
+/* thread.h - which thread am I: the roles of ARCHITECTURE.md, checked in every build.
+ *
+ * A public function that belongs to one role starts with XP_ON_LOOP() or XP_ON_WORKER(); called
+ * elsewhere it aborts. A thread without a role (a unit test, main before the loop runs) passes
+ * every check. Also the annotation macros over Clang's thread-safety analysis, empty for other
+ * compilers. */
+#ifndef SHARED_BASE_THREAD_H
+#define SHARED_BASE_THREAD_H
+
+#include <pthread.h>
+
+#include "shared/base/err.h"
+
+enum thread_role { THREAD_ANY, THREAD_LOOP, THREAD_WORKER, THREAD_HTTP, THREAD_ZK };
+
+void thread_set_role(enum thread_role role, const char *name); /* name: at most 15 characters */
+enum thread_role thread_role(void);
+
+#define XP_ON_ROLE_(role) xp_check(thread_role() == THREAD_ANY || thread_role() == (role))
+#define XP_ON_LOOP()      XP_ON_ROLE_(THREAD_LOOP)
+#define XP_ON_WORKER()    XP_ON_ROLE_(THREAD_WORKER)
+
+#if defined(__clang__)
+#define XP_ANNOTATE_(x) __attribute__((x))
+#else
+#define XP_ANNOTATE_(x)
+#endif
+#define XP_CAPABILITY    XP_ANNOTATE_(capability("mutex"))
+#define XP_GUARDED_BY(m) XP_ANNOTATE_(guarded_by(m))
+#define XP_REQUIRES(m)   XP_ANNOTATE_(requires_capability(m))
+#define XP_ACQUIRE(...)  XP_ANNOTATE_(acquire_capability(__VA_ARGS__))
+#define XP_RELEASE(...)  XP_ANNOTATE_(release_capability(__VA_ARGS__))
+#define XP_EXCLUDES(m)   XP_ANNOTATE_(locks_excluded(m))
+#define XP_NO_ANALYSIS   XP_ANNOTATE_(no_thread_safety_analysis)
+
+/* A mutex the analysis knows. Never held over I/O. */
+struct XP_CAPABILITY mutex {
+    pthread_mutex_t raw;
+};
+#define MUTEX_INIT                                                                                 \
+    {                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER                                                                  \
+    }
+void mutex_init(struct mutex *m);
+void mutex_done(struct mutex *m);
+void mutex_lock(struct mutex *m) XP_ACQUIRE(*m);
+void mutex_unlock(struct mutex *m) XP_RELEASE(*m);
+
+#endif
