@@ -2,7 +2,8 @@
  *
  * Never modified after blob_new. The one exception to "no reference counts", with cluster_meta
  * (code style 2.5): a whole-DC document of several MB is served to many connections without
- * copying. Thread: any (the counter is atomic). */
+ * copying.
+ * Thread: any (the counter is atomic). */
 #ifndef SHARED_BASE_BLOB_H
 #define SHARED_BASE_BLOB_H
 

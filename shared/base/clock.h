@@ -3,7 +3,8 @@
  * mono_ms: for deadlines, ages and leases; starts anywhere, never jumps. wall_ms: unix time, for
  * logs, the database and people. Never subtract one from the other. Code that decides takes
  * `mono_ms now` as a parameter and calls nothing of this file; the simulation replaces both
- * functions at link time. Thread: any. */
+ * functions at link time.
+ * Thread: any. */
 #ifndef SHARED_BASE_CLOCK_H
 #define SHARED_BASE_CLOCK_H
 

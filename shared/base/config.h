@@ -6,10 +6,12 @@
  * definition of a key or a value out of range is refused with file and line. Values live in the
  * daemon's own struct, at the row's offset.
  *
- * File: sections [meta] and [console] (one xpipe.ini serves both daemons: a daemon checks only its
- * own section and [common]); "key = value"; ';' or '#' start a comment line. No line continuation,
- * no includes. Precedence: command line (--set key=value) over file over default. Thread: main,
- * before the other threads run; on SIGHUP the loop thread. */
+ * File: sections [common], [meta] and [console] (one xpipe.ini serves both daemons: a daemon checks
+ * only its own section and [common]); "key = value". A line that starts with ';' or '#' is a comment;
+ * inside a value both are plain characters. No line continuation, no includes, at most 4,096 bytes a
+ * line and 10,000 lines.
+ * Precedence: command line (--set key=value) over file over default.
+ * Thread: main, before the other threads run; on SIGHUP the loop thread. */
 #ifndef SHARED_BASE_CONFIG_H
 #define SHARED_BASE_CONFIG_H
 
@@ -38,7 +40,8 @@ struct config_row {
     const char *unit; /* "ms", "bytes", "count", ""... */
     bool reloadable;  /* SIGHUP applies it; otherwise a changed value is reported as ignored */
     const char *help; /* one sentence, no full stop */
-    /* Optional check of the whole value (a URL, a JSON object); NULL when limits say it all. */
+    /* Optional check of the whole value (a URL, a JSON object); NULL when limits say it all. Not
+     * called for the empty text, which the limits allow or forbid. */
     int (*check)(const char *text, struct xp_err *err);
 };
 /* The table ends with a row whose name is NULL. */
@@ -46,26 +49,26 @@ struct config_row {
 struct config {
     const struct config_row *rows;
     void *target; /* the daemon's struct; borrowed */
+    bool *pinned; /* owned; per row: set by the command line, so the file does not count */
 };
 
-/* Puts the defaults in. */
+/* Puts the defaults in. A default that its own row refuses is a programming error. */
 void config_init(struct config *c, const struct config_row *rows, void *target);
 /* Frees the texts of the target. */
 void config_done(struct config *c);
-/* Reads a file. On any error nothing of the target is changed, and the message is "FILE:LINE: key
- * 'k': why". */
+/* Reads a file. On any error nothing of the target is changed, and the message is
+ * "FILE:LINE: key 'k': why". */
 int config_load(struct config *c, const char *path, struct xp_err *err) XP_MUST_CHECK;
-/* One "key=value" of the command line. */
+/* One "key=value" of the command line; may come before or after config_load. */
 int config_set(struct config *c, const char *assignment, struct xp_err *err) XP_MUST_CHECK;
-/* Re-reads the file: applies reloadable keys only. Calls 'report(key, applied, arg)' for each
- * changed key. */
+/* Re-reads the file: applies reloadable keys only; on any error nothing is changed. A key that left
+ * the file goes back to its default. Calls 'report(key, applied, arg)' for each changed key. */
 int config_reload(struct config *c, const char *path,
                   void (*report)(const char *key, bool applied, void *arg), void *arg,
                   struct xp_err *err) XP_MUST_CHECK;
 /* Prints the table as an ini file with comments: every key with unit, range, default and help. */
 void config_print_ini(const struct config_row *rows, FILE *out);
-/* One key's current value as text (secrets as "***"). Returns owned (free), NULL for unknown keys.
- */
+/* One key's current value as text (secrets as "***"). Returns owned (free), NULL for unknown keys. */
 char *config_value_text(const struct config *c, const char *name);
 
 #endif

@@ -3,10 +3,11 @@
  * Compiled in when XP_FAULTS is 1 (debug and sanitizer builds), otherwise every call is a constant
  * "no fault". All points are in FAULT_LIST; a point that is not listed does not compile. main hands
  * the environment variable XPIPE_FAULTS to fault_configure
- * ("db_commit=error:2,http_reply_lost=delay:500"); such builds also offer POST /debug/fault. Kinds:
- * error[:COUNT] (the caller takes its error path; always, or COUNT times), delay:MS (1 to 600,000),
+ * ("db_commit=error:2,http_reply_lost=delay:500"); such builds also offer POST /debug/fault.
+ * Kinds: error[:COUNT] (the caller takes its error path; always, or COUNT times), delay:MS (1 to 600,000),
  * crash (abort). "@N" behind it: first at the Nth call since it was configured, and only then
- * unless COUNT says more. Thread: any. */
+ * unless COUNT says more.
+ * Thread: any. */
 #ifndef SHARED_BASE_FAULT_H
 #define SHARED_BASE_FAULT_H
 

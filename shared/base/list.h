@@ -2,7 +2,8 @@
  *
  * The head is a struct list of its own. An element is in at most one list per link. Removing an
  * element re-initialises its link, so that list_is_linked is truthful and a second removal does
- * nothing. Thread: whoever owns the head. */
+ * nothing.
+ * Thread: whoever owns the head. */
 #ifndef SHARED_BASE_LIST_H
 #define SHARED_BASE_LIST_H
 

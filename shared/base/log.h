@@ -7,8 +7,10 @@
  * state change is one info line; steady state is silent. Each call site has a token bucket
  * (LOG_BURST lines, then one a second); the next line that passes says how many were dropped
  * ("dropped=N"). Counters xpipe_log_lines_total{level}. Passwords never reach the log: callers mask
- * AUTH, requirepass, masterauth. Output: standard error, or a file given by the configuration
- * (reopened by log_reopen, SIGHUP). Thread: any. */
+ * AUTH, requirepass, masterauth.
+ * Output: standard error, or a file given by the configuration
+ * (reopened by log_reopen, SIGHUP).
+ * Thread: any. */
 #ifndef SHARED_BASE_LOG_H
 #define SHARED_BASE_LOG_H
 

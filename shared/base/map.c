@@ -198,14 +198,32 @@ void *map_remove_n(struct map *m, uint64_t key)
     return take_out(m, hash_number(key), key, NULL);
 }
 
+/* Walks backwards from a free slot, once around. Removal moves elements of the same run back into the
+ * hole, so only elements that were visited already change their place, and no run crosses the free slot.
+ * The cursor holds that slot and the number of steps left plus one. */
 const struct map_slot *map_next(const struct map *m, size_t *at)
 {
-    while (*at < m->cap) {
-        const struct map_slot *s = &m->slots[(*at)++];
+    _Static_assert(sizeof(*at) == 8, "the cursor holds two 32-bit numbers");
+    if (m->cap == 0) {
+        return NULL;
+    }
+    if (*at == 0) {
+        size_t gap = 0;
+        while (m->slots[gap].value) {
+            gap++;
+        }
+        *at = gap << 32 | m->cap;
+    }
+    size_t gap = *at >> 32;
+    size_t left = *at & UINT32_MAX;
+    for (left--; left > 0; left--) {
+        const struct map_slot *s = &m->slots[(gap + left) & (m->cap - 1)];
         if (s->value) {
+            *at = gap << 32 | left;
             return s;
         }
     }
+    *at = gap << 32 | 1;
     return NULL;
 }
 

@@ -1,9 +1,11 @@
 /* mem.h - allocation that cannot fail, and clean-up that cannot be forgotten.
  *
  * Allocation aborts when memory is out: a half-handled shortage is worse than a restart, and every
- * buffer fed from outside has a limit long before that. Words used in all headers: borrows the
- * caller keeps the object takes         the callee frees it, also on failure returns owned the
- * caller frees it, with the function named in the header Thread: any. */
+ * buffer fed from outside has a limit long before that. Words used in all headers:
+ *   borrows       the caller keeps the object
+ *   takes         the callee frees it, also on failure
+ *   returns owned the caller frees it, with the function named in the header
+ * Thread: any. */
 #ifndef SHARED_BASE_MEM_H
 #define SHARED_BASE_MEM_H
 

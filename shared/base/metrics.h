@@ -1,12 +1,12 @@
-/* metrics.h - counters, gauges and histograms, printed in the Prometheus text format (version
- * 0.0.4).
+/* metrics.h - counters, gauges and histograms, printed in the Prometheus text format.
  *
  * A metric is a static struct, registered once (at first use, or at start so that it shows as 0).
  * Names follow the Prometheus conventions: prefix xpipe_, base units (seconds, bytes), counters end
  * in _total. Labels: a fixed, small set per metric; each label set is a struct metric of its own in
  * the same family. Values are atomic; reading while writing gives a value that was true a moment
  * ago. What belongs to the loop (sizes of queues, slots owned) is set as a gauge by its owner, not
- * computed by the scraper. Thread: any. */
+ * computed by the scraper.
+ * Thread: any. */
 #ifndef SHARED_BASE_METRICS_H
 #define SHARED_BASE_METRICS_H
 
@@ -24,10 +24,10 @@ struct metric {
     const char *help;   /* one sentence */
     enum metric_kind kind;
     /* volatile part, zero-initialised */
-    int64_t value; /* counter; gauge in units or, when scale is 1000, in thousandths */
-    int64_t scale; /* 0 or 1: print as is; 1000: print value/1000 (milliseconds as seconds) */
-    int64_t bucket[METRIC_BUCKETS +
-                   1]; /* histogram: observations up to each bound, not cumulative; last +Inf */
+    int64_t value; /* in units, or in parts of 1/scale */
+    int64_t scale; /* 0 or 1: as is; 1000: milliseconds, printed as seconds */
+    /* Histogram: observations up to each bound, not cumulative; the last is +Inf. */
+    int64_t bucket[METRIC_BUCKETS + 1];
     int64_t sum_us;
     struct metric *next;
     int registered;
@@ -46,8 +46,8 @@ struct metric {
         .name = (n), .labels = (l), .help = (h), .kind = METRIC_HISTOGRAM                          \
     }
 
-void metric_register(
-    struct metric *m); /* more than once is fine; m must live as long as the process */
+/* More than once is fine; 'm' must live as long as the process. */
+void metric_register(struct metric *m);
 void metric_add(struct metric *m, int64_t delta); /* registers when needed */
 void metric_set(struct metric *m, int64_t value);
 /* One duration; bounds are 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 10 seconds. */

@@ -2,8 +2,8 @@
  *
  * Invariants of struct str: buf is NULL (empty) or NUL-terminated at buf[len]; len <= max.
  * An append that would pass 'max' changes nothing and sets 'overflow', which sticks: build first,
- * check once at the end. The bytes may hold NULs when appended with str_add. Thread: belongs to one
- * thread at a time. */
+ * check once at the end. The bytes may hold NULs when appended with str_add.
+ * Thread: belongs to one thread at a time. */
 #ifndef SHARED_BASE_STR_H
 #define SHARED_BASE_STR_H
 

@@ -2,8 +2,8 @@
  *
  * A public function that belongs to one role starts with XP_ON_LOOP() or XP_ON_WORKER(); called
  * elsewhere it aborts. A thread without a role (a unit test, main before the loop runs) passes
- * every check. Also the annotation macros over Clang's thread-safety analysis, empty for other
- * compilers. */
+ * every check.
+ * Also the annotation macros over Clang's thread-safety analysis, empty for other compilers. */
 #ifndef SHARED_BASE_THREAD_H
 #define SHARED_BASE_THREAD_H
 
