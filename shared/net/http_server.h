@@ -1,0 +1,107 @@
+/* http_server.h - a route table in front of handlers that know nothing of libmicrohttpd.
+ *
+ * One HTTP thread receives and sends. It matches the raw path (percent-decoding each segment after the
+ * split, so that %2f stays inside a name), collects the body up to the route's limit, suspends the connection and
+ * hands the request to the loop or to a worker. Literal segments match without regard to case.
+ * Limits: header 16 KiB, idle connection 30 s, whole body 15 s, max connections from the options, unanswered
+ * request after 'handler_timeout_ms' (503, the handler's later answer is dropped).
+ * Every request gets an id (X-Request-Id: taken from the client when it is 1..64 of [A-Za-z0-9_.-], else made);
+ * the answer carries it. The wire form of errors is one function of the daemon (on_error).
+ * Thread: see each function. */
+#ifndef SHARED_NET_HTTP_SERVER_H
+#define SHARED_NET_HTTP_SERVER_H
+
+#include <jansson.h>
+
+#include "shared/base/blob.h"
+#include "shared/base/str.h"
+#include "shared/net/loop.h"
+#include "shared/net/worker.h"
+
+struct http_server;
+struct http_req;
+
+enum http_where {
+    HTTP_ON_LOOP,   /* handler runs on the loop: sub-millisecond, no blocking */
+    HTTP_ON_WORKER, /* handler runs on the pool */
+};
+
+enum { HTTP_LATER = 1 }; /* the handler kept the request and will call http_req_finish */
+
+struct http_resp {
+    int status;                 /* default 200 */
+    const char *content_type;   /* static text; default "application/json;charset=UTF-8" */
+    struct blob *body;          /* owned; NULL is an empty body */
+    char *etag;                 /* owned or NULL; as on the wire, with quotes */
+    char *extra[4][2];          /* owned header name and value pairs; unused ones NULL */
+};
+/* Setters take care of the ownership; each replaces the body. */
+void http_resp_json(struct http_resp *, json_t *take_value);   /* compact; NULL value: "null" */
+void http_resp_text(struct http_resp *, int status, const char *content_type, const char *text);
+void http_resp_blob(struct http_resp *, struct blob *take_body);
+void http_resp_header(struct http_resp *, const char *name, const char *value);
+void http_resp_done(struct http_resp *);
+
+/* Returns 0, HTTP_LATER, or an xp_code with *err set. resp is empty on entry. */
+typedef int http_handler(struct http_req *, struct http_resp *, struct xp_err *err);
+
+struct http_route {
+    const char *method;   /* "GET"...; "*" any */
+    const char *path;     /* "/api/clusters/{cluster}/dcs/{dc}"; a parameter matches one non-empty segment */
+    http_handler *handler;
+    enum http_where where;
+    size_t max_body_bytes;
+    const char *scope;    /* "read", "write", "meta", "admin"...: shown in the table, checked by on_request */
+    const char *help;     /* one line for the route listing and the API documentation */
+};
+/* A table ends with a row whose method is NULL. Routes with literal segments win over parameters. */
+
+struct http_options {
+    struct loop *loop;
+    struct worker_pool *pool;            /* for HTTP_ON_WORKER; may be NULL when no route needs it */
+    const char *bind_ip;                 /* numeric */
+    int port;                            /* 0: any free one, see http_server_port */
+    int max_connections;
+    int64_t handler_timeout_ms;
+    const struct http_route *const *tables; /* NULL-terminated array of tables; borrowed for the server's life */
+    /* Turns an error into the wire form. Any thread. Also called for 404, 405 (route == NULL), 413 and 503. */
+    void (*on_error)(const struct http_req *, const struct http_route *, const struct xp_err *, struct http_resp *);
+    /* Before a handler (same thread as it): authentication, drain, domain check. 0 to go on. NULL: none. */
+    int (*on_request)(struct http_req *, const struct http_route *, struct xp_err *err);
+    /* After every answer, on the thread that finished it: audit, access log. NULL: none. */
+    void (*on_finished)(const struct http_req *, const struct http_route *, int status, int64_t duration_us);
+    void *arg;                           /* http_req_arg */
+};
+
+int http_server_start(const struct http_options *, struct http_server **ret_server, struct xp_err *) XP_MUST_CHECK;
+int http_server_port(const struct http_server *);
+/* Refuses new connections, answers what waits with 503, ends the thread. Main thread, loop not running. */
+void http_server_stop(struct http_server *);
+/* Prints "METHOD path where scope max_body help", a line each, in table order: a golden file. */
+void http_routes_print(const struct http_route *const *tables, struct str *out);
+
+/* Reading a request; everything borrowed from the request, valid until it is finished. Thread: the handler's. */
+void *http_req_arg(const struct http_req *);
+const char *http_req_method(const struct http_req *);
+const char *http_req_path(const struct http_req *);      /* raw, without query */
+const char *http_req_target(const struct http_req *);    /* raw, with query, as received */
+const char *http_req_param(const struct http_req *, const char *name);  /* decoded path parameter; aborts on a wrong name */
+const char *http_req_query(const struct http_req *, const char *name);  /* decoded, first one; NULL when absent */
+size_t http_req_query_all(const struct http_req *, const char *name, const char **ret_values, size_t max);
+const char *http_req_header(const struct http_req *, const char *name); /* NULL when absent; case-insensitive */
+const char *http_req_body(const struct http_req *, size_t *ret_length); /* NUL-terminated */
+const char *http_req_peer(const struct http_req *);       /* numeric ip of the TCP peer */
+const char *http_req_id(const struct http_req *);
+/* The body as JSON (duplicate keys refused). Empty body: *ret_json = NULL and 0. Returns owned (json_decref). */
+int http_req_json(const struct http_req *, json_t **ret_json, struct xp_err *) XP_MUST_CHECK;
+
+/* Ends a request that answered HTTP_LATER: rc < 0 uses *err, else resp. Takes resp's content. Once, any thread. */
+void http_req_finish(struct http_req *, int rc, struct http_resp *, const struct xp_err *);
+
+/* A request without a socket, for unit tests of handlers. Free with http_req_free_test. */
+struct http_req *http_req_new_test(const char *method, const char *target, const char *body, void *arg);
+void http_req_set_param_test(struct http_req *, const char *name, const char *value);
+void http_req_set_header_test(struct http_req *, const char *name, const char *value);
+void http_req_free_test(struct http_req *);
+
+#endif

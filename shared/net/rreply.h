@@ -1,0 +1,30 @@
+/* rreply.h - a Redis reply as read-only tree. The only view of hiredis' replies outside rconn.c and rsync.c.
+ * Borrowed from whoever handed it over; never kept. Thread: that of the owner. */
+#ifndef SHARED_NET_RREPLY_H
+#define SHARED_NET_RREPLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum rreply_type { RREPLY_STATUS, RREPLY_ERROR, RREPLY_INTEGER, RREPLY_BULK, RREPLY_NIL, RREPLY_ARRAY };
+
+struct rreply; /* opaque */
+
+enum rreply_type rreply_type(const struct rreply *);
+/* Bytes of a status, error or bulk (NUL-terminated, may hold NULs); "" and 0 for other types. */
+const char *rreply_text(const struct rreply *, size_t *ret_length /* may be NULL */);
+int64_t rreply_integer(const struct rreply *); /* 0 for other types */
+size_t rreply_count(const struct rreply *);    /* elements of an array; 0 for other types */
+const struct rreply *rreply_at(const struct rreply *, size_t index); /* NULL out of range */
+bool rreply_is_error(const struct rreply *);   /* NULL counts as an error */
+/* A status or bulk whose first word is 'word' (case matters): how success of OK-commands is tested. */
+bool rreply_first_word_is(const struct rreply *, const char *word);
+
+/* Replies built by hand, for unit tests and the simulation. Takes nothing, copies all. Free with rreply_free. */
+struct rreply *rreply_new_text(enum rreply_type type, const char *text, size_t length);
+struct rreply *rreply_new_integer(int64_t value);
+struct rreply *rreply_new_array(struct rreply *const *elements, size_t count); /* takes the elements */
+void rreply_free(struct rreply *);
+
+#endif

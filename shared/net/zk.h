@@ -1,0 +1,76 @@
+/* zk.h - a ZooKeeper session with a lease, for the loop thread.
+ *
+ * Hides the C client (mt): its threads only copy events and post them to the loop; every call here is
+ * asynchronous and every callback runs on the loop. A session that expires is replaced by a new one with the same
+ * settings after a random pause up to 1 s; 'on_session' tells.
+ *
+ * The lease (code-anchors 4.3, design D5): while connected one small read is sent every 1/6 of the negotiated
+ * timeout; the lease ends at (send time of the latest answered read) + 2/3 of the negotiated timeout, on our own
+ * monotonic clock. Nobody changes a Redis or a node without zk_lease_is_valid right before. A session that is
+ * suspended and comes back within the lease goes on; one whose lease ended reports ZK_LOST at that moment, without waiting
+ * for the server's word, and ZK_READY again only after a confirmed read.
+ *
+ * A write that ends in XP_TIMEOUT or XP_UNAVAILABLE may have happened: read back.
+ * Events fire once and only mean "look again". ZooKeeper's header is included by zk.c only.
+ * Twin for the simulation: tests/sim/fake_zk.c. Thread: loop, all functions. */
+#ifndef SHARED_NET_ZK_H
+#define SHARED_NET_ZK_H
+
+#include "shared/net/loop.h"
+
+struct zk;
+
+enum zk_state {
+    ZK_CONNECTING, /* no session yet, or a new one is being made */
+    ZK_READY,      /* session and lease are valid */
+    ZK_SUSPENDED,  /* disconnected, lease still valid: start nothing new that needs ZooKeeper */
+    ZK_LOST,       /* lease over: stop commanding now; state must be read again after the next ZK_READY */
+};
+const char *zk_state_text(enum zk_state);
+
+struct zk_options {
+    const char *hosts;           /* "h1:2181,h2:2181"; copied */
+    int64_t session_timeout_ms;  /* asked for; the server decides */
+    void (*on_session)(struct zk *, enum zk_state state, bool is_new_session, void *arg);
+    void *arg;
+};
+
+struct zk *zk_new(struct loop *, const struct zk_options *);
+void zk_free(struct zk *); /* closes the session (ephemerals go away); pending callbacks get XP_UNAVAILABLE. NULL is fine */
+void zk_set_hosts(struct zk *, const char *hosts); /* at the next (re)connect */
+
+enum zk_state zk_state(const struct zk *);
+bool zk_lease_is_valid(const struct zk *, mono_ms now);
+mono_ms zk_lease_end(const struct zk *);         /* MONO_NEVER without one */
+int64_t zk_negotiated_timeout_ms(const struct zk *);
+int64_t zk_session_id(const struct zk *);        /* 0 without a session */
+uint64_t zk_epoch(const struct zk *);            /* grows with every new session: results of an older one are stale */
+
+struct zk_stat {
+    int32_t version;
+    int64_t ephemeral_owner; /* 0 for persistent nodes */
+    int64_t czxid;
+};
+
+enum zk_create_flags { ZK_PERSISTENT = 0, ZK_EPHEMERAL = 1, ZK_SEQUENTIAL = 2 };
+
+/* Callbacks: rc 0, XP_NOT_FOUND (no node), XP_CONFLICT (exists, bad version, not empty), XP_TIMEOUT, XP_UNAVAILABLE
+ * (connection or session lost: unknown outcome for writes), XP_FORBIDDEN, XP_IO. Borrowed data is valid until return. */
+typedef void zk_done_fn(int rc, void *arg, uint64_t token);
+typedef void zk_path_fn(int rc, const char *created_path, void *arg, uint64_t token);
+typedef void zk_data_fn(int rc, const char *data, size_t length, const struct zk_stat *stat, void *arg, uint64_t token);
+typedef void zk_children_fn(int rc, const char *const *names, size_t count, void *arg, uint64_t token);
+/* A watch: something at 'path' changed, or the session did. Once per call that set it. */
+typedef void zk_watch_fn(const char *path, void *arg);
+
+/* All return 0, or XP_UNAVAILABLE when not connected (then the callback does not run). */
+int zk_create(struct zk *, const char *path, const char *data, size_t length, int flags, zk_path_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+/* Creates missing persistent parents and the node itself, empty; an existing one is success. */
+int zk_ensure_path(struct zk *, const char *path, zk_done_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+int zk_set(struct zk *, const char *path, const char *data, size_t length, int32_t version /* -1: any */, zk_data_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+int zk_delete(struct zk *, const char *path, int32_t version, zk_done_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+int zk_get(struct zk *, const char *path, zk_watch_fn * /* NULL: none */, zk_data_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+int zk_exists(struct zk *, const char *path, zk_watch_fn *, zk_data_fn * /* data NULL */, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+int zk_children(struct zk *, const char *path, zk_watch_fn *, zk_children_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+
+#endif
