@@ -63,8 +63,11 @@ struct http_options {
     int port;                            /* 0: any free one, see http_server_port */
     int max_connections;
     int64_t handler_timeout_ms;
+    int64_t body_timeout_ms;             /* 0: 15 s; from the header to the whole body, then the connection is cut */
+    int64_t idle_timeout_ms;             /* 0: 30 s; from the last answer (or connect) to the next whole header */
     const struct http_route *const *tables; /* NULL-terminated array of tables; borrowed for the server's life */
-    /* Turns an error into the wire form. Any thread. Also called for 404, 405 (route == NULL), 413 and 503. */
+    /* Turns an error into the wire form. Any thread. Also called for 400, 404, 405 (route == NULL), 413 and 503.
+     * resp->status is set on entry: the strict status of the error (405 for XP_UNSUPPORTED without a route). */
     void (*on_error)(const struct http_req *, const struct http_route *, const struct xp_err *, struct http_resp *);
     /* Before a handler (same thread as it): authentication, drain, domain check. 0 to go on. NULL: none. */
     int (*on_request)(struct http_req *, const struct http_route *, struct xp_err *err);
@@ -102,6 +105,8 @@ void http_req_finish(struct http_req *, int rc, struct http_resp *, const struct
 struct http_req *http_req_new_test(const char *method, const char *target, const char *body, void *arg);
 void http_req_set_param_test(struct http_req *, const char *name, const char *value);
 void http_req_set_header_test(struct http_req *, const char *name, const char *value);
+/* What http_req_finish got: its rc, or HTTP_LATER before. Borrowed until http_req_free_test; either may be NULL. */
+int http_req_result_test(const struct http_req *, const struct http_resp **ret_resp, const struct xp_err **ret_err);
 void http_req_free_test(struct http_req *);
 
 #endif

@@ -1,0 +1,132 @@
+/* http_reply.c - from a struct http_resp to a response of MHD: headers, entity tags, bodies without copying. */
+#include "shared/net/http_impl.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/metrics.h"
+
+#include <string.h>
+
+#include "shared/base/banned.h"
+
+#define DEFAULT_CONTENT_TYPE "application/json;charset=UTF-8"
+
+static struct metric requests[] = {
+    METRIC_COUNTER_INIT("xpipe_http_requests_total", "code=\"1xx\"",
+                        "HTTP requests answered, by class of status."),
+    METRIC_COUNTER_INIT("xpipe_http_requests_total", "code=\"2xx\"",
+                        "HTTP requests answered, by class of status."),
+    METRIC_COUNTER_INIT("xpipe_http_requests_total", "code=\"3xx\"",
+                        "HTTP requests answered, by class of status."),
+    METRIC_COUNTER_INIT("xpipe_http_requests_total", "code=\"4xx\"",
+                        "HTTP requests answered, by class of status."),
+    METRIC_COUNTER_INIT("xpipe_http_requests_total", "code=\"5xx\"",
+                        "HTTP requests answered, by class of status."),
+};
+static struct metric seconds = METRIC_HISTOGRAM_INIT(
+    "xpipe_http_request_seconds", "", "Time from the header of a request to its answer.");
+static struct metric connections =
+    METRIC_GAUGE_INIT("xpipe_http_connections", "", "Open HTTP connections, idle ones included.");
+
+void http_count_request(int status, int64_t duration_us)
+{
+    int class_of = status < 100 || status > 599 ? 5 : status / 100;
+    metric_add(&requests[class_of - 1], 1);
+    metric_observe_us(&seconds, duration_us);
+}
+
+void http_count_connection(int delta)
+{
+    metric_add(&connections, delta);
+}
+
+/* The opaque part of an entity tag, without W/; compared so because If-None-Match is a weak comparison. */
+static const char *strip_weak(const char *tag, size_t *length)
+{
+    bool is_weak = *length >= 2 && tag[0] == 'W' && tag[1] == '/';
+    *length -= is_weak ? 2 : 0;
+    return tag + (is_weak ? 2 : 0);
+}
+
+bool http_etag_matches(const char *if_none_match, const char *etag)
+{
+    if (!if_none_match || !etag) {
+        return false;
+    }
+    size_t own_length = strlen(etag);
+    const char *own = strip_weak(etag, &own_length);
+    const char *part;
+    size_t length;
+    for (const char *cursor = if_none_match; text_next_part(&cursor, ",", &part, &length);) {
+        if (length == 1 && part[0] == '*') {
+            return true;
+        }
+        const char *theirs = strip_weak(part, &length);
+        if (length == own_length && memcmp(theirs, own, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_not_modified(const struct http_req *req, const struct http_resp *resp)
+{
+    bool is_read = text_eq(req->method, "GET") || text_eq(req->method, "HEAD");
+    return is_read && resp->status >= 200 && resp->status < 300 &&
+           http_etag_matches(http_req_header(req, "If-None-Match"), resp->etag);
+}
+
+static void drop_blob(void *cls)
+{
+    blob_unref(cls);
+}
+
+/* MHD sends straight from the blob and calls drop_blob when the connection is done with it. */
+static struct MHD_Response *with_body(struct blob *take_body)
+{
+    struct MHD_Response *out;
+    if (take_body && take_body->len > 0) {
+        out = MHD_create_response_from_buffer_with_free_callback_cls(
+            take_body->len, take_body->bytes, drop_blob, take_body);
+    } else {
+        static char nothing[1];
+        blob_unref(take_body);
+        out = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
+    }
+    xp_check(out != NULL); /* out of memory */
+    return out;
+}
+
+static void add_header(struct MHD_Response *out, const char *name, const char *value)
+{
+    if (name && value && MHD_add_response_header(out, name, value) != MHD_YES) {
+        log_error("http.bad_header", "name", name, "value", value, "why",
+                  "refused by the library, left out");
+    }
+}
+
+struct MHD_Response *http_reply_build(const struct http_req *req, struct http_resp *resp,
+                                      int *ret_status)
+{
+    if (resp->status == 0) {
+        resp->status = 200;
+    }
+    if (is_not_modified(req, resp)) {
+        resp->status = 304;
+        blob_unref(TAKE(resp->body));
+    }
+    bool has_body = resp->body && resp->body->len > 0;
+    struct MHD_Response *out = with_body(TAKE(resp->body));
+    if (has_body) {
+        add_header(out, "Content-Type",
+                   resp->content_type ? resp->content_type : DEFAULT_CONTENT_TYPE);
+    }
+    add_header(out, "ETag", resp->etag);
+    add_header(out, "Allow", req->allow);
+    add_header(out, "X-Request-Id", req->id);
+    for (size_t i = 0; i < ARRAY_LEN(resp->extra); i++) {
+        add_header(out, resp->extra[i][0], resp->extra[i][1]);
+    }
+    *ret_status = resp->status;
+    http_resp_done(resp);
+    return out;
+}
