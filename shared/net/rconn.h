@@ -2,12 +2,14 @@
  *
  * Owns the socket. Knows nothing about replication, CRDT or verdicts: it sends words and hands replies back.
  * Connects by itself from rconn_new on (spread by the owner), authenticates when credentials are given,
- * reconnects after a failure with back-off 1 s doubling to 8 s, +-10 % jitter, reset only by a reply. Every command
- * has a deadline; when one passes, the connection is closed and all its commands are answered with
- * NULL. Replies over 1 MiB close the connection. Numeric addresses only. Commands go out in order and are answered
+ * reconnects after a failure with back-off 1 s doubling to 8 s, +-10 % jitter, reset only by a reply (to the
+ * owner's commands, not to AUTH). Every command has a deadline; when one passes, the connection is closed and all its
+ * commands are answered with NULL. Replies over 1 MiB close the connection, as does an answer that nobody asked for.
+ * Numeric addresses only. Commands go out in order and are answered
  * in order (pipelining); at most RCONN_PIPELINE_MAX wait.
- * Process-wide: at most 200 connects are under way; the others wait their turn.
- * hiredis is included by rconn.c and rsync.c only. Thread: loop, all functions. */
+ * At most 200 connects are under way on one loop (a daemon has one loop, so in the process); the others wait their
+ * turn, in order, as RCONN_WAITING. All connections are freed before their loop.
+ * Parsing is hiredis' reader behind resp.h. Thread: loop, all functions. */
 #ifndef SHARED_NET_RCONN_H
 #define SHARED_NET_RCONN_H
 
@@ -25,7 +27,7 @@ enum rconn_state { RCONN_WAITING /* for the next try */, RCONN_CONNECTING, RCONN
 enum rconn_why {       /* why there is no reply */
     RCONN_ANSWERED,    /* there is one */
     RCONN_NOT_CONNECTED,
-    RCONN_TIMED_OUT,   /* silence: a written command may have been carried out */
+    RCONN_TIMED_OUT,   /* silence (also for the commands behind the silent one): it may have been carried out */
     RCONN_LOST,        /* closed or reset while waiting: same */
     RCONN_BAD_REPLY,   /* protocol error or over the size limit */
     RCONN_CLOSED_BY_US,
@@ -36,7 +38,7 @@ struct rconn_options {
     struct addr addr;          /* numeric */
     const char *user;          /* NULL or "": AUTH <password>; else AUTH <user> <password> (ACL); copied */
     const char *password;      /* NULL or "": no AUTH; copied */
-    int64_t connect_timeout_ms;/* 0: 1000 */
+    int64_t connect_timeout_ms;/* of connect and AUTH together; 0: 1000 */
     int64_t first_delay_ms;    /* before the first connect, to spread a start */
 };
 
@@ -52,14 +54,14 @@ struct rconn *rconn_new(struct loop *, const struct rconn_options *, rconn_state
 void rconn_free(struct rconn *);
 
 /* Queues one command of 'argc' words (copied). 'timeout_ms' counts from now, 1 to 60,000.
- * Errors: XP_UNAVAILABLE (not ready), XP_TOO_MANY (pipeline full). */
+ * Errors: XP_UNAVAILABLE (not ready), XP_TOO_MANY (pipeline full, or over 1 MiB unsent). Never runs a callback. */
 int rconn_send(struct rconn *, size_t argc, const char *const *argv, const size_t *lengths /* NULL: texts */,
                int64_t timeout_ms, rconn_reply_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 
 enum rconn_state rconn_state(const struct rconn *);
 const char *rconn_last_error(const struct rconn *); /* "" or why the last connection ended */
 mono_ms rconn_ready_since(const struct rconn *);    /* MONO_NEVER when not ready */
-/* Closes the connection now and connects again without back-off (a PEEROF to 1.0.14 may answer twice). */
+/* Answers what waits with RCONN_CLOSED_BY_US, closes the connection now and connects again without back-off (a PEEROF to 1.0.14 may answer twice). */
 void rconn_reconnect(struct rconn *);
 
 #endif

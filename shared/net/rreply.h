@@ -1,4 +1,5 @@
-/* rreply.h - a Redis reply as read-only tree. The only view of hiredis' replies outside rconn.c and rsync.c.
+/* rreply.h - a Redis reply as read-only tree. It is hiredis' redisReply, uncopied; hiredis itself is
+ * included by rreply.c (this tree) and resp.c (the parser) only.
  * Borrowed from whoever handed it over; never kept. Thread: that of the owner. */
 #ifndef SHARED_NET_RREPLY_H
 #define SHARED_NET_RREPLY_H
@@ -11,6 +12,7 @@ enum rreply_type { RREPLY_STATUS, RREPLY_ERROR, RREPLY_INTEGER, RREPLY_BULK, RRE
 
 struct rreply; /* opaque */
 
+/* The readers below accept NULL and then answer as for a reply of another type, except rreply_type. */
 enum rreply_type rreply_type(const struct rreply *);
 /* Bytes of a status, error or bulk (NUL-terminated, may hold NULs); "" and 0 for other types. */
 const char *rreply_text(const struct rreply *, size_t *ret_length /* may be NULL */);
@@ -22,9 +24,10 @@ bool rreply_is_error(const struct rreply *);   /* NULL counts as an error */
 bool rreply_first_word_is(const struct rreply *, const char *word);
 
 /* Replies built by hand, for unit tests and the simulation. Takes nothing, copies all. Free with rreply_free. */
+/* Status, error, bulk or nil. */
 struct rreply *rreply_new_text(enum rreply_type type, const char *text, size_t length);
 struct rreply *rreply_new_integer(int64_t value);
 struct rreply *rreply_new_array(struct rreply *const *elements, size_t count); /* takes the elements */
-void rreply_free(struct rreply *);
+void rreply_free(struct rreply *); /* NULL is fine */
 
 #endif

@@ -1,7 +1,9 @@
 /* rsync.h - blocking Redis commands for workers: connect, a few commands, close.
  *
  * For relayed commands and switchover steps. One deadline covers connect, AUTH and every command; silence is
- * XP_TIMEOUT (outcome unknown). Replies over 'reply_max_bytes' are XP_TOO_LARGE. Thread: worker. */
+ * XP_TIMEOUT (outcome unknown). Replies over 'reply_max_bytes' are XP_TOO_LARGE, a lost connection or garbage is
+ * XP_IO (outcome unknown, too), a refused AUTH is XP_REMOTE, an address that is not numeric XP_INVALID.
+ * A failed rsync_open has carried out nothing. Every text names the Redis. Thread: worker. */
 #ifndef SHARED_NET_RSYNC_H
 #define SHARED_NET_RSYNC_H
 
@@ -17,7 +19,7 @@ struct rsync_options {
     const char *user;     /* as in rconn.h; borrowed for the call */
     const char *password;
     mono_ms deadline;     /* of everything done on the connection */
-    size_t reply_max_bytes; /* 0: 1 MiB */
+    size_t reply_max_bytes; /* 0: 1 MiB; at least 1,024 */
 };
 
 /* On success *ret_conn is owned (rsync_close). */

@@ -1,0 +1,271 @@
+/* worker.c - see worker.h.
+ *
+ * Jobs go through three lists: waiting (any thread puts, workers take), running (on a worker's stack), finished
+ * (workers put, the loop takes). One message per batch of finished jobs brings the loop here, so that a job needs
+ * no allocation and worker_pool_free can answer what finished but was not delivered yet. */
+#include "shared/net/worker.h"
+
+#include <stdio.h>
+
+#include "shared/base/metrics.h"
+#include "shared/base/thread.h"
+
+#include "shared/base/banned.h"
+
+#define FINISH_BATCH_MAX 256
+
+static struct metric jobs_run =
+    METRIC_COUNTER_INIT("xpipe_worker_jobs_total", "result=\"run\"", "Jobs given to workers.");
+static struct metric jobs_expired =
+    METRIC_COUNTER_INIT("xpipe_worker_jobs_total", "result=\"expired\"", "Jobs given to workers.");
+static struct metric jobs_refused =
+    METRIC_COUNTER_INIT("xpipe_worker_jobs_total", "result=\"refused\"", "Jobs given to workers.");
+static struct metric job_seconds =
+    METRIC_HISTOGRAM_INIT("xpipe_worker_job_seconds", "", "Time that one job took on its worker.");
+
+/* Outlives the pool when it is in the loop's mailbox at the end of the pool. Owner: loop. */
+struct courier {
+    struct loop_msg msg;
+    struct worker_pool *pool; /* NULL: the pool is gone */
+};
+
+struct worker_pool {
+    struct loop *loop;
+    char *name;
+    int queue_max;
+    void (*thread_init)(void *arg);
+    void (*thread_done)(void *arg);
+    void *arg;
+    pthread_t *threads;
+    int thread_count;
+
+    struct mutex lock; /* guards the rest, waits with 'work' */
+    pthread_cond_t work;
+    struct list waiting;
+    int waiting_count;
+    struct list finished;
+    struct courier *courier; /* NULL: none is under way */
+    int next_number;         /* for the names of the threads */
+    bool is_closing;
+};
+
+static void courier_arrived(struct loop_msg *msg);
+
+static void courier_dropped(struct loop_msg *msg)
+{
+    free(CONTAINER_OF(msg, struct courier, msg));
+}
+
+/* Lock held. The courier to post after unlocking, or NULL when one is under way already. */
+static struct courier *call_courier(struct worker_pool *p)
+{
+    if (p->courier) {
+        return NULL;
+    }
+    p->courier = xcalloc(1, sizeof(*p->courier));
+    p->courier->msg.deliver = courier_arrived;
+    p->courier->msg.drop = courier_dropped;
+    p->courier->pool = p;
+    return p->courier;
+}
+
+static void finish(struct worker_pool *p, struct job *job)
+{
+    mutex_lock(&p->lock);
+    list_push_back(&p->finished, &job->link);
+    struct courier *courier = call_courier(p);
+    mutex_unlock(&p->lock);
+    if (courier) {
+        loop_post_reserved(p->loop, &courier->msg);
+    }
+}
+
+static struct job *pop_finished(struct worker_pool *p)
+{
+    mutex_lock(&p->lock);
+    struct list *link = list_pop_front(&p->finished);
+    mutex_unlock(&p->lock);
+    return link ? LIST_ENTRY(link, struct job, link) : NULL;
+}
+
+/* 'done' may free the job, submit others, and even free the pool. */
+static void courier_arrived(struct loop_msg *msg)
+{
+    struct courier *courier = CONTAINER_OF(msg, struct courier, msg);
+    for (int i = 0; i < FINISH_BATCH_MAX && courier->pool; i++) {
+        struct job *job = pop_finished(courier->pool);
+        if (!job) {
+            break;
+        }
+        job->done(job);
+    }
+    struct worker_pool *p = courier->pool;
+    bool is_more_left = false;
+    if (p) {
+        mutex_lock(&p->lock);
+        is_more_left = !list_is_empty(&p->finished);
+        p->courier = is_more_left ? courier : NULL;
+        mutex_unlock(&p->lock);
+    }
+    if (is_more_left) {
+        loop_post_reserved(p->loop, &courier->msg);
+    } else {
+        free(courier);
+    }
+}
+
+/* Waits for a job; NULL when the pool closes. */
+static struct job *take_job(struct worker_pool *p)
+{
+    struct list *link = NULL;
+    mutex_lock(&p->lock);
+    while (list_is_empty(&p->waiting) && !p->is_closing) {
+        xp_check(pthread_cond_wait(&p->work, &p->lock.raw) == 0);
+    }
+    if (!p->is_closing) {
+        link = list_pop_front(&p->waiting);
+        p->waiting_count--;
+    }
+    mutex_unlock(&p->lock);
+    return link ? LIST_ENTRY(link, struct job, link) : NULL;
+}
+
+static void run_job(struct job *job)
+{
+    if (clock_mono_ms() >= job->deadline) {
+        job->outcome = XP_TIMEOUT;
+        metric_add(&jobs_expired, 1);
+        return;
+    }
+    int64_t start_us = clock_mono_us();
+    job->outcome = 0;
+    job->run(job);
+    metric_add(&jobs_run, 1);
+    metric_observe_us(&job_seconds, clock_mono_us() - start_us);
+}
+
+static void name_thread(struct worker_pool *p)
+{
+    char name[16];
+    mutex_lock(&p->lock);
+    int number = p->next_number++;
+    mutex_unlock(&p->lock);
+    (void)snprintf(name, sizeof(name), "%.10s-%d", p->name, number % 1000);
+    thread_set_role(THREAD_WORKER, name);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker_pool *p = arg;
+    name_thread(p);
+    if (p->thread_init) {
+        p->thread_init(p->arg);
+    }
+    struct job *job;
+    while ((job = take_job(p)) != NULL) {
+        run_job(job);
+        finish(p, job);
+    }
+    if (p->thread_done) {
+        p->thread_done(p->arg);
+    }
+    return NULL;
+}
+
+struct worker_pool *worker_pool_new(struct loop *l, const char *name, int threads, int queue_max,
+                                    void (*thread_init)(void *arg), void (*thread_done)(void *arg),
+                                    void *arg)
+{
+    xp_check(threads > 0 && queue_max > 0);
+    struct worker_pool *p = xcalloc(1, sizeof(*p));
+    p->loop = l;
+    p->name = xstrdup(name);
+    p->queue_max = queue_max;
+    p->thread_init = thread_init;
+    p->thread_done = thread_done;
+    p->arg = arg;
+    mutex_init(&p->lock);
+    xp_check(pthread_cond_init(&p->work, NULL) == 0);
+    list_init(&p->waiting);
+    list_init(&p->finished);
+    metric_register(&jobs_run);
+    metric_register(&jobs_expired);
+    metric_register(&jobs_refused);
+    p->threads = xcalloc((size_t)threads, sizeof(*p->threads));
+    for (; p->thread_count < threads; p->thread_count++) {
+        xp_check(pthread_create(&p->threads[p->thread_count], NULL, worker_main, p) == 0);
+    }
+    return p;
+}
+
+static int refuse(const struct worker_pool *p, bool is_closing, struct xp_err *err)
+{
+    metric_add(&jobs_refused, 1);
+    if (is_closing) {
+        return xp_fail(err, XP_UNAVAILABLE, "worker pool '%s' is shutting down", p->name);
+    }
+    return xp_fail(err, XP_UNAVAILABLE, "worker pool '%s' is full: %d jobs wait; try again later",
+                   p->name, p->queue_max);
+}
+
+int worker_submit(struct worker_pool *p, struct job *job, struct xp_err *err)
+{
+    mutex_lock(&p->lock);
+    bool is_closing = p->is_closing;
+    bool is_accepted = !is_closing && p->waiting_count < p->queue_max;
+    if (is_accepted) {
+        job->outcome = 0;
+        list_push_back(&p->waiting, &job->link);
+        p->waiting_count++;
+        xp_check(pthread_cond_signal(&p->work) == 0);
+    }
+    mutex_unlock(&p->lock);
+    return is_accepted ? 0 : refuse(p, is_closing, err);
+}
+
+int worker_pool_waiting(struct worker_pool *p)
+{
+    mutex_lock(&p->lock);
+    int count = p->waiting_count;
+    mutex_unlock(&p->lock);
+    return count;
+}
+
+/* Refuses what comes, and turns what waits into finished jobs. */
+static void close_queue(struct worker_pool *p)
+{
+    mutex_lock(&p->lock);
+    p->is_closing = true;
+    struct list *link;
+    while ((link = list_pop_front(&p->waiting)) != NULL) {
+        LIST_ENTRY(link, struct job, link)->outcome = XP_UNAVAILABLE;
+        list_push_back(&p->finished, link);
+        p->waiting_count--;
+    }
+    xp_check(pthread_cond_broadcast(&p->work) == 0);
+    mutex_unlock(&p->lock);
+}
+
+void worker_pool_free(struct worker_pool *p)
+{
+    if (!p) {
+        return;
+    }
+    XP_ON_LOOP();
+    close_queue(p);
+    for (int i = 0; i < p->thread_count; i++) {
+        xp_check(pthread_join(p->threads[i], NULL) == 0);
+    }
+    struct job *job;
+    while ((job = pop_finished(p)) != NULL) {
+        job->done(job);
+    }
+    if (p->courier) {
+        p->courier->pool = NULL;
+    }
+    xp_check(pthread_cond_destroy(&p->work) == 0);
+    mutex_done(&p->lock);
+    free(p->threads);
+    free(p->name);
+    free(p);
+}
