@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shared/base/mem.h"
 #include "shared/base/thread.h"
 #include "shared/net/resp.h"
 #include "shared/net/tcp.h"
