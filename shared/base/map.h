@@ -44,10 +44,9 @@ void *map_remove(struct map *m, const char *key);
 void *map_remove_n(struct map *m, uint64_t key);
 
 /* Iteration: size_t at = 0; while ((slot = map_next(m, &at))) ... A slot is valid until the next
- * change. */
+ * change. Every element is visited once, also when elements are removed on the way. */
 const struct map_slot *map_next(const struct map *m, size_t *at);
-/* All values in ascending key order (bytes, or numbers). Returns owned (free); *ret_count of them.
- */
+/* All values in ascending key order (bytes, or numbers). Returns owned (free); *ret_count of them. */
 void **map_sorted(const struct map *m, size_t *ret_count);
 
 #endif
