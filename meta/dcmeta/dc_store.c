@@ -1,0 +1,328 @@
+/* dc_store.c - see dc_store.h. */
+#include "meta/dcmeta/dc_store.h"
+
+#include <string.h>
+
+#include "shared/base/log.h"
+#include "shared/base/map.h"
+#include "shared/base/mem.h"
+#include "shared/base/metrics.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+#define HELD_NAMES_SHOWN 200
+
+static struct metric clusters_gauge =
+    METRIC_GAUGE_INIT("xpipe_meta_clusters", "", "Clusters of this DC in the accepted document.");
+static struct metric held_gauge = METRIC_GAUGE_INIT(
+    "xpipe_meta_document_held_changes", "", "Changes of the last document that wait for an operator.");
+static struct metric version_gauge =
+    METRIC_GAUGE_INIT("xpipe_meta_document_version", "", "Version of the metadata in use; 0 from a console without versions.");
+
+struct dc_store {
+    char *dc;
+    struct dc_listener listener;
+    struct map by_name;      /* struct cluster_meta *, one reference each */
+    struct map by_id;        /* the same, borrowed */
+    struct route_table *routes;
+    uint64_t seq;
+    int64_t version;
+    bool has_document;
+    mono_ms confirmed_at;
+    int held;                /* of the last document */
+    bool routes_held;
+    struct names held_names; /* the first HELD_NAMES_SHOWN */
+};
+
+struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener)
+{
+    struct dc_store *store = xcalloc(1, sizeof(*store));
+    store->dc = xstrdup(dc);
+    text_lower(store->dc);
+    store->listener = *listener;
+    store->by_name = MAP_INIT(MAP_TEXT);
+    store->by_id = MAP_INIT(MAP_NUMBER);
+    store->routes = route_table_new(NULL, 0);
+    store->confirmed_at = MONO_NEVER;
+    metric_register(&clusters_gauge);
+    metric_register(&held_gauge);
+    metric_register(&version_gauge);
+    return store;
+}
+
+void dc_store_free(struct dc_store *store)
+{
+    if (!store) {
+        return;
+    }
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&store->by_name, &at));) {
+        cluster_meta_unref(slot->value);
+    }
+    map_done(&store->by_name);
+    map_done(&store->by_id);
+    route_table_free(store->routes);
+    names_done(&store->held_names);
+    free(store->dc);
+    free(store);
+}
+
+const char *dc_store_dc(const struct dc_store *store)
+{
+    return store->dc;
+}
+
+uint64_t dc_store_seq(const struct dc_store *store)
+{
+    return store->seq;
+}
+
+int64_t dc_store_version(const struct dc_store *store)
+{
+    return store->version;
+}
+
+bool dc_store_has_document(const struct dc_store *store)
+{
+    return store->has_document;
+}
+
+mono_ms dc_store_confirmed_at(const struct dc_store *store)
+{
+    return store->confirmed_at;
+}
+
+struct cluster_meta *dc_store_cluster(const struct dc_store *store, const char *name)
+{
+    return map_get(&store->by_name, name);
+}
+
+struct cluster_meta *dc_store_cluster_by_id(const struct dc_store *store, int64_t db_id)
+{
+    return map_get_n(&store->by_id, (uint64_t)db_id);
+}
+
+size_t dc_store_count(const struct dc_store *store)
+{
+    return map_count(&store->by_name);
+}
+
+void dc_store_each(const struct dc_store *store, void (*fn)(struct cluster_meta *, void *arg), void *arg)
+{
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&store->by_name, &at));) {
+        fn(slot->value, arg);
+    }
+}
+
+const struct route_table *dc_store_routes(const struct dc_store *store)
+{
+    return store->routes;
+}
+
+static void copy_routes(const struct dc_store *store, struct dc_meta *meta)
+{
+    const struct route_meta *rows = route_table_rows(store->routes, &meta->routes.count);
+    meta->routes.items = xcalloc(meta->routes.count, sizeof(*rows));
+    for (size_t i = 0; i < meta->routes.count; i++) {
+        struct route_meta *row = &meta->routes.items[i];
+        *row = rows[i];
+        row->tag = xstrdup(rows[i].tag);
+        row->src_dc = xstrdup(rows[i].src_dc);
+        row->dst_dc = xstrdup(rows[i].dst_dc);
+        row->cluster_type = xstrdup(rows[i].cluster_type);
+        row->route_info = xstrdup(rows[i].route_info);
+    }
+}
+
+struct dc_meta *dc_store_snapshot(const struct dc_store *store)
+{
+    struct dc_meta *meta = xcalloc(1, sizeof(*meta));
+    meta->id = xstrdup(store->dc);
+    meta->version = store->version;
+    meta->clusters.items = (struct cluster_meta **)(void *)map_sorted(&store->by_name, &meta->clusters.count);
+    for (size_t i = 0; i < meta->clusters.count; i++) {
+        (void)cluster_meta_ref(meta->clusters.items[i]);
+    }
+    copy_routes(store, meta);
+    return meta;
+}
+
+static void take_out(struct dc_store *store, const struct cluster_meta *cluster)
+{
+    if (cluster) {
+        (void)map_remove(&store->by_name, cluster->name);
+        (void)map_remove_n(&store->by_id, (uint64_t)cluster->db_id);
+    }
+}
+
+static void put_in(struct dc_store *store, struct cluster_meta *cluster)
+{
+    if (cluster) {
+        (void)map_put(&store->by_name, cluster->name, cluster_meta_ref(cluster));
+        (void)map_put_n(&store->by_id, (uint64_t)cluster->db_id, cluster);
+    }
+}
+
+/* Tells the listener and gives up the store's reference on what was there before. */
+static void tell(struct dc_store *store, struct cluster_meta *before, struct cluster_meta *after)
+{
+    metric_set(&clusters_gauge, (int64_t)map_count(&store->by_name));
+    store->listener.on_cluster(before, after, store->listener.arg);
+    cluster_meta_unref(before);
+}
+
+/* Puts 'after' in the place of 'before' (either may be NULL) and tells the listener. */
+static void replace(struct dc_store *store, struct cluster_meta *before, struct cluster_meta *after)
+{
+    take_out(store, before);
+    put_in(store, after);
+    tell(store, before, after);
+}
+
+/* All out before any in: two clusters may have exchanged their names. */
+static void apply_changes(struct dc_store *store, const struct dc_diff *diff)
+{
+    for (size_t i = 0; i < diff->count; i++) {
+        if (!diff->changes[i].is_held) {
+            take_out(store, diff->changes[i].before);
+        }
+    }
+    for (size_t i = 0; i < diff->count; i++) {
+        if (!diff->changes[i].is_held) {
+            put_in(store, diff->changes[i].after);
+        }
+    }
+    for (size_t i = 0; i < diff->count; i++) {
+        if (!diff->changes[i].is_held) {
+            tell(store, diff->changes[i].before, diff->changes[i].after);
+        }
+    }
+}
+
+static void replace_routes(struct dc_store *store, const struct dc_meta *after)
+{
+    struct route_table *old = store->routes;
+    store->routes = route_table_new(after->routes.items, after->routes.count);
+    store->listener.on_routes(store->listener.arg);
+    route_table_free(old);
+}
+
+static void note_held(struct dc_store *store, const struct dc_diff *diff, const struct brake_verdict *verdict)
+{
+    bool was_held = store->held > 0 || store->routes_held;
+    names_done(&store->held_names);
+    store->held = verdict->held;
+    store->routes_held = verdict->routes_held;
+    store->held_names.items = xcalloc(HELD_NAMES_SHOWN, sizeof(char *));
+    for (size_t i = 0; i < diff->count && store->held_names.count < HELD_NAMES_SHOWN; i++) {
+        if (diff->changes[i].is_held) {
+            store->held_names.items[store->held_names.count++] = xstrdup(diff->changes[i].before->name);
+        }
+    }
+    metric_set(&held_gauge, verdict->held + verdict->routes_held);
+    bool is_held = verdict->held > 0 || verdict->routes_held;
+    if (is_held && !was_held) {
+        log_error("document.held", "removed", log_int(diff->removed), "shrunk", log_int(diff->shrunk),
+                  "going_direct", log_int(diff->routes_downgraded), "next",
+                  "check the console, then POST /api/meta/v2/quarantine/accept");
+    } else if (!is_held && was_held) {
+        log_info("document.released");
+    }
+}
+
+static int check_version(const struct dc_store *store, const struct dc_meta *after,
+                         const struct brake_verdict *verdict, struct xp_err *err)
+{
+    if (!verdict->is_accepted && after->version > 0 && after->version < store->version) {
+        return xp_fail(err, XP_CONFLICT, "document of dc '%s' has version %lld, older than %lld which is in use", store->dc,
+                       (long long)after->version, (long long)store->version);
+    }
+    return 0;
+}
+
+int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *after, const struct dc_diff *diff,
+                   const struct brake_verdict *verdict, mono_ms confirmed_at, struct xp_err *err)
+{
+    if (seq != store->seq) {
+        return xp_fail(err, XP_CONFLICT, "metadata of dc '%s' changed while the document was fetched", store->dc);
+    }
+    int rc = check_version(store, after, verdict, err);
+    if (rc != 0) {
+        return rc;
+    }
+    store->has_document = true;
+    store->version = after->version;
+    store->confirmed_at = confirmed_at;
+    metric_set(&version_gauge, store->version);
+    note_held(store, diff, verdict);
+    if (diff->routes_changed && !verdict->routes_held) {
+        replace_routes(store, after);
+    }
+    apply_changes(store, diff);
+    return 0;
+}
+
+void dc_store_confirm(struct dc_store *store, mono_ms confirmed_at)
+{
+    store->confirmed_at = confirmed_at;
+}
+
+static int check_push(const struct dc_store *store, const struct cluster_meta *cluster, struct xp_err *err)
+{
+    if (cluster->problem) {
+        return xp_fail(err, XP_INVALID, "cluster '%s': %s", cluster->name, cluster->problem);
+    }
+    const struct cluster_meta *old = map_get_n(&store->by_id, (uint64_t)cluster->db_id);
+    /* A version above the store's own is left from before an older document was accepted: it does not count. */
+    if (old && cluster->version > 0 && cluster->version < old->version && old->version <= store->version) {
+        return xp_fail(err, XP_CONFLICT, "cluster '%s' has version %lld, older than %lld which is in use", cluster->name,
+                       (long long)cluster->version, (long long)old->version);
+    }
+    return 0;
+}
+
+int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, struct xp_err *err)
+{
+    int rc = check_push(store, take_cluster, err);
+    if (rc == 0) {
+        store->seq++;
+        if (take_cluster->version > store->version) {
+            store->version = take_cluster->version;
+            metric_set(&version_gauge, store->version);
+        }
+        struct cluster_meta *before = map_get_n(&store->by_id, (uint64_t)take_cluster->db_id);
+        struct cluster_meta *namesake = map_get(&store->by_name, take_cluster->name);
+        if (namesake && namesake != before) {
+            replace(store, namesake, NULL); /* deleted and made again under the same name */
+        }
+        replace(store, before, take_cluster);
+    }
+    cluster_meta_unref(take_cluster);
+    return rc;
+}
+
+bool dc_store_remove(struct dc_store *store, const char *name)
+{
+    store->seq++;
+    struct cluster_meta *old = map_get(&store->by_name, name);
+    if (old) {
+        replace(store, old, NULL);
+    }
+    return old != NULL;
+}
+
+json_t *dc_store_quarantine_json(const struct dc_store *store)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < store->held_names.count; i++) {
+        (void)json_array_append_new(names, json_string(store->held_names.items[i]));
+    }
+    return json_pack("{s:i, s:b, s:o}", "held", store->held, "routesHeld", store->routes_held, "clusters", names);
+}
+
+int dc_store_held_count(const struct dc_store *store)
+{
+    return store->held + store->routes_held;
+}

@@ -1,0 +1,98 @@
+/* route_table.c - see route_table.h. */
+#include "meta/dcmeta/route_table.h"
+
+#include <string.h>
+
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+struct route_table {
+    struct route_meta *rows;
+    struct route **parsed; /* of each row; NULL when its text does not parse */
+    size_t count;
+};
+
+static struct route *parse_or_null(const struct route_meta *row)
+{
+    struct route route;
+    struct xp_err err;
+    const char *text = row->route_info ? row->route_info : "";
+    return route_parse(text, strlen(text), &route, &err) == 0 ? xmemdup(&route, sizeof(route)) : NULL;
+}
+
+struct route_table *route_table_new(const struct route_meta *routes, size_t count)
+{
+    struct route_table *table = xcalloc(1, sizeof(*table));
+    table->count = count;
+    table->rows = xcalloc(count, sizeof(*table->rows));
+    table->parsed = xcalloc(count, sizeof(*table->parsed));
+    for (size_t i = 0; i < count; i++) {
+        struct route_meta *row = &table->rows[i];
+        *row = routes[i];
+        row->tag = xstrdup(routes[i].tag);
+        row->src_dc = xstrdup(routes[i].src_dc);
+        row->dst_dc = xstrdup(routes[i].dst_dc);
+        row->cluster_type = xstrdup(routes[i].cluster_type);
+        row->route_info = xstrdup(routes[i].route_info);
+        table->parsed[i] = parse_or_null(row);
+    }
+    return table;
+}
+
+void route_table_free(struct route_table *table)
+{
+    if (!table) {
+        return;
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        free(table->rows[i].tag);
+        free(table->rows[i].src_dc);
+        free(table->rows[i].dst_dc);
+        free(table->rows[i].cluster_type);
+        free(table->rows[i].route_info);
+        free(table->parsed[i]);
+    }
+    free(table->rows);
+    free(table->parsed);
+    free(table);
+}
+
+const struct route_meta *route_table_rows(const struct route_table *table, size_t *ret_count)
+{
+    *ret_count = table->count;
+    return table->rows;
+}
+
+static const struct route *parsed_by_id(const struct route_table *table, int64_t id)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->rows[i].id == id) {
+            return table->parsed[i];
+        }
+    }
+    return NULL;
+}
+
+void route_table_pick(const struct route_table *table, const struct cluster_meta *cluster, const char *src_dc,
+                      const char *dst_dc, struct route_pick *ret_pick)
+{
+    struct route_query query = {
+        .cluster_name = cluster->name,
+        .type = cluster->type,
+        .org_id = cluster->org_id,
+        .designated_ids = cluster->designated_route_ids.items,
+        .designated_count = cluster->designated_route_ids.count,
+        .src_dc = src_dc,
+        .dst_dc = dst_dc,
+        .tag = "meta",
+    };
+    struct route_choice choice;
+    route_choose(&query, table->rows, table->count, &choice);
+    *ret_pick = (struct route_pick){ .kind = choice.kind, .route_id = choice.route_id, .is_fallback = choice.is_fallback };
+    if (choice.kind == ROUTE_CHOSEN) {
+        ret_pick->route = parsed_by_id(table, choice.route_id);
+        xp_check(ret_pick->route != NULL);
+    }
+}

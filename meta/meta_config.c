@@ -1,0 +1,227 @@
+/* meta_config.c - see meta_config.h. */
+#include "meta/meta_config.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "shared/base/addr.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "shared/model/cluster_type.h"
+#include "shared/model/json_decode.h"
+
+#include "shared/base/banned.h"
+
+static int check_name(const char *text, struct xp_err *err)
+{
+    for (const char *p = text; *p; p++) {
+        bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-_.", *p);
+        if (!ok) {
+            return xp_fail(err, XP_INVALID, "'%s' may hold letters, digits, '-', '_' and '.' only", text);
+        }
+    }
+    return 0;
+}
+
+static int check_url(const char *text, struct xp_err *err)
+{
+    if (!text_has_prefix(text, "http://") && !text_has_prefix(text, "https://")) {
+        return xp_fail(err, XP_INVALID, "'%s' must begin with http:// or https://", text);
+    }
+    return 0;
+}
+
+static int check_ip(const char *text, struct xp_err *err)
+{
+    struct addr addr = addr_of(text, 1);
+    if (text[0] && !addr_is_numeric(&addr)) {
+        return xp_fail(err, XP_INVALID, "'%s' is not an IP address", text);
+    }
+    return 0;
+}
+
+static int check_types(const char *text, struct xp_err *err)
+{
+    const char *cursor = text;
+    const char *part;
+    size_t length;
+    while (text_next_part(&cursor, ",;", &part, &length)) {
+        AUTO_FREE char *name = xstrndup(part, length);
+        if (cluster_type_from_text(name) == CLUSTER_UNKNOWN) {
+            return xp_fail(err, XP_INVALID, "unknown cluster type '%s'", name);
+        }
+    }
+    return 0;
+}
+
+/* {"dc":{"metaServerAddress":"http://host:port"}} */
+static int check_dcinfos(const char *text, struct xp_err *err)
+{
+    json_t *json = NULL;
+    int rc = jd_parse(text, strlen(text), &json, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const char *dc;
+    json_t *info;
+    if (!json_is_object(json)) {
+        rc = xp_fail(err, XP_INVALID, "must be a JSON object of DC names");
+    }
+    json_object_foreach(json, dc, info)
+    {
+        if (rc == 0 && !json_is_string(json_object_get(info, "metaServerAddress"))) {
+            rc = xp_fail(err, XP_INVALID, "'%s' needs a text 'metaServerAddress'", dc);
+        }
+    }
+    json_decref(json);
+    return rc;
+}
+
+/* clang-format off */
+#define M(field) offsetof(struct meta_config, field)
+const struct config_row meta_config_rows[] = {
+    DAEMON_CONFIG_ROWS(struct meta_config, common),
+    { "meta", "metaserver.id", CFG_INT, M(metaserver_id), "1", 1, 1000000, "", false,
+      "Number of this metaserver, unique in its DC; name of its node in ZooKeeper", NULL },
+    { "meta", "dc", CFG_TEXT, M(dc), "", 0, 128, "", false,
+      "Name of the DC this metaserver belongs to; required", check_name },
+    { "meta", "server.ip", CFG_TEXT, M(server_ip), "", 0, 63, "", false,
+      "Address published in ZooKeeper; empty: the first non-loopback IPv4 address", check_ip },
+    { "meta", "server.port", CFG_INT, M(server_port), "8080", 1, 65535, "", false,
+      "HTTP port, published in ZooKeeper", NULL },
+    { "meta", "server.bind.ip", CFG_TEXT, M(bind_ip), "0.0.0.0", 1, 63, "", false,
+      "Address the HTTP server listens on", check_ip },
+    { "meta", "zk.address", CFG_TEXT, M(zk_address), "127.0.0.1:2181", 1, 4096, "", true,
+      "ZooKeeper servers, host:port separated by commas; a change is used at the next connect", NULL },
+    { "meta", "zk.namespace", CFG_TEXT, M(zk_namespace), "xpipe", 1, 128, "", false,
+      "First path element of every node in ZooKeeper", check_name },
+    { "meta", "zk.session.timeout.milli", CFG_INT, M(zk_session_timeout_ms), "5000", 1000, 120000, "ms", false,
+      "Session time-out asked of ZooKeeper; the server may give another one, which then counts", NULL },
+    { "meta", "console.address", CFG_TEXT, M(console_address), "http://localhost:8080", 1, 1024, "", false,
+      "Base URL of the console", check_url },
+    { "meta", "dcinfos", CFG_TEXT, M(dcinfos), "{}", 2, 65535, "", false,
+      "JSON object: DC name to {\"metaServerAddress\":\"http://host:port\"}", check_dcinfos },
+    { "meta", "metaserver.validate.domain", CFG_BOOL, M(validate_domain), "false", 0, 0, "", true,
+      "Refuse requests whose Host header is a name other than that of this DC's metaServerAddress", NULL },
+    { "meta", "data.dir", CFG_TEXT, M(data_dir), "", 0, 4096, "", false,
+      "Folder for the last accepted DC document, used when the console is down at start; empty: none", NULL },
+    { "meta", "meta.cluster.types", CFG_TEXT, M(cluster_types), "ONE_WAY,BI_DIRECTION", 1, 1024, "", false,
+      "Cluster types asked of the console, separated by ',' or ';'", check_types },
+    { "meta", "meta.refresh.milli", CFG_INT, M(meta_refresh_ms), "60000", 100, 3600000, "ms", true,
+      "Period of the full document fetch", NULL },
+    { "meta", "meta.sync.delay.milli", CFG_INT, M(meta_sync_delay_ms), "0", 0, 60000, "ms", true,
+      "Towards a console without versions: how long after a push a fetched document is distrusted", NULL },
+    { "meta", "meta.removal.limit", CFG_INT, M(removal_limit), "20", 0, 1000000, "count", true,
+      "Clusters one document may remove or shrink; more waits for an operator", NULL },
+    { "meta", "meta.downgrade.limit", CFG_INT, M(downgrade_limit), "20", 0, 1000000, "count", true,
+      "Pairs of cluster and DC that one document may turn from proxied to direct; more waits for an operator", NULL },
+    { "meta", "slot.refresh.milli", CFG_INT, M(slot_refresh_ms), "60000", 100, 3600000, "ms", true,
+      "Period of the full re-read of the slots, besides watches", NULL },
+    { "meta", "cluster.servers.check.milli", CFG_INT, M(servers_check_ms), "60000", 100, 3600000, "ms", true,
+      "Period of the re-read of the server list, besides watches", NULL },
+    { "meta", "leader.check.milli", CFG_INT, M(leader_check_ms), "60000", 100, 3600000, "ms", true,
+      "Period of the leader's check for dead servers, missing and stuck slots, and imbalance", NULL },
+    { "meta", "meta.dead.server.grace.milli", CFG_INT, M(dead_server_grace_ms), "0", 0, 60000, "ms", true,
+      "How long the leader waits for a vanished server to come back before its slots move", NULL },
+    { "meta", "meta.poll.milli", CFG_INT, M(poll_ms), "1000", 100, 60000, "ms", true,
+      "Period of ROLE and CRDT.INFO on every Redis this metaserver owns", NULL },
+    { "meta", "meta.poll.fast.milli", CFG_INT, M(poll_fast_ms), "250", 50, 60000, "ms", true,
+      "The same while a shard has no single master", NULL },
+    { "meta", "meta.redis.timeout.milli", CFG_INT, M(redis_timeout_ms), "2000", 100, 60000, "ms", true,
+      "Time limit of one command to a Redis", NULL },
+    { "meta", "meta.redis.user", CFG_TEXT, M(redis_user), "", 0, 128, "", false,
+      "ACL user for AUTH; empty: AUTH with the password only", NULL },
+    { "meta", "meta.redis.password", CFG_SECRET, M(redis_password), "", 0, 512, "", false,
+      "Password for AUTH; empty: no AUTH", NULL },
+    { "meta", "meta.peermaster.refresh.milli", CFG_INT, M(peer_refresh_ms), "5000", 500, 600000, "ms", true,
+      "Period of asking the other DCs for their masters, besides pushes on change", NULL },
+    { "meta", "meta.cluster.peermaster.correct.periodically", CFG_BOOL, M(correct_periodically), "true", 0, 0, "", true,
+      "Correct peers whenever they differ; off: only after a change of masters, DCs or routes", NULL },
+    { "meta", "meta.cluster.peermaster.delete", CFG_BOOL, M(remove_peers), "false", 0, 0, "", true,
+      "Remove peers that belong to no DC of the cluster, under all safeguards", NULL },
+    { "meta", "meta.peer.removal.verdicts", CFG_INT, M(removal_verdicts), "3", 1, 1000, "count", true,
+      "How often a peer must be found superfluous before it is removed", NULL },
+    { "meta", "meta.peer.removal.gap.milli", CFG_INT, M(removal_gap_ms), "60000", 0, 3600000, "ms", true,
+      "Least time between two of these verdicts", NULL },
+    { "meta", "meta.correct.rate", CFG_INT, M(correct_rate), "500", 1, 100000, "per second", true,
+      "Corrections this metaserver may send a second", NULL },
+    { "meta", "meta.correct.burst", CFG_INT, M(correct_burst), "1000", 1, 100000, "count", true,
+      "Corrections it may send at once after a quiet time", NULL },
+    { "meta", "meta.correct.cut.rate", CFG_INT, M(cut_rate), "100", 1, 100000, "per second", true,
+      "Of these, corrections that cut a working link, a second", NULL },
+    { "meta", "meta.correct.cut.burst", CFG_INT, M(cut_burst), "200", 1, 100000, "count", true,
+      "The same at once after a quiet time", NULL },
+    { "meta", "meta.correct.backoff.first.milli", CFG_INT, M(backoff_first_ms), "60000", 100, 3600000, "ms", true,
+      "Pause of a shard whose Redis refused a correction; doubles with every further refusal", NULL },
+    { "meta", "meta.correct.backoff.max.milli", CFG_INT, M(backoff_max_ms), "600000", 100, 86400000, "ms", true,
+      "Longest such pause", NULL },
+    { "meta", "meta.link.alert.milli", CFG_INT, M(link_alert_ms), "60000", 1000, 86400000, "ms", true,
+      "How long a peer link may be down before it is reported", NULL },
+    { "meta", "meta.pause.hold.milli", CFG_INT, M(pause_hold_ms), "5000", 0, 600000, "ms", true,
+      "After this process stood still for more than 2 s: how long it only observes", NULL },
+    { "meta", "http.max.connections", CFG_INT, M(http_max_connections), "5000", 10, 100000, "count", false,
+      "Connections the HTTP server accepts at once", NULL },
+    { "meta", "http.handler.timeout.milli", CFG_INT, M(http_handler_timeout_ms), "10000", 100, 600000, "ms", false,
+      "A request that is not answered by then gets 503", NULL },
+    { "meta", "http.workers", CFG_INT, M(http_workers), "4", 1, 256, "count", false,
+      "Threads for large documents and other work that blocks", NULL },
+    { "meta", "http.call.threads", CFG_INT, M(http_call_threads), "8", 1, 256, "count", false,
+      "Threads for calls to other metaservers", NULL },
+    { "meta", "http.dc.connect.timeout.milli", CFG_INT, M(dc_connect_timeout_ms), "1200", 10, 60000, "ms", true,
+      "Connecting to the console and to metaservers of other DCs", NULL },
+    { "meta", "http.dc.timeout.milli", CFG_INT, M(dc_timeout_ms), "6000", 10, 600000, "ms", true,
+      "A whole call to them", NULL },
+    { "meta", "http.member.connect.timeout.milli", CFG_INT, M(member_connect_timeout_ms), "1000", 10, 60000, "ms", true,
+      "Connecting to a metaserver of the same DC", NULL },
+    { "meta", "http.member.timeout.milli", CFG_INT, M(member_timeout_ms), "5000", 10, 600000, "ms", true,
+      "A whole call to it", NULL },
+    { .name = NULL },
+};
+/* clang-format on */
+
+int meta_config_check(const void *config, struct xp_err *err)
+{
+    const struct meta_config *c = config;
+    if (text_is_empty(c->dc)) {
+        return xp_fail(err, XP_INVALID, "key 'dc' is required: set it in section [meta] to the name of this DC");
+    }
+    if (c->poll_fast_ms > c->poll_ms) {
+        return xp_fail(err, XP_INVALID, "key 'meta.poll.fast.milli' must not be larger than 'meta.poll.milli'");
+    }
+    if (c->backoff_first_ms > c->backoff_max_ms) {
+        return xp_fail(err, XP_INVALID,
+                       "key 'meta.correct.backoff.first.milli' must not be larger than 'meta.correct.backoff.max.milli'");
+    }
+    return 0;
+}
+
+int meta_config_resolve(struct meta_config *config, struct xp_err *err)
+{
+    text_lower(config->dc);
+    if (!text_is_empty(config->server_ip)) {
+        return 0;
+    }
+    struct ifaddrs *all = NULL;
+    if (getifaddrs(&all) != 0) {
+        return xp_fail(err, XP_IO, "network interfaces cannot be read; set key 'server.ip'");
+    }
+    char text[INET_ADDRSTRLEN] = "";
+    for (const struct ifaddrs *i = all; i && !text[0]; i = i->ifa_next) {
+        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && !(i->ifa_flags & IFF_LOOPBACK)) {
+            struct sockaddr_in in;
+            memcpy(&in, i->ifa_addr, sizeof(in));
+            (void)inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
+        }
+    }
+    freeifaddrs(all);
+    if (!text[0]) {
+        return xp_fail(err, XP_NOT_FOUND, "no non-loopback IPv4 address found; set key 'server.ip'");
+    }
+    free(config->server_ip);
+    config->server_ip = xstrdup(text);
+    return 0;
+}

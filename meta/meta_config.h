@@ -1,0 +1,74 @@
+/* meta_config.h - every setting of xpipe-meta, section [meta] of xpipe.ini (metaserver.md 2.1; periods per design 7).
+ * Owner: main until the loop runs, then the loop; workers get copies of what they need. */
+#ifndef META_META_CONFIG_H
+#define META_META_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shared/base/config.h"
+#include "shared/net/daemon.h"
+
+struct meta_config {
+    struct daemon_config common;
+    /* identity and addresses */
+    int64_t metaserver_id;
+    char *dc;
+    char *server_ip;
+    int64_t server_port;
+    char *bind_ip;
+    char *zk_address;
+    char *zk_namespace;
+    int64_t zk_session_timeout_ms;
+    char *console_address;
+    char *dcinfos;
+    bool validate_domain;
+    char *data_dir;
+    /* metadata */
+    char *cluster_types;
+    int64_t meta_refresh_ms;
+    int64_t meta_sync_delay_ms;
+    int64_t removal_limit;
+    int64_t downgrade_limit;
+    /* slots */
+    int64_t slot_refresh_ms;
+    int64_t servers_check_ms;
+    int64_t leader_check_ms;
+    int64_t dead_server_grace_ms;
+    /* observing and correcting CRDT peers */
+    int64_t poll_ms;
+    int64_t poll_fast_ms;
+    int64_t redis_timeout_ms;
+    char *redis_user;
+    char *redis_password;
+    int64_t peer_refresh_ms;
+    bool correct_periodically;
+    bool remove_peers;
+    int64_t removal_verdicts;
+    int64_t removal_gap_ms;
+    int64_t correct_rate;
+    int64_t correct_burst;
+    int64_t cut_rate;
+    int64_t cut_burst;
+    int64_t backoff_first_ms;
+    int64_t backoff_max_ms;
+    int64_t link_alert_ms;
+    int64_t pause_hold_ms;
+    /* HTTP */
+    int64_t http_max_connections;
+    int64_t http_handler_timeout_ms;
+    int64_t http_workers;
+    int64_t http_call_threads;
+    int64_t dc_connect_timeout_ms;
+    int64_t dc_timeout_ms;
+    int64_t member_connect_timeout_ms;
+    int64_t member_timeout_ms;
+};
+
+extern const struct config_row meta_config_rows[];
+/* Relations between keys that a single row cannot check. */
+int meta_config_check(const void *config, struct xp_err *err);
+/* Fills server_ip with the first non-loopback IPv4 address when it is empty. */
+int meta_config_resolve(struct meta_config *config, struct xp_err *err) XP_MUST_CHECK;
+
+#endif
