@@ -1,0 +1,129 @@
+/* envelope.c - see envelope.h. The one place that knows the statuses of the old face. */
+#include "console/api/envelope.h"
+
+#include "shared/base/log.h"
+#include "shared/model/json_decode.h"
+#include "shared/base/banned.h"
+
+bool envelope_is_strict(const struct http_req *req)
+{
+    return text_eq_nocase(http_req_header(req, "X-XPipe-Status"), "strict");
+}
+
+void envelope_success(struct http_resp *resp, const char *text)
+{
+    http_resp_json(
+        resp, json_pack("{s:i, s:o}", "state", 0, "message", jd_text(text ? text : "success")));
+}
+
+void envelope_payload(struct http_resp *resp, json_t *payload)
+{
+    http_resp_json(resp, json_pack("{s:i, s:n, s:o}", "state", 0, "message", "payload", payload));
+}
+
+static bool is_read(const struct http_req *req)
+{
+    return text_eq(http_req_method(req), "GET") || text_eq(http_req_method(req), "HEAD");
+}
+
+/* Failures that are answered with their own status in both modes: not the fate of the change, but of the request. */
+static int transport_status(const struct http_route *route, int code)
+{
+    switch (code) {
+    case XP_UNSUPPORTED:
+        return route ? 501 : 0;
+    case XP_FORBIDDEN:
+        return 403;
+    case XP_TOO_LARGE:
+        return 413;
+    case XP_UNAVAILABLE:
+    case XP_TOO_MANY:
+        return 503;
+    case XP_TIMEOUT:
+        return 500;
+    default:
+        return 0;
+    }
+}
+
+static int strict_status(const struct http_route *route, int code)
+{
+    if (!route && code == XP_UNSUPPORTED) {
+        return 405;
+    }
+    return xp_code_info(code)->http_status;
+}
+
+static int compat_status(const struct http_req *req, const struct http_route *route, int code)
+{
+    int status = transport_status(route, code);
+    if (status != 0) {
+        return status;
+    }
+    if (!route) {
+        return code == XP_NOT_FOUND ? 404 : 400; /* a wrong method is 400 there, not 405 */
+    }
+    return is_read(req) ? xp_code_info(code)->http_status : 200;
+}
+
+static json_t *state_body(const struct xp_err *err)
+{
+    return json_pack("{s:i, s:o}", "state", -1, "message", jd_text(err->msg));
+}
+
+static json_t *exception_body(const struct xp_err *err)
+{
+    return json_pack("{s:o, s:s}", "message", jd_text(err->msg), "exception",
+                     xp_code_info(err->code)->name);
+}
+
+static void answer(const struct http_req *req, struct http_resp *resp, int status,
+                   const struct xp_err *err, json_t *body)
+{
+    if (envelope_is_strict(req)) {
+        json_object_set_new(body, "code", json_string(xp_code_info(err->code)->name));
+        json_object_set_new(body, "requestId", jd_text(http_req_id(req)));
+    }
+    http_resp_json(resp, body);
+    resp->status = status;
+}
+
+void envelope_error(const struct http_req *req, const struct http_route *route,
+                    const struct xp_err *err, struct http_resp *resp)
+{
+    if (xp_code_info(err->code)->is_our_fault) {
+        log_error("api.failed", "method", http_req_method(req), "path", http_req_path(req),
+                  "request", http_req_id(req), "why", err->msg);
+    } else {
+        log_debug("api.refused", "method", http_req_method(req), "path", http_req_path(req),
+                  "request", http_req_id(req), "why", err->msg);
+    }
+    bool strict = envelope_is_strict(req);
+    int status = strict ? strict_status(route, err->code) : compat_status(req, route, err->code);
+    bool has_state =
+        (route && !is_read(req)) || err->code == XP_UNSUPPORTED || err->code == XP_FORBIDDEN;
+    answer(req, resp, status, err, has_state ? state_body(err) : exception_body(err));
+}
+
+int envelope_malformed(const struct http_req *req, struct http_resp *resp, const struct xp_err *err)
+{
+    answer(req, resp, envelope_is_strict(req) ? 400 : 500, err, exception_body(err));
+    return 0;
+}
+
+bool envelope_body(const struct http_req *req, bool may_be_empty, struct http_resp *resp,
+                   json_t **ret_body)
+{
+    struct xp_err err = { 0 };
+    json_t *body = NULL;
+    int rc = http_req_json(req, &body, &err);
+    if (rc == 0 && !body && !may_be_empty) {
+        rc = xp_fail(&err, XP_INVALID, "request body is missing");
+    }
+    if (rc < 0) {
+        envelope_malformed(req, resp, &err);
+        return false;
+    }
+    *ret_body = body;
+    return true;
+}

@@ -1,0 +1,134 @@
+/* console_config.c - see console_config.h. */
+#include "console/console_config.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "shared/base/str.h"
+#include "shared/model/cluster_type.h"
+#include "shared/model/json_decode.h"
+#include "shared/base/banned.h"
+
+static int check_text_map(const char *text, bool must_be_urls, struct xp_err *err)
+{
+    json_auto_t *map = NULL;
+    if (jd_parse(text, strlen(text), &map, err) < 0) {
+        return err->code;
+    }
+    if (!json_is_object(map)) {
+        return xp_fail(err, XP_INVALID, "a JSON object is expected, such as {\"jq\":\"...\"}");
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach (map, key, value) {
+        const char *item = json_string_value(value);
+        if (text_is_empty(key) || text_is_empty(item)) {
+            return xp_fail(err, XP_INVALID, "member '%s' is not a text", key);
+        }
+        if (must_be_urls && !text_has_prefix(item, "http://") &&
+            !text_has_prefix(item, "https://")) {
+            return xp_fail(err, XP_INVALID,
+                           "member '%s': '%s' is not an http:// or https:// address", key, item);
+        }
+    }
+    return 0;
+}
+
+static int check_metaservers(const char *text, struct xp_err *err)
+{
+    return check_text_map(text, true, err);
+}
+
+static int check_mapping(const char *text, struct xp_err *err)
+{
+    return check_text_map(text, false, err);
+}
+
+static int check_cluster_types(const char *text, struct xp_err *err)
+{
+    const char *cursor = text;
+    const char *part;
+    size_t length;
+    while (text_next_part(&cursor, ",", &part, &length)) {
+        char name[32];
+        if (length >= sizeof(name)) {
+            return xp_fail(err, XP_INVALID, "unknown cluster type %.*s", (int)length, part);
+        }
+        memcpy(name, part, length);
+        name[length] = '\0';
+        if (cluster_type_from_text(name) == CLUSTER_UNKNOWN) {
+            return xp_fail(err, XP_INVALID, "unknown cluster type %s", name);
+        }
+    }
+    return 0;
+}
+
+#define AT(member) offsetof(struct console_config, member)
+#define DAY_MS     86400000
+
+/* clang-format off */
+const struct config_row console_config_rows[] = {
+    DAEMON_CONFIG_ROWS(struct console_config, common),
+    { "console", "console.ip", CFG_TEXT, AT(ip), "", 0, 63, "", false,
+      "Address under which others reach this console, shown by /health; empty when it does not matter", NULL },
+    { "console", "console.bind.ip", CFG_TEXT, AT(bind_ip), "0.0.0.0", 1, 63, "", false,
+      "Numeric address to listen on", NULL },
+    { "console", "console.port", CFG_INT, AT(port), "8080", 0, 65535, "port", false,
+      "Port to listen on; 0 takes a free one and logs it", NULL },
+    { "console", "console.dc", CFG_TEXT, AT(dc), "", 0, 128, "", false,
+      "DC this console stands in, shown by /health", NULL },
+    { "console", "console.db.path", CFG_TEXT, AT(db_path), "/var/lib/xpipe/console.db", 1, 4096, "", false,
+      "SQLite database file; its folder must exist and be writable", NULL },
+    { "console", "console.db.busy.timeout.ms", CFG_INT, AT(db_busy_timeout_ms), "5000", 0, 60000, "ms", false,
+      "How long to wait for a lock that another process holds on the database", NULL },
+    { "console", "console.workers", CFG_INT, AT(workers_count), "8", 1, 64, "count", false,
+      "Threads that run requests; each one has its own read connection to the database", NULL },
+    { "console", "console.worker.queue", CFG_INT, AT(worker_queue_count), "1024", 1, 65536, "count", false,
+      "Requests that may wait for a worker; more are answered 503 at once", NULL },
+    { "console", "console.connections.max", CFG_INT, AT(connections_max_count), "1000", 1, 60000, "count", false,
+      "HTTP connections at the same time", NULL },
+    { "console", "servlet.method.timeout.milli", CFG_INT, AT(handler_timeout_ms), "10000", 100, 600000, "ms", false,
+      "A request that is not answered after this time gets an error; its work goes on", NULL },
+    { "console", "metaservers", CFG_TEXT, AT(metaservers), "{}", 2, 1048576, "JSON", true,
+      "Metaserver of each DC: {\"jq\":\"http://host:port\"}", check_metaservers },
+    { "console", "credis.service.idc.mapping.rule", CFG_TEXT, AT(dc_mapping), "{}", 2, 1048576, "JSON", false,
+      "Outer names of DCs, as DBA tools say them: {\"FRA\":\"FRA-AWS\"}", check_mapping },
+    { "console", "console.notify.cluster.types", CFG_TEXT, AT(notify_types), "ONE_WAY,BI_DIRECTION", 0, 200, "types", true,
+      "Cluster types whose changes are pushed to metaservers", check_cluster_types },
+    { "console", "console.notify.threads", CFG_INT, AT(notify_threads_count), "20", 1, 100, "count", false,
+      "Pushes to metaservers at the same time", NULL },
+    { "console", "console.notify.poll.ms", CFG_INT, AT(notify_poll_ms), "1000", 50, 60000, "ms", true,
+      "How often the outbox is looked at without being told of a change", NULL },
+    { "console", "console.notify.connect.timeout.ms", CFG_INT, AT(notify_connect_timeout_ms), "1000", 10, 60000, "ms", true,
+      "Time to connect to a metaserver", NULL },
+    { "console", "console.notify.timeout.ms", CFG_INT, AT(notify_timeout_ms), "5000", 10, 120000, "ms", true,
+      "Time for one whole push", NULL },
+    { "console", "console.notify.retry.min.ms", CFG_INT, AT(notify_retry_min_ms), "500", 10, 60000, "ms", true,
+      "Wait after the first failed push of a DC; doubles with each further failure", NULL },
+    { "console", "console.notify.retry.max.ms", CFG_INT, AT(notify_retry_max_ms), "30000", 10, DAY_MS, "ms", true,
+      "Longest wait between pushes to a DC that fails", NULL },
+    { "console", "console.cluster.types", CFG_TEXT, AT(cluster_types),
+      "ONE_WAY,BI_DIRECTION,SINGLE_DC,LOCAL_DC,CROSS_DC,HETERO", 1, 200, "types", true,
+      "Cluster types in GET /api/dc/{dc} when the request names none", check_cluster_types },
+    { "console", "console.dcmeta.build.concurrent", CFG_INT, AT(build_concurrent_count), "3", 1, 64, "count", false,
+      "DC documents that are built at the same time; readers of the same document wait for one build", NULL },
+    { 0 },
+};
+/* clang-format on */
+
+int console_config_check(const void *config, struct xp_err *err)
+{
+    const struct console_config *c = config;
+    if (c->notify_retry_max_ms < c->notify_retry_min_ms) {
+        return xp_fail(err, XP_INVALID,
+                       "console.notify.retry.max.ms is below console.notify.retry.min.ms");
+    }
+    return 0;
+}
+
+int64_t console_config_files_needed(const void *config)
+{
+    const struct console_config *c = config;
+    int64_t database = 3 * (c->workers_count + 1);
+    return c->connections_max_count + c->notify_threads_count * 2 + database + 64;
+}

@@ -1,0 +1,45 @@
+/* console_config.h - the console's configuration: one table, one struct.
+ *
+ * Not the parser (shared/base/config.h) and not the switches kept in the database (config_tbl).
+ * The two JSON texts (metaservers, DC aliases) are checked on load; 'dc_aliases' and 'meta_addresses' turn them into
+ * lookups. Source: console-api.md 1.4, 1.6, 3.9; metaserver.md 5.5.
+ * Thread: written by main and, on SIGHUP, by the loop; see daemon.h for who may keep pointers. */
+#ifndef CONSOLE_CONSOLE_CONFIG_H
+#define CONSOLE_CONSOLE_CONFIG_H
+
+#include "shared/base/config.h"
+#include "shared/net/daemon.h"
+
+struct console_config {
+    struct daemon_config common;
+    char *ip;
+    char *bind_ip;
+    int64_t port;
+    char *dc;
+    char *db_path;
+    int64_t db_busy_timeout_ms;
+    int64_t workers_count;
+    int64_t worker_queue_count;
+    int64_t connections_max_count;
+    int64_t handler_timeout_ms;
+    char *metaservers;
+    char *dc_mapping;
+    char *notify_types;
+    int64_t notify_threads_count;
+    int64_t notify_poll_ms;
+    int64_t notify_connect_timeout_ms;
+    int64_t notify_timeout_ms;
+    int64_t notify_retry_min_ms;
+    int64_t notify_retry_max_ms;
+    char *cluster_types;
+    int64_t build_concurrent_count;
+};
+
+extern const struct config_row console_config_rows[];
+
+/* Relations between keys (for daemon_ops.check); 'config' is a struct console_config. */
+int console_config_check(const void *config, struct xp_err *err);
+/* Descriptors for connections, database, notifier. */
+int64_t console_config_files_needed(const void *config);
+
+#endif

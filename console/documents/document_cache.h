@@ -1,0 +1,32 @@
+/* document_cache.h - the DC documents as finished bytes, one for each (DC, cluster types).
+ *
+ * A document is built only when the DC's version has changed, once for all readers that wait for it, on the worker of
+ * the first of them; the others are parked (HTTP_LATER) and answered by the builder, so that waiting takes no worker.
+ * At most 'build_max' builds run at the same time; further documents wait their turn in order.
+ * While nothing at all has changed since the last look, no query is made.
+ * Bounded: DOCUMENTS_MAX documents (then the one unused for longest goes), DOCUMENT_WAITERS_MAX parked requests.
+ * Thread: workers; the mutex inside is never held over I/O or building. */
+#ifndef CONSOLE_DOCUMENTS_DOCUMENT_CACHE_H
+#define CONSOLE_DOCUMENTS_DOCUMENT_CACHE_H
+
+#include "console/catalog/snapshot.h"
+#include "shared/net/http_server.h"
+
+#define DOCUMENTS_MAX        256
+#define DOCUMENT_WAITERS_MAX 1024
+
+struct document_cache;
+
+struct document_cache *document_cache_new(struct catalog *,
+                                          int build_max); /* borrows the catalog */
+void document_cache_free(struct document_cache *); /* no request is under way; NULL is fine */
+
+/* Answers GET of a DC's document: 200 with ETag, or 304 when If-None-Match has it. 'types': TYPE_BITs, 0 all.
+ * Returns 0, HTTP_LATER, or XP_NOT_FOUND (`dc <dc> not found`), XP_TOO_MANY (too many wait), or an error of the store. */
+int document_cache_serve(struct document_cache *, struct http_req *, const char *dc, unsigned types,
+                         struct http_resp *, struct xp_err *) XP_MUST_CHECK;
+
+/* True when an If-None-Match value names this ETag: `*`, or a list, weak or not. NULL header is false. */
+bool etag_matches(const char *if_none_match, const char *etag);
+
+#endif
