@@ -3,12 +3,15 @@
 # Objects go to build/<compiler>-<mode>/; nothing is written into the source folders.
 #   make CC=clang-14          the other compiler
 #   make MODE=asan            sanitizers (address + undefined + leak); also: release (default), debug, tsan
+#   make BUILD=folder         another build folder
+#   make check-unit T=addr    one test
 
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 MODE    ?= release
 BUILD   ?= build/$(notdir $(lastword $(CC)))-$(MODE)
 PYTHON  ?= /usr/bin/python3
 PREFIX  ?= /usr/local
+SYSCONFDIR ?= /etc
 VERSION := $(shell cat packaging/VERSION)
 
 PKGS     := libmicrohttpd jansson sqlite3 hiredis libcurl inih libsystemd libcrypto zlib
@@ -28,6 +31,7 @@ OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 $(HARDEN)
 OPT_debug   := -O0 -g3 -DXP_FAULTS=1
 OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DXP_FAULTS=1
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -DXP_FAULTS=1
+OPT_analyzer:= -O1 -g -fanalyzer
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LD_release  := -pie -Wl,-z,relro,-z,now
 LD_asan     := -fsanitize=address,undefined
@@ -44,11 +48,13 @@ objs      = $(patsubst %.c,$(BUILD)/%.o,$(1))
 SHARED_C := $(call srcs,shared/*/*.c)
 META_C   := $(filter-out meta/main.c,$(call srcs,meta/*.c meta/*/*.c))
 CONSOLE_C:= $(filter-out console/main.c,$(call srcs,console/*.c console/*/*.c))
+CTL_C    := $(call srcs,ctl/*.c)
 UNIT_C   := $(call srcs,tests/unit/*_test.c)
 GOLDEN_C := $(call srcs,tests/golden/*_golden.c)
 SIM_C    := $(call srcs,tests/sim/*_sim.c)
 FUZZ_C   := $(call srcs,tests/fuzz/*_fuzz.c)
 DAEMONS  := $(BUILD)/xpipe-meta $(BUILD)/xpipe-console
+PROGRAMS := $(DAEMONS) $(if $(CTL_C),$(BUILD)/xpipectl)
 FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy
 
 .DEFAULT_GOAL := all
@@ -56,28 +62,47 @@ FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy
 .SECONDARY:
 
 ##@ Build
-all: $(DAEMONS) ## both daemons
+all: $(PROGRAMS) ## both daemons and xpipectl
 fakes: $(FAKES) ## the stand-ins of the tests and of the demo
-debug: ## both daemons with fault points, unoptimised
-	$(MAKE) MODE=debug all
+debug: ## both daemons with fault points, not optimized
+	$(MAKE) MODE=debug $(call own_build,debug) all
 deps: ## install the Debian packages of packaging/deps.txt that are missing
 	packaging/deps.sh
+clean: ## remove build/
+	rm -rf build $(BUILD)
 
-$(BUILD)/%.o: %.c
+# Another MODE never shares the folder of this one: a BUILD from the command line gets the mode as suffix.
+own_build = $(if $(filter command line,$(origin BUILD)),BUILD=$(BUILD)-$(1))
+
+# $(call stamp,text): a recipe that rewrites $@ only when its text changed, so that what depends on it is
+# rebuilt when the flags change or when a source file comes or goes.
+stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
+
+$(BUILD)/flags: FORCE
+	$(call stamp,$(lastword $(CC)) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
+$(BUILD)/lib%.list: FORCE
+	$(call stamp,$(call objs,$(SOURCES)))
+$(BUILD)/libxp.list: SOURCES = $(SHARED_C)
+$(BUILD)/libmeta.list: SOURCES = $(META_C)
+$(BUILD)/libconsole.list: SOURCES = $(CONSOLE_C)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/libxp.a: $(call objs,$(SHARED_C))
 $(BUILD)/libmeta.a: $(call objs,$(META_C))
 $(BUILD)/libconsole.a: $(call objs,$(CONSOLE_C))
-%.a:
+$(BUILD)/%.a: $(BUILD)/%.list
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/xpipe-meta: $(BUILD)/meta/main.o $(BUILD)/libmeta.a $(BUILD)/libxp.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/xpipe-console: $(BUILD)/console/main.o $(BUILD)/libconsole.a $(BUILD)/libxp.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/xpipectl: $(call objs,$(CTL_C)) $(BUILD)/libxp.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # schema/ is built into the console: every migration and query as a C string (schema/embed.py).
@@ -95,6 +120,22 @@ $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -I. -o $@ $(filter %.c,$^) -lev -lpthread
 
 ##@ Test
+# `test` calls nothing but goals of this file. Every layer runs, also after a failure; the total is the last line.
+LAYERS := unit golden sim integration
+test: ## everything: deps, build, every test; ends with the total
+	@$(MAKE) --no-print-directory deps
+	@rm -rf $(BUILD)/results
+	@$(MAKE) --no-print-directory -j2 all fakes test-binaries
+	@status=0; \
+	for goal in check-tree $(LAYERS:%=check-%); do \
+	    $(MAKE) --no-print-directory $$goal || status=1; \
+	done; \
+	tests/tools/total.sh $(BUILD)/results $(LAYERS) || status=1; \
+	exit $$status
+check: check-tree check-unit check-golden check-sim ## the tests that need no server: unit, golden, simulation
+check-tree: ## includes, banned.h, file names
+	$(PYTHON) tests/tools/check_tree.py
+
 # A unit test is tests/unit/NAME_test.c; `make check-unit T=NAME` runs one.
 UNIT_BIN   := $(patsubst %.c,$(BUILD)/%,$(if $(T),tests/unit/$(T)_test.c,$(UNIT_C)))
 GOLDEN_BIN := $(patsubst %.c,$(BUILD)/%,$(if $(T),$(wildcard tests/golden/$(T)_golden.c),$(GOLDEN_C)))
@@ -104,7 +145,7 @@ TEST_LIBS := $(BUILD)/libmeta.a $(BUILD)/libconsole.a $(BUILD)/libxp.a
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 $(BUILD)/tests/golden/%: $(BUILD)/tests/golden/%.o $(BUILD)/tests/golden/golden.o $(TEST_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 # The simulation links the twins of tests/sim/fake_*.c in place of shared/net's loop, clock and I/O.
 SIM_FAKES := $(call objs,$(call srcs,tests/sim/fake_*.c))
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(SIM_FAKES) $(TEST_LIBS)
@@ -115,12 +156,87 @@ FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_C))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group $(LDLIBS)
 
-check-unit: $(UNIT_BIN)
-	tests/tools/run.sh unit $(UNIT_BIN)
-check-golden: $(GOLDEN_BIN)
-	tests/tools/run.sh golden $(GOLDEN_BIN)
-check-sim: $(SIM_BIN)
-	tests/tools/run.sh sim $(SIM_BIN)
+test-binaries: $(UNIT_BIN) $(GOLDEN_BIN) $(SIM_BIN)
+check-unit: $(UNIT_BIN) ## each module; T=NAME runs one
+	@BUILD=$(BUILD) tests/tools/run.sh unit $(UNIT_BIN)
+check-golden: $(GOLDEN_BIN) ## decisions over their corpus; T=NAME runs one
+	@BUILD=$(BUILD) tests/tools/run.sh golden $(GOLDEN_BIN)
+check-sim: $(SIM_BIN) ## the daemons over a simulated loop, clock and network; T=NAME runs one
+	@BUILD=$(BUILD) tests/tools/run.sh sim $(SIM_BIN)
+check-integration: all fakes ## real processes on free ports; ARGS="-k name" goes to pytest
+	@tests/tools/pytest.sh $(BUILD) $(PYTHON) $(ARGS)
+check-asan: ## unit, golden and simulation with the address and undefined-behavior sanitizers
+	$(MAKE) MODE=asan $(call own_build,asan) check-unit check-golden check-sim
+check-tsan: ## unit and simulation with the thread sanitizer
+	$(MAKE) MODE=tsan $(call own_build,tsan) check-unit check-sim
+fuzz: ## each fuzz target for FUZZ_SECONDS (default 20)
+	$(MAKE) CC=clang-14 MODE=fuzz $(call own_build,fuzz) fuzz-run
+fuzz-run: $(FUZZ_BIN)
+	@tests/tools/fuzz.sh $(BUILD) $(FUZZ_BIN)
+
+##@ Demo and measurements
+# $(call bench_script,NAME) runs bench/NAME.py or bench/NAME.sh, whichever exists.
+RUN_ENV = XPIPE_BUILD=$(abspath $(BUILD)) PYTHON=$(PYTHON)
+define bench_script
+	@if [ -f bench/$(1).py ]; then exec env $(RUN_ENV) $(PYTHON) bench/$(1).py $(ARGS); \
+	elif [ -f bench/$(1).sh ]; then exec env $(RUN_ENV) bash bench/$(1).sh $(ARGS); \
+	else echo "not built yet: issue 3"; exit 1; fi
+endef
+demo: all fakes ## two data centers on this machine, until Ctrl-C
+	$(RUN_ENV) $(PYTHON) tests/harness/demo.py $(ARGS)
+demo-check: all fakes ## the same, as a test that ends by itself
+	$(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
+bench: all fakes ## every measurement of bench/
+	$(call bench_script,run)
+bench-poll: all fakes ## the poller against a bare hiredis loop
+	$(call bench_script,poll)
+
+##@ Source
+TIDY_FLAGS = -std=gnu11 $(filter-out -MMD -MP,$(CPPFLAGS))
+C_FILES  := $(call srcs,shared/*/*.c meta/*.c meta/*/*.c console/*.c console/*/*.c ctl/*.c)
+ALL_C    := $(call srcs,shared/*/*.[ch] meta/*.[ch] meta/*/*.[ch] console/*.[ch] console/*/*.[ch] ctl/*.[ch] \
+              bench/*.[ch] tests/*/*.[ch] tests/fakes/*/*.[ch])
+format: ## lay out every C file with clang-format 14
+	clang-format-14 -i $(ALL_C)
+format-check: ## fail when `make format` would change a file
+	@clang-format-14 --dry-run -Werror $(ALL_C)
+	@echo "format: $(words $(ALL_C)) files"
+config-file: $(DAEMONS) ## write xpipe.ini from the tables in the daemons
+	tests/tools/config_file.sh $(BUILD) > $(BUILD)/xpipe.ini
+	cp $(BUILD)/xpipe.ini xpipe.ini
+config-check: $(DAEMONS)
+	@tests/tools/config_file.sh $(BUILD) > $(BUILD)/xpipe.ini
+	@diff -u xpipe.ini $(BUILD)/xpipe.ini || { echo "xpipe.ini differs: run make config-file"; exit 1; }
+lint: check-tree format-check config-check lint-size lint-tidy lint-cppcheck ## every static check (minutes)
+lint-size: ## the ten longest functions, and the files over 800 lines
+	@$(PYTHON) tests/tools/sizes.py $(C_FILES)
+lint-tidy: $(BUILD)/gen/schema_sql.h ## clang-tidy 14; FILES="a.c b.c" checks these only
+	@BUILD=$(BUILD) tests/tools/tidy.sh $(or $(FILES),$(C_FILES)) -- $(TIDY_FLAGS)
+lint-cppcheck: $(BUILD)/gen/schema_sql.h
+	@BUILD=$(BUILD) tests/tools/cppcheck.sh $(or $(FILES),$(C_FILES)) -- $(TIDY_FLAGS)
+lint-analyzer: ## gcc -fanalyzer over every file (slow, not part of lint)
+	$(MAKE) CC=gcc MODE=analyzer $(call own_build,analyzer) all
+
+##@ Install
+UNITS := $(wildcard packaging/*.service)
+install: all ## binaries, xpipe.ini and systemd units; DESTDIR, PREFIX and SYSCONFDIR are honored
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/xpipe
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
+	@# The configuration of a running site is never overwritten.
+	if [ -e $(DESTDIR)$(SYSCONFDIR)/xpipe/xpipe.ini ]; then \
+	    install -m 644 xpipe.ini $(DESTDIR)$(SYSCONFDIR)/xpipe/xpipe.ini.new; \
+	else \
+	    install -m 644 xpipe.ini $(DESTDIR)$(SYSCONFDIR)/xpipe/xpipe.ini; \
+	fi
+	$(if $(UNITS),install -d $(DESTDIR)$(PREFIX)/lib/systemd/system)
+	$(if $(UNITS),install -m 644 $(UNITS) $(DESTDIR)$(PREFIX)/lib/systemd/system/)
+
+##@ Help
+help: ## this list
+	@awk -F ':.*## ' '/^##@ /{ printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## /{ printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all fakes debug deps check-unit check-golden check-sim
+FORCE:
+.PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
+        check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll format format-check \
+        config-file config-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

@@ -146,7 +146,7 @@ const char *log_fmt(const char *fmt, ...)
 static bool may_pass(struct log_site *site, int64_t now, int64_t *ret_dropped)
 {
     mutex_lock(&sites_lock);
-    int64_t full = LOG_BURST * 1000;
+    const int64_t full = INT64_C(1000) * LOG_BURST;
     int64_t age = site->last_ms == 0 ? full : now - site->last_ms;
     int64_t gain = age < 0 ? 0 : age > full ? full : age;
     int64_t tokens = site->tokens_milli + gain;
@@ -227,7 +227,9 @@ static void add_thread_name(struct str *line)
     }
     (void)pthread_getname_np(pthread_self(), name, sizeof(name));
     for (char *p = name; *p; p++) {
-        *p = *p <= ' ' ? '_' : *p;
+        if (*p <= ' ') {
+            *p = '_';
+        }
     }
     str_puts(line, name[0] ? name : "-");
 }
