@@ -52,6 +52,7 @@ struct attempt {
     struct str body;    /* max: max_reply_bytes */
     size_t header_bytes;
     char *etag; /* owned */
+    long status;
     char why[CURL_ERROR_SIZE];
 };
 
@@ -215,6 +216,7 @@ static int perform(CURL *h, struct attempt *a, struct xp_err *err)
     CURLcode code = curl_easy_setopt(h, CURLOPT_URL, a->call->url);
     code = code == CURLE_OK ? curl_easy_perform(h) : code;
     int rc = code == CURLE_OK ? 0 : explain(h, code, a, err);
+    (void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &a->status);
     curl_easy_reset(h); /* it must not keep pointers into this call */
     curl_slist_free_all(headers);
     return rc;
@@ -227,14 +229,13 @@ static int run_attempt(const struct http_call *call, int64_t timeout_ms,
     struct attempt a = { .call = call,
                          .timeout_ms = timeout_ms,
                          .body = STR_INIT(call->max_reply_bytes) };
-    long status = 0;
     int rc = perform(h, &a, err);
     if (rc == 0) {
-        (void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
         size_t length = a.body.len;
-        *ret_reply = (struct http_reply){
-            .status = (int)status, .body = str_take(&a.body), .length = length, .etag = TAKE(a.etag)
-        };
+        *ret_reply = (struct http_reply){ .status = (int)a.status,
+                                          .body = str_take(&a.body),
+                                          .length = length,
+                                          .etag = TAKE(a.etag) };
     }
     str_done(&a.body);
     free(a.etag);
@@ -283,7 +284,8 @@ int http_call(const struct http_call *call, struct http_reply *ret_reply, struct
     mono_ms deadline = clock_mono_ms() + call->timeout_ms;
     for (int retries_left = call->retries;; retries_left--) {
         struct http_reply reply = { 0 };
-        rc = run_attempt(call, deadline - clock_mono_ms(), &reply, err);
+        int64_t left_ms = deadline - clock_mono_ms();
+        rc = run_attempt(call, left_ms > 0 ? left_ms : 1, &reply, err);
         bool has_time = clock_mono_ms() + call->retry_delay_ms < deadline;
         if (retries_left <= 0 || !has_time || !may_retry(call, rc, &reply)) {
             if (rc == 0) {
