@@ -60,10 +60,9 @@ struct snap_route { /* active and usable */
     const char *route_info;
     bool is_public;
 };
-struct snap_bad_route { /* active, but left out */
-    int64_t id;
-    const char *src_dc;
-    const char *dst_dc;
+struct
+    snap_bad_route { /* active, but left out (R4): a document may carry it with an empty route_info */
+    struct snap_route route; /* route_info is "" */
     const char *problem;
 };
 struct snap_container {

@@ -1,0 +1,94 @@
+/* request.h - what the handlers of console/api share: their context, typed request members, the end of a change.
+ *
+ * Handlers are thin: decode, call one service of console/catalog, encode. Rules of the domain are not here, nor is the
+ * wire form of errors (envelope.h). Thread: workers, unless the route says loop. */
+#ifndef CONSOLE_API_REQUEST_H
+#define CONSOLE_API_REQUEST_H
+
+#include "console/api/envelope.h"
+#include "console/catalog/catalog.h"
+#include "console/documents/document_cache.h"
+#include "console/notify/notifier.h"
+#include "shared/model/json_decode.h"
+#include "shared/net/daemon.h"
+
+struct
+    api_context { /* http_options.arg; filled before the server starts, then immutable but for default_types */
+    struct daemon *daemon; /* FIRST (daemon.h); NULL in unit tests */
+    struct catalog *catalog;
+    struct document_cache *documents;
+    struct notifier *notifier; /* NULL: nobody is told at once */
+    const char *address;       /* for /health; "" unknown */
+    const char *dc;            /* for /health */
+    unsigned default_types; /* atomic: clusters in documents when the request names none; 0 all */
+};
+
+struct api_context *api_context(const struct http_req *);
+struct catalog *api_catalog(const struct http_req *);
+struct change_ctx api_change(const struct http_req *); /* borrows from the request */
+
+/* Ends a successful change: {"state":0,"message":text or "success"}, a warning as an extra member; wakes the notifier;
+ * frees the result. Returns 0. */
+int api_changed(const struct http_req *, struct http_resp *, const char *text,
+                struct catalog_result *result);
+
+/* ---- decoding ---- */
+struct opt_i64 {
+    bool has;
+    int64_t value;
+};
+int decode_opt_i64(const json_t *value, void *ret_opt_i64,
+                   struct xp_err *err); /* number, or decimal text */
+int decode_tri(const json_t *value, void *ret_tri,
+               struct xp_err *err); /* enum tri; also "true", "false" */
+/* Rows of decode tables: a text (NULL when absent), an integer (struct opt_i64), a flag (enum tri). */
+#define TEXT_FIELD(member_name, owner, member)                                                     \
+    {                                                                                              \
+        .name = (member_name), .type = JF_STRING, .offset = offsetof(owner, member)                \
+    }
+#define INT_FIELD(member_name, owner, member)                                                      \
+    {                                                                                              \
+        .name = (member_name), .type = JF_CUSTOM, .offset = offsetof(owner, member),               \
+        .decode = decode_opt_i64                                                                   \
+    }
+#define TRI_FIELD(member_name, owner, member)                                                      \
+    {                                                                                              \
+        .name = (member_name), .type = JF_CUSTOM, .offset = offsetof(owner, member),               \
+        .decode = decode_tri                                                                       \
+    }
+enum tri tri_either(enum tri first, enum tri second); /* two spellings of one member */
+
+/* The body as an object decoded by 'table'. False: resp holds the answer (malformed), the handler returns 0. The caller
+ * frees the object with jd_done in either case. */
+bool api_body_object(const struct http_req *, struct http_resp *, const struct jfield *table,
+                     void *ret_object);
+
+/* A JSON array of objects, each decoded by one table. */
+struct object_list {
+    const struct jfield *table;
+    size_t size;
+    char *bytes; /* count objects of 'size' bytes */
+    size_t count;
+};
+bool api_body_list(const struct http_req *, struct http_resp *, struct object_list *list);
+void object_list_done(struct object_list *);
+static inline void *object_list_at(const struct object_list *list, size_t index)
+{
+    return list->bytes + index * list->size;
+}
+
+/* The body as an array of texts. Owned (names_done). */
+bool api_body_texts(const struct http_req *, struct http_resp *, struct names *ret_texts);
+
+/* A path parameter as a number; a mistyped one is answered as malformed. */
+bool api_param_i64(const struct http_req *, struct http_resp *, const char *name,
+                   int64_t *ret_value);
+/* A query parameter true or false; 'absent' when it is missing. */
+bool api_query_bool(const struct http_req *, struct http_resp *, const char *name, bool absent,
+                    bool *ret_value);
+
+/* ---- encoding ---- */
+json_t *json_date(wall_ms at_ms); /* 2024-01-02T03:04:05.000+0000 */
+json_t *json_names(const struct names *);
+
+#endif

@@ -1,0 +1,2 @@
+-- How many rows wait altogether.
+SELECT count(*) FROM push_outbox;

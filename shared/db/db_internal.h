@@ -1,0 +1,24 @@
+/* db_internal.h - what db.c (statements) and db_pool.c (connections, transactions) share. Nobody else includes it. */
+#ifndef SHARED_DB_DB_INTERNAL_H
+#define SHARED_DB_DB_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "shared/db/db.h"
+
+struct db {
+    sqlite3 *raw;
+    const char *path; /* borrowed from the pool */
+    const struct db_schema *schema;
+    sqlite3_stmt **statements; /* by query id, all prepared at open */
+};
+
+/* Turns a failed SQLite call into an error that names the file and what to do. Returns the xp_code. */
+int db_fail(struct db *db, int sqlite_code, struct xp_err *err);
+/* One or more statements without parameters. */
+int db_exec(struct db *db, const char *sql, struct xp_err *err) XP_MUST_CHECK;
+/* The first column of the first row of a statement, as text; "" when there is none. Returns owned. */
+int db_exec_text(struct db *db, const char *sql, char **ret_text, struct xp_err *err) XP_MUST_CHECK;
+int db_prepare_all(struct db *db, struct xp_err *err) XP_MUST_CHECK;
+
+#endif

@@ -1,0 +1,386 @@
+/* db_pool.c - opening, locking, migrating, and the two kinds of transactions of db.h. */
+#include "shared/base/clock.h"
+#include "shared/base/fault.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "shared/base/thread.h"
+#include "shared/db/db.h"
+#include "shared/db/db_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shared/base/banned.h"
+
+enum { READERS_MAX = 64, CACHE_KIB = 8192 };
+
+struct
+    db_pool { /* owner: any thread; the writer under write_lock, the list of readers under readers_lock */
+    char *path;
+    int lock_fd;
+    int64_t busy_timeout_ms;
+    struct mutex write_lock;
+    struct db *writer;
+    struct mutex readers_lock;
+    pthread_cond_t reader_free; /* on CLOCK_MONOTONIC */
+    struct db **readers;        /* all, for closing */
+    struct db **free_readers;
+    int reader_count;
+    int free_count;
+};
+
+/* ---- the lock file ---- */
+
+static int lock_refused(int fd, const char *path, struct xp_err *err)
+{
+    char pid[24] = "";
+    ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+    pid[n > 0 ? (size_t)n : 0] = '\0';
+    pid[strcspn(pid, "\n")] = '\0';
+    return xp_fail(
+        err, XP_UNAVAILABLE,
+        "database '%s' is in use by another console (process %s holds %s.lock): stop it first",
+        path, pid[0] ? pid : "unknown", path);
+}
+
+/* The file stays when we end: removing it would let two later starts lock different files. */
+static int take_lock(const char *path, int *ret_fd, struct xp_err *err)
+{
+    AUTO_FREE char *lock_path = xasprintf("%s.lock", path);
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0) {
+        return xp_fail(err, XP_UNAVAILABLE,
+                       "cannot open '%s': %s; check that the folder exists and can be written",
+                       lock_path, strerror(errno));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int code = errno == EWOULDBLOCK ? lock_refused(fd, path, err)
+                                        : xp_fail(err, XP_UNAVAILABLE, "cannot lock '%s': %s",
+                                                  lock_path, strerror(errno));
+        (void)close(fd);
+        return code;
+    }
+    char pid[24];
+    int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+    /* Only for the message above: a failure to write it is not worth refusing to start. */
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
+        errno = 0;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* ---- connections ---- */
+
+static void db_close(struct db *db)
+{
+    if (!db) {
+        return;
+    }
+    for (size_t i = 0; db->statements && i < db->schema->query_count; i++) {
+        (void)sqlite3_finalize(db->statements[i]);
+    }
+    free(db->statements);
+    xp_check(sqlite3_close(db->raw) == SQLITE_OK); /* busy: a statement was left behind */
+    free(db);
+}
+
+/* Sets a pragma and proves that it took: some are ignored silently. */
+static int pragma_is(struct db *db, const char *name, const char *value, const char *expect,
+                     struct xp_err *err)
+{
+    AUTO_FREE char *set = xasprintf("PRAGMA %s = %s", name, value);
+    AUTO_FREE char *get = xasprintf("PRAGMA %s", name);
+    AUTO_FREE char *got = NULL;
+    int rc = db_exec(db, set, err);
+    if (rc == 0) {
+        rc = db_exec_text(db, get, &got, err);
+    }
+    if (rc == 0 && !text_eq(got, expect)) {
+        return xp_fail(err, XP_INTERNAL, "database '%s': %s is '%s' instead of '%s'", db->path,
+                       name, got, expect);
+    }
+    return rc;
+}
+
+static int set_pragmas(struct db *db, bool is_writer, int64_t busy_timeout_ms, struct xp_err *err)
+{
+    (void)sqlite3_busy_timeout(db->raw, (int)busy_timeout_ms);
+    (void)sqlite3_extended_result_codes(db->raw, 1);
+    AUTO_FREE char *plain = xasprintf("PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY;"
+                                      "PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0",
+                                      CACHE_KIB);
+    int rc = db_exec(db, plain, err);
+    if (rc == 0) {
+        rc = pragma_is(db, "journal_mode", "WAL", "wal", err);
+    }
+    if (rc == 0) {
+        rc = pragma_is(db, "synchronous", "FULL", "2", err);
+    }
+    if (rc == 0) {
+        rc = pragma_is(db, "foreign_keys", "ON", "1", err);
+    }
+    if (rc == 0 && !is_writer) {
+        /* All checkpoints on the write connection: SQLite before 3.51.3 can lose data otherwise. */
+        (void)sqlite3_db_config(db->raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        rc = pragma_is(db, "wal_autocheckpoint", "0", "0", err);
+    }
+    return rc;
+}
+
+static int db_open(const struct db_pool *pool, const struct db_schema *schema, bool is_writer,
+                   struct db **ret_db, struct xp_err *err)
+{
+    struct db *db = xcalloc(1, sizeof(*db));
+    db->path = pool->path;
+    db->schema = schema;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (is_writer ? SQLITE_OPEN_CREATE : 0);
+    int rc = sqlite3_open_v2(pool->path, &db->raw, flags, NULL);
+    rc = rc == SQLITE_OK ? set_pragmas(db, is_writer, pool->busy_timeout_ms, err)
+                         : db_fail(db, rc, err);
+    if (rc != 0) {
+        db_close(db);
+        return rc;
+    }
+    *ret_db = db;
+    return 0;
+}
+
+static int open_reader(struct db_pool *pool, const struct db_schema *schema, struct xp_err *err)
+{
+    struct db *db = NULL;
+    int rc = db_open(pool, schema, false, &db, err);
+    if (rc != 0) {
+        return rc;
+    }
+    pool->readers[pool->reader_count++] = db;
+    pool->free_readers[pool->free_count++] = db;
+    rc = pragma_is(db, "query_only", "ON", "1", err);
+    return rc == 0 ? db_prepare_all(db, err) : rc;
+}
+
+/* ---- migrations ---- */
+
+static int migrate_one(struct db *db, size_t number, struct xp_err *err)
+{
+    AUTO_FREE char *set_version = xasprintf("PRAGMA user_version = %zu", number);
+    int rc = db_exec(db, "BEGIN IMMEDIATE", err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = db_exec(db, db->schema->migrations[number - 1], err);
+    if (rc == 0) {
+        rc = db_exec(db, set_version, err);
+    }
+    if (rc == 0) {
+        rc = db_exec(db, "COMMIT", err);
+    }
+    if (rc != 0) {
+        (void)db_exec(db, "ROLLBACK", NULL);
+        return xp_wrap(err, "migration %zu", number);
+    }
+    return 0;
+}
+
+static int migrate(struct db *db, struct xp_err *err)
+{
+    AUTO_FREE char *text = NULL;
+    int rc = db_exec_text(db, "PRAGMA user_version", &text, err);
+    if (rc != 0) {
+        return rc;
+    }
+    int64_t have = 0;
+    if (!text_to_i64(text, strlen(text), 0, (int64_t)db->schema->migration_count, &have)) {
+        return xp_fail(
+            err, XP_UNSUPPORTED,
+            "database '%s' has schema %s, this program knows up to %zu: start the newer program",
+            db->path, text, db->schema->migration_count);
+    }
+    for (size_t i = (size_t)have + 1; rc == 0 && i <= db->schema->migration_count; i++) {
+        rc = migrate_one(db, i, err);
+    }
+    return rc;
+}
+
+/* ---- the pool ---- */
+
+static void init_locks(struct db_pool *pool)
+{
+    pthread_condattr_t attr;
+    mutex_init(&pool->write_lock);
+    mutex_init(&pool->readers_lock);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&pool->reader_free, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+static int open_all(struct db_pool *pool, const struct db_options *options, struct xp_err *err)
+{
+    int rc = take_lock(pool->path, &pool->lock_fd, err);
+    if (rc == 0) {
+        rc = db_open(pool, options->schema, true, &pool->writer, err);
+    }
+    if (rc == 0) {
+        rc = migrate(pool->writer, err);
+    }
+    if (rc == 0) {
+        rc = db_prepare_all(pool->writer, err);
+    }
+    for (int i = 0; rc == 0 && i < options->readers; i++) {
+        rc = open_reader(pool, options->schema, err);
+    }
+    return rc;
+}
+
+int db_pool_open(const struct db_options *options, struct db_pool **ret_pool, struct xp_err *err)
+{
+    if (text_is_empty(options->path)) {
+        return xp_fail(err, XP_INVALID,
+                       "the path of the database is empty: set it in the configuration");
+    }
+    if (options->readers < 1 || options->readers > READERS_MAX) {
+        return xp_fail(err, XP_INVALID, "%d read connections: must be 1..%d", options->readers,
+                       READERS_MAX);
+    }
+    struct db_pool *pool = xcalloc(1, sizeof(*pool));
+    init_locks(pool);
+    pool->path = xstrdup(options->path);
+    pool->lock_fd = -1;
+    pool->busy_timeout_ms = options->busy_timeout_ms;
+    pool->readers = xcalloc((size_t)options->readers, sizeof(struct db *));
+    pool->free_readers = xcalloc((size_t)options->readers, sizeof(struct db *));
+    int rc = open_all(pool, options, err);
+    if (rc != 0) {
+        db_pool_close(pool);
+        return rc;
+    }
+    *ret_pool = pool;
+    return 0;
+}
+
+void db_pool_close(struct db_pool *pool)
+{
+    if (!pool) {
+        return;
+    }
+    xp_check(pool->free_count == pool->reader_count);
+    for (int i = 0; i < pool->reader_count; i++) {
+        db_close(pool->readers[i]);
+    }
+    db_close(pool->writer); /* the last connection: checkpoints and removes the WAL */
+    if (pool->lock_fd >= 0) {
+        (void)close(pool->lock_fd);
+    }
+    (void)pthread_cond_destroy(&pool->reader_free);
+    mutex_done(&pool->readers_lock);
+    mutex_done(&pool->write_lock);
+    free(pool->readers);
+    free(pool->free_readers);
+    free(pool->path);
+    free(pool);
+}
+
+static struct timespec deadline_in(int64_t wait_ms)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += wait_ms / 1000;
+    t.tv_nsec += (wait_ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+/* NULL when every reader stays busy for the whole busy timeout. */
+static struct db *reader_take(struct db_pool *pool)
+{
+    struct timespec deadline = deadline_in(pool->busy_timeout_ms);
+    struct db *db = NULL;
+    int rc = 0;
+    mutex_lock(&pool->readers_lock);
+    while (pool->free_count == 0 && rc == 0) {
+        rc = pthread_cond_timedwait(&pool->reader_free, &pool->readers_lock.raw, &deadline);
+    }
+    if (pool->free_count > 0) {
+        db = pool->free_readers[--pool->free_count];
+    }
+    mutex_unlock(&pool->readers_lock);
+    return db;
+}
+
+static void reader_give(struct db_pool *pool, struct db *db)
+{
+    mutex_lock(&pool->readers_lock);
+    pool->free_readers[pool->free_count++] = db;
+    (void)pthread_cond_signal(&pool->reader_free);
+    mutex_unlock(&pool->readers_lock);
+}
+
+int db_read(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *), void *arg,
+            struct xp_err *err)
+{
+    xp_check(thread_role() != THREAD_LOOP);
+    struct db *db = reader_take(pool);
+    if (!db) {
+        return xp_fail(err, XP_UNAVAILABLE,
+                       "all %d read connections are busy: repeat later, or configure more",
+                       pool->reader_count);
+    }
+    int rc = db_exec(db, "BEGIN", err);
+    if (rc == 0) {
+        rc = fn(db, arg, err);
+        (void)db_exec(db, "ROLLBACK", NULL);
+    }
+    reader_give(pool, db);
+    return rc;
+}
+
+static int commit(struct db *db, struct xp_err *err)
+{
+    if (fault_hit(FAULT_db_before_commit)) {
+        return xp_fail(err, XP_UNAVAILABLE, "database '%s': commit refused by fault point",
+                       db->path);
+    }
+    int rc = db_exec(db, "COMMIT", err);
+    if (rc == 0 && fault_hit(FAULT_db_commit)) {
+        return xp_fail(err, XP_TIMEOUT, "database '%s': committed, answer lost by fault point",
+                       db->path);
+    }
+    return rc;
+}
+
+static int tx_locked(struct db *db, int (*fn)(struct db *, void *, struct xp_err *), void *arg,
+                     struct xp_err *err)
+{
+    int rc = db_exec(db, "BEGIN IMMEDIATE", err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = fn(db, arg, err);
+    if (rc == 0) {
+        rc = commit(db, err);
+    }
+    if (rc != 0 && !sqlite3_get_autocommit(db->raw)) {
+        /* Some errors (a full disk) have rolled back already; otherwise this cannot fail for good: the next BEGIN says so. */
+        (void)db_exec(db, "ROLLBACK", NULL);
+    }
+    return rc;
+}
+
+int db_tx(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *), void *arg,
+          struct xp_err *err)
+{
+    xp_check(thread_role() != THREAD_LOOP);
+    mutex_lock(&pool->write_lock);
+    int rc = tx_locked(pool->writer, fn, arg, err);
+    mutex_unlock(&pool->write_lock);
+    return rc;
+}
