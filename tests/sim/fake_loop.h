@@ -1,0 +1,30 @@
+/* fake_loop.h - drives the simulated twin of loop.h and clock.h: a virtual clock that jumps to the next event.
+ *
+ * All loops share one clock, so that several daemons live in one process. One step runs exactly one callback:
+ * posted messages first (loops in order of creation), else the running timer with the earliest deadline of all
+ * loops, equal ones in order of starting. Nothing depends on real time or addresses: a run can be repeated.
+ * Descriptors do not exist here: loop_io_want aborts. Thread: one. */
+#ifndef TESTS_SIM_FAKE_LOOP_H
+#define TESTS_SIM_FAKE_LOOP_H
+
+#include "shared/net/loop.h"
+
+/* Sets both clocks; no loop may exist. They start at mono 1,000,000 and wall 1,700,000,000,000. */
+void fake_clock_set(mono_ms now, wall_ms wall_now);
+
+/* Runs the next callback, moving the clock if need be. False: nothing is left to run, ever. */
+bool fake_loop_step(void);
+/* Runs everything due up to 'until', then the clock is there. For a relative time: clock_mono_ms() + n. */
+void fake_loop_advance_to(mono_ms until);
+/* Steps until cond(arg) is true, which is the result; false when 'limit' has come or nothing is left. */
+bool fake_loop_run_until(bool (*cond)(void *arg), void *arg, mono_ms limit);
+/* Called after each step, for invariants of the whole simulation. NULL: none. */
+void fake_loop_after_step(void (*check)(void *arg), void *arg);
+
+/* SIGSTOP and SIGCONT: from now on for 'ms' nothing of this loop runs; then all that is overdue does, and
+ * loop_was_paused tells when it was over 2 s. */
+void fake_loop_freeze(struct loop *, int64_t ms);
+/* Delivers a signal to the loop's watcher (as a message). False when it watches none. */
+bool fake_loop_signal(struct loop *, int signo);
+
+#endif
