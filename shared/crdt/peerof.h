@@ -15,15 +15,18 @@ struct peerof_target {
     const struct route *route; /* borrowed; NULL = direct */
 };
 
-struct peerof_context { /* what is known of the Redis that would get the command, read in this run */
+struct
+    peerof_context { /* what is known of the Redis that would get the command, read in this run */
     int own_gid;
     struct addr own_addr;
     struct crdt_version version;
     bool allow_host_names; /* default false: IP literals only */
 };
 
-/* All of 11 "Before sending PEEROF". XP_INVALID names the argument; XP_UNSUPPORTED: a route is wanted, the version is too low. */
-int peerof_check(const struct peerof_target *, const struct peerof_context *, struct xp_err *err) XP_MUST_CHECK;
+/* All of 11 "Before sending PEEROF". XP_INVALID names the argument; XP_UNSUPPORTED: no CRDT Redis,
+ * below 1.0.4, or a route is wanted and the version is below 1.0.15. */
+int peerof_check(const struct peerof_target *, const struct peerof_context *,
+                 struct xp_err *err) XP_MUST_CHECK;
 int peerof_check_removal(int gid, int own_gid, struct xp_err *err) XP_MUST_CHECK;
 
 #define PEEROF_WORDS_MAX 10
@@ -38,14 +41,17 @@ void peerof_words_done(struct peerof_words *);
 char *peerof_words_text(const struct peerof_words *);
 
 enum peerof_reply { PEEROF_OK, PEEROF_OK_ALREADY, PEEROF_OK_LAZY, PEEROF_REFUSED };
-enum peerof_reply peerof_reply_of(const struct rreply *reply); /* success = status whose first word is OK */
+enum peerof_reply
+peerof_reply_of(const struct rreply *reply); /* success = status whose first word is OK */
 
 /* Structural comparison of 8.7. */
 bool peerof_is_equal(const struct crdt_peer *actual, const struct peerof_target *wanted);
 /* True when sending 'wanted' keeps the link of 'actual' (same endpoint, up, only the server list differs, the proxy in use
  * stays a member): rule 1 of crdt-redis.md 2.3, which does not rewrite the config file. */
 bool peerof_keeps_link(const struct crdt_peer *actual, const struct peerof_target *wanted);
-/* Checks a PEEROF of somebody else (relay): refuses everything of crdt-redis.md 2.5. */
-int peerof_check_words(size_t argc, const char *const *argv, int own_gid, struct xp_err *err) XP_MUST_CHECK;
+/* Checks a PEEROF of somebody else (relay; argv[0] is the command): refuses everything of crdt-redis.md 2.5, and what Redis
+ * would silently ignore (unknown words, proxies without proxy-type, options given twice). Host names are allowed. */
+int peerof_check_words(size_t argc, const char *const *argv, int own_gid,
+                       struct xp_err *err) XP_MUST_CHECK;
 
 #endif

@@ -25,6 +25,6 @@ struct cluster_type_info {
 };
 
 const struct cluster_type_info *cluster_type_info(enum cluster_type type); /* never NULL */
-enum cluster_type cluster_type_from_text(const char *text);                /* any case; CLUSTER_UNKNOWN */
+enum cluster_type cluster_type_from_text(const char *text); /* any case; CLUSTER_UNKNOWN */
 
 #endif

@@ -22,14 +22,14 @@ struct names {
     size_t count;
 };
 void names_done(struct names *);
-bool names_has(const struct names *, const char *name);              /* exact */
-struct names names_split(const char *comma_list);                    /* lower-cases nothing; owned */
+bool names_has(const struct names *, const char *name); /* exact */
+struct names names_split(const char *comma_list);       /* lower-cases nothing; owned */
 
 struct redis_meta {
-    char *id;         /* run id or "unknown"; may be NULL */
+    char *id; /* run id or "unknown"; may be NULL */
     struct addr addr;
-    bool is_master;   /* the console's flag (master == "" or null): a hint, never a fact */
-    int64_t gid;      /* 0 unknown */
+    bool is_master; /* the console's flag (master == "" or null): a hint, never a fact */
+    int64_t gid;    /* 0 unknown */
 };
 
 struct keeper_meta {
@@ -43,10 +43,16 @@ struct keeper_meta {
 struct shard_meta {
     char *name;
     int64_t db_id;
-    int64_t sentinel_id;          /* 0 none */
-    char *sentinel_monitor_name;  /* may be NULL */
-    struct { struct redis_meta *items; size_t count; } redises;
-    struct { struct keeper_meta *items; size_t count; } keepers;
+    int64_t sentinel_id;         /* 0 none */
+    char *sentinel_monitor_name; /* may be NULL */
+    struct {
+        struct redis_meta *items;
+        size_t count;
+    } redises;
+    struct {
+        struct keeper_meta *items;
+        size_t count;
+    } keepers;
 };
 
 struct cluster_meta {
@@ -54,27 +60,33 @@ struct cluster_meta {
     char *name;
     int64_t db_id;
     enum cluster_type type;
-    char *active_dc;           /* one-way; NULL otherwise */
-    struct names backup_dcs;   /* one-way */
-    struct names dcs;          /* multi-active: all DCs, the current one included; sorted */
-    int64_t org_id;            /* 0 none */
-    struct { int64_t *items; size_t count; } designated_route_ids;
-    char *status;              /* as sent; may be NULL */
-    bool is_migrating;         /* status is Lock, Migrating or Rollback: periodic duties keep off (D6) */
-    struct { struct shard_meta *items; size_t count; } shards; /* sorted by name */
-    int64_t version;           /* change-log index of our console; 0 from a Java one */
-    char *problem;             /* NULL, or why this cluster cannot be used */
+    char *active_dc;         /* one-way; NULL otherwise */
+    struct names backup_dcs; /* one-way */
+    struct names dcs;        /* multi-active: all DCs, the current one included; sorted */
+    int64_t org_id;          /* 0 none */
+    struct {
+        int64_t *items;
+        size_t count;
+    } designated_route_ids;
+    char *status;      /* as sent; may be NULL */
+    bool is_migrating; /* status is Lock, Migrating or Rollback: periodic duties keep off (D6) */
+    struct {
+        struct shard_meta *items;
+        size_t count;
+    } shards;        /* sorted by name */
+    int64_t version; /* change-log index of our console; 0 from a Java one */
+    char *problem;   /* NULL, or why this cluster cannot be used */
 };
 
 struct route_meta {
     int64_t id;
-    char *tag;          /* "meta" or "console", lower case */
+    char *tag; /* "meta" or "console", lower case */
     char *src_dc;
     char *dst_dc;
     int64_t org_id;     /* <= 0 none */
     char *cluster_type; /* upper case; "" any */
     bool is_public;
-    char *route_info;   /* text as sent; may be empty (unusable) */
+    char *route_info; /* text as sent; may be empty (unusable) */
 };
 
 struct keeper_container_meta {
@@ -91,24 +103,42 @@ struct sentinel_meta {
 struct dc_meta {
     char *id;        /* lower case; NULL when the document had none */
     int64_t version; /* 0 from a Java console */
-    struct { struct cluster_meta **items; size_t count; } clusters; /* sorted by name; each one reference */
-    struct { struct route_meta *items; size_t count; } routes;      /* in the order sent */
-    struct { struct keeper_container_meta *items; size_t count; } containers;
-    struct { struct sentinel_meta *items; size_t count; } sentinels;
+    struct {
+        struct cluster_meta **items;
+        size_t count;
+    } clusters; /* sorted by name; each one reference */
+    struct {
+        struct route_meta *items;
+        size_t count;
+    } routes; /* in the order sent */
+    struct {
+        struct keeper_container_meta *items;
+        size_t count;
+    } containers;
+    struct {
+        struct sentinel_meta *items;
+        size_t count;
+    } sentinels;
 };
 
 /* Whole documents: text in, struct out. Limits: 256 MiB text, 100,000 clusters, 10,000 shards a cluster. */
-int dc_meta_parse(const char *text, size_t length, struct dc_meta **ret_meta, struct xp_err *err) XP_MUST_CHECK;
-int dc_meta_from_json(const json_t *value, struct dc_meta **ret_meta, struct xp_err *err) XP_MUST_CHECK;
-json_t *dc_meta_to_json(const struct dc_meta *); /* with every key of 3.9.1, null where unknown; returns owned */
-void dc_meta_free(struct dc_meta *);             /* NULL is fine */
-const struct cluster_meta *dc_meta_cluster(const struct dc_meta *, const char *name); /* binary search; NULL */
+int dc_meta_parse(const char *text, size_t length, struct dc_meta **ret_meta,
+                  struct xp_err *err) XP_MUST_CHECK;
+int dc_meta_from_json(const json_t *value, struct dc_meta **ret_meta,
+                      struct xp_err *err) XP_MUST_CHECK;
+json_t *dc_meta_to_json(
+    const struct dc_meta *); /* with every key of 3.9.1, null where unknown; returns owned */
+void dc_meta_free(struct dc_meta *); /* NULL is fine */
+const struct cluster_meta *dc_meta_cluster(const struct dc_meta *,
+                                           const char *name); /* binary search; NULL */
 
-int cluster_meta_from_json(const json_t *value, struct cluster_meta **ret_meta, struct xp_err *err) XP_MUST_CHECK;
+int cluster_meta_from_json(const json_t *value, struct cluster_meta **ret_meta,
+                           struct xp_err *err) XP_MUST_CHECK;
 json_t *cluster_meta_to_json(const struct cluster_meta *);
 struct cluster_meta *cluster_meta_ref(struct cluster_meta *);
-void cluster_meta_unref(struct cluster_meta *);  /* NULL is fine */
-const struct shard_meta *cluster_meta_shard(const struct cluster_meta *, const char *name); /* NULL */
+void cluster_meta_unref(struct cluster_meta *); /* NULL is fine */
+const struct shard_meta *cluster_meta_shard(const struct cluster_meta *,
+                                            const char *name); /* NULL */
 /* Equal in every field a metaserver acts on (the MUST rows of 5.1); order of dcs, redises and keepers does not count,
  * version, status text and run ids do not count, is_migrating does. */
 bool cluster_meta_eq(const struct cluster_meta *a, const struct cluster_meta *b);
@@ -117,7 +147,8 @@ bool route_meta_eq(const struct route_meta *a, const struct route_meta *b);
 /* RedisMeta of metaserver.md 4.5 as answered by getcurrentmaster and getpeermaster. gid 0 is left out as null. */
 json_t *redis_meta_to_json(const struct addr *addr, int64_t gid);
 /* The same read back; tolerant of absent fields; XP_INVALID names the field. An empty or null body is XP_NOT_FOUND. */
-int redis_meta_parse(const char *text, size_t length, struct redis_meta *ret_meta, struct xp_err *err) XP_MUST_CHECK;
+int redis_meta_parse(const char *text, size_t length, struct redis_meta *ret_meta,
+                     struct xp_err *err) XP_MUST_CHECK;
 void redis_meta_done(struct redis_meta *);
 
 #endif
