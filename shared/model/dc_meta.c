@@ -72,7 +72,7 @@ static int decode_clusters(const json_t *value, void *field, struct xp_err *err)
     list->items = xcalloc(json_object_size(value), sizeof(struct cluster_meta *));
     const char *key = NULL;
     json_t *member = NULL;
-    json_object_foreach (object, key, member) {
+    json_object_foreach (jd_iterable(value), key, member) {
         struct xp_err problem = { 0 };
         struct cluster_meta *cluster = NULL;
         if (cluster_meta_decode(member, key, &cluster, &problem)) {
