@@ -51,7 +51,8 @@ struct attempt {
     int64_t timeout_ms; /* what is left of the call's time */
     struct str body;    /* max: max_reply_bytes */
     size_t header_bytes;
-    char *etag; /* owned */
+    bool is_header_whole; /* curl calls a reply that ends inside its header a success */
+    char *etag;           /* owned */
     long status;
     char why[CURL_ERROR_SIZE];
 };
@@ -90,6 +91,8 @@ static size_t on_header(char *data, size_t one, size_t length, void *arg)
     (void)one;
     struct attempt *a = arg;
     a->header_bytes += length;
+    a->is_header_whole =
+        length > 0 && (data[0] == '\r' || data[0] == '\n'); /* the empty line ends it */
     keep_etag(a, data, length);
     return a->header_bytes > HEADERS_MAX_BYTES ? 0 : length;
 }
@@ -175,17 +178,22 @@ static int too_large(const struct attempt *a, struct xp_err *err)
                          a->call->url, HEADERS_MAX_BYTES);
 }
 
-/* The bytes of the request tell a connection that never came about from an answer that never came. */
-static int timed_out(CURL *h, const struct attempt *a, struct xp_err *err)
+/* Tells a connection that never came about from an answer that never came. */
+static bool was_sent(CURL *h)
 {
     long sent_bytes = 0;
     (void)curl_easy_getinfo(h, CURLINFO_REQUEST_SIZE, &sent_bytes);
-    if (sent_bytes == 0) {
-        return xp_fail(err, XP_IO, "%s %s: could not connect in time (%s)", a->call->method,
-                       a->call->url, a->why);
+    return sent_bytes > 0;
+}
+
+static int timed_out(CURL *h, const struct attempt *a, struct xp_err *err)
+{
+    if (was_sent(h)) {
+        return xp_fail(err, XP_TIMEOUT, "%s %s: no answer within %lld ms", a->call->method,
+                       a->call->url, (long long)a->timeout_ms);
     }
-    return xp_fail(err, XP_TIMEOUT, "%s %s: no answer within %lld ms", a->call->method,
-                   a->call->url, (long long)a->timeout_ms);
+    return xp_fail(err, XP_IO, "%s %s: could not connect in time (%s)", a->call->method,
+                   a->call->url, a->why);
 }
 
 static int explain(CURL *h, CURLcode code, const struct attempt *a, struct xp_err *err)
@@ -197,7 +205,9 @@ static int explain(CURL *h, CURLcode code, const struct attempt *a, struct xp_er
     if (code == CURLE_WRITE_ERROR && (a->body.overflow || a->header_bytes > HEADERS_MAX_BYTES)) {
         return too_large(a, err);
     }
-    bool is_caller = code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
+    /* "Unsupported protocol" is also what curl says about a reply that is no HTTP. */
+    bool is_caller =
+        (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) && !was_sent(h);
     return xp_fail(err, is_caller ? XP_INVALID : XP_IO, "%s %s: %s", a->call->method, a->call->url,
                    why);
 }
@@ -216,6 +226,10 @@ static int perform(CURL *h, struct attempt *a, struct xp_err *err)
     CURLcode code = curl_easy_setopt(h, CURLOPT_URL, a->call->url);
     code = code == CURLE_OK ? curl_easy_perform(h) : code;
     int rc = code == CURLE_OK ? 0 : explain(h, code, a, err);
+    if (rc == 0 && !a->is_header_whole) {
+        rc = xp_fail(err, XP_IO, "%s %s: the reply ended inside its header", a->call->method,
+                     a->call->url);
+    }
     (void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &a->status);
     curl_easy_reset(h); /* it must not keep pointers into this call */
     curl_slist_free_all(headers);
@@ -284,12 +298,15 @@ int http_call(const struct http_call *call, struct http_reply *ret_reply, struct
     mono_ms deadline = clock_mono_ms() + call->timeout_ms;
     for (int retries_left = call->retries;; retries_left--) {
         struct http_reply reply = { 0 };
+        struct xp_err why = { 0 };
         int64_t left_ms = deadline - clock_mono_ms();
-        rc = run_attempt(call, left_ms > 0 ? left_ms : 1, &reply, err);
+        rc = run_attempt(call, left_ms > 0 ? left_ms : 1, &reply, &why);
         bool has_time = clock_mono_ms() + call->retry_delay_ms < deadline;
         if (retries_left <= 0 || !has_time || !may_retry(call, rc, &reply)) {
             if (rc == 0) {
                 *ret_reply = reply;
+            } else if (err) {
+                *err = why;
             }
             return rc;
         }
