@@ -129,11 +129,13 @@ static int post_insert(struct http_req *req, struct http_resp *resp, struct xp_e
     return rc;
 }
 
+struct host_port {
+    char *host;
+    int port;
+};
+
 struct role_body {
-    struct {
-        char *host;
-        int port;
-    } addr;
+    struct host_port addr;
     char *dc;
     char *cluster;
     char *shard;
@@ -143,21 +145,20 @@ static const struct jfield host_port_fields[] = {
     JF_TABLE(JF_TABLE_ANY_CASE),
     { .name = "host",
       .type = JF_HOST,
-      .offset = offsetof(struct role_body, addr.host),
+      .offset = offsetof(struct host_port, host),
       .flags = JF_REQUIRED },
     { .name = "port",
       .type = JF_PORT,
-      .offset = offsetof(struct role_body, addr.port),
+      .offset = offsetof(struct host_port, port),
       .flags = JF_REQUIRED },
     { 0 },
 };
 
-/* The object is decoded into the whole struct: the offsets above count from its start. */
 static const struct jfield role_fields[] = {
     JF_TABLE(JF_TABLE_ANY_CASE),
     { .name = "hostPort",
       .type = JF_OBJECT,
-      .offset = 0,
+      .offset = offsetof(struct role_body, addr),
       .sub = host_port_fields,
       .flags = JF_REQUIRED },
     TEXT_FIELD("dcId", struct role_body, dc),
