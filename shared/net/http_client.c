@@ -91,8 +91,11 @@ static size_t on_header(char *data, size_t one, size_t length, void *arg)
     (void)one;
     struct attempt *a = arg;
     a->header_bytes += length;
-    a->is_header_whole =
-        length > 0 && (data[0] == '\r' || data[0] == '\n'); /* the empty line ends it */
+    if (length >= 5 && memcmp(data, "HTTP/", 5) == 0) {
+        a->is_header_whole = false; /* a second one follows after "100 Continue" */
+    } else if (length > 0 && (data[0] == '\r' || data[0] == '\n')) {
+        a->is_header_whole = true;
+    }
     keep_etag(a, data, length);
     return a->header_bytes > HEADERS_MAX_BYTES ? 0 : length;
 }
