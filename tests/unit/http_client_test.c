@@ -268,8 +268,12 @@ static void test_error_status_and_redirect_are_answers(void **state)
         { "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
           KEEP },
         { "HTTP/1.1 204 No Content\r\n\r\n", KEEP },
+        { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", KEEP },
+        { "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-End: "
+          "1\r\n\r\n",
+          KEEP },
     };
-    static const int statuses[] = { 404, 302, 204 };
+    static const int statuses[] = { 404, 302, 204, 200, 201 };
     struct server s;
     START(s, steps);
     struct http_call call = call_to(s.port, "GET");
@@ -433,6 +437,7 @@ static void test_bad_replies(void **state)
     expect_failure("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", CLOSE, XP_IO);
     expect_failure("+PONG\r\n", CLOSE, XP_IO);
     expect_failure("HTTP/1.1 200 OK\r\nContent-Le", CLOSE, XP_IO);
+    expect_failure("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Le", CLOSE, XP_IO);
 }
 
 static void test_reply_limit(void **state)
