@@ -25,13 +25,16 @@ enum thread_role thread_role(void);
 #else
 #define XP_ANNOTATE_(x)
 #endif
-#define XP_CAPABILITY    XP_ANNOTATE_(capability("mutex"))
+#define XP_CAPABILITY XP_ANNOTATE_(capability("mutex"))
+/* In C the analysis resolves file-scope names only: XP_GUARDED_BY is for those; a member of a
+ * struct says XP_GUARDED_BY_MEMBER, which is for the reader alone. */
 #define XP_GUARDED_BY(m) XP_ANNOTATE_(guarded_by(m))
-#define XP_REQUIRES(m)   XP_ANNOTATE_(requires_capability(m))
-#define XP_ACQUIRE(...)  XP_ANNOTATE_(acquire_capability(__VA_ARGS__))
-#define XP_RELEASE(...)  XP_ANNOTATE_(release_capability(__VA_ARGS__))
-#define XP_EXCLUDES(m)   XP_ANNOTATE_(locks_excluded(m))
-#define XP_NO_ANALYSIS   XP_ANNOTATE_(no_thread_safety_analysis)
+#define XP_GUARDED_BY_MEMBER(m)
+#define XP_REQUIRES(m)  XP_ANNOTATE_(requires_capability(m))
+#define XP_ACQUIRE(...) XP_ANNOTATE_(acquire_capability(__VA_ARGS__))
+#define XP_RELEASE(...) XP_ANNOTATE_(release_capability(__VA_ARGS__))
+#define XP_EXCLUDES(m)  XP_ANNOTATE_(locks_excluded(m))
+#define XP_NO_ANALYSIS  XP_ANNOTATE_(no_thread_safety_analysis)
 
 /* A mutex the analysis knows. Never held over I/O. */
 struct XP_CAPABILITY mutex {
