@@ -1,0 +1,298 @@
+/* shard_node.c - the Redis of a shard: one connection each, ROLE and CRDT.INFO in a rhythm. Only observes. */
+#include "meta/peers/shard_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+static const char *const role_words[] = { "ROLE" };
+static const char *const info_words[] = { "CRDT.INFO", "replication" };
+static const char *const server_words[] = { "INFO", "server" };
+
+static void note_problem(struct shard_node *node, const char *text)
+{
+    if (strncmp(node->problem, text, sizeof(node->problem) - 1) != 0) {
+        (void)snprintf(node->problem, sizeof(node->problem), "%s", text);
+        if (text[0]) {
+            log_info("redis.problem", "cluster", node->duty->cluster->name, "shard", node->duty->shard, "redis",
+                     ADDR_TEXT(&node->addr), "problem", text);
+        }
+    }
+}
+
+static void note_role(struct shard_node *node, enum node_role role)
+{
+    node->role = role;
+    node->role_at = loop_now(node->duty->env->loop);
+    if (role != ROLE_MASTER) {
+        node->own_gid = 0;
+    }
+}
+
+static enum node_role role_of(const struct rreply *reply)
+{
+    size_t length;
+    const char *word = rreply_text(rreply_at(reply, 0), &length);
+    if (rreply_type(reply) != RREPLY_ARRAY || rreply_count(reply) == 0) {
+        return ROLE_UNKNOWN;
+    }
+    return strcmp(word, "master") == 0 ? ROLE_MASTER : strcmp(word, "slave") == 0 ? ROLE_SLAVE : ROLE_UNKNOWN;
+}
+
+static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)token;
+    struct shard_node *node = arg;
+    if (node->duty->is_closing) {
+        return;
+    }
+    node->outstanding--;
+    if (!reply || rreply_is_error(reply) || role_of(reply) == ROLE_UNKNOWN) {
+        metric_add(&shard_polls_failed, 1);
+        note_problem(node, reply ? "ROLE was refused" : rconn_why_text(why));
+        note_role(node, ROLE_UNKNOWN);
+        shard_evaluate_master(node->duty);
+        return;
+    }
+    metric_add(&shard_polls_ok, 1);
+    bool was_master = node->role == ROLE_MASTER;
+    note_role(node, role_of(reply));
+    if (node->role == ROLE_MASTER && !node->info_asked) {
+        shard_node_ask_info(node);
+    }
+    if (node->role == ROLE_SLAVE || !was_master) {
+        note_problem(node, "");
+    }
+    shard_evaluate_master(node->duty);
+}
+
+static void keep_text(struct shard_node *node, const char *text, size_t length)
+{
+    if (length + 1 > node->info_cap) {
+        node->info_cap = length + 1 + length / 8;
+        node->info_text = xrealloc(node->info_text, node->info_cap, 1);
+    }
+    memcpy(node->info_text, text, length + 1);
+    node->info_length = length;
+    node->info_at = loop_now(node->duty->env->loop);
+}
+
+static void take_info(struct shard_node *node, const char *text, size_t length)
+{
+    struct crdt_info *info = node->duty->env->scratch_info;
+    struct xp_err err;
+    if (crdt_info_parse(text, length, info, &err) != 0) {
+        note_problem(node, err.msg);
+        return;
+    }
+    note_problem(node, "");
+    keep_text(node, text, length);
+    node->is_crdt = true;
+    node->own_gid = info->own_gid;
+    shard_evaluate_master(node->duty);
+    if (shard_master_node(node->duty) == node) {
+        shard_evaluate_peers(node->duty, node, info);
+    }
+}
+
+static void on_info(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)why;
+    (void)token;
+    struct shard_node *node = arg;
+    if (node->duty->is_closing) {
+        return;
+    }
+    node->outstanding--;
+    node->info_asked = false;
+    if (!reply || node->role != ROLE_MASTER) {
+        return; /* ROLE of the same poll said it already */
+    }
+    if (rreply_is_error(reply)) {
+        node->is_crdt = false;
+        note_problem(node, "is not a CRDT Redis: CRDT.INFO was refused");
+        return;
+    }
+    size_t length;
+    const char *text = rreply_text(reply, &length);
+    take_info(node, text, length);
+}
+
+static void on_server(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)why;
+    (void)token;
+    struct shard_node *node = arg;
+    if (node->duty->is_closing) {
+        return;
+    }
+    node->outstanding--;
+    if (reply && rreply_type(reply) == RREPLY_BULK) {
+        size_t length;
+        const char *text = rreply_text(reply, &length);
+        redis_server_info_parse(text, length, &node->server);
+        node->server_at = loop_now(node->duty->env->loop);
+    }
+}
+
+static bool ask(struct shard_node *node, size_t argc, const char *const *argv, rconn_reply_fn *fn)
+{
+    struct xp_err err;
+    if (rconn_send(node->conn, argc, argv, NULL, node->duty->env->redis_timeout_ms, fn, node, 0, &err) != 0) {
+        return false;
+    }
+    node->outstanding++;
+    return true;
+}
+
+void shard_node_ask_info(struct shard_node *node)
+{
+    if (!node->info_asked && ask(node, ARRAY_LEN(info_words), info_words, on_info)) {
+        node->info_asked = true;
+    }
+}
+
+static void poll_node(struct shard_node *node)
+{
+    if (rconn_state(node->conn) != RCONN_READY || node->outstanding > 0) {
+        return;
+    }
+    if (node->server_at == MONO_NEVER) {
+        (void)ask(node, ARRAY_LEN(server_words), server_words, on_server);
+    }
+    (void)ask(node, ARRAY_LEN(role_words), role_words, on_role);
+    if (node->role != ROLE_SLAVE) {
+        shard_node_ask_info(node);
+    }
+}
+
+static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
+{
+    struct shard_node *node = arg;
+    struct shard_duty *duty = node->duty;
+    if (duty->is_closing) {
+        return;
+    }
+    node->server_at = MONO_NEVER; /* another process may answer now: its version is read again */
+    if (state == RCONN_READY) {
+        poll_node(node);
+    } else if (node->role != ROLE_UNKNOWN) {
+        note_problem(node, rconn_last_error(conn));
+        note_role(node, ROLE_UNKNOWN);
+        shard_evaluate_master(duty);
+    }
+}
+
+static bool is_calm(const struct shard_duty *duty)
+{
+    return duty->verdict == MASTER_KEEP || duty->verdict == MASTER_CHANGE;
+}
+
+static void poll_fire(struct loop_timer *timer)
+{
+    struct shard_duty *duty = CONTAINER_OF(timer, struct shard_duty, poll);
+    for (size_t i = 0; i < duty->node_count; i++) {
+        poll_node(&duty->nodes[i]);
+    }
+    shard_evaluate_master(duty); /* answers grow old even when nothing arrives */
+    loop_timer_start(&duty->poll, is_calm(duty) ? duty->env->poll_ms : duty->env->poll_fast_ms);
+}
+
+void shard_poll_init(struct shard_duty *duty, int64_t first_delay_ms)
+{
+    loop_timer_init(&duty->poll, duty->env->loop, poll_fire);
+    loop_timer_start(&duty->poll, first_delay_ms);
+}
+
+void shard_poll_now(struct shard_duty *duty, int64_t delay_ms)
+{
+    loop_timer_start(&duty->poll, delay_ms);
+}
+
+static void node_init(struct shard_node *node, struct shard_duty *duty, const struct addr *addr)
+{
+    *node = (struct shard_node){
+        .duty = duty,
+        .addr = *addr,
+        .role_at = MONO_NEVER,
+        .server_at = MONO_NEVER,
+        .info_at = MONO_NEVER,
+        .server.uptime_s = -1,
+        .is_crdt = true,
+    };
+}
+
+static void node_connect(struct shard_node *node, int64_t first_delay_ms)
+{
+    struct rconn_options options = {
+        .addr = node->addr,
+        .user = node->duty->env->redis_user,
+        .password = node->duty->env->redis_password,
+        .first_delay_ms = first_delay_ms,
+    };
+    node->conn = rconn_new(node->duty->env->loop, &options, on_state, node);
+}
+
+static void node_free(struct shard_node *node)
+{
+    rconn_free(node->conn);
+    free(node->info_text);
+}
+
+void shard_nodes_free(struct shard_duty *duty)
+{
+    for (size_t i = 0; i < duty->node_count; i++) {
+        node_free(&duty->nodes[i]);
+    }
+    free(duty->nodes);
+    duty->nodes = NULL;
+    duty->node_count = 0;
+}
+
+static bool is_same_set(const struct shard_duty *duty, const struct shard_meta *shard, size_t count)
+{
+    if (duty->node_count != count) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!addr_eq(&duty->nodes[i].addr, &shard->redises.items[i].addr)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Connections hold pointers to their node, so a changed set is made anew as a whole: a change is rare, and the first poll
+ * follows at once. */
+void shard_nodes_set(struct shard_duty *duty)
+{
+    const struct shard_meta *shard = cluster_meta_shard(duty->cluster, duty->shard);
+    size_t count = shard ? shard->redises.count : 0;
+    if (count > NODES_MAX) {
+        log_error("shard.too_many_redis", "cluster", duty->cluster->name, "shard", duty->shard, "count",
+                  log_int((int64_t)count), "watched", log_int(NODES_MAX));
+        count = NODES_MAX;
+    }
+    if (is_same_set(duty, shard, count)) {
+        return;
+    }
+    bool was_closing = duty->is_closing;
+    duty->is_closing = true; /* answers of the old connections concern nobody any more */
+    shard_run_cancel(duty);
+    shard_nodes_free(duty);
+    duty->is_closing = was_closing;
+    duty->nodes = xcalloc(count, sizeof(*duty->nodes));
+    duty->node_count = count;
+    for (size_t i = 0; i < count; i++) {
+        node_init(&duty->nodes[i], duty, &shard->redises.items[i].addr);
+    }
+    int64_t spread = duty->env->poll_ms > 0 ? (duty->cluster->db_id * 31 + shard->db_id * 7) % duty->env->poll_ms : 0;
+    for (size_t i = 0; i < count; i++) {
+        node_connect(&duty->nodes[i], spread);
+    }
+}

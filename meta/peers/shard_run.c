@@ -1,0 +1,273 @@
+/* shard_run.c - carries a plan out: ROLE, ownership, PEEROF, one after the other on the master's own connection, then
+ * CONFIG REWRITE where Redis does not write by itself, then a read-back. Decides nothing about peers. */
+#include "meta/peers/shard_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/base/fault.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+static const char *const role_words[] = { "ROLE" };
+static const char *const rewrite_words[] = { "CONFIG", "REWRITE" };
+
+static void next_step(struct shard_duty *duty);
+
+static struct shard_node *run_node(struct shard_duty *duty)
+{
+    return &duty->nodes[duty->run->node];
+}
+
+static void drop_steps(struct shard_run *run)
+{
+    for (size_t i = 0; i < run->step_count; i++) {
+        peerof_words_done(&run->steps[i].words);
+    }
+    run->step_count = 0;
+    run->at = 0;
+}
+
+bool shard_run_is_active(const struct shard_duty *duty)
+{
+    return duty->run && duty->run->phase != RUN_IDLE;
+}
+
+static void end_run(struct shard_duty *duty)
+{
+    drop_steps(duty->run);
+    duty->run->phase = RUN_IDLE;
+    duty->run->generation++;
+}
+
+void shard_run_cancel(struct shard_duty *duty)
+{
+    if (duty->run) {
+        end_run(duty);
+        duty->run->applied_gids = 0;
+    }
+}
+
+void shard_run_free(struct shard_duty *duty)
+{
+    shard_run_cancel(duty);
+    free(duty->run);
+    duty->run = NULL;
+}
+
+static void back_off(struct shard_duty *duty)
+{
+    const struct duty_env *env = duty->env;
+    int64_t next_ms = duty->backoff_ms == 0 ? env->backoff_first_ms : duty->backoff_ms * 2;
+    duty->backoff_ms = next_ms < env->backoff_max_ms ? next_ms : env->backoff_max_ms;
+    duty->backoff_until = loop_now(env->loop) + duty->backoff_ms;
+}
+
+static void log_step(struct shard_duty *duty, const struct run_step *step, const char *command, const char *reply, bool ok)
+{
+    struct shard_node *node = run_node(duty);
+    if (ok) {
+        log_info("correction.done", "cluster", duty->cluster->name, "shard", duty->shard, "redis", ADDR_TEXT(&node->addr),
+                 "rule", step->action.rule, "why", step->action.why, "command", command, "reply", reply);
+    } else {
+        log_warn("correction.failed", "cluster", duty->cluster->name, "shard", duty->shard, "redis", ADDR_TEXT(&node->addr),
+                 "rule", step->action.rule, "command", command, "reply", reply, "pause_ms", log_int(duty->backoff_ms));
+    }
+}
+
+static void on_rewrite(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)token;
+    struct shard_duty *duty = arg;
+    if (duty->is_closing || (reply && !rreply_is_error(reply))) {
+        return;
+    }
+    /* A Redis without a config file has nothing to rewrite; the correction itself is in force either way. */
+    log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard, "error",
+             reply ? rreply_text(reply, NULL) : rconn_why_text(why));
+}
+
+static void rewrite(struct shard_duty *duty, struct shard_node *node)
+{
+    struct xp_err err;
+    if (rconn_send(node->conn, ARRAY_LEN(rewrite_words), rewrite_words, NULL, duty->env->redis_timeout_ms, on_rewrite, duty, 0,
+                   &err) != 0) {
+        log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
+                 ADDR_TEXT(&node->addr), "error", err.msg);
+    }
+}
+
+/* All steps are through: make them durable, look at the result at once. */
+static void complete(struct shard_duty *duty)
+{
+    struct shard_run *run = duty->run;
+    struct shard_node *master = run_node(duty);
+    if (run->needs_rewrite) {
+        rewrite(duty, master);
+    }
+    for (size_t i = 0; run->rewrite_replicas && i < duty->node_count; i++) {
+        if (duty->nodes[i].role == ROLE_SLAVE) {
+            rewrite(duty, &duty->nodes[i]);
+        }
+    }
+    end_run(duty);
+    shard_node_ask_info(master);
+}
+
+static void note_success(struct shard_duty *duty, const struct run_step *step)
+{
+    const struct shard_node *node = run_node(duty);
+    metric_add(&shard_corrections_ok, 1);
+    if (duty->wrong_since != MONO_NEVER) {
+        metric_observe_us(&shard_correction_seconds, (loop_now(duty->env->loop) - duty->wrong_since) * 1000);
+    }
+    if (step->action.kind == PEER_ACT_KICK) {
+        if (strcmp(duty->kicked_run_id, node->server.run_id) != 0) {
+            (void)snprintf(duty->kicked_run_id, sizeof(duty->kicked_run_id), "%s", node->server.run_id);
+            duty->kicked_gids = 0;
+        }
+        duty->kicked_gids |= 1U << step->action.gid;
+    } else if (step->action.kind == PEER_ACT_SET) {
+        duty->run->applied_gids |= 1U << step->action.gid;
+    }
+    duty->run->needs_rewrite |= step->action.needs_rewrite;
+    duty->run->rewrite_replicas |= step->action.rewrite_replicas;
+}
+
+static void on_command(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    struct shard_duty *duty = arg;
+    if (duty->is_closing || !duty->run || token != duty->run->generation) {
+        return;
+    }
+    (void)fault_hit(FAULT_meta_after_peerof);
+    struct run_step *step = &duty->run->steps[duty->run->at];
+    AUTO_FREE char *command = peerof_words_text(&step->words);
+    const char *text = reply ? rreply_text(reply, NULL) : rconn_why_text(why);
+    bool ok = reply && peerof_reply_of(reply) != PEEROF_REFUSED;
+    shard_record(duty, step->action.gid, step->action.rule, command, text);
+    if (!ok) {
+        metric_add(reply ? &shard_corrections_refused : &shard_corrections_unknown, 1);
+        if (reply) {
+            back_off(duty); /* an answer of "no" does not change by asking again; silence is read back by the next poll */
+        }
+        log_step(duty, step, command, text, false);
+        end_run(duty);
+        return;
+    }
+    log_step(duty, step, command, text, true);
+    note_success(duty, step);
+    duty->run->at++;
+    if (crdt_version_may_answer_twice(&run_node(duty)->server.version)) {
+        struct rconn *conn = run_node(duty)->conn;
+        end_run(duty); /* a second reply would shift all later ones; the next poll does the rest */
+        rconn_reconnect(conn);
+        return;
+    }
+    next_step(duty);
+}
+
+static void send_step(struct shard_duty *duty)
+{
+    struct run_step *step = &duty->run->steps[duty->run->at];
+    struct xp_err err;
+    (void)fault_hit(FAULT_meta_before_peerof);
+    duty->run->phase = RUN_COMMAND;
+    int rc = rconn_send(run_node(duty)->conn, step->words.count, (const char *const *)(const void *)step->words.word, NULL,
+                        duty->env->redis_timeout_ms, on_command, duty, duty->run->generation, &err);
+    if (rc != 0) {
+        end_run(duty);
+    }
+}
+
+static bool says_master(const struct rreply *reply)
+{
+    return reply && rreply_type(reply) == RREPLY_ARRAY && rreply_count(reply) > 0 &&
+           strcmp(rreply_text(rreply_at(reply, 0), NULL), "master") == 0;
+}
+
+/* The last look before a command: still a master, still ours. */
+static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)why;
+    struct shard_duty *duty = arg;
+    if (duty->is_closing || !duty->run || token != duty->run->generation) {
+        return;
+    }
+    struct xp_err err = { 0 };
+    if (!says_master(reply)) {
+        (void)xp_fail(&err, XP_CONFLICT, "it is no master any more");
+    } else if (duty->verdict != MASTER_KEEP) {
+        (void)xp_fail(&err, XP_CONFLICT, "the shard has no single master now");
+    } else if (duty->env->may_command(duty->cluster, duty->env->arg, &err) == 0) {
+        send_step(duty);
+        return;
+    }
+    log_info("correction.dropped", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
+             ADDR_TEXT(&run_node(duty)->addr), "why", err.msg);
+    end_run(duty);
+}
+
+static void next_step(struct shard_duty *duty)
+{
+    struct shard_run *run = duty->run;
+    if (run->at == run->step_count) {
+        complete(duty);
+        return;
+    }
+    struct xp_err err;
+    run->phase = RUN_ROLE;
+    if (rconn_send(run_node(duty)->conn, ARRAY_LEN(role_words), role_words, NULL, duty->env->redis_timeout_ms, on_role, duty,
+                   run->generation, &err) != 0) {
+        end_run(duty);
+    }
+}
+
+/* Redis answered OK to the last run and yet shows something else: repeating it would go on for ever. */
+static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
+{
+    uint32_t again = 0;
+    for (size_t i = 0; i < plan->action_count; i++) {
+        again |= plan->actions[i].kind == PEER_ACT_SET ? 1U << plan->actions[i].gid : 0;
+    }
+    again &= duty->run->applied_gids;
+    duty->run->applied_gids = 0;
+    if (!again) {
+        return false;
+    }
+    back_off(duty);
+    log_warn("correction.not_taken", "cluster", duty->cluster->name, "shard", duty->shard, "gids",
+             log_fmt("0x%x", (unsigned)again), "pause_ms", log_int(duty->backoff_ms));
+    return true;
+}
+
+void shard_run_start(struct shard_duty *duty, size_t node, const struct peer_facts *facts, const struct peer_plan *plan)
+{
+    if (!duty->run) {
+        duty->run = xcalloc(1, sizeof(*duty->run));
+    }
+    struct shard_run *run = duty->run;
+    if (was_not_taken(duty, plan)) {
+        return;
+    }
+    drop_steps(run);
+    run->generation++;
+    run->node = node;
+    run->needs_rewrite = false;
+    run->rewrite_replicas = false;
+    for (size_t i = 0; i < plan->action_count; i++) {
+        struct run_step *step = &run->steps[run->step_count++];
+        step->action = plan->actions[i];
+        if (step->action.kind == PEER_ACT_REMOVE) {
+            peerof_build_removal(step->action.gid, &step->words);
+        } else {
+            const struct wanted_peer *w = &facts->wanted[step->action.wanted_index];
+            struct peerof_target target = { .gid = w->gid, .addr = w->addr, .route = w->choice == ROUTE_CHOSEN ? w->route : NULL };
+            peerof_build(&target, &step->words);
+        }
+    }
+    next_step(duty);
+}

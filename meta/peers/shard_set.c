@@ -1,0 +1,170 @@
+/* shard_set.c - see shard_set.h. */
+#include "meta/peers/shard_set.h"
+
+#include "meta/slots/slot.h"
+#include "shared/base/map.h"
+#include "shared/base/mem.h"
+#include "shared/base/metrics.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+static struct metric shards_gauge =
+    METRIC_GAUGE_INIT("xpipe_meta_shards", "", "Shards of bi-direction clusters this metaserver works on.");
+
+struct shard_set {
+    struct duty_env *env;
+    struct map duties; /* "cluster/shard" -> struct shard_duty * */
+    bool owned[SLOT_COUNT];
+};
+
+static char *key_of(const char *cluster, const char *shard)
+{
+    return xasprintf("%s/%s", cluster, shard);
+}
+
+static bool is_mine(const struct shard_set *set, const struct cluster_meta *c)
+{
+    return c && !c->problem && c->type == CLUSTER_BI_DIRECTION && set->owned[slot_of_cluster(c->db_id)];
+}
+
+static void drop(struct shard_set *set, const char *cluster, const char *shard)
+{
+    AUTO_FREE char *key = key_of(cluster, shard);
+    shard_duty_free(map_remove(&set->duties, key));
+}
+
+static void drop_cluster(struct shard_set *set, const struct cluster_meta *c)
+{
+    for (size_t i = 0; i < c->shards.count; i++) {
+        drop(set, c->name, c->shards.items[i].name);
+    }
+}
+
+static void put_shard(struct shard_set *set, struct cluster_meta *c, const char *shard)
+{
+    AUTO_FREE char *key = key_of(c->name, shard);
+    struct shard_duty *duty = map_get(&set->duties, key);
+    if (duty) {
+        shard_duty_update(duty, c);
+    } else {
+        (void)map_put(&set->duties, key, shard_duty_new(set->env, c, shard));
+    }
+}
+
+static void put_cluster(struct shard_set *set, struct cluster_meta *c)
+{
+    for (size_t i = 0; i < c->shards.count; i++) {
+        put_shard(set, c, c->shards.items[i].name);
+    }
+}
+
+static void count_shards(const struct shard_set *set)
+{
+    metric_set(&shards_gauge, (int64_t)map_count(&set->duties));
+}
+
+/* Shards that are gone, or were made anew under the old name. */
+static void drop_departed(struct shard_set *set, const struct cluster_meta *before, const struct cluster_meta *after)
+{
+    for (size_t i = 0; i < before->shards.count; i++) {
+        const struct shard_meta *old = &before->shards.items[i];
+        const struct shard_meta *now = cluster_meta_shard(after, old->name);
+        if (!now || now->db_id != old->db_id) {
+            drop(set, before->name, old->name);
+        }
+    }
+}
+
+void shard_set_cluster(struct shard_set *set, const struct cluster_meta *before, struct cluster_meta *after)
+{
+    if (before && (!is_mine(set, after) || !text_eq(before->name, after->name))) {
+        drop_cluster(set, before);
+    } else if (before) {
+        drop_departed(set, before, after);
+    }
+    if (is_mine(set, after)) {
+        put_cluster(set, after);
+    }
+    count_shards(set);
+}
+
+struct slot_change {
+    struct shard_set *set;
+    int slot;
+};
+
+static void apply_slot(struct cluster_meta *c, void *arg)
+{
+    struct slot_change *change = arg;
+    if (slot_of_cluster(c->db_id) != change->slot) {
+        return;
+    }
+    if (is_mine(change->set, c)) {
+        put_cluster(change->set, c);
+    } else {
+        drop_cluster(change->set, c);
+    }
+}
+
+void shard_set_slot(struct shard_set *set, int slot, bool is_owned)
+{
+    xp_check(slot >= 0 && slot < SLOT_COUNT);
+    if (set->owned[slot] == is_owned) {
+        return;
+    }
+    set->owned[slot] = is_owned;
+    struct slot_change change = { .set = set, .slot = slot };
+    dc_store_each(set->env->store, apply_slot, &change);
+    count_shards(set);
+}
+
+void shard_set_routes(struct shard_set *set)
+{
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&set->duties, &at));) {
+        shard_duty_routes_changed(slot->value);
+    }
+}
+
+struct shard_duty *shard_set_find(const struct shard_set *set, const char *cluster, const char *shard)
+{
+    AUTO_FREE char *key = key_of(cluster, shard);
+    return map_get(&set->duties, key);
+}
+
+size_t shard_set_count(const struct shard_set *set)
+{
+    return map_count(&set->duties);
+}
+
+void shard_set_each(const struct shard_set *set, void (*fn)(struct shard_duty *, void *arg), void *arg)
+{
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&set->duties, &at));) {
+        fn(slot->value, arg);
+    }
+}
+
+struct shard_set *shard_set_new(struct duty_env *env)
+{
+    struct shard_set *set = xcalloc(1, sizeof(*set));
+    set->env = env;
+    set->duties = MAP_INIT(MAP_TEXT);
+    metric_register(&shards_gauge);
+    shard_duty_register_metrics();
+    return set;
+}
+
+void shard_set_free(struct shard_set *set)
+{
+    if (!set) {
+        return;
+    }
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&set->duties, &at));) {
+        shard_duty_free(slot->value);
+    }
+    map_done(&set->duties);
+    free(set);
+}

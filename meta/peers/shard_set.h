@@ -1,0 +1,24 @@
+/* shard_set.h - which shards this metaserver works on: those of bi-direction clusters whose slot it owns.
+ *
+ * Put together from two sides, the DC's clusters (dc_store) and the slots (sharding); both only say "it is so now".
+ * A shard that leaves either side loses its duty at once, connections and all. Owner: loop. */
+#ifndef META_PEERS_SHARD_SET_H
+#define META_PEERS_SHARD_SET_H
+
+#include "meta/peers/shard_duty.h"
+
+struct shard_set;
+
+/* 'env' is borrowed and must outlive the set. */
+struct shard_set *shard_set_new(struct duty_env *env);
+void shard_set_free(struct shard_set *);
+
+void shard_set_slot(struct shard_set *, int slot, bool is_owned);
+void shard_set_cluster(struct shard_set *, const struct cluster_meta *before, struct cluster_meta *after);
+void shard_set_routes(struct shard_set *);
+
+struct shard_duty *shard_set_find(const struct shard_set *, const char *cluster, const char *shard); /* NULL: not ours */
+size_t shard_set_count(const struct shard_set *);
+void shard_set_each(const struct shard_set *, void (*fn)(struct shard_duty *, void *arg), void *arg);
+
+#endif
