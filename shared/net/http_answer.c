@@ -1,6 +1,7 @@
 /* http_answer.c - from a received request to its answer: who runs the handler, and who wins when the handler, the
  * deadline and the stop of the server all want to answer. The rule of ownership is in http_impl.h. */
 #include "shared/net/http_impl.h"
+#include "shared/base/fault.h"
 #include "shared/base/mem.h"
 
 #include <string.h>
@@ -61,12 +62,14 @@ static bool is_waiting(struct http_req *req)
 static void settle(struct http_req *req, struct MHD_Response *reply, int status)
 {
     struct http_server *server = req->server;
+    bool is_lost = fault_hit(FAULT_http_reply_lost) != 0;
     mutex_lock(&server->lock);
     bool is_first = list_is_linked(&req->link);
     if (is_first) {
         list_remove(&req->link);
         req->reply = reply;
         req->reply_status = status;
+        req->is_reply_lost = is_lost;
         MHD_resume_connection(req->conn);
     }
     mutex_unlock(&server->lock);
@@ -206,22 +209,23 @@ void http_dispatch(struct http_req *req)
 
 /* ---- deadline and stop ---- */
 
-/* Takes a share of every request that is due, so that answering needs no lock. Returns owned (free). */
+/* Takes a share of every request that is due, so that answering needs no lock. All have the same time-out, so the due
+ * ones come first. Returns owned (free). */
 static struct http_req **collect_due(struct http_server *server, mono_ms now, size_t *ret_count)
 {
     size_t count = 0;
     mutex_lock(&server->lock);
     list_for_each (it, &server->waiting) {
+        if (LIST_ENTRY(it, struct http_req, link)->deadline > now) {
+            break;
+        }
         count++;
     }
     struct http_req **due = xcalloc(count, sizeof(*due));
-    count = 0;
-    list_for_each (it, &server->waiting) {
-        struct http_req *req = LIST_ENTRY(it, struct http_req, link);
-        if (req->deadline <= now) {
-            (void)__atomic_add_fetch(&req->refs, 1, __ATOMIC_RELAXED);
-            due[count++] = req;
-        }
+    struct list *at = server->waiting.next;
+    for (size_t i = 0; i < count; i++, at = at->next) {
+        due[i] = LIST_ENTRY(at, struct http_req, link);
+        (void)__atomic_add_fetch(&due[i]->refs, 1, __ATOMIC_RELAXED);
     }
     mutex_unlock(&server->lock);
     *ret_count = count;

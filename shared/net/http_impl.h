@@ -82,6 +82,7 @@ struct http_req {
     struct job job;
     struct MHD_Response *reply; /* set by the one who takes it out of 'waiting' */
     int reply_status;
+    bool is_reply_lost;              /* a fault point: the connection is closed instead */
     struct http_test_result *result; /* of tests only: what http_req_finish got */
 };
 

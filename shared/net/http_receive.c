@@ -250,6 +250,9 @@ static enum MHD_Result on_resumed(struct http_req *req)
         return MHD_NO;
     }
     req->stage = HTTP_STAGE_QUEUED;
+    if (req->is_reply_lost) {
+        return MHD_NO;
+    }
     return MHD_queue_response(req->conn, (unsigned)req->reply_status, req->reply);
 }
 

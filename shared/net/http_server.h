@@ -54,7 +54,7 @@ struct http_route {
     const char *scope;    /* "read", "write", "meta", "admin"...: shown in the table, checked by on_request */
     const char *help;     /* one line for the route listing and the API documentation */
 };
-/* A table ends with a row whose method is NULL. Routes with literal segments win over parameters. */
+/* A table ends with { 0 }. Routes with literal segments win over parameters. */
 
 struct http_options {
     struct loop *loop;

@@ -28,14 +28,14 @@ static const struct http_route table_a[] = {
     { "GET",    "/api/clusters/default",          nothing, HTTP_ON_LOOP,   0,    "read",  "literal" },
     { "PUT",    "/api/clusters/{cluster}",        nothing, HTTP_ON_WORKER, 4096, "write", "replace" },
     { "GET",    "/api/{kind}/all",                nothing, HTTP_ON_LOOP,   0,    "read",  "all of a kind" },
-    { NULL },
+    { 0 },
 };
 static const struct http_route table_b[] = {
     { "GET",    "/api/clusters/{cluster}/dcs/{dc}", nothing, HTTP_ON_LOOP, 0,    "read",  "in dc" },
     { "*",      "/any/{x}",                       nothing, HTTP_ON_LOOP,   0,    NULL,    "any method" },
     { "HEAD",   "/probe",                         nothing, HTTP_ON_LOOP,   0,    "read",  "own head" },
     { "GET",    "/probe",                         nothing, HTTP_ON_LOOP,   0,    "read",  "get" },
-    { NULL },
+    { 0 },
 };
 static const struct http_route *const tables[] = { table_a, table_b, NULL };
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shared/base/fault.h"
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
 #include "shared/base/thread.h"
@@ -187,7 +188,7 @@ static const struct http_route routes[] = {
     { "GET",  "/conflict/{name}", h_conflict, HTTP_ON_LOOP, 0,       "read",  "" },
     { "GET",  "/later",         h_later,    HTTP_ON_LOOP,   0,       "read",  "" },
     { "PUT",  "/count",         h_count,    HTTP_ON_WORKER, 0,       "write", "" },
-    { NULL },
+    { 0 },
 };
 /* clang-format on */
 static const struct http_route *const tables[] = { routes, NULL };
@@ -888,6 +889,52 @@ static void test_stop_with_suspended(void **state)
     world_free(w); /* the handlers end after the server */
 }
 
+static void test_connection_limit(void **state)
+{
+    (void)state;
+    struct world *w = world_new(10);
+    struct http_options o = default_options(w);
+    o.max_connections = 2;
+    world_start(w, &o);
+    struct answer a;
+    int first = dial(w);
+    int second = dial(w);
+    assert_int_equal(ask_on(first, GET("/hello"), &a), 200);
+    answer_done(&a);
+    assert_int_equal(ask_on(second, GET("/hello"), &a), 200);
+    answer_done(&a);
+    int third = dial(w); /* in the kernel's queue until one of the others ends */
+    assert_true(send_text(third, GET("/hello")));
+    struct pollfd p = { .fd = third, .events = POLLIN };
+    assert_int_equal(poll(&p, 1, 200), 0);
+    (void)close(first);
+    assert_true(receive(third, false, &a));
+    assert_int_equal(a.status, 200);
+    answer_done(&a);
+    (void)close(second);
+    (void)close(third);
+    world_free(w);
+}
+
+#if defined(XP_FAULTS) && XP_FAULTS
+static void test_fault_reply_lost(void **state)
+{
+    (void)state;
+    struct world *w = world_default();
+    assert_int_equal(fault_configure("http_reply_lost=error@1", NULL), 0);
+    int fd = dial(w);
+    struct answer a;
+    assert_true(send_text(fd, "PUT /count HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n"));
+    assert_false(receive(fd, false, &a)); /* carried out, and the client does not know */
+    answer_done(&a);
+    assert_int_equal(__atomic_load_n(&w->handled, __ATOMIC_SEQ_CST), 1);
+    (void)close(fd);
+    assert_int_equal(fault_configure("", NULL), 0);
+    expect(w, GET("/hello"), 200, "hello");
+    world_free(w);
+}
+#endif
+
 static void test_start_errors(void **state)
 {
     (void)state;
@@ -943,6 +990,10 @@ int main(void)
         cmocka_unit_test(test_client_gone_while_suspended),
         cmocka_unit_test(test_handler_deadline),
         cmocka_unit_test(test_stop_with_suspended),
+        cmocka_unit_test(test_connection_limit),
+#if defined(XP_FAULTS) && XP_FAULTS
+        cmocka_unit_test(test_fault_reply_lost),
+#endif
         cmocka_unit_test(test_start_errors),
         cmocka_unit_test(test_metrics),
     };
