@@ -109,7 +109,7 @@ $(BUILD)/xpipectl: $(call objs,$(CTL_C)) $(BUILD)/libxp.a
 SCHEMA_SQL := $(sort $(wildcard schema/migrations/*.sql schema/queries/*.sql))
 $(BUILD)/gen/schema_sql.h: schema/embed.py $(SCHEMA_SQL)
 	@mkdir -p $(@D)
-	$(PYTHON) schema/embed.py $(SCHEMA_SQL) > $@
+	@$(PYTHON) schema/embed.py $(SCHEMA_SQL) > $@
 $(call objs,$(CONSOLE_C)): | $(BUILD)/gen/schema_sql.h
 
 $(BUILD)/crdt_module.so: $(wildcard tests/fakes/crdt_module/*.[ch])

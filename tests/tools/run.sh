@@ -63,6 +63,11 @@ for binary in "$@"; do
     fi
 done
 
+if [ $# -eq 0 ]; then
+    echo "FAILED $layer: there is no test binary"
+    total_failed=1
+    status=1
+fi
 printf '%s: %d passed, %d failed\n' "$layer" "$total_passed" "$total_failed"
 if [ -n "${BUILD:-}" ]; then
     mkdir -p "$BUILD/results"

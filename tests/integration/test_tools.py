@@ -1,0 +1,244 @@
+"""The scripts that judge the rest: a runner that misses a failure makes every other test worthless."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+TOOLS = TOP / "tests" / "tools"
+
+
+def run(*command, cwd=TOP, **env):
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **{key: str(value) for key, value in env.items()}},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+class TestRun:
+    """tests/tools/run.sh"""
+
+    @pytest.mark.parametrize(
+        ("body", "counts", "word"),
+        [
+            ("echo 'ok 1 - a'; echo 'ok 2 - b'", "2 0", "ok"),
+            ("echo 'ok 1 - a'; echo 'not ok 2 - b'; exit 1", "1 1", "FAILED"),
+            ("echo 'ok 1 - a'; echo 'not ok 2 - b'; exit 0", "1 1", "1 failed"),
+            ("echo 'ok 1 - a'; kill -SEGV $$", "1 1", "signal 11"),
+            ("echo 'ok 1 - a'; exit 66", "1 1", "exit status 66"),
+            ("exit 0", "0 1", "ran no test"),
+            ("echo 'ok 1 - a # SKIP no server'", "0 1", "ran no test"),
+            ("echo 'ok 1 - a'; echo 'ok 2 - b # SKIP'", "1 0", "1 skipped"),
+            ("echo 'ok 1 - a'; exec sleep 30", "1 1", "longer than 1 s"),
+        ],
+    )
+    def test_verdict(self, tmp_path, body, counts, word):
+        binary = script(tmp_path / "some_test", body)
+        done = run(TOOLS / "run.sh", "unit", binary, BUILD=tmp_path, TEST_TIMEOUT_S=1)
+        assert (tmp_path / "results" / "unit").read_text() == counts + "\n"
+        assert word in done.stdout
+        assert done.returncode == (0 if counts.endswith(" 0") else 1)
+
+    def test_output_of_a_failure_is_shown_and_the_rest_still_runs(self, tmp_path):
+        bad = script(tmp_path / "bad_test", "echo details; exit 3")
+        good = script(tmp_path / "good_test", "echo chatter; echo 'ok 1 - a'")
+        done = run(TOOLS / "run.sh", "sim", bad, good, BUILD=tmp_path)
+        assert "details" in done.stdout and "chatter" not in done.stdout
+        assert done.stdout.endswith("sim: 1 passed, 1 failed\n")
+        assert done.returncode == 1
+
+    def test_a_layer_without_binaries_fails(self, tmp_path):
+        done = run(TOOLS / "run.sh", "golden", BUILD=tmp_path)
+        assert done.returncode == 1
+        assert (tmp_path / "results" / "golden").read_text() == "0 1\n"
+
+
+class TestTotal:
+    """tests/tools/total.sh"""
+
+    @pytest.mark.parametrize(
+        ("results", "line", "status"),
+        [
+            ({"unit": "3 0", "sim": "2 0"}, "5 passed, 0 failed", 0),
+            ({"unit": "3 1", "sim": "2 2"}, "5 passed, 3 failed", 1),
+            ({"unit": "3 0"}, "3 passed, 1 failed", 1),
+            ({"unit": "3 0", "sim": ""}, "3 passed, 1 failed", 1),
+            ({"unit": "0 0", "sim": "0 0"}, "0 passed, 0 failed", 1),
+        ],
+    )
+    def test_sum(self, tmp_path, results, line, status):
+        for layer, text in results.items():
+            (tmp_path / layer).write_text(text + "\n" if text else "")
+        done = run(TOOLS / "total.sh", tmp_path, "unit", "sim")
+        assert done.stdout.splitlines()[-1] == line
+        assert done.returncode == status
+
+
+class TestTree:
+    """tests/tools/check_tree.py"""
+
+    @pytest.fixture
+    def tree(self, tmp_path):
+        subprocess.run(["git", "init", "-q", tmp_path], check=True)
+        self.add(tmp_path, "shared/base/banned.h", "")
+        self.add(tmp_path, "shared/base/err.h", "")
+        self.add(tmp_path, "shared/net/loop.h", '#include "shared/base/err.h"\n')
+        self.add(tmp_path, "meta/main.c", '#include "shared/net/loop.h"\n#include "shared/base/banned.h"\n')
+        return tmp_path
+
+    @staticmethod
+    def add(tree, name, text):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+
+    def test_a_clean_tree_passes(self, tree):
+        done = run(TOOLS / "check_tree.py", tree)
+        assert done.returncode == 0, done.stdout
+
+    @pytest.mark.parametrize(
+        ("name", "text", "breach"),
+        [
+            ("shared/base/str.h", '#include "shared/net/loop.h"\n', "shared/base must not include shared/net/loop.h"),
+            ("shared/net/db.h", '#include "shared/model/dc.h"\n', "shared/net must not include"),
+            ("shared/net/zk.h", '#include "loop.h"\n', "not a path from the top"),
+            ("meta/a.c", '#include "console/b.h"\n#include "shared/base/banned.h"\n', "must not include console/b.h"),
+            ("ctl/a.h", '#include "meta/c.h"\n', "must not include meta/c.h"),
+            ("meta/a.c", '#include "shared/base/banned.h"\n#include <stdio.h>\n', "last include"),
+            ("meta/a.c", "int x;\n", "last include"),
+            ("meta/zk/loop.h", "", "same file name"),
+            ("shared/extra/x.h", "", "has no rule"),
+        ],
+    )
+    def test_a_breach_is_named(self, tree, name, text, breach):
+        self.add(tree, "console/b.h", "")
+        self.add(tree, "meta/c.h", "")
+        self.add(tree, "shared/model/dc.h", "")
+        assert run(TOOLS / "check_tree.py", tree).returncode == 0
+        self.add(tree, name, text)
+        done = run(TOOLS / "check_tree.py", tree)
+        assert breach in done.stdout
+        assert done.returncode == 1
+
+
+class TestDeps:
+    """packaging/deps.sh, over a scripted dpkg and apt-get"""
+
+    @pytest.fixture
+    def machine(self, tmp_path):
+        tools = tmp_path / "bin"
+        script(tools / "dpkg-query", f'grep -qx "$3" {tmp_path}/installed && printf installed || exit 1')
+        script(tools / "id", "echo ${FAKE_UID:-0}")
+        script(
+            tools / "apt-get",
+            f"""echo "$@" >>{tmp_path}/apt
+cat {tmp_path}/policy >>{tmp_path}/policy-seen 2>/dev/null
+case " $* " in *" install "*) ;; *) exit 0 ;; esac
+[ "$FAKE_APT" = hang ] && kill -INT $PPID && sleep 0.2
+[ "$FAKE_APT" = broken ] && exit 100
+while [ "$1" != --no-install-recommends ]; do shift; done; shift
+printf '%s\\n' "$@" >>{tmp_path}/installed
+""",
+        )
+        for name in ("sh", "bash", "env", "sed", "tr", "grep", "tee", "chmod", "rm", "cat", "dirname", "sleep"):
+            (tools / name).symlink_to(shutil.which(name))
+        (tmp_path / "deps.txt").write_text("# comment\nalpha # why\n\nredis-server\n")
+        (tmp_path / "installed").write_text("alpha\n")
+        return tmp_path
+
+    @staticmethod
+    def deps(machine, **env):
+        return run(
+            machine / "bin/bash",
+            TOP / "packaging/deps.sh",
+            machine / "deps.txt",
+            PATH=machine / "bin",
+            POLICY_RC_D=machine / "policy",
+            **env,
+        )
+
+    def test_nothing_is_done_when_all_is_there(self, machine):
+        (machine / "installed").write_text("alpha\nredis-server\n")
+        done = self.deps(machine, FAKE_UID=1000)
+        assert done.returncode == 0, done.stderr
+        assert not (machine / "apt").exists()
+
+    def test_only_what_is_missing_is_installed_and_no_service_may_start(self, machine):
+        done = self.deps(machine)
+        assert done.returncode == 0, done.stderr
+        assert "installing redis-server" in done.stdout
+        update, install = (machine / "apt").read_text().splitlines()
+        assert update.endswith("update")
+        assert install.endswith("install --no-install-recommends redis-server")
+        assert "exit 101" in (machine / "policy-seen").read_text()
+        assert not (machine / "policy").exists()
+
+    @pytest.mark.parametrize("how", ["hang", "broken"])
+    def test_the_policy_is_removed_after_a_failure(self, machine, how):
+        done = self.deps(machine, FAKE_APT=how)
+        assert done.returncode != 0
+        assert "exit 101" in (machine / "policy-seen").read_text()
+        assert not (machine / "policy").exists()
+
+    def test_the_policy_of_somebody_else_stays(self, machine):
+        (machine / "policy").write_text("#!/bin/sh\nexit 104\n")
+        assert self.deps(machine).returncode == 0
+        assert (machine / "policy").read_text() == "#!/bin/sh\nexit 104\n"
+
+    def test_without_root_and_sudo_it_says_what_to_do(self, machine):
+        done = self.deps(machine, FAKE_UID=1000)
+        assert done.returncode == 1
+        assert "apt-get install --no-install-recommends redis-server" in done.stderr
+        assert not (machine / "apt").exists()
+
+    def test_sudo_is_used_when_not_root(self, machine):
+        script(machine / "bin/sudo", f'echo sudo "$1" >>{machine}/sudo; exec "$@"')
+        done = self.deps(machine, FAKE_UID=1000)
+        assert done.returncode == 0, done.stderr
+        assert "sudo env" in (machine / "sudo").read_text()
+        assert not (machine / "policy").exists()
+
+    def test_another_distribution_gets_the_list(self, machine):
+        (machine / "bin/apt-get").unlink()
+        done = self.deps(machine)
+        assert done.returncode == 1
+        assert "not a Debian system" in done.stderr and "redis-server" in done.stderr
+
+
+class TestConfigFile:
+    """tests/tools/config_file.sh"""
+
+    COMMON = "[common]\n\n; Level.\nlog.level = info\n"
+
+    def daemons(self, tmp_path, meta, console):
+        for name, text in (("meta", meta), ("console", console)):
+            (tmp_path / f"{name}.txt").write_text(text)
+            script(tmp_path / f"xpipe-{name}", f'[ "$1" = --print-config ] && cat {tmp_path}/{name}.txt')
+        return run(TOOLS / "config_file.sh", tmp_path)
+
+    def test_common_is_printed_once(self, tmp_path):
+        done = self.daemons(tmp_path, self.COMMON + "\n[meta]\na = 1\n", self.COMMON + "\n[console]\nb = 2\n")
+        assert done.returncode == 0, done.stderr
+        head, _, body = done.stdout.partition("\n[common]\n")
+        assert all(line.startswith(";") or not line for line in head.splitlines())
+        assert "[common]\n" + body == self.COMMON + "\n[meta]\na = 1\n\n[console]\nb = 2\n"
+
+    def test_a_disagreement_is_an_error(self, tmp_path):
+        other = self.COMMON.replace("info", "warn")
+        done = self.daemons(tmp_path, self.COMMON + "[meta]\n", other + "[console]\n")
+        assert done.returncode == 1
+        assert "disagree about [common]" in done.stderr
