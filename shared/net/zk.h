@@ -4,11 +4,12 @@
  * asynchronous and every callback runs on the loop. A session that expires is replaced by a new one with the same
  * settings after a random pause up to 1 s; 'on_session' tells.
  *
- * The lease (code-anchors 4.3, design D5): while connected one small read is sent every 1/6 of the negotiated
- * timeout; the lease ends at (send time of the latest answered read) + 2/3 of the negotiated timeout, on our own
+ * The lease (code-anchors 4.3, design D5): while connected one small sync (a read that passes through the leading
+ * ZooKeeper, so that a server cut off from its quorum cannot prolong it) is sent every 1/6 of the negotiated
+ * timeout; the lease ends at (send time of the latest answered one) + 2/3 of the negotiated timeout, on our own
  * monotonic clock. Nobody changes a Redis or a node without zk_lease_is_valid right before. A session that is
  * suspended and comes back within the lease goes on; one whose lease ended reports ZK_LOST at that moment, without waiting
- * for the server's word, and ZK_READY again only after a confirmed read.
+ * for the server's word, and ZK_READY again only after a confirmed contact.
  *
  * A write that ends in XP_TIMEOUT or XP_UNAVAILABLE may have happened: read back.
  * Events fire once and only mean "look again". ZooKeeper's header is included by zk.c only.
@@ -36,6 +37,7 @@ struct zk_options {
 };
 
 struct zk *zk_new(struct loop *, const struct zk_options *);
+/* Not from a callback of this session. Blocks while the session is closed (a few ms). Watches are dropped. */
 void zk_free(struct zk *); /* closes the session (ephemerals go away); pending callbacks get XP_UNAVAILABLE. NULL is fine */
 void zk_set_hosts(struct zk *, const char *hosts); /* at the next (re)connect */
 
@@ -60,17 +62,26 @@ typedef void zk_done_fn(int rc, void *arg, uint64_t token);
 typedef void zk_path_fn(int rc, const char *created_path, void *arg, uint64_t token);
 typedef void zk_data_fn(int rc, const char *data, size_t length, const struct zk_stat *stat, void *arg, uint64_t token);
 typedef void zk_children_fn(int rc, const char *const *names, size_t count, void *arg, uint64_t token);
-/* A watch: something at 'path' changed, or the session did. Once per call that set it. */
+/* A watch: something at 'path' changed, or the session did (then it runs once the new session is ready). It fires
+ * once; setting the same watch (path, kind of call, function and arg) again before that adds nothing. */
 typedef void zk_watch_fn(const char *path, void *arg);
 
-/* All return 0, or XP_UNAVAILABLE when not connected (then the callback does not run). */
+/* All return 0, or XP_UNAVAILABLE when not ZK_READY, or XP_TOO_MANY when ZK_PENDING_MAX calls are under way (then
+ * the callback does not run). */
+#define ZK_PENDING_MAX 10000
 int zk_create(struct zk *, const char *path, const char *data, size_t length, int flags, zk_path_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 /* Creates missing persistent parents and the node itself, empty; an existing one is success. */
 int zk_ensure_path(struct zk *, const char *path, zk_done_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+/* Deletes the node of 'version' and creates it anew as an ephemeral of this session, in one step. */
+int zk_replace(struct zk *, const char *path, int32_t version, const char *data, size_t length, zk_path_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 int zk_set(struct zk *, const char *path, const char *data, size_t length, int32_t version /* -1: any */, zk_data_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 int zk_delete(struct zk *, const char *path, int32_t version, zk_done_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 int zk_get(struct zk *, const char *path, zk_watch_fn * /* NULL: none */, zk_data_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 int zk_exists(struct zk *, const char *path, zk_watch_fn *, zk_data_fn * /* data NULL */, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 int zk_children(struct zk *, const char *path, zk_watch_fn *, zk_children_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+
+/* Drops every watch and every pending callback with this arg: none of them runs any more. For owners that are
+ * freed before the session is. */
+void zk_forget(struct zk *, const void *arg);
 
 #endif

@@ -1,0 +1,206 @@
+/* slot_keeper.c - see slot_keeper.h. */
+#include "meta/slots/slot_keeper.h"
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/metrics.h"
+
+#include "shared/base/banned.h"
+
+static struct metric held_gauge =
+    METRIC_GAUGE_INIT("xpipe_meta_slots_held", "", "Slots this metaserver works on.");
+
+struct slot_keeper {
+    struct slot_keeper_options options;
+    bool is_allowed;
+    bool held[SLOT_COUNT];
+    int held_count;
+    bool was_exported[SLOT_COUNT];
+    int32_t exported_version[SLOT_COUNT];
+    struct loop_timer check_timer;
+};
+
+struct command {
+    struct slot_keeper *keeper;
+    struct slot_command_call call;
+};
+
+static const char *const command_paths[] = { [SLOT_IMPORT] = "importslot",
+                                             [SLOT_EXPORT] = "exportslot",
+                                             [SLOT_ADD] = "addslot",
+                                             [SLOT_DELETE] = "deleteslot",
+                                             [SLOT_NOTIFY] = "notifyslotchange" };
+static const char *const command_verbs[] = { [SLOT_IMPORT] = "import",
+                                             [SLOT_EXPORT] = "export",
+                                             [SLOT_ADD] = "add",
+                                             [SLOT_DELETE] = "delete",
+                                             [SLOT_NOTIFY] = "notify" };
+
+const char *slot_command_path(enum slot_command command)
+{
+    return command_paths[command];
+}
+
+bool slot_keeper_should_hold(const struct slot_hold_facts *f)
+{
+    const struct slot_entry *e = f->entry;
+    if (!f->is_allowed || !e->is_valid || e->slot.server_id != f->self_id) {
+        return false;
+    }
+    return !(f->was_exported && e->slot.state == SLOT_MOVING && e->version == f->exported_version);
+}
+
+void slot_keeper_look(struct slot_keeper *k, int slot)
+{
+    struct slot_hold_facts facts = { .is_allowed = k->is_allowed,
+                                     .self_id = k->options.self_id,
+                                     .entry = slot_table_get(k->options.table, slot),
+                                     .was_exported = k->was_exported[slot],
+                                     .exported_version = k->exported_version[slot] };
+    bool should = slot_keeper_should_hold(&facts);
+    if (should == k->held[slot]) {
+        return;
+    }
+    k->held[slot] = should;
+    k->held_count += should ? 1 : -1;
+    metric_set(&held_gauge, k->held_count);
+    log_debug(should ? "slot.gained" : "slot.lost", "slot", log_int(slot));
+    k->options.on_slot(slot, should, k->options.arg);
+}
+
+static void look_at_all(struct slot_keeper *k)
+{
+    int before = k->held_count;
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        slot_keeper_look(k, slot);
+    }
+    if (before != k->held_count) {
+        log_info("slots.held", "before", log_int(before), "now", log_int(k->held_count));
+    }
+}
+
+/* Heals what an event that never came would have told. */
+static void check_timer_fired(struct loop_timer *t)
+{
+    struct slot_keeper *k = CONTAINER_OF(t, struct slot_keeper, check_timer);
+    loop_timer_start(t, k->options.check_ms);
+    look_at_all(k);
+}
+
+void slot_keeper_allow(struct slot_keeper *k, bool is_allowed)
+{
+    if (k->is_allowed == is_allowed) {
+        return;
+    }
+    k->is_allowed = is_allowed;
+    look_at_all(k);
+}
+
+struct slot_keeper *slot_keeper_new(const struct slot_keeper_options *options)
+{
+    struct slot_keeper *k = xcalloc(1, sizeof(*k));
+    k->options = *options;
+    metric_set(&held_gauge, 0);
+    loop_timer_init(&k->check_timer, options->loop, check_timer_fired);
+    loop_timer_start(&k->check_timer, options->check_ms);
+    return k;
+}
+
+void slot_keeper_free(struct slot_keeper *k)
+{
+    if (k) {
+        loop_timer_stop(&k->check_timer);
+        free(k);
+    }
+}
+
+bool slot_keeper_owns(const struct slot_keeper *k, int slot, mono_ms now)
+{
+    return slot >= 0 && slot < SLOT_COUNT && k->held[slot] && zk_lease_is_valid(k->options.zk, now);
+}
+
+bool slot_keeper_holds(const struct slot_keeper *k, int slot)
+{
+    return slot >= 0 && slot < SLOT_COUNT && k->held[slot];
+}
+
+bool slot_keeper_has_exported(const struct slot_keeper *k, int slot)
+{
+    const struct slot_entry *e = slot_table_get(k->options.table, slot);
+    return e->is_valid && e->slot.state == SLOT_MOVING && k->was_exported[slot] &&
+           e->version == k->exported_version[slot];
+}
+
+int slot_keeper_held_count(const struct slot_keeper *k)
+{
+    return k->held_count;
+}
+
+/* ---- commands ---- */
+
+/* May the leader ask this of us, with the record as it is? */
+static bool command_fits(enum slot_command command, const struct slot_entry *e, int64_t self_id)
+{
+    bool is_moving = e->slot.state == SLOT_MOVING;
+    switch (command) {
+    case SLOT_IMPORT:
+        return e->is_valid && is_moving && e->slot.to_server_id == self_id;
+    case SLOT_EXPORT:
+        return e->is_valid && is_moving && e->slot.server_id == self_id;
+    case SLOT_ADD:
+        return e->is_valid && !is_moving && e->slot.server_id == self_id;
+    case SLOT_DELETE:
+        return e->is_valid && !is_moving && e->slot.server_id != self_id;
+    case SLOT_NOTIFY:
+        return true;
+    case SLOT_COMMANDS:
+        break;
+    }
+    return false;
+}
+
+static void carry_out(struct slot_keeper *k, enum slot_command command, int slot)
+{
+    if (command == SLOT_EXPORT) {
+        k->was_exported[slot] = true;
+        k->exported_version[slot] = slot_table_get(k->options.table, slot)->version;
+    }
+    slot_keeper_look(k, slot);
+}
+
+static void record_read(int rc, int slot, void *arg, uint64_t token)
+{
+    (void)token;
+    AUTO_FREE struct command *c = arg;
+    struct slot_keeper *k = c->keeper;
+    const struct slot_entry *e = slot_table_get(k->options.table, slot);
+    struct xp_err err = { 0 };
+    enum slot_command command = c->call.command;
+    if (rc < 0 && rc != XP_NOT_FOUND) {
+        rc = xp_fail(&err, (enum xp_code)rc, "cannot read slot %d from ZooKeeper", slot);
+    } else if (!command_fits(command, e, k->options.self_id)) {
+        rc = xp_fail(&err, XP_CONFLICT, "error %s %d,%s", command_verbs[command], slot,
+                     e->is_valid ? SLOT_TEXT(&e->slot) : "null");
+    } else {
+        rc = 0;
+        carry_out(k, command, slot);
+    }
+    c->call.done(rc, &err, c->call.arg, c->call.token);
+}
+
+int slot_keeper_command(struct slot_keeper *k, const struct slot_command_call *call,
+                        struct xp_err *err)
+{
+    if (call->slot < 0 || call->slot >= SLOT_COUNT) {
+        return xp_fail(err, XP_INVALID, "slot %d is not between 0 and %d", call->slot,
+                       SLOT_COUNT - 1);
+    }
+    struct command *c = xcalloc(1, sizeof(*c));
+    c->keeper = k;
+    c->call = *call;
+    int rc = slot_table_read(k->options.table, call->slot, record_read, c, 0, err);
+    if (rc < 0) {
+        free(c);
+    }
+    return rc;
+}

@@ -1,0 +1,61 @@
+/* slot_keeper.h - which slots this member works on, now.
+ *
+ * A slot is held when its record names us as owner (NORMAL or MOVING), we have not exported it, and holding is
+ * allowed at all: registered, slots read since the last loss, not draining. Every gain and loss goes to the owner's
+ * on_slot. slot_keeper_owns adds the lease: false from the moment it ends, whatever else is remembered.
+ * Also answers the five slot commands of the leader; each reads the record anew first.
+ * Decides by slot_keeper_should_hold, a pure function. Thread: loop. Source: reference/metaserver.md 3.4, 3.7. */
+#ifndef META_SLOTS_SLOT_KEEPER_H
+#define META_SLOTS_SLOT_KEEPER_H
+
+#include "meta/slots/slot_table.h"
+
+struct slot_keeper;
+
+/* In the order of a hand-over. */
+enum slot_command { SLOT_IMPORT, SLOT_EXPORT, SLOT_ADD, SLOT_DELETE, SLOT_NOTIFY, SLOT_COMMANDS };
+const char *slot_command_path(enum slot_command command); /* "importslot", ... */
+
+struct slot_keeper_options {
+    struct loop *loop;
+    struct zk *zk;            /* borrowed: the lease */
+    struct slot_table *table; /* borrowed */
+    int64_t self_id;
+    int64_t check_ms; /* period of the comparison of what is held with what the records say */
+    void (*on_slot)(int slot, bool is_held, void *arg);
+    void *arg;
+};
+
+struct slot_keeper *slot_keeper_new(const struct slot_keeper_options *options);
+void slot_keeper_free(struct slot_keeper *); /* NULL is fine; tells nobody */
+/* May anything be held at all? Falling to false loses every slot before it returns. */
+void slot_keeper_allow(struct slot_keeper *, bool is_allowed);
+void slot_keeper_look(struct slot_keeper *, int slot); /* its record changed */
+
+bool slot_keeper_owns(const struct slot_keeper *, int slot, mono_ms now);
+bool slot_keeper_has_exported(const struct slot_keeper *, int slot);
+int slot_keeper_held_count(const struct slot_keeper *);
+bool slot_keeper_holds(const struct slot_keeper *, int slot); /* without looking at the lease */
+
+/* rc 0, or XP_CONFLICT with the text of the interface ("error import 5,{...}"), or an error of zk.h. */
+typedef void slot_command_fn(int rc, const struct xp_err *err, void *arg, uint64_t token);
+struct slot_command_call {
+    enum slot_command command;
+    int slot;
+    slot_command_fn *done;
+    void *arg;
+    uint64_t token;
+};
+int slot_keeper_command(struct slot_keeper *, const struct slot_command_call *,
+                        struct xp_err *) XP_MUST_CHECK;
+
+struct slot_hold_facts {
+    bool is_allowed;
+    int64_t self_id;
+    const struct slot_entry *entry;
+    bool was_exported;        /* we handed it out ... */
+    int32_t exported_version; /* ... while the record had this version */
+};
+bool slot_keeper_should_hold(const struct slot_hold_facts *);
+
+#endif

@@ -1,0 +1,575 @@
+/* server_registry.c - see server_registry.h. Two independent machines over one session: the own node, the list. */
+#include "meta/zk/server_registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+#include "shared/base/banned.h"
+
+#define RETRY_MS           1000
+#define WAIT_TIMEOUT_COUNT 3 /* session timeouts to wait for a foreign node */
+
+enum reg_state {
+    REG_IDLE,    /* no session, or a call failed: the timer tries again */
+    REG_BUSY,    /* a call is under way */
+    REG_WAITING, /* a foreign node stands in the way */
+    REG_DONE,
+    REG_FAILED,
+    REG_LEFT,
+};
+
+struct reading {
+    struct server_info *list; /* owned */
+    size_t count;
+    int pending; /* reads under way */
+    bool failed;
+};
+
+struct server_registry {
+    struct server_registry_options options;
+    char *path;
+    char *own_path;
+
+    enum reg_state state;
+    bool is_registered; /* in this session, as far as we know */
+    mono_ms waiting_since;
+    struct loop_timer reg_timer;
+
+    struct server_info *list; /* owned; ascending */
+    size_t count;
+    bool is_complete;
+    mono_ms known_since;
+    struct gone_server gone[SERVER_LIST_MAX];
+    size_t gone_count;
+    struct reading reading;
+    uint64_t round; /* of readings: answers of an older one are dropped */
+    bool is_reading;
+    bool read_again;
+    struct loop_timer list_timer;
+};
+
+/* ---- own registration ---- */
+
+static void reg_create(struct server_registry *r);
+static void reg_check(struct server_registry *r);
+
+static void reg_retry_later(struct server_registry *r)
+{
+    r->state = REG_IDLE;
+    loop_timer_start(&r->reg_timer, RETRY_MS);
+}
+
+static bool reg_is_over(const struct server_registry *r)
+{
+    return r->state == REG_FAILED || r->state == REG_LEFT;
+}
+
+static void reg_lost(struct server_registry *r)
+{
+    if (r->is_registered) {
+        r->is_registered = false;
+        r->options.on_registered(false, r->options.arg);
+    }
+}
+
+static void reg_fail(struct server_registry *r, const char *why)
+{
+    log_error("registry.failed", "server", log_int(r->options.self.id), "why", why);
+    reg_lost(r);
+    r->state = REG_FAILED;
+    loop_timer_stop(&r->reg_timer);
+    r->options.on_failed(why, r->options.arg);
+}
+
+static void reg_done(struct server_registry *r)
+{
+    r->state = REG_DONE;
+    r->waiting_since = MONO_NEVER;
+    loop_timer_stop(&r->reg_timer);
+    if (r->is_registered) {
+        return;
+    }
+    log_info("registry.registered", "server", log_int(r->options.self.id), "addr",
+             ADDR_TEXT(&r->options.self.addr));
+    r->is_registered = true;
+    r->options.on_registered(true, r->options.arg);
+}
+
+static void own_node_changed(const char *path, void *arg)
+{
+    (void)path;
+    struct server_registry *r = arg;
+    if (!reg_is_over(r) && r->state != REG_BUSY) {
+        reg_check(r);
+    }
+}
+
+static bool is_ours_from_before(const struct server_registry *r, const struct server_info *found)
+{
+    const struct server_info *self = &r->options.self;
+    return text_eq(found->start_id, self->start_id) || addr_eq(&found->addr, &self->addr);
+}
+
+static void reg_wait(struct server_registry *r, const struct server_info *found)
+{
+    mono_ms now = loop_now(r->options.loop);
+    if (r->waiting_since == MONO_NEVER) {
+        r->waiting_since = now;
+    }
+    int64_t limit_ms = WAIT_TIMEOUT_COUNT * zk_negotiated_timeout_ms(r->options.zk);
+    if (now - r->waiting_since >= limit_ms) {
+        char why[200];
+        snprintf(why, sizeof(why),
+                 "server id %lld is taken by %s; give every metaserver of the DC its own "
+                 "metaserver.id",
+                 (long long)r->options.self.id, ADDR_TEXT(&found->addr));
+        reg_fail(r, why);
+        return;
+    }
+    log_warn("registry.waiting", "server", log_int(r->options.self.id), "held_by",
+             ADDR_TEXT(&found->addr), "waited_ms", log_int(now - r->waiting_since), "limit_ms",
+             log_int(limit_ms));
+    r->state = REG_WAITING;
+    loop_timer_start(&r->reg_timer, RETRY_MS);
+}
+
+static void replaced(int rc, const char *created, void *arg, uint64_t token)
+{
+    (void)created;
+    (void)token;
+    struct server_registry *r = arg;
+    if (reg_is_over(r)) {
+        return;
+    }
+    if (rc == 0 || rc == XP_CONFLICT || rc == XP_NOT_FOUND) {
+        reg_check(r);
+    } else {
+        reg_retry_later(r);
+    }
+}
+
+static void reg_replace(struct server_registry *r, int32_t version)
+{
+    struct xp_err err;
+    char text[SERVER_TEXT_MAX];
+    server_info_text(&r->options.self, text);
+    log_info("registry.taking_over", "server", log_int(r->options.self.id));
+    r->state = REG_BUSY;
+    if (zk_replace(r->options.zk, r->own_path, version, text, strlen(text), replaced, r, 0, &err) <
+        0) {
+        reg_retry_later(r);
+    }
+}
+
+static void reg_found_foreign(struct server_registry *r, const struct server_info *found,
+                              int32_t version)
+{
+    if (r->is_registered) {
+        reg_fail(r, "another process registered with our server id; two metaservers must not share "
+                    "metaserver.id");
+    } else if (is_ours_from_before(r, found)) {
+        reg_replace(r, version);
+    } else {
+        reg_wait(r, found);
+    }
+}
+
+static void own_node_read(int rc, const char *data, size_t length, const struct zk_stat *stat,
+                          void *arg, uint64_t token)
+{
+    (void)token;
+    struct server_registry *r = arg;
+    struct xp_err err;
+    struct server_info found = { .id = r->options.self.id };
+    if (reg_is_over(r)) {
+        return;
+    }
+    if (rc == XP_NOT_FOUND) {
+        reg_lost(r);
+        reg_create(r);
+    } else if (rc < 0) {
+        reg_lost(r);
+        reg_retry_later(r);
+    } else if (stat->ephemeral_owner == zk_session_id(r->options.zk)) {
+        reg_done(r);
+    } else {
+        if (server_info_parse(found.id, data, length, &found, &err) < 0) {
+            log_warn("registry.unreadable", "error", err.msg);
+        }
+        reg_found_foreign(r, &found, stat->version);
+    }
+}
+
+/* Looks whose node it is, and watches it. */
+static void reg_check(struct server_registry *r)
+{
+    struct xp_err err;
+    r->state = REG_BUSY;
+    if (zk_get(r->options.zk, r->own_path, own_node_changed, own_node_read, r, 0, &err) < 0) {
+        reg_retry_later(r);
+    }
+}
+
+static void created(int rc, const char *path, void *arg, uint64_t token)
+{
+    (void)path;
+    (void)token;
+    struct server_registry *r = arg;
+    if (reg_is_over(r)) {
+        return;
+    }
+    if (rc == 0 || rc == XP_CONFLICT) {
+        reg_check(r);
+    } else {
+        reg_retry_later(r);
+    }
+}
+
+static void parent_ready(int rc, void *arg, uint64_t token)
+{
+    (void)token;
+    struct server_registry *r = arg;
+    struct xp_err err;
+    char text[SERVER_TEXT_MAX];
+    if (reg_is_over(r)) {
+        return;
+    }
+    server_info_text(&r->options.self, text);
+    if (rc < 0 || zk_create(r->options.zk, r->own_path, text, strlen(text), ZK_EPHEMERAL, created,
+                            r, 0, &err) < 0) {
+        reg_retry_later(r);
+    }
+}
+
+static void reg_create(struct server_registry *r)
+{
+    struct xp_err err;
+    r->state = REG_BUSY;
+    if (zk_ensure_path(r->options.zk, r->path, parent_ready, r, 0, &err) < 0) {
+        reg_retry_later(r);
+    }
+}
+
+static void reg_timer_fired(struct loop_timer *t)
+{
+    struct server_registry *r = CONTAINER_OF(t, struct server_registry, reg_timer);
+    if (zk_state(r->options.zk) != ZK_READY || reg_is_over(r) || r->state == REG_BUSY) {
+        return;
+    }
+    if (r->is_registered) {
+        reg_check(r);
+    } else {
+        reg_create(r);
+    }
+}
+
+/* ---- list ---- */
+
+static void list_read(struct server_registry *r);
+
+static void servers_changed(const char *path, void *arg)
+{
+    (void)path;
+    list_read(arg);
+}
+
+static int compare_servers(const void *a, const void *b)
+{
+    const struct server_info *x = a;
+    const struct server_info *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static const struct server_info *find_in(const struct server_info *list, size_t count, int64_t id)
+{
+    struct server_info key = { .id = id };
+    return count ? bsearch(&key, list, count, sizeof(*list), compare_servers) : NULL;
+}
+
+static void gone_remove(struct server_registry *r, int64_t id)
+{
+    for (size_t i = 0; i < r->gone_count; i++) {
+        if (r->gone[i].id == id) {
+            r->gone[i] = r->gone[--r->gone_count];
+            return;
+        }
+    }
+}
+
+static void note_left_and_joined(struct server_registry *r, const struct reading *now)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (!find_in(now->list, now->count, r->list[i].id) && r->gone_count < SERVER_LIST_MAX) {
+            log_info("registry.left", "server", log_int(r->list[i].id));
+            r->gone[r->gone_count++] =
+                (struct gone_server){ .id = r->list[i].id, .gone_at = loop_now(r->options.loop) };
+        }
+    }
+    for (size_t i = 0; i < now->count; i++) {
+        gone_remove(r, now->list[i].id);
+        if (!find_in(r->list, r->count, now->list[i].id)) {
+            log_info("registry.joined", "server", log_int(now->list[i].id), "addr",
+                     ADDR_TEXT(&now->list[i].addr));
+        }
+    }
+}
+
+static bool lists_differ(const struct server_registry *r, const struct reading *now)
+{
+    if (r->count != now->count) {
+        return true;
+    }
+    for (size_t i = 0; i < now->count; i++) {
+        if (!server_info_eq(&r->list[i], &now->list[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void publish(struct server_registry *r)
+{
+    struct reading *now = &r->reading;
+    if (now->count) {
+        qsort(now->list, now->count, sizeof(now->list[0]), compare_servers);
+    }
+    bool tell = lists_differ(r, now) || !r->is_complete;
+    note_left_and_joined(r, now);
+    free(r->list);
+    r->list = TAKE(now->list);
+    r->count = now->count;
+    if (!r->is_complete) {
+        r->is_complete = true;
+        r->known_since = loop_now(r->options.loop);
+    }
+    if (tell) {
+        r->options.on_servers(r->options.arg);
+    }
+}
+
+static void reading_end(struct server_registry *r)
+{
+    r->is_reading = false;
+    if (r->reading.failed) {
+        free(TAKE(r->reading.list));
+        loop_timer_start(&r->list_timer, RETRY_MS);
+    } else {
+        publish(r);
+    }
+    if (r->read_again) {
+        r->read_again = false;
+        list_read(r);
+    }
+}
+
+static void server_read(int rc, const char *data, size_t length, const struct zk_stat *stat,
+                        void *arg, uint64_t token)
+{
+    (void)stat;
+    struct server_registry *r = arg;
+    struct xp_err err;
+    if (token >> 32 != (r->round & UINT32_MAX)) {
+        return;
+    }
+    struct server_info info = { .id = (int64_t)(token & UINT32_MAX) };
+    if (rc == 0) {
+        if (server_info_parse(info.id, data, length, &info, &err) < 0) {
+            log_warn("registry.unreadable", "error", err.msg);
+        }
+        r->reading.list[r->reading.count++] = info;
+    } else if (rc != XP_NOT_FOUND) {
+        r->reading.failed = true;
+    }
+    if (--r->reading.pending == 0) {
+        reading_end(r);
+    }
+}
+
+static void read_one(struct server_registry *r, int64_t id)
+{
+    struct xp_err err;
+    AUTO_FREE char *path = xasprintf("%s/%lld", r->path, (long long)id);
+    r->reading.pending++;
+    if (zk_get(r->options.zk, path, servers_changed, server_read, r,
+               (r->round << 32) | (uint64_t)id, &err) < 0) {
+        r->reading.pending--;
+        r->reading.failed = true;
+    }
+}
+
+static void names_read(int rc, const char *const *names, size_t count, void *arg, uint64_t token)
+{
+    struct server_registry *r = arg;
+    if (token != r->round) {
+        return;
+    }
+    r->reading.failed = rc < 0 && rc != XP_NOT_FOUND;
+    r->reading.list = xcalloc(SERVER_LIST_MAX, sizeof(*r->reading.list));
+    int wanted = 0;
+    for (size_t i = 0; rc == 0 && i < count && wanted < SERVER_LIST_MAX; i++) {
+        int64_t id;
+        if (server_id_parse(names[i], &id)) {
+            read_one(r, id);
+            wanted++;
+        }
+    }
+    if (r->reading.pending == 0) {
+        reading_end(r);
+    }
+}
+
+static void list_read(struct server_registry *r)
+{
+    struct xp_err err;
+    if (r->is_reading) {
+        r->read_again = true;
+        return;
+    }
+    r->reading = (struct reading){ 0 };
+    r->round++;
+    if (zk_children(r->options.zk, r->path, servers_changed, names_read, r, r->round, &err) < 0) {
+        return; /* no session: the next one reads */
+    }
+    r->is_reading = true;
+}
+
+static void list_timer_fired(struct loop_timer *t)
+{
+    struct server_registry *r = CONTAINER_OF(t, struct server_registry, list_timer);
+    loop_timer_start(t, r->options.refresh_ms);
+    list_read(r);
+}
+
+static void list_stop(struct server_registry *r, bool is_new_session)
+{
+    r->round++;
+    r->is_reading = false;
+    r->read_again = false;
+    free(TAKE(r->reading.list));
+    r->is_complete = false;
+    r->known_since = MONO_NEVER;
+    if (is_new_session) {
+        r->gone_count = 0;
+    }
+}
+
+/* ---- public ---- */
+
+struct server_registry *server_registry_new(const struct server_registry_options *options)
+{
+    struct server_registry *r = xcalloc(1, sizeof(*r));
+    r->options = *options;
+    r->path = xstrdup(options->path);
+    r->options.path = r->path;
+    r->own_path = xasprintf("%s/%lld", options->path, (long long)options->self.id);
+    r->waiting_since = MONO_NEVER;
+    r->known_since = MONO_NEVER;
+    loop_timer_init(&r->reg_timer, options->loop, reg_timer_fired);
+    loop_timer_init(&r->list_timer, options->loop, list_timer_fired);
+    loop_timer_start(&r->list_timer, RETRY_MS);
+    return r;
+}
+
+void server_registry_free(struct server_registry *r)
+{
+    if (!r) {
+        return;
+    }
+    loop_timer_stop(&r->reg_timer);
+    loop_timer_stop(&r->list_timer);
+    free(r->reading.list);
+    free(r->list);
+    free(r->path);
+    free(r->own_path);
+    free(r);
+}
+
+void server_registry_on_session(struct server_registry *r, enum zk_state state, bool is_new_session)
+{
+    if (state == ZK_LOST) {
+        list_stop(r, false);
+        reg_lost(r);
+        if (!reg_is_over(r)) {
+            r->state = REG_IDLE;
+        }
+        return;
+    }
+    if (state != ZK_READY) {
+        return;
+    }
+    if (is_new_session) {
+        list_stop(r, true);
+        free(TAKE(r->list));
+        r->count = 0;
+    }
+    if (!reg_is_over(r)) {
+        if (r->is_registered) {
+            reg_check(r);
+        } else {
+            reg_create(r);
+        }
+    }
+    list_read(r);
+}
+
+static void left(int rc, void *arg, uint64_t token)
+{
+    (void)token;
+    struct server_registry *r = arg;
+    log_info("registry.deleted", "server", log_int(r->options.self.id), "rc", log_int(rc));
+}
+
+void server_registry_leave(struct server_registry *r)
+{
+    struct xp_err err;
+    bool was_done = r->is_registered;
+    if (reg_is_over(r)) {
+        return;
+    }
+    reg_lost(r);
+    r->state = REG_LEFT;
+    loop_timer_stop(&r->reg_timer);
+    if (was_done && zk_delete(r->options.zk, r->own_path, -1, left, r, 0, &err) < 0) {
+        log_warn("registry.leave_failed", "error", err.msg);
+    }
+}
+
+void server_registry_refresh(struct server_registry *r)
+{
+    list_read(r);
+}
+
+bool server_registry_is_registered(const struct server_registry *r)
+{
+    return r->is_registered;
+}
+
+bool server_registry_is_complete(const struct server_registry *r)
+{
+    return r->is_complete;
+}
+
+mono_ms server_registry_known_since(const struct server_registry *r)
+{
+    return r->known_since;
+}
+
+const struct server_info *server_registry_list(const struct server_registry *r, size_t *ret_count)
+{
+    *ret_count = r->count;
+    return r->list;
+}
+
+const struct server_info *server_registry_find(const struct server_registry *r, int64_t id)
+{
+    return find_in(r->list, r->count, id);
+}
+
+const struct gone_server *server_registry_gone(const struct server_registry *r, size_t *ret_count)
+{
+    *ret_count = r->gone_count;
+    return r->gone;
+}
