@@ -30,8 +30,9 @@ static int wanted_types(const struct http_req *req, unsigned *ret_types, struct 
         }
         types |= more;
     }
+    types = types == API_ALL_TYPES ? 0 : types; /* one cached document, not two */
     *ret_types =
-        types ? types : __atomic_load_n(&api_context(req)->default_types, __ATOMIC_RELAXED);
+        count > 0 ? types : __atomic_load_n(&api_context(req)->default_types, __ATOMIC_RELAXED);
     return 0;
 }
 

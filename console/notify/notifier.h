@@ -47,6 +47,8 @@ int notifier_configure(struct notifier *, const struct notifier_settings *,
 /* Starts nothing more; notifier_is_idle is true when nothing is under way. For a drain. */
 void notifier_stop(struct notifier *);
 bool notifier_is_idle(const struct notifier *);
+/* NULL, or why the outbox could not be read at the last look. */
+const char *notifier_problem(const struct notifier *);
 /* After loop, pool and client ended. NULL is fine. */
 void notifier_free(struct notifier *);
 

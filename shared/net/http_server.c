@@ -90,6 +90,14 @@ static void on_panic(void *cls, const char *file, unsigned line, const char *rea
     abort();
 }
 
+/* A client that goes away, or that we cut, is no news. */
+static bool is_about_a_client(const char *text)
+{
+    return text_has_prefix(text, "Connection socket is closed") ||
+           text_has_prefix(text, "Application reported internal error") ||
+           text_has_prefix(text, "Failed to send data");
+}
+
 __attribute__((format(printf, 2, 0))) static void on_mhd_log(void *cls, const char *fmt,
                                                              va_list args)
 {
@@ -97,7 +105,11 @@ __attribute__((format(printf, 2, 0))) static void on_mhd_log(void *cls, const ch
     char text[256];
     (void)vsnprintf(text, sizeof(text), fmt, args);
     text[strcspn(text, "\r\n")] = '\0';
-    log_warn("http.library", "text", text);
+    if (is_about_a_client(text)) {
+        log_debug("http.client", "text", text);
+    } else {
+        log_warn("http.library", "text", text);
+    }
 }
 
 static int start_daemon(struct http_server *server, int fd, struct xp_err *err)
@@ -209,6 +221,11 @@ int http_server_start(const struct http_options *options, struct http_server **r
 int http_server_port(const struct http_server *server)
 {
     return server->port;
+}
+
+int http_server_waiting(const struct http_server *server)
+{
+    return __atomic_load_n(&server->suspended, __ATOMIC_ACQUIRE);
 }
 
 /* Gives the answers of the last moment time to leave; a client that does not read is not waited for. */

@@ -78,6 +78,8 @@ struct http_options {
 
 int http_server_start(const struct http_options *, struct http_server **ret_server, struct xp_err *) XP_MUST_CHECK;
 int http_server_port(const struct http_server *);
+/* Requests that are not answered yet, for a drain. Any thread. */
+int http_server_waiting(const struct http_server *);
 /* Refuses new connections, answers what waits with 503, ends the thread. Main thread, loop not running. */
 void http_server_stop(struct http_server *);
 /* Prints "METHOD path where scope max_body help", a line each, in table order: a golden file. */

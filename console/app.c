@@ -1,0 +1,187 @@
+/* app.c - see app.h. Order of a start: what needs no other part first; of a stop: the reverse, so that no part calls one that
+ * is gone (HTTP, calls to metaservers, workers, notifier, documents, store). */
+#include "console/app.h"
+
+#include "console/api/envelope.h"
+#include "console/api/tables.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/banned.h"
+
+#define DRAIN_LOOK_MS 20
+
+static int read_types(const struct console_config *config, unsigned *ret_default,
+                      unsigned *ret_pushed, struct xp_err *err)
+{
+    unsigned wanted;
+    unsigned pushed;
+    if (type_set_parse(config->cluster_types, &wanted, err) < 0 ||
+        type_set_parse(config->notify_types, &pushed, err) < 0) {
+        return err->code;
+    }
+    *ret_default = wanted == API_ALL_TYPES ? 0 : wanted;
+    *ret_pushed = pushed;
+    return 0;
+}
+
+static int configure(struct app *app, struct xp_err *err)
+{
+    const struct console_config *c = &app->config;
+    unsigned types;
+    struct notifier_settings settings = { .metaservers = c->metaservers,
+                                          .poll_ms = c->notify_poll_ms,
+                                          .connect_timeout_ms = c->notify_connect_timeout_ms,
+                                          .timeout_ms = c->notify_timeout_ms,
+                                          .retry_min_ms = c->notify_retry_min_ms,
+                                          .retry_max_ms = c->notify_retry_max_ms };
+    if (read_types(c, &types, &settings.types, err) < 0) {
+        return err->code;
+    }
+    __atomic_store_n(&app->api.default_types, types, __ATOMIC_RELAXED);
+    return notifier_configure(app->notifier, &settings, err);
+}
+
+/* While draining, only what observes the process is still answered. */
+static int on_request(struct http_req *req, const struct http_route *route, struct xp_err *err)
+{
+    const struct api_context *api = http_req_arg(req);
+    if (daemon_is_draining(api->daemon) && !text_eq(route->scope, "public")) {
+        return xp_fail(err, XP_UNAVAILABLE, "the console is shutting down, try again");
+    }
+    return 0;
+}
+
+static void on_finished(const struct http_req *req, const struct http_route *route, int status,
+                        int64_t duration_us)
+{
+    (void)route;
+    log_debug("http.request", "method", http_req_method(req), "target", http_req_target(req),
+              "status", log_int(status), "us", log_int(duration_us), "peer", http_req_peer(req),
+              "request", http_req_id(req));
+}
+
+static int open_store(struct app *app, struct xp_err *err)
+{
+    const struct console_config *c = &app->config;
+    if (dc_alias_parse(c->dc_mapping, &app->alias, err) < 0) {
+        return xp_wrap(err, "credis.service.idc.mapping.rule");
+    }
+    struct store_options options = { .path = c->db_path,
+                                     .readers = (int)c->workers_count,
+                                     .busy_timeout_ms = c->db_busy_timeout_ms };
+    if (store_open(&options, &app->store, err) < 0) {
+        return err->code;
+    }
+    app->catalog = (struct catalog){ .store = app->store, .alias = app->alias };
+    return 0;
+}
+
+static int start_server(struct app *app, struct loop *loop, struct xp_err *err)
+{
+    const struct console_config *c = &app->config;
+    struct http_options options = { .loop = loop,
+                                    .pool = app->pool,
+                                    .bind_ip = c->bind_ip,
+                                    .port = (int)c->port,
+                                    .max_connections = (int)c->connections_max_count,
+                                    .handler_timeout_ms = c->handler_timeout_ms,
+                                    .tables = api_tables,
+                                    .on_error = envelope_error,
+                                    .on_request = on_request,
+                                    .on_finished = on_finished,
+                                    .arg = &app->api };
+    if (http_server_start(&options, &app->server, err) < 0) {
+        return err->code;
+    }
+    log_info("http.listening", "ip", c->bind_ip, "port", log_int(http_server_port(app->server)));
+    return 0;
+}
+
+static void drain_look(struct loop_timer *t)
+{
+    struct app *app = CONTAINER_OF(t, struct app, drain_timer);
+    if (http_server_waiting(app->server) == 0 && notifier_is_idle(app->notifier)) {
+        daemon_drained(app->api.daemon);
+    } else {
+        loop_timer_start(t, DRAIN_LOOK_MS);
+    }
+}
+
+int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
+{
+    struct app *app = arg;
+    const struct console_config *c = &app->config;
+    struct loop *loop = daemon_loop(daemon);
+    loop_timer_init(&app->drain_timer, loop, drain_look);
+    if (open_store(app, err) < 0) {
+        return err->code;
+    }
+    int pushes = (int)c->notify_threads_count;
+    app->client = http_client_new(loop, pushes, pushes);
+    app->pool = worker_pool_new(loop, "worker", (int)c->workers_count, (int)c->worker_queue_count,
+                                NULL, NULL, NULL);
+    app->documents = document_cache_new(&app->catalog, (int)c->build_concurrent_count);
+    app->notifier = notifier_new(&(struct notifier_options){ .loop = loop,
+                                                             .pool = app->pool,
+                                                             .client = app->client,
+                                                             .catalog = &app->catalog,
+                                                             .pushes_max = pushes });
+    app->api = (struct api_context){ .daemon = daemon,
+                                     .catalog = &app->catalog,
+                                     .documents = app->documents,
+                                     .notifier = app->notifier,
+                                     .address = c->ip,
+                                     .dc = c->dc };
+    if (configure(app, err) < 0) {
+        return err->code;
+    }
+    return start_server(app, loop, err);
+}
+
+bool app_is_ready(void *arg, json_t *reasons)
+{
+    const struct app *app = arg;
+    const char *problem = notifier_problem(app->notifier);
+    if (problem) {
+        json_array_append_new(reasons, jd_text(problem));
+    }
+    return problem == NULL;
+}
+
+void app_reloaded(void *arg)
+{
+    struct app *app = arg;
+    struct xp_err err = { 0 };
+    if (configure(app, &err) < 0) {
+        log_error("config.not_applied", "why", err.msg);
+    }
+}
+
+void app_drain(void *arg)
+{
+    struct app *app = arg;
+    notifier_stop(app->notifier);
+    loop_timer_start(&app->drain_timer, 0);
+}
+
+void app_stop(void *arg)
+{
+    struct app *app = arg;
+    loop_timer_stop(&app->drain_timer);
+    if (app->notifier) {
+        notifier_stop(app->notifier);
+    }
+    if (app->server) {
+        http_server_stop(app->server);
+    }
+    if (app->client) {
+        http_client_free(app->client);
+    }
+    if (app->pool) {
+        worker_pool_free(app->pool);
+    }
+    notifier_free(app->notifier);
+    document_cache_free(app->documents);
+    store_close(app->store);
+    dc_alias_free(app->alias);
+}

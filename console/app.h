@@ -1,0 +1,38 @@
+/* app.h - the console's parts and how they are wired: store, catalog, documents, notifier, HTTP.
+ *
+ * No logic of its own. Life: app_start on main before the loop runs, app_stop on main after it ended; both accept a
+ * half-built struct. Owner of the struct: main; what other threads may touch is said by each part. */
+#ifndef CONSOLE_APP_H
+#define CONSOLE_APP_H
+
+#include "console/api/request.h"
+#include "console/console_config.h"
+#include "console/notify/notifier.h"
+#include "console/store/store.h"
+#include "shared/net/daemon.h"
+#include "shared/net/http_client.h"
+#include "shared/net/http_server.h"
+#include "shared/net/worker.h"
+
+struct app {
+    struct api_context api; /* FIRST: http_options.arg */
+    struct console_config config;
+    struct dc_alias *alias;
+    struct store *store;
+    struct catalog catalog;
+    struct http_client *client;
+    struct worker_pool *pool;
+    struct document_cache *documents;
+    struct notifier *notifier;
+    struct http_server *server;
+    struct loop_timer drain_timer;
+};
+
+/* For daemon_ops; 'arg' is the struct app. */
+int app_start(struct daemon *, void *arg, struct xp_err *err);
+bool app_is_ready(void *arg, json_t *reasons);
+void app_reloaded(void *arg);
+void app_drain(void *arg);
+void app_stop(void *arg);
+
+#endif
