@@ -258,8 +258,9 @@ void loop_post_reserved(struct loop *l, struct loop_msg *msg)
 static bool take_batch(struct loop *l, struct list *batch)
 {
     mutex_lock(&l->lock);
-    for (int i = 0; i < POST_BATCH_MAX && !list_is_empty(&l->posted); i++) {
-        list_push_back(batch, list_pop_front(&l->posted));
+    struct list *link;
+    for (int i = 0; i < POST_BATCH_MAX && (link = list_pop_front(&l->posted)) != NULL; i++) {
+        list_push_back(batch, link);
         l->posted_count--;
     }
     bool is_more_left = !list_is_empty(&l->posted);
