@@ -76,8 +76,8 @@ void http_cut_slow(struct http_server *server, mono_ms now)
     list_for_each (it, &server->conns) {
         struct http_conn *c = LIST_ENTRY(it, struct http_conn, link);
         if (__atomic_load_n(&c->cut_at, __ATOMIC_RELAXED) <= now) {
-            (void)shutdown(c->fd,
-                           SHUT_RDWR); /* MHD sees the end and closes; the lock keeps the fd ours */
+            /* MHD sees the end and closes. It tells us before (close_conn), so under the lock the fd is ours. */
+            (void)shutdown(c->fd, SHUT_RDWR);
             __atomic_store_n(&c->cut_at, MONO_FOREVER, __ATOMIC_RELAXED);
         }
     }

@@ -864,9 +864,15 @@ static void test_stop_with_suspended(void **state)
     (void)state;
     struct world *w = world_default();
     int fds[6];
-    for (int i = 0; i < 5; i++) { /* three run, two wait in the queue */
+    for (int i = 0; i < 3; i++) { /* every worker is busy */
         fds[i] = dial(w);
         assert_true(send_text(fds[i], GET("/block")));
+    }
+    gate_wait_arrived(&w->gate, 3);
+    for (int i = 3; i < 5; i++) { /* these wait in the queue */
+        fds[i] = dial(w);
+        assert_true(
+            send_text(fds[i], "PUT /count HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n"));
     }
     fds[5] = dial(w);
     assert_true(send_text(fds[5], GET("/later")));
@@ -886,7 +892,16 @@ static void test_stop_with_suspended(void **state)
         answer_done(&a);
         (void)close(fds[i]);
     }
-    world_free(w); /* the handlers end after the server */
+    gate_open(
+        &w->gate); /* the handlers end after the server; what was queued must not be carried out any more */
+    for (mono_ms end = clock_mono_ms() + LIMIT_MS; worker_pool_waiting(w->pool) > 0;) {
+        assert_true(clock_mono_ms() < end);
+        (void)poll(NULL, 0, 1);
+    }
+    worker_pool_free(w->pool);
+    w->pool = NULL;
+    assert_int_equal(w->handled, 0);
+    world_free(w);
 }
 
 static void test_connection_limit(void **state)
