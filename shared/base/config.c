@@ -215,32 +215,51 @@ static void check_section_line(struct reading *r, const char *line)
     }
 }
 
-/* One line for libinih, as fgets; NULL ends the file, also after an error. */
+/* As fgets, but tells the length: a line may hold NUL bytes. 0 at the end of the file. */
+static size_t take_line(FILE *file, char *buf, size_t size)
+{
+    size_t n = 0;
+    while (n < size - 1 && (n == 0 || buf[n - 1] != '\n')) {
+        int c = getc(file);
+        if (c == EOF) {
+            break;
+        }
+        buf[n++] = (char)c;
+    }
+    buf[n] = '\0';
+    return n;
+}
+
+static const char *judge_line(const struct reading *r, const char *buf, size_t length)
+{
+    if (memchr(buf, '\0', length)) {
+        return "the line holds a NUL byte";
+    }
+    if (buf[length - 1] != '\n' && !feof(r->file)) {
+        return "the line is too long";
+    }
+    return r->line > LINES_MAX ? "the file has too many lines" : NULL;
+}
+
+/* One line for libinih, which takes this for fgets; NULL ends the file, also after an error. */
 static char *read_line(char *buf, int size, void *arg)
 {
     struct reading *r = arg;
     if (r->rc != 0) {
         return NULL;
     }
-    memset(buf, 0, (size_t)size);
-    if (!fgets(buf, size, r->file)) {
-        if (ferror(r->file)) {
-            (void)refuse(r, "cannot be read");
-        }
+    size_t length = take_line(r->file, buf, (size_t)size);
+    if (ferror(r->file)) {
+        (void)refuse(r, "cannot be read");
+        return NULL;
+    }
+    if (length == 0) {
         return NULL;
     }
     r->line++;
-    size_t length = strlen(buf);
-    size_t used = (size_t)size;
-    while (used > 0 && buf[used - 1] == '\0') {
-        used--;
-    }
-    if (used != length) {
-        (void)refuse(r, "the line holds a NUL byte");
-    } else if (buf[length - 1] != '\n' && !feof(r->file)) {
-        (void)refuse(r, "the line is too long");
-    } else if (r->line > LINES_MAX) {
-        (void)refuse(r, "the file has too many lines");
+    const char *why = judge_line(r, buf, length);
+    if (why) {
+        (void)refuse(r, why);
     } else {
         check_section_line(r, buf);
     }

@@ -186,10 +186,20 @@ static void limits_of_a_file_hold(void **state)
     write_file(f, text);
     assert_int_equal(config_load(&f->config, f->path, &err), XP_INVALID);
     assert_non_null(strstr(err.msg, ":10001: the file has too many lines"));
-    static const char nul[] = "[meta]\nport = 1\0 2\n";
-    write_bytes(f, nul, sizeof(nul) - 1);
-    assert_int_equal(config_load(&f->config, f->path, &err), XP_INVALID);
-    assert_non_null(strstr(err.msg, ":2: the line holds a NUL byte"));
+    static const struct {
+        const char *bytes;
+        size_t length;
+        const char *why;
+    } nul[] = {
+        { "[meta]\nport = 1\0 2\n", 19, ":2: the line holds a NUL byte" },
+        { "[meta]\nport = 1\0", 16, ":2: the line holds a NUL byte" },
+        { "\0\0\0\0", 4, ":1: the line holds a NUL byte" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(nul); i++) {
+        write_bytes(f, nul[i].bytes, nul[i].length);
+        assert_int_equal(config_load(&f->config, f->path, &err), XP_INVALID);
+        assert_non_null(strstr(err.msg, nul[i].why));
+    }
     assert_int_equal(config_load(&f->config, "/nonexistent/x.ini", &err), XP_NOT_FOUND);
     assert_non_null(strstr(err.msg, "/nonexistent/x.ini"));
     assert_int_equal(config_load(&f->config, "/tmp", &err), XP_INVALID);
