@@ -249,6 +249,12 @@ static const char *run(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     return error ? error : apply(ctx, gid, &words);
 }
 
+/* A client that runs a command right now is only marked by the server, so it is closed from outside the command. */
+static void close_client(struct rm_ctx *ctx, void *client)
+{
+    RM_DeauthenticateAndCloseClient(ctx, (uint64_t)(uintptr_t)client);
+}
+
 /* Faults ordered by a test. Returns true when the command was dealt with. */
 static bool play_fault(struct rm_ctx *ctx)
 {
@@ -262,7 +268,8 @@ static bool play_fault(struct rm_ctx *ctx)
         RM_BlockClient(ctx, NULL, NULL, NULL, 0);
         break;
     case FAIL_CLOSE:
-        RM_DeauthenticateAndCloseClient(ctx, RM_GetClientId(ctx));
+        RM_BlockClient(ctx, NULL, NULL, NULL, 0);
+        RM_CreateTimer(ctx, 1, close_client, (void *)(uintptr_t)RM_GetClientId(ctx));
         break;
     }
     return true;

@@ -1,0 +1,252 @@
+"""Starts and ends processes, finds ports, waits for conditions.
+
+A Workspace owns a temporary folder and every process started in it. Closing it (with block, exit of the interpreter,
+Ctrl-C, SIGTERM) ends the processes by pid and removes the folder; with keep=True the folder with all logs stays.
+"""
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 5.0
+POLL_S = 0.02
+LOG_TAIL_LINES = 25
+PORT_FIRST, PORT_LAST = 20000, 32000  # below the range the kernel gives to outgoing connections
+
+
+class Timeout(AssertionError):
+    """A condition did not come true; the text says which, and what was seen last."""
+
+
+def wait_until(condition, timeout=10.0, what="the condition"):
+    """Calls condition() until it returns something true, and returns that.
+
+    An exception counts as "not yet" and is told when time is over; AssertionError too, so a condition may assert.
+    """
+    deadline = time.monotonic() + timeout
+    seen = None
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+            seen = f"last value: {value!r}"
+        except Exception as e:  # noqa: BLE001 - anything may happen while a server starts
+            seen = f"last error: {type(e).__name__}: {e}"
+        if time.monotonic() >= deadline:
+            raise Timeout(f"waited {timeout:g} s for {what}; {seen}")
+        time.sleep(POLL_S)
+
+
+def stays(condition, seconds, what="the condition"):
+    """The opposite of wait_until: condition() must be true during all of the given time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if not value:
+            raise AssertionError(f"{what} did not hold for {seconds:g} s; last value: {value!r}")
+        time.sleep(POLL_S)
+
+
+_given_ports = set()
+
+
+def free_port():
+    """A port nobody listens on now and that this process has not given out before."""
+    start = PORT_FIRST + (os.getpid() * 37) % (PORT_LAST - PORT_FIRST)
+    for i in range(PORT_LAST - PORT_FIRST):
+        port = PORT_FIRST + (start - PORT_FIRST + i) % (PORT_LAST - PORT_FIRST)
+        if port in _given_ports:
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind((HOST, port))
+            except OSError:
+                continue
+        _given_ports.add(port)
+        return port
+    raise RuntimeError("no free port left")
+
+
+def accepts(port, timeout=0.5):
+    """True when something listens on the port."""
+    try:
+        with socket.create_connection((HOST, port), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
+class Process:
+    """One program with its log. Subclasses give command() and is_ready()."""
+
+    ready_timeout_s = START_TIMEOUT_S
+
+    def __init__(self, workspace, name):
+        self.workspace = workspace
+        self.name = name
+        self.dir = workspace.dir / name
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.log_path = self.dir / "output.log"
+        self.env = {}
+        self._popen = None
+        workspace._add(self)
+
+    def command(self):
+        raise NotImplementedError
+
+    def is_ready(self):
+        return True
+
+    @property
+    def pid(self):
+        return self._popen.pid if self._popen else None
+
+    @property
+    def running(self):
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def exit_code(self):
+        """None while it runs; negative: killed by that signal."""
+        return self._popen.poll() if self._popen else None
+
+    def start(self, wait=True):
+        if self.running:
+            raise RuntimeError(f"{self.name} runs already (pid {self.pid})")
+        with open(self.log_path, "ab") as log:
+            self._popen = subprocess.Popen(
+                [str(c) for c in self.command()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir,
+                env={**os.environ, **self.env}, start_new_session=True)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def ready():
+            return not self.running or self.is_ready()
+        try:
+            wait_until(ready, self.ready_timeout_s, f"{self.name} to be ready")
+        except Timeout as e:
+            raise Timeout(f"{e}\n{self.log_tail()}") from None
+        if not self.running:
+            raise RuntimeError(f"{self.name} ended with code {self.exit_code}\n{self.log_tail()}")
+
+    def stop(self):
+        """SIGTERM, then SIGKILL when it does not end. Fine to call twice."""
+        if not self.running:
+            return
+        self.resume()
+        self._popen.terminate()
+        try:
+            self._popen.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self):
+        """SIGKILL, as a crash or a power cut."""
+        if self.running:
+            self._popen.kill()
+            self._popen.wait(STOP_TIMEOUT_S)
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def pause(self):
+        """SIGSTOP: the process is frozen, its connections stay open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.pid, signal.SIGCONT)
+
+    def wait_exit(self, timeout=STOP_TIMEOUT_S):
+        wait_until(lambda: not self.running, timeout, f"{self.name} to end")
+        return self.exit_code
+
+    def log_tail(self, lines=LOG_TAIL_LINES):
+        if not self.log_path.exists():
+            return f"{self.name} has no log"
+        text = self.log_path.read_text(errors="replace").splitlines()[-lines:]
+        return f"--- end of {self.log_path} ---\n" + "\n".join(text)
+
+
+class Workspace:
+    """A temporary folder and the processes in it."""
+
+    def __init__(self, name="xpipe", keep=None):
+        self.keep = bool(os.environ.get("XPIPE_KEEP")) if keep is None else keep
+        self.dir = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self.processes = []
+        self._closed = False
+        _install_signal_handler()
+        atexit.register(self.close)
+
+    def _add(self, process):
+        if any(p.name == process.name for p in self.processes):
+            raise ValueError(f"there is a process named {process.name!r} already")
+        self.processes.append(process)
+
+    def forget(self, process):
+        """Stops a process and frees its name."""
+        process.stop()
+        self.processes.remove(process)
+
+    def close(self):
+        """Ends everything at once: first a request to all, then a wait for each."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        for p in self.processes:
+            if p.running:
+                p.resume()
+                p._popen.terminate()
+        for p in reversed(self.processes):
+            p.stop()
+        if self.keep:
+            print(f"logs and data are kept in {self.dir}")
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def _install_signal_handler():
+    """SIGTERM ends the interpreter the ordinary way, so that atexit runs. SIGINT does so already."""
+    try:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: exit(143))
+    except ValueError:
+        pass  # not the main thread: its owner decides
+
+
+def build_dir():
+    """The folder with daemons and stand-ins: XPIPE_BUILD, else the newest build that has the stand-in module."""
+    given = os.environ.get("XPIPE_BUILD")
+    if given:
+        return Path(given).resolve()
+    root = Path(__file__).resolve().parents[2]
+    found = sorted(root.glob("build/*/crdt_module.so"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise RuntimeError("no build found: run `make fakes`, or set XPIPE_BUILD")
+    return found[-1].parent
+
+
+def built(name):
+    path = build_dir() / name
+    if not path.exists():
+        raise RuntimeError(f"{path} does not exist: run `make all fakes BUILD={build_dir()}`")
+    return path

@@ -1,0 +1,71 @@
+"""Fixtures of the integration tests. Everything listens on free ports of 127.0.0.1 and lives in a temporary folder."""
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.processes import Workspace  # noqa: E402
+from harness.proxy import Proxy  # noqa: E402
+from harness.redis_server import CrdtRedis, RedisServer, uses_real_crdt  # noqa: E402
+from harness.zookeeper import ZooKeeper  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "standin_only: needs the stand-in; left out when a real CRDT Redis is configured")
+    config.addinivalue_line("markers", "slow: takes more than about 5 seconds")
+
+
+def pytest_collection_modifyitems(items):
+    if not uses_real_crdt():
+        return
+    skip = pytest.mark.skip(reason="only with the stand-in (XPIPE_CRDT_SERVER and XPIPE_CRDT_MODULE are set)")
+    for item in items:
+        if "standin_only" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def workspace(request):
+    with Workspace(request.node.name.split("[")[0]) as w:
+        yield w
+
+
+@pytest.fixture
+def redis_of(workspace):
+    """redis_of(gid, name=..., **settings) starts a CRDT Redis; without a gid a stock one."""
+    def start(gid=None, name=None, **settings):
+        name = name or f"redis-{len(workspace.processes)}"
+        server = RedisServer(workspace, name, **settings) if gid is None else CrdtRedis(workspace, name, gid, **settings)
+        return server.start()
+    return start
+
+
+@pytest.fixture
+def proxy_of(workspace):
+    def start(name=None):
+        return Proxy(workspace, name or f"proxy-{len(workspace.processes)}").start()
+    return start
+
+
+@pytest.fixture(scope="session")
+def session_workspace():
+    with Workspace("session") as w:
+        yield w
+
+
+@pytest.fixture(scope="session")
+def zookeepers(session_workspace):
+    """Two ZooKeepers for the whole run, one per DC. Tests use their own namespace in them."""
+    found = [ZooKeeper(session_workspace, f"zookeeper-{i}").start(wait=False) for i in range(2)]
+    for z in found:
+        z.wait_ready()
+    return found
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One workspace with a pair of linked CRDT Redis for the tests of a module that only ask questions."""
+    with Workspace("shared") as w:
+        yield w
