@@ -130,9 +130,7 @@ static int update_row(struct change *change, struct service_job *job, const stru
     const char *description = edit->description ? edit->description : now->description;
     if (zone_id == now->zone_id && is_active == now->is_active &&
         text_eq(description, now->description)) {
-        change->is_noop = true;
-        job->result.is_noop = true;
-        return 0;
+        return change_nothing(change, job);
     }
     char stamp[STAMP_SIZE];
     stamp_text(change->now_ms, stamp);

@@ -89,6 +89,13 @@ struct service_job {
     const void *args;
     struct catalog_result result;
 };
+/* There was nothing to change. */
+static inline int change_nothing(struct change *change, struct service_job *job)
+{
+    change->is_noop = true;
+    job->result.is_noop = true;
+    return 0;
+}
 /* Fills *ret_result on success; frees the half-built one on failure. */
 int catalog_change(struct catalog *, const struct change_ctx *, struct store_op *,
                    struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;
