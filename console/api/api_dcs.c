@@ -103,7 +103,7 @@ static int list_dcs(const struct http_req *req, json_t *(*one)(const struct dc_r
 
 static int get_dcs(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    json_t *list;
+    json_t *list = NULL;
     if (list_dcs(req, dc_json, &list, err) < 0) {
         return err->code;
     }
@@ -113,7 +113,7 @@ static int get_dcs(struct http_req *req, struct http_resp *resp, struct xp_err *
 
 static int get_raw(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    json_t *list;
+    json_t *list = NULL;
     if (list_dcs(req, dc_raw_json, &list, err) < 0) {
         return err->code;
     }
@@ -123,7 +123,7 @@ static int get_raw(struct http_req *req, struct http_resp *resp, struct xp_err *
 
 static int get_names(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    json_t *list;
+    json_t *list = NULL;
     if (list_dcs(req, dc_name_json, &list, err) < 0) {
         return err->code;
     }

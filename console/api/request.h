@@ -12,8 +12,13 @@
 #include "shared/model/json_decode.h"
 #include "shared/net/daemon.h"
 
-struct
-    api_context { /* http_options.arg; filled before the server starts, then immutable but for default_types */
+/* Every type that can be named; the same as 0. */
+#define API_ALL_TYPES                                                                              \
+    (TYPE_BIT(CLUSTER_ONE_WAY) | TYPE_BIT(CLUSTER_BI_DIRECTION) | TYPE_BIT(CLUSTER_SINGLE_DC) |    \
+     TYPE_BIT(CLUSTER_LOCAL_DC) | TYPE_BIT(CLUSTER_CROSS_DC) | TYPE_BIT(CLUSTER_HETERO))
+
+/* http_options.arg; filled before the server starts, then immutable but for default_types. */
+struct api_context {
     struct daemon *daemon; /* FIRST (daemon.h); NULL in unit tests */
     struct catalog *catalog;
     struct document_cache *documents;
