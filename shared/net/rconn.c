@@ -99,9 +99,6 @@ struct rconn {
     bool is_dead; /* freed by its owner; the memory goes when depth is 0 */
 };
 
-static void request_turn(struct rconn *c);
-static void close_connection(struct rconn *c, enum rconn_why why, int64_t retry_ms);
-
 const char *rconn_why_text(enum rconn_why why)
 {
     static const char *const texts[] = {
