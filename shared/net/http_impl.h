@@ -3,7 +3,7 @@
  * Who owns a request, and when:
  *   1. receiving   the HTTP thread alone fills it (http_receive.c)
  *   2. waiting     its connection is suspended and it is in server->waiting; what was received is immutable and read by
- *                  the handler's thread. Whoever takes it out of 'waiting' (http_req_settle: the handler's
+ *                  the handler's thread. Whoever takes it out of 'waiting' (settle in http_answer.c: the handler's
  *                  finish, the deadline sweep or the stop) sets 'reply' and resumes; everybody else drops his answer
  *   3. answered    the HTTP thread alone again: queues 'reply', frees its share when MHD says "completed"
  * Shares (refs): one of the connection, one of the handler until http_req_finish, one of a worker job until 'done'.
