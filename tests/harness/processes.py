@@ -89,6 +89,7 @@ class Process:
     """One program with its log. Subclasses give command() and is_ready()."""
 
     ready_timeout_s = START_TIMEOUT_S
+    stop_timeout_s = STOP_TIMEOUT_S
 
     def __init__(self, workspace, name):
         self.workspace = workspace
@@ -147,7 +148,7 @@ class Process:
         self.resume()
         self._popen.terminate()
         try:
-            self._popen.wait(STOP_TIMEOUT_S)
+            self._popen.wait(self.stop_timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
 

@@ -1,0 +1,94 @@
+"""The harness itself: what it starts must end, and its messages must say what went wrong."""
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cluster import World
+from harness.processes import Timeout, Workspace, accepts, wait_until
+from harness.redis_server import RedisServer
+from harness.zookeeper import ZooKeeper
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def test_wait_until_tells_what_and_what_was_seen():
+    with pytest.raises(Timeout, match=r"waited 0\.05 s for rain; last value: \[\]"):
+        wait_until(lambda: [], 0.05, "rain")
+    with pytest.raises(Timeout, match=r"last error: ZeroDivisionError"):
+        wait_until(lambda: 1 / 0, 0.05, "nothing")
+
+
+def test_a_process_that_dies_at_start_is_told_with_its_log(workspace):
+    server = RedisServer(workspace, "broken", config=["no-such-word 1"])
+    with pytest.raises(RuntimeError, match="no-such-word"):
+        server.start()
+
+
+def test_closing_ends_everything_also_frozen_processes():
+    workspace = Workspace("closing")
+    server = RedisServer(workspace, "frozen").start()
+    server.pause()
+    pid = server.pid
+    workspace.close()
+    assert not alive(pid) and not accepts(server.port) and not workspace.dir.exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_after_a_signal(how):
+    script = ("import sys, time; sys.path.insert(0, sys.argv[1])\n"
+              "from harness.processes import Workspace\nfrom harness.redis_server import RedisServer\n"
+              "w = Workspace('signal'); r = RedisServer(w, 'r').start()\n"
+              "print(r.pid, w.dir, flush=True)\ntime.sleep(60)\n")
+    python = subprocess.Popen([sys.executable, "-c", script, str(TESTS)], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)
+    try:
+        pid, folder = python.stdout.readline().split()
+        assert alive(int(pid))
+        python.send_signal(how)
+        python.wait(10)
+        assert not alive(int(pid)) and not Path(folder).exists()
+    finally:
+        python.kill()
+        python.wait()
+        python.stdout.close()
+
+
+def test_zookeeper(workspace):
+    zookeeper = ZooKeeper(workspace).start()
+    with zookeeper.client() as client:
+        client.create("/a", b"1")
+        assert client.get("/a")[0] == b"1"
+    zookeeper.restart()
+    with zookeeper.client() as client:
+        assert client.get("/a")[0] == b"1", "data outlives a restart"
+
+
+def test_world_without_daemons():
+    with World(dcs=["jq", "oy", "fra"], shards=2, replicas=1, metas=0,
+               proxied=[("jq", "fra"), ("oy", "fra")]) as world:
+        world.start_redises()
+        world.start_proxies()
+        assert len(world.link_problems()) == 12
+        world.link_by_hand()
+        world.wait_linked()
+        assert len(world.peerofs("jq")) == 2
+        world.master("fra").run("SET", "k", "v")
+        for dc in ("jq", "oy"):
+            wait_until(lambda: world.master(dc).run("GET", "k") == "v", 5, f"the write to reach {dc}")
+        world.fail_over("jq")
+        assert [p for p in world.link_problems() if p.startswith("s1 fra from jq: points at")]
+        world.link_by_hand()
+        world.wait_linked()
+        assert world.dcs["fra"].proxy.tunnels()
