@@ -5,6 +5,7 @@
 #   make MODE=asan            sanitizers (address + undefined + leak); also: release (default), debug, tsan
 #   make BUILD=folder         another build folder
 #   make check-unit T=addr    one test
+#   make V=1                  show the commands
 
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 MODE    ?= release
@@ -57,6 +58,10 @@ DAEMONS  := $(BUILD)/xpipe-meta $(BUILD)/xpipe-console
 PROGRAMS := $(DAEMONS) $(if $(CTL_C),$(BUILD)/xpipectl)
 FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy
 
+# One short line a command; V=1 shows it all.
+Q   := $(if $(V),,@)
+SAY  = $(if $(V),@:,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '  %-5s %s\n' $(1) $@))
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -88,7 +93,8 @@ $(BUILD)/libconsole.list: SOURCES = $(CONSOLE_C)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call SAY,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/libxp.a: $(call objs,$(SHARED_C))
 $(BUILD)/libmeta.a: $(call objs,$(META_C))
@@ -96,14 +102,18 @@ $(BUILD)/libconsole.a: $(call objs,$(CONSOLE_C))
 $(BUILD)/%.a: $(BUILD)/%.list
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	$(call SAY,AR)
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/xpipe-meta: $(BUILD)/meta/main.o $(BUILD)/libmeta.a $(BUILD)/libxp.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/xpipe-console: $(BUILD)/console/main.o $(BUILD)/libconsole.a $(BUILD)/libxp.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/xpipectl: $(call objs,$(CTL_C)) $(BUILD)/libxp.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # schema/ is built into the console: every migration and query as a C string (schema/embed.py).
 SCHEMA_SQL := $(sort $(wildcard schema/migrations/*.sql schema/queries/*.sql))
@@ -114,10 +124,12 @@ $(call objs,$(CONSOLE_C)): | $(BUILD)/gen/schema_sql.h
 
 $(BUILD)/crdt_module.so: $(wildcard tests/fakes/crdt_module/*.[ch])
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -shared -I. -o $@ $(filter %.c,$^) -lpthread
+	$(call SAY,LINK)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -shared -I. -o $@ $(filter %.c,$^) -lpthread
 $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -I. -o $@ $(filter %.c,$^) -lev -lpthread
+	$(call SAY,LINK)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -I. -o $@ $(filter %.c,$^) -lev -lpthread
 
 ##@ Test
 # `test` calls nothing but goals of this file. Every layer runs, also after a failure; the total is the last line.
@@ -143,18 +155,22 @@ SIM_BIN    := $(patsubst %.c,$(BUILD)/%,$(if $(T),$(wildcard tests/sim/$(T)_sim.
 
 TEST_LIBS := $(BUILD)/libmeta.a $(BUILD)/libconsole.a $(BUILD)/libxp.a
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 $(BUILD)/tests/golden/%: $(BUILD)/tests/golden/%.o $(BUILD)/tests/golden/golden.o $(TEST_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 # The simulation links the twins of tests/sim/fake_*.c in place of shared/net's loop, clock and I/O.
 SIM_FAKES := $(call objs,$(call srcs,tests/sim/fake_*.c))
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(SIM_FAKES) $(TEST_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 
 # A fuzz target links a source tree built with the fuzzer's instrumentation (MODE=fuzz, clang only).
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_C))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group $(LDLIBS)
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group $(LDLIBS)
 
 test-binaries: $(UNIT_BIN) $(GOLDEN_BIN) $(SIM_BIN)
 check-unit: $(UNIT_BIN) ## each module; T=NAME runs one
@@ -186,9 +202,9 @@ demo: all fakes ## two data centers on this machine, until Ctrl-C
 	$(RUN_ENV) $(PYTHON) tests/harness/demo.py $(ARGS)
 demo-check: all fakes ## the same, as a test that ends by itself
 	$(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
-bench: all fakes ## every measurement of bench/
+bench: $(if $(wildcard bench/run.py bench/run.sh),all fakes) ## every measurement of bench/
 	$(call bench_script,run)
-bench-poll: all fakes ## the poller against a bare hiredis loop
+bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),all fakes) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
 
 ##@ Source
@@ -233,7 +249,7 @@ install: all ## binaries, xpipe.ini and systemd units; DESTDIR, PREFIX and SYSCO
 
 ##@ Help
 help: ## this list
-	@awk -F ':.*## ' '/^##@ /{ printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## /{ printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@ /{ printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## /{ sub(/:.*/, "", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 FORCE:
