@@ -27,7 +27,7 @@ static int read_types(const struct console_config *config, unsigned *ret_default
 static int configure(struct app *app, struct xp_err *err)
 {
     const struct console_config *c = &app->config;
-    unsigned types;
+    unsigned types = 0;
     struct notifier_settings settings = { .metaservers = c->metaservers,
                                           .poll_ms = c->notify_poll_ms,
                                           .connect_timeout_ms = c->notify_connect_timeout_ms,

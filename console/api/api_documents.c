@@ -38,7 +38,7 @@ static int wanted_types(const struct http_req *req, unsigned *ret_types, struct 
 
 static int get_dc(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    unsigned types;
+    unsigned types = 0;
     if (refuse_xml(req, err) < 0 || wanted_types(req, &types, err) < 0) {
         return err->code;
     }

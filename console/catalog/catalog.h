@@ -32,8 +32,9 @@ struct keeper_request {
     int64_t dc_cluster_shard_id;
     int64_t keeper_count; /* live ones there now */
 };
+/* *ret_added: keeper rows inserted or removed; they are told to the DC like redises. */
 typedef int keeper_choice_fn(struct change *, const struct keeper_request *, void *arg,
-                             struct xp_err *);
+                             int64_t *ret_added, struct xp_err *);
 
 struct catalog { /* wiring: filled once at start, then immutable; borrowed by every call */
     struct store *store;

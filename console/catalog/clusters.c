@@ -1,28 +1,8 @@
 /* clusters.c - reading clusters; see clusters.h. Changes are in clusters_change.c. */
 #include "console/catalog/clusters.h"
 #include "console/catalog/lookup.h"
-#include "shared/base/str.h"
-
-#include <string.h>
 
 #include "shared/base/banned.h"
-
-/* Names cannot hold a line feed, so the query joins them with it. */
-static void split_lines(const char *lines, struct names *ret_names)
-{
-    const char *cursor = lines ? lines : "";
-    const char *part = NULL;
-    size_t length = 0;
-    struct names names = { 0 };
-    while (text_next_part(&cursor, "\n", &part, &length)) {
-        void *items = names.items;
-        char **item = array_grow(&items, names.count, sizeof(*item));
-        names.items = items;
-        names.count++;
-        *item = xstrndup(part, length);
-    }
-    *ret_names = names;
-}
 
 static void read_row(const struct db_stmt *s, struct cluster_row *ret_row)
 {
@@ -66,23 +46,6 @@ int clusters_get(struct catalog *cat, const char *name, struct cluster_row *ret_
 {
     struct read_job job = { .cat = cat, .args = name, .ret = ret_row };
     return store_read(cat->store, get_in, &job, err);
-}
-
-/* The types of a set as a JSON list for json_each; NULL for all. Returns owned (free). */
-static char *types_json(unsigned types)
-{
-    if (types == 0) {
-        return NULL;
-    }
-    struct str list = STR_INIT(256);
-    for (int type = CLUSTER_ONE_WAY; type <= CLUSTER_HETERO; type++) {
-        if (types & TYPE_BIT(type)) {
-            str_printf(&list, "%s\"%s\"", list.len ? "," : "[",
-                       cluster_type_info((enum cluster_type)type)->name);
-        }
-    }
-    str_puts(&list, "]");
-    return str_take(&list);
 }
 
 static int list_in(struct db *db, void *arg, struct xp_err *err)

@@ -285,3 +285,35 @@ void *array_grow(void **items, size_t count, size_t size)
     memset(element, 0, size);
     return element;
 }
+
+char *types_json(unsigned types)
+{
+    if (types == 0) {
+        return NULL;
+    }
+    struct str list = STR_INIT(256);
+    for (int type = CLUSTER_ONE_WAY; type <= CLUSTER_HETERO; type++) {
+        if (types & TYPE_BIT(type)) {
+            str_printf(&list, "%s\"%s\"", list.len ? "," : "[",
+                       cluster_type_info((enum cluster_type)type)->name);
+        }
+    }
+    str_puts(&list, "]");
+    return str_take(&list);
+}
+
+void split_lines(const char *lines, struct names *ret_names)
+{
+    const char *cursor = lines ? lines : "";
+    const char *part = NULL;
+    size_t length = 0;
+    struct names names = { 0 };
+    while (text_next_part(&cursor, "\n", &part, &length)) {
+        void *items = names.items;
+        char **item = array_grow(&items, names.count, sizeof(*item));
+        names.items = items;
+        names.count++;
+        *item = xstrndup(part, length);
+    }
+    *ret_names = names;
+}

@@ -81,6 +81,11 @@ int change_effect_cluster(const struct change *, struct catalog_result *,
 void change_note(const struct change *, const char *key, const char *text);
 void change_note_number(const struct change *, const char *key, int64_t value);
 
+/* The set of types as a JSON list for json_each; NULL for all. Returns owned (free). */
+char *types_json(unsigned types);
+/* Splits what a query joined with line feeds (no name holds one). */
+void split_lines(const char *lines, struct names *ret_names);
+
 /* ---- running a change ---- */
 
 /* What a service's function gets: the catalog, its arguments, and where to put the result. */

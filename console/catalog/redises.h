@@ -7,7 +7,7 @@
 #include "shared/base/addr.h"
 
 struct instance_spec {
-    const char *addr; /* "ip:port", IP literal */
+    const char *addr; /* "ip:port" */
     const char *az;   /* NULL: none */
     bool is_master;
 };
@@ -52,8 +52,9 @@ int redises_add(struct catalog *, const struct change_ctx *, const struct redise
 /* Unknown addresses are ignored; keepers are not touched. */
 int redises_remove(struct catalog *, const struct change_ctx *, const struct redises_edit *,
                    struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;
-/* Sets the master flag of the addresses given (is_master of each item); others keep theirs, but for one-way types a
- * new master takes the flag from every other redis of the shard. */
+/* Sets the master flag of the addresses given (is_master of each item). A new master takes the flag from every other
+ * redis of the shard: in all DCs for one-way types, in the same DC for multi-active ones. Unknown addresses of this shard
+ * and DC: XP_NOT_FOUND. */
 int redises_set_master(struct catalog *, const struct change_ctx *, const struct redises_edit *,
                        struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;
 

@@ -141,7 +141,8 @@ struct change_job {
     struct change change;
     char prev_hash[HASH_TEXT_SIZE];
     int64_t result_idx;
-    bool is_dry_end; /* everything went well, and the transaction is to be undone */
+    bool
+        is_undone; /* dry run or nothing to change: all went well, and the transaction is rolled back */
 };
 
 static int read_head(struct change_job *job, struct xp_err *err)
@@ -213,11 +214,11 @@ static int run_change(struct db *db, void *arg, struct xp_err *err)
         return rc;
     }
     job->result_idx = job->change.is_noop ? job->change.idx - 1 : job->change.idx;
-    if (job->change.ctx->dry_run) {
-        job->is_dry_end = true;
+    if (job->change.ctx->dry_run || job->change.is_noop) {
+        job->is_undone = true;
         return XP_CONFLICT; /* only to make db_tx roll back */
     }
-    return job->change.is_noop ? 0 : append_change(job, err);
+    return append_change(job, err);
 }
 
 int store_change(struct store *store, const struct change_ctx *ctx, const struct store_op *op,
@@ -229,10 +230,10 @@ int store_change(struct store *store, const struct change_ctx *ctx, const struct
     };
     int rc = db_tx(store->pool, run_change, &job, err);
     json_decref(job.change.body);
-    if (rc != 0 && !job.is_dry_end) {
+    if (rc != 0 && !job.is_undone) {
         return rc;
     }
-    if (!job.is_dry_end) {
+    if (!job.is_undone) {
         raise_version(store, job.result_idx);
     }
     if (ret_idx) {

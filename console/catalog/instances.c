@@ -1,0 +1,125 @@
+/* instances.c - see instances.h. */
+#include "console/catalog/instances.h"
+#include "shared/base/str.h"
+
+#include <string.h>
+
+#include "shared/base/banned.h"
+
+int instance_parse(const char *text, struct addr *ret_addr, struct xp_err *err)
+{
+    const char *shown = text ? text : "";
+    if (addr_parse(shown, strlen(shown), ret_addr, NULL) != 0) {
+        return xp_fail(err, XP_INVALID, "invalid socket address:%.80s", shown);
+    }
+    return 0;
+}
+
+void instance_note(const struct change *change, const struct instance_target *target,
+                   const char *key, const struct addr *addr)
+{
+    json_t *list = json_object_get(change->body, "redises");
+    if (!list) {
+        list = json_array();
+        (void)json_object_set_new(change->body, "redises", list);
+    }
+    (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "shard", target->shard->name,
+                                                "dc", target->dc->name, key, ADDR_TEXT(addr)));
+}
+
+int instance_clear_masters(const struct change *change, const struct instance_target *target,
+                           int64_t redis_id, struct xp_err *err)
+{
+    enum query_id id = target->cluster->info->is_multi_active ? Q_REDIS_CLEAR_MASTERS_DC
+                                                              : Q_REDIS_CLEAR_MASTERS_SHARD;
+    return query_run(change->db, id,
+                     QUERY_ARGS(QI(target->dc_cluster_shard_id), QI(redis_id), QI(change->now_ms)),
+                     err);
+}
+
+static int find_az(struct db *db, const char *name, int64_t *ret_id, struct xp_err *err)
+{
+    *ret_id = 0;
+    if (text_is_empty(name)) {
+        return 0;
+    }
+    int rc = query_i64(db, Q_AZ_BY_NAME, QUERY_ARGS(QT(name)), ret_id, err);
+    return rc == 0 && !*ret_id ? xp_fail(err, XP_NOT_FOUND, "available zone %s is not exist", name)
+                               : rc;
+}
+
+/* What lives at an address now; id 0 when it is free. */
+struct occupant {
+    int64_t id;
+    int64_t dc_cluster_shard_id;
+    bool is_keeper;
+    bool is_master;
+};
+
+static int find_occupant(struct db *db, const struct addr *addr, struct occupant *ret,
+                         struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(db, Q_REDIS_BY_ADDR, QUERY_ARGS(QT(addr->host), QI(addr->port)));
+    int rc = db_step(&s, err);
+    if (rc == DB_ROW) {
+        *ret = (struct occupant){
+            .id = db_col_i64(&s, 0),
+            .dc_cluster_shard_id = db_col_i64(&s, 1),
+            .is_keeper = text_eq(db_col_text(&s, 2), "keeper"),
+            .is_master = db_col_i64(&s, 3) != 0,
+        };
+        return 0;
+    }
+    return rc;
+}
+
+static int insert_redis(const struct change *change, const struct instance_target *target,
+                        const struct instance_spec *spec, const struct addr *addr,
+                        struct xp_err *err)
+{
+    int64_t az_id = 0;
+    int rc = find_az(change->db, spec->az, &az_id, err);
+    if (rc != 0) {
+        return rc;
+    }
+    return query_run(change->db, Q_REDIS_INSERT,
+                     QUERY_ARGS(QI(target->dc_cluster_shard_id), QT(addr->host), QI(addr->port),
+                                QI(spec->is_master), QI(az_id), QI(change->now_ms)),
+                     err);
+}
+
+int instance_add(const struct change *change, const struct instance_target *target,
+                 const struct instance_spec *spec, int64_t *ret_added, struct xp_err *err)
+{
+    struct addr addr;
+    struct occupant there = { 0 };
+    int rc = instance_parse(spec->addr, &addr, err);
+    if (rc == 0) {
+        rc = find_occupant(change->db, &addr, &there, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (there.id && (there.is_keeper || there.dc_cluster_shard_id != target->dc_cluster_shard_id)) {
+        return xp_fail(err, XP_CONFLICT, "Redis already exists, %s", ADDR_TEXT(&addr));
+    }
+    if (there.id && (there.is_master || !spec->is_master)) {
+        return 0; /* there already */
+    }
+    if (there.id) {
+        rc = query_run(change->db, Q_REDIS_SET_MASTER,
+                       QUERY_ARGS(QI(there.id), QI(1), QI(change->now_ms)), err);
+    } else {
+        rc = insert_redis(change, target, spec, &addr, err);
+        there.id = db_last_id(change->db);
+    }
+    if (rc == 0 && spec->is_master) {
+        rc = instance_clear_masters(change, target, there.id, err);
+    }
+    if (rc == 0) {
+        instance_note(change, target, spec->is_master ? "add_master" : "add", &addr);
+        *ret_added += 1;
+    }
+    return rc;
+}
