@@ -231,7 +231,7 @@ lint-tidy: $(BUILD)/gen/schema_sql.h ## clang-tidy 14; FILES="a.c b.c" checks th
 lint-cppcheck: $(BUILD)/gen/schema_sql.h
 	@BUILD=$(BUILD) tests/tools/cppcheck.sh $(or $(FILES),$(C_FILES)) -- $(TIDY_FLAGS)
 lint-analyzer: ## gcc -fanalyzer over every file (slow, not part of lint)
-	$(MAKE) CC=gcc MODE=analyzer $(call own_build,analyzer) all
+	$(MAKE) -k CC=gcc MODE=analyzer $(call own_build,analyzer) all
 
 ##@ Install
 UNITS := $(wildcard packaging/*.service)

@@ -65,7 +65,7 @@ static bool slot_is(const struct map *m, const struct map_slot *s, uint64_t numb
     case MAP_NUMBER:
         return true;
     case MAP_TEXT:
-        return strcmp(s->text, text) == 0;
+        return text_eq(s->text, text);
     case MAP_TEXT_NOCASE:
         return text_eq_nocase(s->text, text);
     }
