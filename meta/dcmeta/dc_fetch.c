@@ -304,11 +304,22 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
     }
 }
 
+/* A console without versions may answer from before the last push (metaserver.md 5.3 step 1). */
+static bool is_distrusted(const struct dc_fetch *f, const struct fetch_job *j)
+{
+    mono_ms changed_at = dc_store_changed_at(f->opt.store);
+    return j->after->version == 0 && changed_at != MONO_NEVER && j->started_at <= changed_at + f->opt.sync_delay_ms;
+}
+
 /* Applies the outcome. Returns 1 when the document must be fetched again because something changed meanwhile. */
 static int apply_outcome(struct dc_fetch *f, struct fetch_job *j)
 {
     if (j->rc != 0 || j->not_modified) {
         return j->rc;
+    }
+    if (is_distrusted(f, j)) {
+        metric_add(&fetch_dropped, 1);
+        return 1;
     }
     mono_ms confirmed_at = j->cache_file ? MONO_NEVER : j->started_at;
     j->rc = dc_store_apply(f->opt.store, j->seq, j->after, &j->diff, &j->verdict, confirmed_at, &j->err);
@@ -337,7 +348,7 @@ static void fetch_done(struct job *job)
         if (rc == 0) {
             fetch_succeeded(f, j);
         }
-        schedule(f, 0);
+        schedule(f, rc == 1 ? f->opt.sync_delay_ms + 1 : 0);
     } else if (rc == 0 && !j->cache_file) {
         fetch_succeeded(f, j);
         schedule(f, f->opt.refresh_ms);

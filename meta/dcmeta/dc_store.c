@@ -27,6 +27,7 @@ struct dc_store {
     struct map by_id;        /* the same, borrowed */
     struct route_table *routes;
     uint64_t seq;
+    mono_ms changed_at;
     int64_t version;
     bool has_document;
     mono_ms confirmed_at;
@@ -45,6 +46,7 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
     store->by_id = MAP_INIT(MAP_NUMBER);
     store->routes = route_table_new(NULL, 0);
     store->confirmed_at = MONO_NEVER;
+    store->changed_at = MONO_NEVER;
     metric_register(&clusters_gauge);
     metric_register(&held_gauge);
     metric_register(&version_gauge);
@@ -76,6 +78,11 @@ const char *dc_store_dc(const struct dc_store *store)
 uint64_t dc_store_seq(const struct dc_store *store)
 {
     return store->seq;
+}
+
+mono_ms dc_store_changed_at(const struct dc_store *store)
+{
+    return store->changed_at;
 }
 
 int64_t dc_store_version(const struct dc_store *store)
@@ -283,11 +290,12 @@ static int check_push(const struct dc_store *store, const struct cluster_meta *c
     return 0;
 }
 
-int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, struct xp_err *err)
+int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono_ms now, struct xp_err *err)
 {
     int rc = check_push(store, take_cluster, err);
     if (rc == 0) {
         store->seq++;
+        store->changed_at = now;
         if (take_cluster->version > store->version) {
             store->version = take_cluster->version;
             metric_set(&version_gauge, store->version);
@@ -303,9 +311,10 @@ int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, stru
     return rc;
 }
 
-bool dc_store_remove(struct dc_store *store, const char *name)
+bool dc_store_remove(struct dc_store *store, const char *name, mono_ms now)
 {
     store->seq++;
+    store->changed_at = now;
     struct cluster_meta *old = map_get(&store->by_name, name);
     if (old) {
         replace(store, old, NULL);

@@ -28,6 +28,7 @@ void dc_store_free(struct dc_store *);
 
 const char *dc_store_dc(const struct dc_store *); /* lower case */
 uint64_t dc_store_seq(const struct dc_store *);   /* grows with every change that was not a document */
+mono_ms dc_store_changed_at(const struct dc_store *); /* of the last such change; MONO_NEVER */
 int64_t dc_store_version(const struct dc_store *);
 bool dc_store_has_document(const struct dc_store *); /* from the console or, stale, from the disk */
 /* Time of the last answer of the console that confirmed the document; MONO_NEVER when it came from the disk. */
@@ -50,9 +51,9 @@ int dc_store_apply(struct dc_store *, uint64_t seq, const struct dc_meta *after,
 void dc_store_confirm(struct dc_store *, mono_ms confirmed_at); /* 304 */
 
 /* One pushed cluster (takes the reference). XP_CONFLICT: older than what is here. XP_INVALID: the cluster has a problem. */
-int dc_store_put(struct dc_store *, struct cluster_meta *take_cluster, struct xp_err *err) XP_MUST_CHECK;
+int dc_store_put(struct dc_store *, struct cluster_meta *take_cluster, mono_ms now, struct xp_err *err) XP_MUST_CHECK;
 /* True when it was there. Also stamps the change when it was not, so that a fetch under way cannot bring it back. */
-bool dc_store_remove(struct dc_store *, const char *name);
+bool dc_store_remove(struct dc_store *, const char *name, mono_ms now);
 
 /* What the last document would have changed and was held back; {"held":0} when nothing. Returns owned. */
 json_t *dc_store_quarantine_json(const struct dc_store *);

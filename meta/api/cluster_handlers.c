@@ -1,0 +1,475 @@
+/* cluster_handlers.c - /api/meta: clusters and shards of this DC (metaserver.md 4.3: 2 to 4, 8, 10, 11; 9.2, 9.3). */
+#include <string.h>
+
+#include "meta/api/dispatch.h"
+#include "meta/api/meta_routes.h"
+#include "meta/peers/peer_links.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "shared/model/dc_meta.h"
+#include "shared/model/json_decode.h"
+
+#include "shared/base/banned.h"
+
+#define CLUSTER_MAX_BYTES (16U * 1024 * 1024)
+#define BATCH_MAX_BYTES (4U * 1024 * 1024)
+#define NOTICE_MAX_BYTES (1024U * 1024)
+#define SUSPEND_MAX_S 3600
+
+/* ---- clusterchange: parsed on a worker, applied on the loop ---- */
+
+struct put_msg {
+    struct loop_msg msg;
+    struct http_req *req;
+    struct cluster_meta *cluster; /* one reference */
+};
+
+static int apply_put(struct app *app, struct cluster_meta *cluster, struct xp_err *err)
+{
+    int rc = dc_store_put(app->store, cluster, loop_now(app->loop), err);
+    if (rc == 0) {
+        dc_fetch_changed(app->fetch);
+    } else if (rc == XP_CONFLICT) {
+        log_info("push.ignored", "why", err->msg);
+        rc = 0; /* an older push that was repeated or overtaken: the newer one is in force */
+    }
+    return rc;
+}
+
+static int put_done(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)req;
+    (void)resp;
+    (void)err;
+    return 0;
+}
+
+static void put_deliver(struct loop_msg *msg)
+{
+    struct put_msg *m = CONTAINER_OF(msg, struct put_msg, msg);
+    struct app *app = http_req_arg(m->req);
+    struct http_resp resp = { 0 };
+    struct xp_err err = { 0 };
+    int64_t db_id = m->cluster->db_id;
+    int rc = apply_put(app, TAKE(m->cluster), &err);
+    if (rc == 0) {
+        rc = dispatch_multicast(m->req, &resp, db_id, put_done, &err);
+    }
+    if (rc != HTTP_LATER) {
+        http_req_finish(m->req, rc, &resp, &err);
+    }
+    free(m);
+}
+
+static void put_drop(struct loop_msg *msg)
+{
+    struct put_msg *m = CONTAINER_OF(msg, struct put_msg, msg);
+    struct http_resp resp = { 0 };
+    struct xp_err err;
+    http_req_finish(m->req, xp_fail(&err, XP_UNAVAILABLE, "shutting down"), &resp, &err);
+    cluster_meta_unref(m->cluster);
+    free(m);
+}
+
+static int parse_cluster(struct http_req *req, struct cluster_meta **ret_cluster, struct xp_err *err)
+{
+    json_t *json = NULL;
+    int rc = http_req_json(req, &json, err);
+    if (rc == 0 && !json) {
+        rc = xp_fail(err, XP_INVALID, "body: a ClusterMeta is required");
+    }
+    if (rc == 0) {
+        rc = cluster_meta_from_json(json, ret_cluster, err);
+    }
+    json_decref(json);
+    if (rc == 0 && !text_eq((*ret_cluster)->name, http_req_param(req, "cluster"))) {
+        rc = xp_fail(err, XP_INVALID, "id: '%s' is not the cluster '%s' of the path", (*ret_cluster)->name,
+                     http_req_param(req, "cluster"));
+        cluster_meta_unref(TAKE(*ret_cluster));
+    }
+    return rc;
+}
+
+static int handle_cluster_put(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)resp;
+    struct app *app = http_req_arg(req);
+    struct cluster_meta *cluster = NULL;
+    int rc = parse_cluster(req, &cluster, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct put_msg *m = xcalloc(1, sizeof(*m));
+    m->msg = (struct loop_msg){ .deliver = put_deliver, .drop = put_drop };
+    m->req = req;
+    m->cluster = cluster;
+    rc = loop_post(app->loop, &m->msg, err);
+    if (rc != 0) {
+        cluster_meta_unref(cluster);
+        free(m);
+        return rc;
+    }
+    return HTTP_LATER;
+}
+
+static int local_cluster_delete(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)resp;
+    (void)err;
+    struct app *app = http_req_arg(req);
+    const char *name = http_req_param(req, "cluster");
+    if (dc_store_remove(app->store, name, loop_now(app->loop))) {
+        log_info("cluster.deleted", "cluster", name);
+        dc_fetch_changed(app->fetch);
+    }
+    return 0;
+}
+
+/* Deleting what is not there is success: the console repeats a delete until it is confirmed. */
+static int handle_cluster_delete(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    struct app *app = http_req_arg(req);
+    const struct cluster_meta *cluster = dc_store_cluster(app->store, http_req_param(req, "cluster"));
+    return dispatch_multicast(req, resp, cluster ? cluster->db_id : 0, local_cluster_delete, err);
+}
+
+/* ---- masters ---- */
+
+static int check_shard(const struct app *app, const struct http_req *req, struct xp_err *err)
+{
+    const char *cluster = http_req_param(req, "cluster");
+    const char *shard = http_req_param(req, "shard");
+    const struct cluster_meta *meta = dc_store_cluster(app->store, cluster);
+    if (!meta || !cluster_meta_shard(meta, shard)) {
+        return xp_fail(err, XP_NOT_FOUND, "unknown clusterId shardId %s %s", cluster, shard);
+    }
+    return 0;
+}
+
+/* RedisMeta, or an empty body while nothing is known. */
+static int local_current_master(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    struct app *app = http_req_arg(req);
+    int rc = check_shard(app, req, err);
+    struct current_master master;
+    if (rc == 0 && master_board_get(app->board, http_req_param(req, "cluster"), http_req_param(req, "shard"), &master)) {
+        http_resp_json(resp, redis_meta_to_json(&master.addr, master.gid));
+    }
+    return rc;
+}
+
+static int handle_current_master(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    return dispatch_forward(req, resp, local_current_master, err);
+}
+
+static int local_peer_change(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)resp;
+    struct app *app = http_req_arg(req);
+    int rc = check_shard(app, req, err);
+    const char *cluster = http_req_param(req, "cluster");
+    const char *shard = http_req_param(req, "shard");
+    AUTO_FREE char *dc = xstrdup(http_req_param(req, "dc"));
+    text_lower(dc);
+    const struct shard_duty *duty = rc == 0 ? shard_set_find(app->shards, cluster, shard) : NULL;
+    if (duty && shard_duty_has_peer(duty, dc)) {
+        peer_links_ask(app->links, dc, cluster, shard);
+    }
+    return rc;
+}
+
+static int handle_peer_change(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    return dispatch_forward(req, resp, local_peer_change, err);
+}
+
+/* ---- state and suspension ---- */
+
+static int find_duty(const struct app *app, const struct http_req *req, struct shard_duty **ret_duty, struct xp_err *err)
+{
+    int rc = check_shard(app, req, err);
+    if (rc != 0) {
+        return rc;
+    }
+    *ret_duty = shard_set_find(app->shards, http_req_param(req, "cluster"), http_req_param(req, "shard"));
+    if (!*ret_duty) {
+        return xp_fail(err, XP_UNSUPPORTED, "cluster '%s': peers are kept for bi-direction clusters under a valid lease only",
+                       http_req_param(req, "cluster"));
+    }
+    return 0;
+}
+
+static int local_peers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    struct app *app = http_req_arg(req);
+    struct shard_duty *duty = NULL;
+    int rc = find_duty(app, req, &duty, err);
+    if (rc == 0) {
+        json_t *state = shard_duty_to_json(duty);
+        (void)json_object_set_new(state, "server", json_integer(app->config.metaserver_id));
+        http_resp_json(resp, state);
+    }
+    return rc;
+}
+
+static int handle_peers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    return dispatch_forward(req, resp, local_peers, err);
+}
+
+static int read_ttl(const struct http_req *req, int64_t *ret_ttl_s, struct xp_err *err)
+{
+    const char *text = http_req_query(req, "ttlSeconds");
+    *ret_ttl_s = SUSPEND_MAX_S;
+    if (text && !text_to_i64(text, strlen(text), 1, SUSPEND_MAX_S, ret_ttl_s)) {
+        return xp_fail(err, XP_INVALID, "ttlSeconds: '%.20s' is not a number of 1..%d", text, SUSPEND_MAX_S);
+    }
+    return 0;
+}
+
+static int local_correction(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    struct app *app = http_req_arg(req);
+    const char *word = http_req_param(req, "state");
+    bool is_on = text_eq(word, "on");
+    int64_t ttl_s = 0;
+    struct shard_duty *duty = NULL;
+    if (!is_on && !text_eq(word, "off")) {
+        return xp_fail(err, XP_INVALID, "'%.20s' must be 'on' or 'off'", word);
+    }
+    int rc = find_duty(app, req, &duty, err);
+    if (rc == 0) {
+        rc = read_ttl(req, &ttl_s, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    shard_duty_suspend(duty, is_on ? 0 : ttl_s * 1000);
+    log_info("correction.switched", "cluster", http_req_param(req, "cluster"), "shard", http_req_param(req, "shard"), "state",
+             word, "ttl_s", log_int(is_on ? 0 : ttl_s), "by", http_req_peer(req));
+    http_resp_json(resp, json_pack("{s:s, s:I}", "correction", word, "ttlSeconds", (json_int_t)(is_on ? 0 : ttl_s)));
+    return 0;
+}
+
+static int handle_correction(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    return dispatch_forward(req, resp, local_correction, err);
+}
+
+/* ---- batches between DCs (worker) ---- */
+
+static void add_master(json_t *masters, const struct shard_name *name, const struct current_master *m)
+{
+    (void)json_array_append_new(masters, json_pack("[s,s,i,s,i]", name->cluster, name->shard, m->gid, m->addr.host, m->addr.port));
+}
+
+/* What is known here goes to 'masters', the names that are not stay in 'rest'. */
+static json_t *look_up(struct app *app, const struct shard_names *names, json_t *masters)
+{
+    json_t *rest = json_array();
+    for (size_t i = 0; i < names->count; i++) {
+        const struct shard_name *name = &names->items[i];
+        struct current_master master;
+        if (master_board_get(app->board, name->cluster, name->shard, &master)) {
+            add_master(masters, name, &master);
+        } else {
+            (void)json_array_append_new(rest, json_pack("[s,s]", name->cluster, name->shard));
+        }
+    }
+    return rest;
+}
+
+static void ask_member(struct app *app, const struct addr *member, const char *body, json_t *masters)
+{
+    AUTO_FREE char *url = xasprintf("http://%s/api/meta/v2/peermasters", ADDR_TEXT(member));
+    AUTO_FREE char *header = dispatch_multicast_header(app);
+    struct http_call call = {
+        .method = "POST",
+        .url = url,
+        .body = body,
+        .body_length = strlen(body),
+        .headers = { "Content-Type: application/json", header },
+        .connect_timeout_ms = app->config.member_connect_timeout_ms,
+        .timeout_ms = app->config.member_connect_timeout_ms * 2,
+        .max_reply_bytes = BATCH_MAX_BYTES * 2,
+    };
+    CLEANUP(http_reply_done) struct http_reply reply = { 0 };
+    struct xp_err err;
+    json_t *json = NULL;
+    if (http_call(&call, &reply, &err) != 0 || reply.status != 200 || jd_parse(reply.body, reply.length, &json, &err) != 0) {
+        return; /* what it owns is simply not known in this answer */
+    }
+    (void)json_array_extend(masters, json_object_get(json, "masters"));
+    json_decref(json);
+}
+
+static void ask_members(struct app *app, json_t *rest, json_t *masters)
+{
+    struct addr members[MEMBERS_MAX];
+    size_t count = member_list_get(app->members, members);
+    json_t *body = json_pack("{s:O}", "shards", rest);
+    AUTO_FREE char *text = json_dumps(body, JSON_COMPACT);
+    for (size_t i = 0; i < count && json_array_size(rest) > 0; i++) {
+        ask_member(app, &members[i], text, masters);
+    }
+    json_decref(body);
+}
+
+static int read_names(struct http_req *req, json_t **ret_body, struct shard_names *ret_names, struct xp_err *err)
+{
+    int rc = http_req_json(req, ret_body, err);
+    return rc != 0 ? rc : shard_names_parse(json_object_get(*ret_body, "shards"), ret_names, err);
+}
+
+static int handle_peer_masters(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    struct app *app = http_req_arg(req);
+    json_t *body = NULL;
+    struct shard_names names = { 0 };
+    int rc = read_names(req, &body, &names, err);
+    if (rc == 0) {
+        json_t *masters = json_array();
+        json_t *rest = look_up(app, &names, masters);
+        if (!dispatch_is_multicast_copy(req)) {
+            ask_members(app, rest, masters);
+        }
+        json_decref(rest);
+        http_resp_json(resp, json_pack("{s:o}", "masters", masters));
+    }
+    shard_names_done(&names);
+    json_decref(body);
+    return rc;
+}
+
+/* ---- another DC's masters changed (loop) ---- */
+
+static int local_peer_changes(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)resp;
+    struct app *app = http_req_arg(req);
+    json_t *body = NULL;
+    struct shard_names names = { 0 };
+    int rc = read_names(req, &body, &names, err);
+    const char *dc_text = json_string_value(json_object_get(body, "dc"));
+    if (rc == 0 && text_is_empty(dc_text)) {
+        rc = xp_fail(err, XP_INVALID, "dc: the DC whose masters changed is required");
+    }
+    AUTO_FREE char *dc = xstrdup(dc_text);
+    text_lower(dc);
+    for (size_t i = 0; rc == 0 && i < names.count; i++) {
+        const struct shard_duty *duty = shard_set_find(app->shards, names.items[i].cluster, names.items[i].shard);
+        if (duty && shard_duty_has_peer(duty, dc)) {
+            peer_links_ask(app->links, dc, names.items[i].cluster, names.items[i].shard);
+        }
+    }
+    shard_names_done(&names);
+    json_decref(body);
+    return rc;
+}
+
+static int handle_peer_changes(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    int rc = dispatch_copies(req, local_peer_changes, resp, err);
+    if (rc == 0) {
+        http_resp_json(resp, json_object());
+    }
+    return rc;
+}
+
+/* ---- the document ---- */
+
+static int local_refresh(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)resp;
+    (void)err;
+    struct app *app = http_req_arg(req);
+    dc_fetch_now(app->fetch);
+    return 0;
+}
+
+static int handle_refresh(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    int rc = dispatch_copies(req, local_refresh, resp, err);
+    if (rc == 0) {
+        http_resp_json(resp, json_pack("{s:b}", "accepted", 1));
+    }
+    return rc;
+}
+
+static int handle_quarantine(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)err;
+    struct app *app = http_req_arg(req);
+    json_t *json = dc_store_quarantine_json(app->store);
+    (void)json_object_set_new(json, "version", json_integer(dc_store_version(app->store)));
+    (void)json_object_set_new(json, "lastError", jd_text(dc_fetch_last_error(app->fetch)));
+    http_resp_json(resp, json);
+    return 0;
+}
+
+static int local_accept(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)resp;
+    (void)err;
+    struct app *app = http_req_arg(req);
+    log_warn("document.accepted_by_operator", "by", http_req_peer(req), "held", log_int(dc_store_held_count(app->store)));
+    dc_fetch_accept_once(app->fetch);
+    return 0;
+}
+
+static int handle_accept(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    int rc = dispatch_copies(req, local_accept, resp, err);
+    if (rc == 0) {
+        http_resp_json(resp, json_pack("{s:b}", "accepted", 1));
+    }
+    return rc;
+}
+
+static int handle_links(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)err;
+    struct app *app = http_req_arg(req);
+    http_resp_json(resp, peer_links_json(app->links));
+    return 0;
+}
+
+/* clang-format off */
+const struct http_route meta_cluster_routes[] = {
+    { "POST", "/api/meta/clusterchange/{cluster}", handle_cluster_put, HTTP_ON_WORKER, CLUSTER_MAX_BYTES, "meta",
+      "The console tells a new cluster" },
+    { "PUT", "/api/meta/clusterchange/{cluster}", handle_cluster_put, HTTP_ON_WORKER, CLUSTER_MAX_BYTES, "meta",
+      "The console tells a changed cluster" },
+    { "DELETE", "/api/meta/clusterchange/{cluster}", handle_cluster_delete, HTTP_ON_LOOP, 4096, "meta",
+      "The console tells a deleted cluster" },
+    { "GET", "/api/meta/getcurrentmaster/{cluster}/{shard}", handle_current_master, HTTP_ON_LOOP, 0, "read",
+      "Current CRDT master of this DC, empty while unknown" },
+    { "GET", "/api/meta/getpeermaster/{cluster}/{shard}", handle_current_master, HTTP_ON_LOOP, 0, "read",
+      "The same, for metaservers of other DCs" },
+    { "PUT", "/api/meta/upstreampeerchange/{dc}/{cluster}/{shard}", handle_peer_change, HTTP_ON_LOOP, 4096, "meta",
+      "The master of a shard in another DC changed: ask for it now" },
+    { "GET", "/api/meta/peers/{cluster}/{shard}", handle_peers, HTTP_ON_LOOP, 0, "read",
+      "Masters and peers of a shard, wanted and actual, with verdict and plan" },
+    { "GET", "/api/meta/v2/peers/{cluster}/{shard}", handle_peers, HTTP_ON_LOOP, 0, "read",
+      "The same" },
+    { "PUT", "/api/meta/correction/{cluster}/{shard}/{state}", handle_correction, HTTP_ON_LOOP, 4096, "admin",
+      "Suspend (off, ttlSeconds=1..3600) or resume (on) the correction of a shard" },
+    { "PUT", "/api/meta/v2/correction/{cluster}/{shard}/{state}", handle_correction, HTTP_ON_LOOP, 4096, "admin",
+      "The same" },
+    { "POST", "/api/meta/v2/peermasters", handle_peer_masters, HTTP_ON_WORKER, BATCH_MAX_BYTES, "read",
+      "Current masters of up to 5,000 shards at once" },
+    { "POST", "/api/meta/v2/peerchanges", handle_peer_changes, HTTP_ON_LOOP, NOTICE_MAX_BYTES, "meta",
+      "Masters of many shards in another DC changed" },
+    { "POST", "/api/meta/v2/refresh", handle_refresh, HTTP_ON_LOOP, 4096, "meta",
+      "Fetch the DC document now" },
+    { "GET", "/api/meta/v2/quarantine", handle_quarantine, HTTP_ON_LOOP, 0, "read",
+      "What the last DC document would have taken away and was held back" },
+    { "POST", "/api/meta/v2/quarantine/accept", handle_accept, HTTP_ON_LOOP, 4096, "admin",
+      "Apply the next DC document without brakes" },
+    { "GET", "/api/meta/v2/links", handle_links, HTTP_ON_LOOP, 0, "read",
+      "Conversations with the metaservers of other DCs" },
+    { .method = NULL },
+};
+/* clang-format on */

@@ -1,0 +1,27 @@
+/* dispatch.h - which member handles a request about a cluster (metaserver.md 4.2).
+ *
+ * Any member accepts any request; the owner of the cluster's slot answers. The header "forward" carries who forwarded it already,
+ * as {"type":"FORWARD","forwardServers":[1,2]}, the same as between Java members. Thread: loop. */
+#ifndef META_API_DISPATCH_H
+#define META_API_DISPATCH_H
+
+#include "meta/app.h"
+
+/* FORWARD class: runs 'local' when the owner is this member, else sends the request on and answers with the owner's answer. */
+int dispatch_forward(struct http_req *, struct http_resp *, http_handler *local, struct xp_err *err);
+
+/* MULTICAST class: every member gets it, in parallel; 'local' runs here in any case; the owner's answer is the answer.
+ * 'db_id' is the cluster's, which an unknown name cannot give. */
+int dispatch_multicast(struct http_req *, struct http_resp *, int64_t db_id, http_handler *local, struct xp_err *err);
+
+/* For requests that concern no single cluster: copies to every other member unless this is one, and 'local' here. Their
+ * answers are not waited for. */
+int dispatch_copies(struct http_req *, http_handler *local, struct http_resp *, struct xp_err *err);
+
+/* True when another member sent it to every member: handle it here and send it nowhere. Any thread. */
+bool dispatch_is_multicast_copy(const struct http_req *);
+
+/* Value of the header for a copy sent by this member. Returns owned. Any thread. */
+char *dispatch_multicast_header(const struct app *);
+
+#endif

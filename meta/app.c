@@ -1,0 +1,376 @@
+/* app.c - wires the parts of a metaserver: starts and stops them, passes facts from one to the other. Decides one thing only:
+ * whether a command may be sent to a Redis now (may_command). */
+#include "meta/app.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "meta/api/meta_routes.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "shared/model/json_decode.h"
+
+#include "shared/base/banned.h"
+
+#define SELF_CHECK_MS 60000
+
+/* The last question before every command: is the cluster ours under a valid lease, and has this process been awake? */
+static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
+{
+    struct app *app = arg;
+    if (daemon_is_draining(app->daemon)) {
+        return xp_fail(err, XP_UNAVAILABLE, "this metaserver is shutting down");
+    }
+    if (loop_was_paused(app->loop, app->config.pause_hold_ms)) {
+        return xp_fail(err, XP_UNAVAILABLE, "this process stood still a moment ago; observing first");
+    }
+    if (!sharding_owns(app->sharding, slot_of_cluster(cluster->db_id), clock_mono_ms())) {
+        return xp_fail(err, XP_NOT_OWNER, "cluster '%s' is not ours under a valid lease", cluster->name);
+    }
+    return 0;
+}
+
+/* ---- from one part to the other ---- */
+
+static void on_slot(int slot, bool is_owned, void *arg)
+{
+    struct app *app = arg;
+    shard_set_slot(app->shards, slot, is_owned);
+}
+
+static void update_members(struct app *app)
+{
+    size_t count;
+    const struct server_info *servers = sharding_servers(app->sharding, &count);
+    struct addr members[MEMBERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < MEMBERS_MAX; i++) {
+        if (servers[i].id != app->config.metaserver_id && !addr_is_none(&servers[i].addr)) {
+            members[n++] = servers[i].addr;
+        }
+    }
+    member_list_set(app->members, members, n);
+}
+
+static void on_sharding(enum sharding_event event, const char *detail, void *arg)
+{
+    struct app *app = arg;
+    struct xp_err err;
+    if (event == SHARDING_SERVERS_CHANGED) {
+        update_members(app);
+    } else if (event == SHARDING_DRAINED) {
+        daemon_drained(app->daemon);
+    } else if (event == SHARDING_FAILED) {
+        (void)xp_fail(&err, XP_CONFLICT, "%s", detail);
+        daemon_fail(app->daemon, &err);
+    }
+}
+
+static void on_cluster(const struct cluster_meta *before, struct cluster_meta *after, void *arg)
+{
+    struct app *app = arg;
+    shard_set_cluster(app->shards, before, after);
+}
+
+static void on_routes(void *arg)
+{
+    struct app *app = arg;
+    log_info("routes.changed", "dc", app->config.dc);
+    shard_set_routes(app->shards);
+}
+
+struct each_shard {
+    const char *dc;
+    void (*add)(const char *cluster, const char *shard, void *add_arg);
+    void *add_arg;
+};
+
+static void add_if_peer(struct shard_duty *duty, void *arg)
+{
+    const struct each_shard *each = arg;
+    if (shard_duty_has_peer(duty, each->dc)) {
+        each->add(shard_duty_cluster(duty), shard_duty_shard(duty), each->add_arg);
+    }
+}
+
+static void each_shard(const char *dc, void (*add)(const char *, const char *, void *), void *add_arg, void *arg)
+{
+    struct app *app = arg;
+    struct each_shard each = { .dc = dc, .add = add, .add_arg = add_arg };
+    shard_set_each(app->shards, add_if_peer, &each);
+}
+
+static void on_peer_master(const char *dc, const char *cluster, const char *shard, const struct current_master *master, void *arg)
+{
+    struct app *app = arg;
+    struct shard_duty *duty = shard_set_find(app->shards, cluster, shard);
+    if (duty) {
+        shard_duty_peer_told(duty, dc, master);
+    }
+}
+
+/* ---- settings ---- */
+
+static void apply_settings(struct app *app)
+{
+    const struct meta_config *c = &app->config;
+    struct duty_env *env = &app->env;
+    env->poll_ms = c->poll_ms;
+    env->poll_fast_ms = c->poll_fast_ms;
+    env->redis_timeout_ms = c->redis_timeout_ms;
+    env->redis_user = c->redis_user;
+    env->redis_password = c->redis_password;
+    env->meta_fresh_ms = 2 * c->meta_refresh_ms;
+    env->correct_periodically = c->correct_periodically;
+    env->remove_peers = c->remove_peers;
+    env->removal_verdicts = (int)c->removal_verdicts;
+    env->removal_gap_ms = c->removal_gap_ms;
+    env->backoff_first_ms = c->backoff_first_ms;
+    env->backoff_max_ms = c->backoff_max_ms;
+    env->link_alert_ms = c->link_alert_ms;
+    budget_set_rate(&env->correct, c->correct_rate, c->correct_burst);
+    budget_set_rate(&env->cut, c->cut_rate, c->cut_burst);
+}
+
+static struct brake_limits limits_of(const struct meta_config *c)
+{
+    return (struct brake_limits){ .removals = (int)c->removal_limit, .downgrades = (int)c->downgrade_limit };
+}
+
+static void reloaded(void *arg)
+{
+    struct app *app = arg;
+    struct brake_limits limits = limits_of(&app->config);
+    apply_settings(app);
+    dc_fetch_set_limits(app->fetch, &limits, app->config.meta_refresh_ms);
+    peer_links_set_periods(app->links, app->config.peer_refresh_ms);
+    sharding_set_hosts(app->sharding, app->config.zk_address);
+    __atomic_store_n(&app->validate_domain, app->config.validate_domain, __ATOMIC_RELAXED);
+}
+
+/* Host of this DC's metaServerAddress, for the domain check; "" when dcinfos does not name this DC. */
+static char *own_domain(const struct meta_config *c)
+{
+    json_t *infos = NULL;
+    struct xp_err err;
+    char *domain = xstrdup("");
+    if (jd_parse(c->dcinfos, strlen(c->dcinfos), &infos, &err) != 0) {
+        return domain;
+    }
+    const char *dc;
+    json_t *info;
+    json_object_foreach (infos, dc, info) {
+        const char *address = json_string_value(json_object_get(info, "metaServerAddress"));
+        if (text_eq_nocase(dc, c->dc) && address) {
+            const char *host = strstr(address, "://") ? strstr(address, "://") + 3 : address;
+            free(domain);
+            domain = xstrndup(host, strcspn(host, ":/"));
+        }
+    }
+    json_decref(infos);
+    return domain;
+}
+
+/* ---- start ---- */
+
+static void make_duties(struct app *app)
+{
+    mono_ms now = loop_now(app->loop);
+    struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = app };
+    app->store = dc_store_new(app->config.dc, &listener);
+    app->board = master_board_new();
+    app->members = member_list_new();
+    struct peer_links_options links = {
+        .loop = app->loop,
+        .pool = app->peer_pool,
+        .own_dc = app->config.dc,
+        .dcinfos = app->config.dcinfos,
+        .refresh_ms = app->config.peer_refresh_ms,
+        .connect_timeout_ms = app->config.dc_connect_timeout_ms,
+        .timeout_ms = app->config.dc_timeout_ms,
+        .each_shard = each_shard,
+        .on_master = on_peer_master,
+        .arg = app,
+    };
+    app->links = peer_links_new(&links);
+    app->env = (struct duty_env){
+        .loop = app->loop,
+        .store = app->store,
+        .board = app->board,
+        .links = app->links,
+        .scratch_plan = xcalloc(1, sizeof(struct peer_plan)),
+        .scratch_info = xcalloc(1, sizeof(struct crdt_info)),
+        .may_command = may_command,
+        .arg = app,
+    };
+    budget_init(&app->env.correct, app->config.correct_rate, app->config.correct_burst, now);
+    budget_init(&app->env.cut, app->config.cut_rate, app->config.cut_burst, now);
+    apply_settings(app);
+    app->shards = shard_set_new(&app->env);
+}
+
+static void make_fetch(struct app *app)
+{
+    const struct meta_config *c = &app->config;
+    AUTO_FREE char *url = xstrdup(c->console_address);
+    for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--) {
+        url[n - 1] = '\0';
+    }
+    AUTO_FREE char *cache = c->data_dir[0] ? xasprintf("%s/dc-%s-meta-%lld.json", c->data_dir, c->dc, (long long)c->metaserver_id)
+                                           : xstrdup("");
+    struct dc_fetch_options options = {
+        .loop = app->loop,
+        .pool = app->pool,
+        .store = app->store,
+        .console_url = url,
+        .cluster_types = c->cluster_types,
+        .cache_file = cache,
+        .refresh_ms = c->meta_refresh_ms,
+        .sync_delay_ms = c->meta_sync_delay_ms,
+        .connect_timeout_ms = c->dc_connect_timeout_ms,
+        .timeout_ms = c->dc_timeout_ms,
+        .limits = limits_of(c),
+    };
+    app->fetch = dc_fetch_new(&options);
+    dc_fetch_start(app->fetch);
+}
+
+static void make_sharding(struct app *app)
+{
+    const struct meta_config *c = &app->config;
+    struct sharding_options options = {
+        .loop = app->loop,
+        .zk_hosts = c->zk_address,
+        .zk_namespace = c->zk_namespace,
+        .ip = c->server_ip,
+        .port = (int)c->server_port,
+        .server_id = c->metaserver_id,
+        .session_timeout_ms = c->zk_session_timeout_ms,
+        .http = app->calls,
+        .slot_refresh_ms = c->slot_refresh_ms,
+        .servers_check_ms = c->servers_check_ms,
+        .leader_check_ms = c->leader_check_ms,
+        .self_check_ms = SELF_CHECK_MS,
+        .gone_grace_ms = c->dead_server_grace_ms,
+        .unknown_grace_ms = c->dead_server_grace_ms,
+        .on_slot = on_slot,
+        .on_event = on_sharding,
+        .arg = app,
+    };
+    app->sharding = sharding_new(&options);
+    sharding_start(app->sharding);
+}
+
+static int start_http(struct app *app, struct xp_err *err)
+{
+    const struct meta_config *c = &app->config;
+    struct http_options options = {
+        .loop = app->loop,
+        .pool = app->pool,
+        .bind_ip = c->bind_ip,
+        .port = (int)c->server_port,
+        .max_connections = (int)c->http_max_connections,
+        .handler_timeout_ms = c->http_handler_timeout_ms,
+        .tables = meta_route_tables,
+        .on_error = meta_on_error,
+        .on_request = meta_on_request,
+        .arg = app,
+    };
+    return http_server_start(&options, &app->http, err);
+}
+
+static int start(struct daemon *daemon, void *arg, struct xp_err *err)
+{
+    struct app *app = arg;
+    app->daemon = daemon;
+    app->loop = daemon_loop(daemon);
+    int rc = meta_config_resolve(&app->config, err);
+    if (rc != 0) {
+        return rc;
+    }
+    app->domain = own_domain(&app->config);
+    app->validate_domain = app->config.validate_domain;
+    app->calls = http_client_new(app->loop, (int)app->config.http_call_threads, APP_QUEUE_MAX);
+    app->pool = worker_pool_new(app->loop, "worker", (int)app->config.http_workers, APP_QUEUE_MAX, NULL, NULL, NULL);
+    app->peer_pool = worker_pool_new(app->loop, "peers", APP_PEER_THREADS, APP_QUEUE_MAX, NULL, NULL, NULL);
+    make_duties(app);
+    rc = start_http(app, err);
+    if (rc != 0) {
+        return rc;
+    }
+    make_sharding(app);
+    make_fetch(app);
+    log_info("meta.started", "id", log_int(app->config.metaserver_id), "dc", app->config.dc, "address",
+             log_fmt("%s:%lld", app->config.server_ip, (long long)app->config.server_port));
+    return 0;
+}
+
+/* ---- ready, drain, stop ---- */
+
+static bool is_ready(void *arg, json_t *reasons)
+{
+    struct app *app = arg;
+    struct xp_err err;
+    if (sharding_check_ready(app->sharding, loop_now(app->loop), &err) != 0) {
+        (void)json_array_append_new(reasons, json_string(err.msg));
+    }
+    if (!dc_store_has_document(app->store)) {
+        const char *why = dc_fetch_last_error(app->fetch);
+        (void)json_array_append_new(reasons, jd_text(why[0] ? why : "DC document: not fetched from the console yet"));
+    }
+    return json_array_size(reasons) == 0;
+}
+
+static void drain(void *arg)
+{
+    struct app *app = arg;
+    sharding_drain(app->sharding, app->config.common.drain_limit_ms);
+}
+
+static void stop(void *arg)
+{
+    struct app *app = arg;
+    if (app->http) {
+        http_server_stop(app->http);
+    }
+    if (app->peer_pool) {
+        worker_pool_free(app->peer_pool);
+    }
+    if (app->pool) {
+        worker_pool_free(app->pool);
+    }
+    shard_set_free(app->shards);
+    dc_fetch_free(app->fetch);
+    peer_links_free(app->links);
+    sharding_free(app->sharding);
+    http_client_free(app->calls);
+    dc_store_free(app->store);
+    master_board_free(app->board);
+    member_list_free(app->members);
+    free(app->env.scratch_plan);
+    free(app->env.scratch_info);
+    free(app->domain);
+}
+
+/* Every Redis of the DC may be ours: one connection each, plus requests and files. The number is not known before the
+ * document is, so the bound of the design is asked for. */
+static int64_t files_needed(const void *config)
+{
+    const struct meta_config *c = config;
+    return c->http_max_connections + 4096;
+}
+
+const struct daemon_ops meta_daemon_ops = {
+    .name = "xpipe-meta",
+    .summary = "the metaserver of one DC: keeps its Redis clusters as the console wants them",
+    .rows = meta_config_rows,
+    .routes = meta_route_tables,
+    .check = meta_config_check,
+    .files_needed = files_needed,
+    .start = start,
+    .is_ready = is_ready,
+    .reloaded = reloaded,
+    .drain = drain,
+    .stop = stop,
+};

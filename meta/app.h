@@ -1,0 +1,46 @@
+/* app.h - one running metaserver: who owns what, and which thread may touch it.
+ *
+ * The parts know nothing of each other; app.c wires them. Everything is created on the main thread before the loop runs and
+ * freed there after it ended. Marked (any): safe from every thread; all others belong to the loop. */
+#ifndef META_APP_H
+#define META_APP_H
+
+#include "meta/api/member_list.h"
+#include "meta/dcmeta/dc_fetch.h"
+#include "meta/dcmeta/dc_store.h"
+#include "meta/meta_config.h"
+#include "meta/peers/master_board.h"
+#include "meta/peers/peer_links.h"
+#include "meta/peers/shard_set.h"
+#include "meta/slots/sharding.h"
+#include "shared/net/daemon.h"
+#include "shared/net/http_client.h"
+#include "shared/net/http_server.h"
+#include "shared/net/worker.h"
+
+#define APP_QUEUE_MAX 10000  /* jobs that wait for a worker */
+#define APP_PEER_THREADS 8
+
+struct app {
+    struct daemon *daemon; /* first: daemon_routes find it here */
+    struct meta_config config;
+    struct loop *loop;
+    struct worker_pool *pool;      /* (any) documents, batches */
+    struct worker_pool *peer_pool; /* (any) conversations with other DCs: a dead DC must not take the other workers */
+    struct http_client *calls;     /* forwarded requests, slot commands */
+    struct http_server *http;
+    struct sharding *sharding;
+    struct dc_store *store;
+    struct dc_fetch *fetch;
+    struct peer_links *links;
+    struct master_board *board;    /* (any) */
+    struct member_list *members;   /* (any) */
+    struct duty_env env;
+    struct shard_set *shards;
+    bool validate_domain;          /* (any, atomic) switched at run time */
+    char *domain;                  /* host of this DC's metaServerAddress; "" unknown; immutable */
+};
+
+extern const struct daemon_ops meta_daemon_ops; /* 'arg' and 'config' are set by main */
+
+#endif
