@@ -259,6 +259,7 @@ def test_removal_is_not_written_until_rewrite(redis_of):
 
 def test_sample_s1_no_peer(redis_of):
     text = redis_of(1).run("CRDT.INFO", "replication")
+    assert len(text) == 351
     assert re.sub(r"[0-9a-f]{40}", "ID", text) == "\r\n".join([
         "# CRDT Replication", "ovc:1:0", "gcvc:1:0", "gid:1", "backstreaming:0", "connected_slaves:0",
         "master_replid:ID", "master_replid2:ID", "master_repl_offset:0", "second_repl_offset:-1",
@@ -379,6 +380,37 @@ def test_versions(clean, dead_port):
         assert clean.peers[2].proxy_type == "XPIPE-PROXY"
     finally:
         clean.set("version", "1.0.22")
+
+
+@standin_only
+def test_1_0_14_answers_twice_when_the_lazy_wait_ends(redis_of):
+    a = redis_of(1, version="1.0.14")
+    a.run("SET", "k", "v")
+    a.peerof(2, HOST, 1)
+    a.run("SAVE")
+    a.restart()
+    assert a.raw(f"peerof 2 {HOST} 1\r\nping\r\n".encode(), until=b"+PONG\r\n") == (
+        b"+OK\r\n+OK Clean lazy_time\r\n+PONG\r\n")
+
+
+@standin_only
+def test_1_0_15_tries_servers_in_order(redis_of, proxy_of):
+    a, b, good, dead = redis_of(1, version="1.0.15"), redis_of(2), proxy_of(), free_port()
+    a.pull_from(b, "proxy-type", "XPIPE-PROXY", "proxy-servers", f"PROXYTCP://{HOST}:{dead},{good.uri}")
+    seen = set()
+
+    def up():
+        peer = a.peers[2]
+        seen.add(peer.proxy_server)
+        return peer.up
+    wait_until(up, 5, "the second server to be tried")
+    assert seen == {f"PROXYTCP://{HOST}:{dead}", good.uri}
+
+
+def test_peerof_in_a_transaction(clean, dead_port):
+    answer = clean.raw(f"multi\r\npeerof 2 {HOST} {dead_port}\r\nexec\r\n".encode(), until=b"*1\r\n+OK\r\n")
+    assert answer == b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"
+    assert list(clean.peers) == [2]
 
 
 # 5: other commands
@@ -632,11 +664,45 @@ def test_master_without_data_is_loading_until_every_peer_gave_back(redis_of):
     a.start()
     assert a.crdt.backstreaming and a.peers[3].backstream_vc == "1:0"
     assert a.raw(b"PING\r\n").startswith(b"-LOADING")
-    wait_until(lambda: a.peers[2].up and a.peers[2].backstream_vc is None, 10, "gid 2 to give back")
+    wait_until(lambda: a.peers[2].up and a.peers[2].backstream_vc is None, 20, "gid 2 to give back")
     assert a.crdt.backstreaming, "gid 3 still owes"
     a.peerof(3, "no", "one")
     assert not a.crdt.backstreaming and a.run("GET", "k") == "v"
     b.wait_up(1)
+
+
+def test_sample_s9_backstreaming(redis_of):
+    a = redis_of(1)
+    a.peerof(2, HOST, free_port())
+    a.kill()
+    a.start()
+    assert keys_of(a) == (HEAD_KEYS + PEER_KEYS + ["peer0_backstream_vc", "peer0_link_down_since_seconds",
+                                                   "connected_slaves"] + TAIL_KEYS)
+    peer = a.peers[2]
+    assert a.crdt.backstreaming and peer.backstream_vc == "1:0" and peer.replid == "000000" and peer.never_up
+    assert a.role == "master" and a.run("CONFIG", "REWRITE") == "OK"
+    assert a.peerof(2, HOST, peer.port) == "OK Clean lazy_time"
+    assert a.peers[2].backstream_vc == "1:0", "the debt stays"
+
+
+@standin_only
+def test_aof_restart_keeps_data_stamps_and_peers(redis_of):
+    a, b = redis_of(1, lazy_ms=300, config=["appendonly yes", "appendfsync always"]), redis_of(2)
+    a.pull_from(b)
+    b.pull_from(a)
+    a.wait_up(2)
+    b.wait_up(1)
+    a.run("SET", "mine", "1")
+    b.run("SET", "theirs", "2")
+    wait_until(lambda: a.run("GET", "theirs") == "2", 5, "the write of the other DC")
+    clock = a.crdt.ovc[1]
+    a.kill()
+    a.start()
+    assert (a.run("GET", "mine"), a.run("GET", "theirs"), a.crdt.ovc[1] >= clock) == ("1", "2", True)
+    a.wait_up(2)
+    b.wait_up(1)
+    a.run("SET", "later", "3")
+    wait_until(lambda: b.run("GET", "later") == "3", 5, "a write after the restart")
 
 
 @standin_only

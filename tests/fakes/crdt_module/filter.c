@@ -6,10 +6,10 @@
 #include <strings.h>
 
 #include "tests/fakes/crdt_module/command_log.h"
-#include "tests/fakes/crdt_module/crdt_info.h"
+#include "tests/fakes/crdt_module/standin_info.h"
 #include "tests/fakes/crdt_module/feed.h"
 #include "tests/fakes/crdt_module/peer_table.h"
-#include "tests/fakes/crdt_module/peerof.h"
+#include "tests/fakes/crdt_module/standin_peerof.h"
 
 #include "shared/base/banned.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "tests/fakes/crdt_module/feed.h"
-#include "tests/fakes/crdt_module/link.h"
+#include "tests/fakes/crdt_module/standin_link.h"
 #include "tests/fakes/crdt_module/peer_table.h"
 #include "tests/fakes/crdt_module/state_file.h"
 

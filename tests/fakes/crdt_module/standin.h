@@ -33,7 +33,7 @@ struct settings {
     bool crash_aborts;     /* false: a deadly input is answered with an error and counted */
 };
 
-/* Faults played on request of a test (control.c). */
+/* Faults played on request of a test (standin_control.c). */
 struct faults {
     enum { FAIL_NOTHING, FAIL_TEXT, FAIL_HANG, FAIL_CLOSE } peerof;
     char peerof_text[TEXT_MAX];

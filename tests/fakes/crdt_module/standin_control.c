@@ -1,5 +1,5 @@
-/* control.c - see control.h. */
-#include "tests/fakes/crdt_module/control.h"
+/* standin_control.c - see standin_control.h. */
+#include "tests/fakes/crdt_module/standin_control.h"
 
 #include <stdlib.h>
 #include <string.h>

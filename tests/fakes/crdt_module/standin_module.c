@@ -1,4 +1,4 @@
-/* module.c - start of the stand-in: load arguments, role, and the parts in their order.
+/* standin_module.c - start of the stand-in: load arguments, role, and the parts in their order.
  *
  * loadmodule crdt_module.so gid 1 namespace default version 1.0.22 tick-ms 1000 sync-delay-ms 0 lazy-ms 11000
  *            ping-ms 10000 timeout-ms 60000 state-file PATH crash abort|flag      (gid is required) */
@@ -8,13 +8,13 @@
 #include <strings.h>
 #include <time.h>
 
-#include "tests/fakes/crdt_module/control.h"
-#include "tests/fakes/crdt_module/crdt_info.h"
+#include "tests/fakes/crdt_module/standin_control.h"
+#include "tests/fakes/crdt_module/standin_info.h"
 #include "tests/fakes/crdt_module/feed.h"
 #include "tests/fakes/crdt_module/filter.h"
-#include "tests/fakes/crdt_module/link.h"
+#include "tests/fakes/crdt_module/standin_link.h"
 #include "tests/fakes/crdt_module/peer_table.h"
-#include "tests/fakes/crdt_module/peerof.h"
+#include "tests/fakes/crdt_module/standin_peerof.h"
 #include "tests/fakes/crdt_module/rdb_aux.h"
 #include "tests/fakes/crdt_module/state_file.h"
 #include "tests/fakes/crdt_module/upstream.h"

@@ -1,5 +1,5 @@
-/* peerof.c - see peerof.h; contract: reference/crdt-redis.md chapter 2. */
-#include "tests/fakes/crdt_module/peerof.h"
+/* standin_peerof.c - see standin_peerof.h; contract: reference/crdt-redis.md chapter 2. */
+#include "tests/fakes/crdt_module/standin_peerof.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #include "tests/fakes/crdt_module/command_log.h"
-#include "tests/fakes/crdt_module/link.h"
+#include "tests/fakes/crdt_module/standin_link.h"
 #include "tests/fakes/crdt_module/peer_table.h"
 #include "tests/fakes/crdt_module/state_file.h"
 
@@ -176,7 +176,7 @@ static const char *remove_peer(struct rm_ctx *ctx, int gid)
 
 static const char *nothing_to_do(struct rm_ctx *ctx, struct peer *p)
 {
-    if (p->lazy_until_ms > now_mono_ms()) {
+    if (p->lazy_until_ms > now_mono_ms() && !(RM_GetContextFlags(ctx) & RM_CTX_LOADING)) {
         p->lazy_until_ms = 0;
         if (standin.set.version.patch == 14 && version_is_at_least(1, 0, 14) &&
             !version_is_at_least(1, 0, 15)) {

@@ -1,4 +1,4 @@
-/* control.h - the STANDIN.* commands by which tests order states and faults. Main thread.
+/* standin_control.h - the STANDIN.* commands by which tests order states and faults. Main thread.
  *
  *   STANDIN.LINK gid up|down|sync|stale|auto|SECONDS [last-io S] [down-since S] [offset N]
  *        shows a state in place of the real one until "auto" or until PEEROF replaces the peer; stale = up, last
@@ -9,8 +9,8 @@
  *   STANDIN.SET gid|namespace|version|tick-ms|sync-delay-ms|lazy-ms|ping-ms|timeout-ms|crash VALUE
  *   STANDIN.LOG [clear]                 what was sent: PEEROF, CONFIG REWRITE, SLAVEOF
  *   STANDIN.CRASHED                     [count, last input] that would have killed the real server */
-#ifndef TESTS_FAKES_CRDT_MODULE_CONTROL_H
-#define TESTS_FAKES_CRDT_MODULE_CONTROL_H
+#ifndef TESTS_FAKES_CRDT_MODULE_STANDIN_CONTROL_H
+#define TESTS_FAKES_CRDT_MODULE_STANDIN_CONTROL_H
 
 #include "tests/fakes/crdt_module/standin.h"
 

@@ -1,7 +1,7 @@
-/* peerof.h - PEEROF: parsing, checks in the order of the real server, effect, reply; and the log of all of them.
+/* standin_peerof.h - PEEROF: parsing, checks in the order of the real server, effect, reply; and the log of all of them.
  * Main thread. */
-#ifndef TESTS_FAKES_CRDT_MODULE_PEEROF_H
-#define TESTS_FAKES_CRDT_MODULE_PEEROF_H
+#ifndef TESTS_FAKES_CRDT_MODULE_STANDIN_PEEROF_H
+#define TESTS_FAKES_CRDT_MODULE_STANDIN_PEEROF_H
 
 #include "tests/fakes/crdt_module/standin.h"
 

@@ -1,6 +1,6 @@
-/* crdt_info.h - CRDT.INFO, and INFO with the line of the CRDT version. Main thread. */
-#ifndef TESTS_FAKES_CRDT_MODULE_CRDT_INFO_H
-#define TESTS_FAKES_CRDT_MODULE_CRDT_INFO_H
+/* standin_info.h - CRDT.INFO, and INFO with the line of the CRDT version. Main thread. */
+#ifndef TESTS_FAKES_CRDT_MODULE_STANDIN_INFO_H
+#define TESTS_FAKES_CRDT_MODULE_STANDIN_INFO_H
 
 #include "tests/fakes/crdt_module/standin.h"
 

@@ -1,5 +1,5 @@
-/* crdt_info.c - CRDT.INFO [section]: the line order of crdt-redis.md 3.2. */
-#include "tests/fakes/crdt_module/crdt_info.h"
+/* standin_info.c - CRDT.INFO [section]: the line order of crdt-redis.md 3.2. */
+#include "tests/fakes/crdt_module/standin_info.h"
 
 #include <stdlib.h>
 #include <string.h>
