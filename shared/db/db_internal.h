@@ -16,7 +16,7 @@ struct db {
 /* Turns a failed SQLite call into an error that names the file and what to do. Returns the xp_code. */
 int db_fail(struct db *db, int sqlite_code, struct xp_err *err);
 /* One or more statements without parameters. */
-int db_exec(struct db *db, const char *sql, struct xp_err *err) XP_MUST_CHECK;
+int db_exec(struct db *db, const char *sql, struct xp_err *err);
 /* The first column of the first row of a statement, as text; "" when there is none. Returns owned. */
 int db_exec_text(struct db *db, const char *sql, char **ret_text, struct xp_err *err) XP_MUST_CHECK;
 int db_prepare_all(struct db *db, struct xp_err *err) XP_MUST_CHECK;
