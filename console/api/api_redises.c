@@ -1,7 +1,7 @@
 /* api_redises.c - redises of a shard in a DC (console-api.md 3.6). */
 #include <string.h>
 
-#include "console/api/instances.h"
+#include "console/api/instance_list.h"
 #include "console/api/request.h"
 #include "console/api/tables.h"
 #include "console/catalog/shards.h"

@@ -1,5 +1,5 @@
 /* api_shards.c - shards (console-api.md 3.5). */
-#include "console/api/instances.h"
+#include "console/api/instance_list.h"
 #include "console/api/request.h"
 #include "console/api/tables.h"
 #include "console/catalog/shards.h"

@@ -1,5 +1,5 @@
-/* instances.c - see instances.h. */
-#include "console/api/instances.h"
+/* instance_list.c - see instance_list.h. */
+#include "console/api/instance_list.h"
 
 #include "shared/base/mem.h"
 #include "shared/base/banned.h"

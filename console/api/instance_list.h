@@ -1,7 +1,7 @@
-/* instances.h - lists of Redis addresses in request bodies: "ip:port", or {"addr","azName","master"} (console-api.md 3.6).
+/* instance_list.h - lists of Redis addresses in request bodies: "ip:port", or {"addr","azName","master"} (console-api.md 3.6).
  * The texts are borrowed from the JSON value, which must outlive the list. Thread: any. */
-#ifndef CONSOLE_API_INSTANCES_H
-#define CONSOLE_API_INSTANCES_H
+#ifndef CONSOLE_API_INSTANCE_LIST_H
+#define CONSOLE_API_INSTANCE_LIST_H
 
 #include <jansson.h>
 
