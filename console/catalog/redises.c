@@ -1,6 +1,6 @@
 /* redises.c - see redises.h. */
 #include "console/catalog/redises.h"
-#include "console/catalog/instances.h"
+#include "console/catalog/instance_add.h"
 #include "console/catalog/lookup.h"
 #include "shared/base/str.h"
 

@@ -1,5 +1,5 @@
 /* shards_fill.c - find or create shards and add their redises, in one transaction; see shards.h. */
-#include "console/catalog/instances.h"
+#include "console/catalog/instance_add.h"
 #include "console/catalog/lookup.h"
 #include "console/catalog/shards.h"
 #include "console/catalog/shards_internal.h"

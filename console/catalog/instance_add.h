@@ -1,6 +1,6 @@
-/* instances.h - inside console/catalog only: adding redises to a shard in a DC, shared by redises.c and shards.c. */
-#ifndef CONSOLE_CATALOG_INSTANCES_H
-#define CONSOLE_CATALOG_INSTANCES_H
+/* instance_add.h - inside console/catalog only: adding redises to a shard in a DC, shared by redises.c and shards.c. */
+#ifndef CONSOLE_CATALOG_INSTANCE_ADD_H
+#define CONSOLE_CATALOG_INSTANCE_ADD_H
 
 #include "console/catalog/lookup.h"
 #include "console/catalog/redises.h"

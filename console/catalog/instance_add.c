@@ -1,5 +1,5 @@
-/* instances.c - see instances.h. */
-#include "console/catalog/instances.h"
+/* instance_add.c - see instance_add.h. */
+#include "console/catalog/instance_add.h"
 #include "shared/base/str.h"
 
 #include <string.h>
