@@ -17,6 +17,7 @@ struct route_row {
     int64_t id;
     int64_t org_id;     /* primary key of the organization; 0 any */
     char *cluster_type; /* upper case; "" any */
+    int64_t src_dc_id, dst_dc_id;
     char *src_dc;
     char *dst_dc;
     struct route_ids src_proxies, opt_proxies, dst_proxies; /* in order */

@@ -43,6 +43,8 @@ static int load_rows(struct db *db, int64_t first_id, int64_t last_id, struct ro
         row->is_active = db_col_i64(&s, 6) != 0;
         row->is_public = db_col_i64(&s, 7) != 0;
         row->description = query_text(&s, 8);
+        row->src_dc_id = db_col_i64(&s, 9);
+        row->dst_dc_id = db_col_i64(&s, 10);
     }
     return rc;
 }
