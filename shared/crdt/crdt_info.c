@@ -284,8 +284,11 @@ static bool to_u64(const char *from, const char *to, uint64_t *ret_value)
 /* The value of 'gid' in a vector clock "1:20;2:7"; 0 when it is not there. */
 static uint64_t clock_of(const struct crdt_text *clock, int gid)
 {
+    if (!clock->bytes) {
+        return 0;
+    }
     const char *end = clock->bytes + clock->length;
-    for (const char *p = clock->bytes; p && p < end;) {
+    for (const char *p = clock->bytes; p < end;) {
         const char *stop = memchr(p, ';', (size_t)(end - p));
         stop = stop ? stop : end;
         const char *colon = memchr(p, ':', (size_t)(stop - p));

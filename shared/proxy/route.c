@@ -295,6 +295,59 @@ bool route_eq(const struct route *a, const struct route *b)
     return true;
 }
 
+/* Moves *at behind 'word' when it stands there. */
+static bool eat(const char **at, const char *end, const char *word, size_t length)
+{
+    bool is_there = (size_t)(end - *at) >= length && memcmp(*at, word, length) == 0;
+    *at += is_there ? length : 0;
+    return is_there;
+}
+
+static bool eat_port(const char **at, const char *end, int port)
+{
+    int value = 0;
+    const char *from = *at;
+    for (; *at < end && **at >= '0' && **at <= '9' && *at - from < 5; (*at)++) {
+        value = value * 10 + (**at - '0');
+    }
+    return *at > from && *from != '0' && value == port;
+}
+
+static bool eat_hop(const char **at, const char *end, const struct route_hop *hop)
+{
+    for (size_t i = 0; i < hop->count; i++) {
+        const struct route_member *member = &hop->members[i];
+        const char *prefix = member->scheme == PROXY_TLS ? tls_prefix : tcp_prefix;
+        if ((i > 0 && !eat(at, end, ",", 1)) || !eat(at, end, prefix, sizeof(tcp_prefix) - 1) ||
+            !eat(at, end, member->addr.host, strlen(member->addr.host)) || !eat(at, end, ":", 1) ||
+            !eat_port(at, end, member->addr.port)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool route_is_text(const struct route *route, const char *servers, size_t servers_length,
+                   const char *params, size_t params_length)
+{
+    if (route->hop_count == 0 || !servers || (route->hop_count > 1) != (params != NULL)) {
+        return false;
+    }
+    const char *at = servers;
+    const char *end = servers + servers_length;
+    if (!eat_hop(&at, end, &route->hops[0]) || at != end) {
+        return false;
+    }
+    at = params;
+    end = params ? params + params_length : NULL;
+    for (size_t i = 1; i < route->hop_count; i++) {
+        if ((i > 1 && !eat(&at, end, " ", 1)) || !eat_hop(&at, end, &route->hops[i])) {
+            return false;
+        }
+    }
+    return at == end;
+}
+
 bool route_has_server(const struct route *route, const struct addr *addr)
 {
     for (size_t i = 0; route->hop_count > 0 && i < route->hops[0].count; i++) {

@@ -53,6 +53,10 @@ char *route_params_text(
     const struct route *); /* the other hops: proxy-params; NULL when there is only one hop */
 /* Hop by hop as sets of (scheme, host, port). */
 bool route_eq(const struct route *a, const struct route *b);
+/* True when the two texts are exactly the canonical ones (params NULL: one hop). Reads no text twice and allocates nothing:
+ * the quick way to see that nothing changed. False says nothing about the sets. */
+bool route_is_text(const struct route *, const char *servers, size_t servers_length,
+                   const char *params, size_t params_length);
 /* True when a member of the first hop has this address. */
 bool route_has_server(const struct route *, const struct addr *addr);
 /* Length of "+PROXY ROUTE <params> TCP://host:port\r\n" with the growth that the proxies add. */

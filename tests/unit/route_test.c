@@ -45,6 +45,12 @@ static void texts_become_canonical(void **state)
         assert_string_equal(text, both);
         struct route again = parsed(text);
         assert_true(route_eq(&route, &again));
+        size_t params_length = params ? strlen(params) : 0;
+        assert_true(route_is_text(&route, servers, strlen(servers), params, params_length));
+        assert_false(route_is_text(&route, servers, strlen(servers) - 1, params, params_length));
+        assert_false(route_is_text(&route, text, strlen(text), text, strlen(text)));
+        assert_false(route_is_text(&route, NULL, 0, params, params_length));
+        assert_false(route_is_text(&route, servers, strlen(servers), params ? NULL : "", 0));
     }
 }
 
