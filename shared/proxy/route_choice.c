@@ -109,11 +109,11 @@ static const char *find_candidates(const struct route_query *query, struct candi
     }
     narrow(list, is_public_of_type, is_public_of_any_type, query);
     if (list->count == 0) {
-        return "no public route there is for this cluster type";
+        return "no public route is for this cluster type";
     }
     narrow(list, is_of_org, is_of_no_org, query);
     return list->count > 0 ? "by type and organization"
-                           : "no public route there is for this organization";
+                           : "no public route is for this organization";
 }
 
 static int check_usable(const struct route_query *query, const struct route_meta *meta,
@@ -173,6 +173,6 @@ void route_choose(const struct route_query *query, const struct route_meta *rout
     if (list.count > 0) {
         pick(query, &list, rule, ret_choice);
     } else {
-        (void)snprintf(ret_choice->reason, sizeof(ret_choice->reason), "direct: %s", rule);
+        (void)snprintf(ret_choice->reason, sizeof(ret_choice->reason), "%s", rule);
     }
 }
