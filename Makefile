@@ -198,10 +198,14 @@ define bench_script
 	elif [ -f bench/$(1).sh ]; then exec env $(RUN_ENV) bash bench/$(1).sh $(ARGS); \
 	else echo "not built yet: issue 3"; exit 1; fi
 endef
-demo: all fakes ## two data centers on this machine, until Ctrl-C
-	$(RUN_ENV) $(PYTHON) tests/harness/demo.py $(ARGS)
-demo-check: all fakes ## the same, as a test that ends by itself
-	$(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
+demo: ## two data centers on this machine, until Ctrl-C; installs what is missing first
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -j2 all fakes
+	@$(RUN_ENV) $(PYTHON) tests/harness/demo.py $(ARGS)
+demo-check: ## the same, as a test that ends by itself
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -j2 all fakes
+	@$(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
 bench: $(if $(wildcard bench/run.py bench/run.sh),all fakes) ## every measurement of bench/
 	$(call bench_script,run)
 bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),all fakes) ## the poller against a bare hiredis loop

@@ -23,10 +23,12 @@ static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_
         return xp_fail(err, XP_UNAVAILABLE, "this metaserver is shutting down");
     }
     if (loop_was_paused(app->loop, app->config.pause_hold_ms)) {
-        return xp_fail(err, XP_UNAVAILABLE, "this process stood still a moment ago; observing first");
+        return xp_fail(err, XP_UNAVAILABLE,
+                       "this process stood still a moment ago; observing first");
     }
     if (!sharding_owns(app->sharding, slot_of_cluster(cluster->db_id), clock_mono_ms())) {
-        return xp_fail(err, XP_NOT_OWNER, "cluster '%s' is not ours under a valid lease", cluster->name);
+        return xp_fail(err, XP_NOT_OWNER, "cluster '%s' is not ours under a valid lease",
+                       cluster->name);
     }
     return 0;
 }
@@ -94,14 +96,16 @@ static void add_if_peer(struct shard_duty *duty, void *arg)
     }
 }
 
-static void each_shard(const char *dc, void (*add)(const char *, const char *, void *), void *add_arg, void *arg)
+static void each_shard(const char *dc, void (*add)(const char *, const char *, void *),
+                       void *add_arg, void *arg)
 {
     struct app *app = arg;
     struct each_shard each = { .dc = dc, .add = add, .add_arg = add_arg };
     shard_set_each(app->shards, add_if_peer, &each);
 }
 
-static void on_peer_master(const char *dc, const char *cluster, const char *shard, const struct current_master *master, void *arg)
+static void on_peer_master(const char *dc, const char *cluster, const char *shard,
+                           const struct current_master *master, void *arg)
 {
     struct app *app = arg;
     struct shard_duty *duty = shard_set_find(app->shards, cluster, shard);
@@ -135,7 +139,8 @@ static void apply_settings(struct app *app)
 
 static struct brake_limits limits_of(const struct meta_config *c)
 {
-    return (struct brake_limits){ .removals = (int)c->removal_limit, .downgrades = (int)c->downgrade_limit };
+    return (struct brake_limits){ .removals = (int)c->removal_limit,
+                                  .downgrades = (int)c->downgrade_limit };
 }
 
 static void reloaded(void *arg)
@@ -201,6 +206,7 @@ static void make_duties(struct app *app)
         .links = app->links,
         .scratch_plan = xcalloc(1, sizeof(struct peer_plan)),
         .scratch_info = xcalloc(1, sizeof(struct crdt_info)),
+        .client_name = app->client_name,
         .may_command = may_command,
         .arg = app,
     };
@@ -217,7 +223,8 @@ static void make_fetch(struct app *app)
     for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--) {
         url[n - 1] = '\0';
     }
-    AUTO_FREE char *cache = c->data_dir[0] ? xasprintf("%s/dc-%s-meta-%lld.json", c->data_dir, c->dc, (long long)c->metaserver_id)
+    AUTO_FREE char *cache = c->data_dir[0] ? xasprintf("%s/dc-%s-meta-%lld.json", c->data_dir,
+                                                       c->dc, (long long)c->metaserver_id)
                                            : xstrdup("");
     struct dc_fetch_options options = {
         .loop = app->loop,
@@ -290,10 +297,14 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
         return rc;
     }
     app->domain = own_domain(&app->config);
+    app->client_name =
+        xasprintf("xpipe-meta-%s-%lld", app->config.dc, (long long)app->config.metaserver_id);
     app->validate_domain = app->config.validate_domain;
     app->calls = http_client_new(app->loop, (int)app->config.http_call_threads, APP_QUEUE_MAX);
-    app->pool = worker_pool_new(app->loop, "worker", (int)app->config.http_workers, APP_QUEUE_MAX, NULL, NULL, NULL);
-    app->peer_pool = worker_pool_new(app->loop, "peers", APP_PEER_THREADS, APP_QUEUE_MAX, NULL, NULL, NULL);
+    app->pool = worker_pool_new(app->loop, "worker", (int)app->config.http_workers, APP_QUEUE_MAX,
+                                NULL, NULL, NULL);
+    app->peer_pool =
+        worker_pool_new(app->loop, "peers", APP_PEER_THREADS, APP_QUEUE_MAX, NULL, NULL, NULL);
     make_duties(app);
     rc = start_http(app, err);
     if (rc != 0) {
@@ -301,7 +312,8 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     }
     make_sharding(app);
     make_fetch(app);
-    log_info("meta.started", "id", log_int(app->config.metaserver_id), "dc", app->config.dc, "address",
+    log_info("meta.started", "id", log_int(app->config.metaserver_id), "dc", app->config.dc,
+             "address",
              log_fmt("%s:%lld", app->config.server_ip, (long long)app->config.server_port));
     return 0;
 }
@@ -317,7 +329,8 @@ static bool is_ready(void *arg, json_t *reasons)
     }
     if (!dc_store_has_document(app->store)) {
         const char *why = dc_fetch_last_error(app->fetch);
-        (void)json_array_append_new(reasons, jd_text(why[0] ? why : "DC document: not fetched from the console yet"));
+        (void)json_array_append_new(
+            reasons, jd_text(why[0] ? why : "DC document: not fetched from the console yet"));
     }
     return json_array_size(reasons) == 0;
 }
@@ -351,6 +364,7 @@ static void stop(void *arg)
     free(app->env.scratch_plan);
     free(app->env.scratch_info);
     free(app->domain);
+    free(app->client_name);
 }
 
 /* Every Redis of the DC may be ours: one connection each, plus requests and files. The number is not known before the

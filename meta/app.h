@@ -18,27 +18,29 @@
 #include "shared/net/http_server.h"
 #include "shared/net/worker.h"
 
-#define APP_QUEUE_MAX 10000  /* jobs that wait for a worker */
+#define APP_QUEUE_MAX    10000 /* jobs that wait for a worker */
 #define APP_PEER_THREADS 8
 
 struct app {
     struct daemon *daemon; /* first: daemon_routes find it here */
     struct meta_config config;
     struct loop *loop;
-    struct worker_pool *pool;      /* (any) documents, batches */
-    struct worker_pool *peer_pool; /* (any) conversations with other DCs: a dead DC must not take the other workers */
-    struct http_client *calls;     /* forwarded requests, slot commands */
+    struct worker_pool *pool; /* (any) documents, batches */
+    struct worker_pool *
+        peer_pool; /* (any) conversations with other DCs: a dead DC must not take the other workers */
+    struct http_client *calls; /* forwarded requests, slot commands */
     struct http_server *http;
     struct sharding *sharding;
     struct dc_store *store;
     struct dc_fetch *fetch;
     struct peer_links *links;
-    struct master_board *board;    /* (any) */
-    struct member_list *members;   /* (any) */
+    struct master_board *board;  /* (any) */
+    struct member_list *members; /* (any) */
     struct duty_env env;
+    char *client_name; /* "xpipe-meta-<dc>-<id>" */
     struct shard_set *shards;
-    bool validate_domain;          /* (any, atomic) switched at run time */
-    char *domain;                  /* host of this DC's metaServerAddress; "" unknown; immutable */
+    bool validate_domain; /* (any, atomic) switched at run time */
+    char *domain;         /* host of this DC's metaServerAddress; "" unknown; immutable */
 };
 
 extern const struct daemon_ops meta_daemon_ops; /* 'arg' and 'config' are set by main */

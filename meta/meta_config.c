@@ -19,9 +19,11 @@
 static int check_name(const char *text, struct xp_err *err)
 {
     for (const char *p = text; *p; p++) {
-        bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-_.", *p);
+        bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                  (*p >= '0' && *p <= '9') || strchr("-_.", *p);
         if (!ok) {
-            return xp_fail(err, XP_INVALID, "'%s' may hold letters, digits, '-', '_' and '.' only", text);
+            return xp_fail(err, XP_INVALID, "'%s' may hold letters, digits, '-', '_' and '.' only",
+                           text);
         }
     }
     return 0;
@@ -71,8 +73,7 @@ static int check_dcinfos(const char *text, struct xp_err *err)
     if (!json_is_object(json)) {
         rc = xp_fail(err, XP_INVALID, "must be a JSON object of DC names");
     }
-    json_object_foreach(json, dc, info)
-    {
+    json_object_foreach (json, dc, info) {
         if (rc == 0 && !json_is_string(json_object_get(info, "metaServerAddress"))) {
             rc = xp_fail(err, XP_INVALID, "'%s' needs a text 'metaServerAddress'", dc);
         }
@@ -187,14 +188,17 @@ int meta_config_check(const void *config, struct xp_err *err)
 {
     const struct meta_config *c = config;
     if (text_is_empty(c->dc)) {
-        return xp_fail(err, XP_INVALID, "key 'dc' is required: set it in section [meta] to the name of this DC");
+        return xp_fail(err, XP_INVALID,
+                       "key 'dc' is required: set it in section [meta] to the name of this DC");
     }
     if (c->poll_fast_ms > c->poll_ms) {
-        return xp_fail(err, XP_INVALID, "key 'meta.poll.fast.milli' must not be larger than 'meta.poll.milli'");
+        return xp_fail(err, XP_INVALID,
+                       "key 'meta.poll.fast.milli' must not be larger than 'meta.poll.milli'");
     }
     if (c->backoff_first_ms > c->backoff_max_ms) {
         return xp_fail(err, XP_INVALID,
-                       "key 'meta.correct.backoff.first.milli' must not be larger than 'meta.correct.backoff.max.milli'");
+                       "key 'meta.correct.backoff.first.milli' must not be larger than "
+                       "'meta.correct.backoff.max.milli'");
     }
     return 0;
 }
@@ -219,7 +223,8 @@ int meta_config_resolve(struct meta_config *config, struct xp_err *err)
     }
     freeifaddrs(all);
     if (!text[0]) {
-        return xp_fail(err, XP_NOT_FOUND, "no non-loopback IPv4 address found; set key 'server.ip'");
+        return xp_fail(err, XP_NOT_FOUND,
+                       "no non-loopback IPv4 address found; set key 'server.ip'");
     }
     free(config->server_ip);
     config->server_ip = xstrdup(text);

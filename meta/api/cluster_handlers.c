@@ -13,9 +13,9 @@
 #include "shared/base/banned.h"
 
 #define CLUSTER_MAX_BYTES (16U * 1024 * 1024)
-#define BATCH_MAX_BYTES (4U * 1024 * 1024)
-#define NOTICE_MAX_BYTES (1024U * 1024)
-#define SUSPEND_MAX_S 3600
+#define BATCH_MAX_BYTES   (4U * 1024 * 1024)
+#define NOTICE_MAX_BYTES  (1024U * 1024)
+#define SUSPEND_MAX_S     3600
 
 /* ---- clusterchange: parsed on a worker, applied on the loop ---- */
 
@@ -72,7 +72,8 @@ static void put_drop(struct loop_msg *msg)
     free(m);
 }
 
-static int parse_cluster(struct http_req *req, struct cluster_meta **ret_cluster, struct xp_err *err)
+static int parse_cluster(struct http_req *req, struct cluster_meta **ret_cluster,
+                         struct xp_err *err)
 {
     json_t *json = NULL;
     int rc = http_req_json(req, &json, err);
@@ -84,8 +85,8 @@ static int parse_cluster(struct http_req *req, struct cluster_meta **ret_cluster
     }
     json_decref(json);
     if (rc == 0 && !text_eq((*ret_cluster)->name, http_req_param(req, "cluster"))) {
-        rc = xp_fail(err, XP_INVALID, "id: '%s' is not the cluster '%s' of the path", (*ret_cluster)->name,
-                     http_req_param(req, "cluster"));
+        rc = xp_fail(err, XP_INVALID, "id: '%s' is not the cluster '%s' of the path",
+                     (*ret_cluster)->name, http_req_param(req, "cluster"));
         cluster_meta_unref(TAKE(*ret_cluster));
     }
     return rc;
@@ -130,7 +131,8 @@ static int local_cluster_delete(struct http_req *req, struct http_resp *resp, st
 static int handle_cluster_delete(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     struct app *app = http_req_arg(req);
-    const struct cluster_meta *cluster = dc_store_cluster(app->store, http_req_param(req, "cluster"));
+    const struct cluster_meta *cluster =
+        dc_store_cluster(app->store, http_req_param(req, "cluster"));
     return dispatch_multicast(req, resp, cluster ? cluster->db_id : 0, local_cluster_delete, err);
 }
 
@@ -153,7 +155,8 @@ static int local_current_master(struct http_req *req, struct http_resp *resp, st
     struct app *app = http_req_arg(req);
     int rc = check_shard(app, req, err);
     struct current_master master;
-    if (rc == 0 && master_board_get(app->board, http_req_param(req, "cluster"), http_req_param(req, "shard"), &master)) {
+    if (rc == 0 && master_board_get(app->board, http_req_param(req, "cluster"),
+                                    http_req_param(req, "shard"), &master)) {
         http_resp_json(resp, redis_meta_to_json(&master.addr, master.gid));
     }
     return rc;
@@ -187,16 +190,20 @@ static int handle_peer_change(struct http_req *req, struct http_resp *resp, stru
 
 /* ---- state and suspension ---- */
 
-static int find_duty(const struct app *app, const struct http_req *req, struct shard_duty **ret_duty, struct xp_err *err)
+static int find_duty(const struct app *app, const struct http_req *req,
+                     struct shard_duty **ret_duty, struct xp_err *err)
 {
     int rc = check_shard(app, req, err);
     if (rc != 0) {
         return rc;
     }
-    *ret_duty = shard_set_find(app->shards, http_req_param(req, "cluster"), http_req_param(req, "shard"));
+    *ret_duty =
+        shard_set_find(app->shards, http_req_param(req, "cluster"), http_req_param(req, "shard"));
     if (!*ret_duty) {
-        return xp_fail(err, XP_UNSUPPORTED, "cluster '%s': peers are kept for bi-direction clusters under a valid lease only",
-                       http_req_param(req, "cluster"));
+        return xp_fail(
+            err, XP_UNSUPPORTED,
+            "cluster '%s': peers are kept for bi-direction clusters under a valid lease only",
+            http_req_param(req, "cluster"));
     }
     return 0;
 }
@@ -224,7 +231,8 @@ static int read_ttl(const struct http_req *req, int64_t *ret_ttl_s, struct xp_er
     const char *text = http_req_query(req, "ttlSeconds");
     *ret_ttl_s = SUSPEND_MAX_S;
     if (text && !text_to_i64(text, strlen(text), 1, SUSPEND_MAX_S, ret_ttl_s)) {
-        return xp_fail(err, XP_INVALID, "ttlSeconds: '%.20s' is not a number of 1..%d", text, SUSPEND_MAX_S);
+        return xp_fail(err, XP_INVALID, "ttlSeconds: '%.20s' is not a number of 1..%d", text,
+                       SUSPEND_MAX_S);
     }
     return 0;
 }
@@ -247,9 +255,11 @@ static int local_correction(struct http_req *req, struct http_resp *resp, struct
         return rc;
     }
     shard_duty_suspend(duty, is_on ? 0 : ttl_s * 1000);
-    log_info("correction.switched", "cluster", http_req_param(req, "cluster"), "shard", http_req_param(req, "shard"), "state",
-             word, "ttl_s", log_int(is_on ? 0 : ttl_s), "by", http_req_peer(req));
-    http_resp_json(resp, json_pack("{s:s, s:I}", "correction", word, "ttlSeconds", (json_int_t)(is_on ? 0 : ttl_s)));
+    log_info("correction.switched", "cluster", http_req_param(req, "cluster"), "shard",
+             http_req_param(req, "shard"), "state", word, "ttl_s", log_int(is_on ? 0 : ttl_s), "by",
+             http_req_peer(req));
+    http_resp_json(resp, json_pack("{s:s, s:I}", "correction", word, "ttlSeconds",
+                                   (json_int_t)(is_on ? 0 : ttl_s)));
     return 0;
 }
 
@@ -260,9 +270,11 @@ static int handle_correction(struct http_req *req, struct http_resp *resp, struc
 
 /* ---- batches between DCs (worker) ---- */
 
-static void add_master(json_t *masters, const struct shard_name *name, const struct current_master *m)
+static void add_master(json_t *masters, const struct shard_name *name,
+                       const struct current_master *m)
 {
-    (void)json_array_append_new(masters, json_pack("[s,s,i,s,i]", name->cluster, name->shard, m->gid, m->addr.host, m->addr.port));
+    (void)json_array_append_new(masters, json_pack("[s,s,i,s,i]", name->cluster, name->shard,
+                                                   m->gid, m->addr.host, m->addr.port));
 }
 
 /* What is known here goes to 'masters', the names that are not stay in 'rest'. */
@@ -281,7 +293,8 @@ static json_t *look_up(struct app *app, const struct shard_names *names, json_t 
     return rest;
 }
 
-static void ask_member(struct app *app, const struct addr *member, const char *body, json_t *masters)
+static void ask_member(struct app *app, const struct addr *member, const char *body,
+                       json_t *masters)
 {
     AUTO_FREE char *url = xasprintf("http://%s/api/meta/v2/peermasters", ADDR_TEXT(member));
     AUTO_FREE char *header = dispatch_multicast_header(app);
@@ -298,7 +311,8 @@ static void ask_member(struct app *app, const struct addr *member, const char *b
     CLEANUP(http_reply_done) struct http_reply reply = { 0 };
     struct xp_err err;
     json_t *json = NULL;
-    if (http_call(&call, &reply, &err) != 0 || reply.status != 200 || jd_parse(reply.body, reply.length, &json, &err) != 0) {
+    if (http_call(&call, &reply, &err) != 0 || reply.status != 200 ||
+        jd_parse(reply.body, reply.length, &json, &err) != 0) {
         return; /* what it owns is simply not known in this answer */
     }
     (void)json_array_extend(masters, json_object_get(json, "masters"));
@@ -317,7 +331,8 @@ static void ask_members(struct app *app, json_t *rest, json_t *masters)
     json_decref(body);
 }
 
-static int read_names(struct http_req *req, json_t **ret_body, struct shard_names *ret_names, struct xp_err *err)
+static int read_names(struct http_req *req, json_t **ret_body, struct shard_names *ret_names,
+                      struct xp_err *err)
 {
     int rc = http_req_json(req, ret_body, err);
     return rc != 0 ? rc : shard_names_parse(json_object_get(*ret_body, "shards"), ret_names, err);
@@ -359,7 +374,8 @@ static int local_peer_changes(struct http_req *req, struct http_resp *resp, stru
     AUTO_FREE char *dc = xstrdup(dc_text);
     text_lower(dc);
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
-        const struct shard_duty *duty = shard_set_find(app->shards, names.items[i].cluster, names.items[i].shard);
+        const struct shard_duty *duty =
+            shard_set_find(app->shards, names.items[i].cluster, names.items[i].shard);
         if (duty && shard_duty_has_peer(duty, dc)) {
             peer_links_ask(app->links, dc, names.items[i].cluster, names.items[i].shard);
         }
@@ -414,7 +430,8 @@ static int local_accept(struct http_req *req, struct http_resp *resp, struct xp_
     (void)resp;
     (void)err;
     struct app *app = http_req_arg(req);
-    log_warn("document.accepted_by_operator", "by", http_req_peer(req), "held", log_int(dc_store_held_count(app->store)));
+    log_warn("document.accepted_by_operator", "by", http_req_peer(req), "held",
+             log_int(dc_store_held_count(app->store)));
     dc_fetch_accept_once(app->fetch);
     return 0;
 }

@@ -10,9 +10,9 @@
 
 #include "shared/base/banned.h"
 
-#define HOPS_MAX 16
+#define HOPS_MAX         16
 #define ANSWER_MAX_BYTES (8U * 1024 * 1024)
-#define COPY_TIMEOUT_MS 2000 /* a member that hangs must not delay the owner's answer for long */
+#define COPY_TIMEOUT_MS  2000 /* a member that hangs must not delay the owner's answer for long */
 
 enum hop_type { HOP_NONE, HOP_FORWARD, HOP_MULTICAST, HOP_MOVING };
 
@@ -46,8 +46,7 @@ static void read_hops(const struct http_req *req, struct hops *ret_hops)
     ret_hops->type = type_of(json_string_value(json_object_get(json, "type")));
     size_t i;
     json_t *id;
-    json_array_foreach(json_object_get(json, "forwardServers"), i, id)
-    {
+    json_array_foreach (json_object_get(json, "forwardServers"), i, id) {
         if (ret_hops->count < HOPS_MAX && json_is_integer(id)) {
             ret_hops->servers[ret_hops->count++] = json_integer_value(id);
         }
@@ -94,7 +93,8 @@ char *dispatch_multicast_header(const struct app *app)
 
 /* ---- sending on ---- */
 
-static void on_answer(int rc, const struct http_reply *reply, const struct xp_err *err, void *arg, uint64_t token)
+static void on_answer(int rc, const struct http_reply *reply, const struct xp_err *err, void *arg,
+                      uint64_t token)
 {
     (void)token;
     struct http_req *req = arg;
@@ -106,11 +106,13 @@ static void on_answer(int rc, const struct http_reply *reply, const struct xp_er
     http_req_finish(req, rc, &resp, err);
 }
 
-static void on_copy(int rc, const struct http_reply *reply, const struct xp_err *err, void *arg, uint64_t token)
+static void on_copy(int rc, const struct http_reply *reply, const struct xp_err *err, void *arg,
+                    uint64_t token)
 {
     (void)arg;
     if (rc != 0 || reply->status != 200) {
-        log_warn("dispatch.copy_failed", "member", log_int((int64_t)token), "error", rc != 0 ? err->msg : reply->body);
+        log_warn("dispatch.copy_failed", "member", log_int((int64_t)token), "error",
+                 rc != 0 ? err->msg : reply->body);
     }
 }
 
@@ -122,11 +124,13 @@ struct send_to {
     void *arg;
 };
 
-static int send_on(struct app *app, struct http_req *req, const struct send_to *to, struct xp_err *err)
+static int send_on(struct app *app, struct http_req *req, const struct send_to *to,
+                   struct xp_err *err)
 {
     size_t length;
     const char *body = http_req_body(req, &length);
-    AUTO_FREE char *url = xasprintf("http://%s%s", ADDR_TEXT(&to->server->addr), http_req_target(req));
+    AUTO_FREE char *url =
+        xasprintf("http://%s%s", ADDR_TEXT(&to->server->addr), http_req_target(req));
     struct http_call call = {
         .method = http_req_method(req),
         .url = url,
@@ -147,11 +151,12 @@ static int fail_circular(const struct hops *hops, int64_t me, struct xp_err *err
         str_printf(&servers, "%s%lld", i ? ", " : "", (long long)hops->servers[i]);
     }
     static const char *const types[] = { "null", "FORWARD", "MULTICASTING", "MOVING" };
-    return xp_fail(err, XP_CONFLICT, "forwardinfo:type:%s, fromServers:[%s], currentServer:%lld", types[hops->type],
-                   str_text(&servers), (long long)me);
+    return xp_fail(err, XP_CONFLICT, "forwardinfo:type:%s, fromServers:[%s], currentServer:%lld",
+                   types[hops->type], str_text(&servers), (long long)me);
 }
 
-static int find_owner(struct app *app, int64_t db_id, const char *cluster, struct server_info *ret_owner, struct xp_err *err)
+static int find_owner(struct app *app, int64_t db_id, const char *cluster,
+                      struct server_info *ret_owner, struct xp_err *err)
 {
     switch (sharding_owner(app->sharding, slot_of_cluster(db_id), ret_owner)) {
     case SHARDING_OWNER_FOUND:
@@ -161,12 +166,12 @@ static int find_owner(struct app *app, int64_t db_id, const char *cluster, struc
     case SHARDING_OWNER_NOT_REGISTERED:
         break;
     }
-    return xp_fail(err, XP_NOT_OWNER, "ServerId:%lld unfound for cluster:%s, currentServer:%lld", (long long)ret_owner->id,
-                   cluster, (long long)app->config.metaserver_id);
+    return xp_fail(err, XP_NOT_OWNER, "ServerId:%lld unfound for cluster:%s, currentServer:%lld",
+                   (long long)ret_owner->id, cluster, (long long)app->config.metaserver_id);
 }
 
-static int forward_to(struct app *app, struct http_req *req, const struct server_info *owner, const struct hops *hops,
-                      struct xp_err *err)
+static int forward_to(struct app *app, struct http_req *req, const struct server_info *owner,
+                      const struct hops *hops, struct xp_err *err)
 {
     if (was_here(hops, app->config.metaserver_id)) {
         return fail_circular(hops, app->config.metaserver_id, err);
@@ -184,7 +189,8 @@ static int forward_to(struct app *app, struct http_req *req, const struct server
     return rc == 0 ? HTTP_LATER : rc;
 }
 
-int dispatch_forward(struct http_req *req, struct http_resp *resp, http_handler *local, struct xp_err *err)
+int dispatch_forward(struct http_req *req, struct http_resp *resp, http_handler *local,
+                     struct xp_err *err)
 {
     struct app *app = http_req_arg(req);
     const char *name = http_req_param(req, "cluster");
@@ -219,7 +225,9 @@ static void send_copies(struct app *app, struct http_req *req, int64_t except)
         if (servers[i].id == app->config.metaserver_id || servers[i].id == except) {
             continue;
         }
-        struct send_to to = { .server = &servers[i], .header = header, .timeout_ms = COPY_TIMEOUT_MS, .done = on_copy };
+        struct send_to to = {
+            .server = &servers[i], .header = header, .timeout_ms = COPY_TIMEOUT_MS, .done = on_copy
+        };
         struct xp_err err;
         if (send_on(app, req, &to, &err) != 0) {
             log_warn("dispatch.copy_failed", "member", log_int(servers[i].id), "error", err.msg);
@@ -227,7 +235,8 @@ static void send_copies(struct app *app, struct http_req *req, int64_t except)
     }
 }
 
-int dispatch_multicast(struct http_req *req, struct http_resp *resp, int64_t db_id, http_handler *local, struct xp_err *err)
+int dispatch_multicast(struct http_req *req, struct http_resp *resp, int64_t db_id,
+                       http_handler *local, struct xp_err *err)
 {
     struct app *app = http_req_arg(req);
     struct hops hops;
@@ -237,8 +246,9 @@ int dispatch_multicast(struct http_req *req, struct http_resp *resp, int64_t db_
     }
     struct server_info owner = { 0 };
     struct xp_err unowned;
-    bool is_elsewhere = find_owner(app, db_id, http_req_param(req, "cluster"), &owner, &unowned) == 0 &&
-                        owner.id != app->config.metaserver_id && !was_here(&hops, app->config.metaserver_id);
+    bool is_elsewhere =
+        find_owner(app, db_id, http_req_param(req, "cluster"), &owner, &unowned) == 0 &&
+        owner.id != app->config.metaserver_id && !was_here(&hops, app->config.metaserver_id);
     send_copies(app, req, is_elsewhere ? owner.id : 0);
     int rc = local(req, resp, err);
     if (!is_elsewhere || rc != 0) {
@@ -257,7 +267,8 @@ int dispatch_multicast(struct http_req *req, struct http_resp *resp, int64_t db_
     return rc == 0 ? HTTP_LATER : rc;
 }
 
-int dispatch_copies(struct http_req *req, http_handler *local, struct http_resp *resp, struct xp_err *err)
+int dispatch_copies(struct http_req *req, http_handler *local, struct http_resp *resp,
+                    struct xp_err *err)
 {
     if (!dispatch_is_multicast_copy(req)) {
         send_copies(http_req_arg(req), req, 0);

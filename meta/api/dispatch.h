@@ -8,11 +8,13 @@
 #include "meta/app.h"
 
 /* FORWARD class: runs 'local' when the owner is this member, else sends the request on and answers with the owner's answer. */
-int dispatch_forward(struct http_req *, struct http_resp *, http_handler *local, struct xp_err *err);
+int dispatch_forward(struct http_req *, struct http_resp *, http_handler *local,
+                     struct xp_err *err);
 
 /* MULTICAST class: every member gets it, in parallel; 'local' runs here in any case; the owner's answer is the answer.
  * 'db_id' is the cluster's, which an unknown name cannot give. */
-int dispatch_multicast(struct http_req *, struct http_resp *, int64_t db_id, http_handler *local, struct xp_err *err);
+int dispatch_multicast(struct http_req *, struct http_resp *, int64_t db_id, http_handler *local,
+                       struct xp_err *err);
 
 /* For requests that concern no single cluster: copies to every other member unless this is one, and 'local' here. Their
  * answers are not waited for. */

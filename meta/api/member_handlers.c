@@ -20,7 +20,8 @@ static int get_cluster_info(struct http_req *req, struct http_resp *resp, struct
 {
     (void)err;
     const struct app *app = http_req_arg(req);
-    http_resp_json(resp, json_pack("{s:s, s:I}", "ip", app->config.server_ip, "port", (json_int_t)app->config.server_port));
+    http_resp_json(resp, json_pack("{s:s, s:I}", "ip", app->config.server_ip, "port",
+                                   (json_int_t)app->config.server_port));
     return 0;
 }
 
@@ -39,9 +40,12 @@ static int run_slot_command(struct http_req *req, enum slot_command command, str
     const char *text = http_req_param(req, "slot");
     int64_t slot;
     if (!text_to_i64(text, strlen(text), 0, SLOT_COUNT - 1, &slot)) {
-        return xp_fail(err, XP_INVALID, "slot: '%.20s' is not a number of 0..%d", text, SLOT_COUNT - 1);
+        return xp_fail(err, XP_INVALID, "slot: '%.20s' is not a number of 0..%d", text,
+                       SLOT_COUNT - 1);
     }
-    struct slot_command_call call = { .command = command, .slot = (int)slot, .done = on_slot_command, .arg = req };
+    struct slot_command_call call = {
+        .command = command, .slot = (int)slot, .done = on_slot_command, .arg = req
+    };
     int rc = sharding_slot_command(app->sharding, &call, err);
     return rc == 0 ? HTTP_LATER : rc;
 }
@@ -77,7 +81,8 @@ struct id_list {
 static void add_if_owned(struct cluster_meta *cluster, void *arg)
 {
     const struct id_list *list = arg;
-    if (sharding_owns(list->app->sharding, slot_of_cluster(cluster->db_id), loop_now(list->app->loop))) {
+    if (sharding_owns(list->app->sharding, slot_of_cluster(cluster->db_id),
+                      loop_now(list->app->loop))) {
         (void)json_array_append_new(list->ids, json_integer(cluster->db_id));
     }
 }
@@ -117,7 +122,8 @@ static void add_shard(struct shard_duty *duty, void *arg)
 {
     struct current_master master;
     bool is_known = shard_duty_master(duty, &master);
-    json_t *row = json_pack("{s:s, s:s, s:o}", "cluster", shard_duty_cluster(duty), "shard", shard_duty_shard(duty), "master",
+    json_t *row = json_pack("{s:s, s:s, s:o}", "cluster", shard_duty_cluster(duty), "shard",
+                            shard_duty_shard(duty), "master",
                             is_known ? json_string(ADDR_TEXT(&master.addr)) : json_null());
     (void)json_array_append_new(arg, row);
 }
@@ -128,8 +134,9 @@ static int get_current_debug(struct http_req *req, struct http_resp *resp, struc
     const struct app *app = http_req_arg(req);
     json_t *shards = json_array();
     shard_set_each(app->shards, add_shard, shards);
-    http_resp_json(resp, json_pack("{s:I, s:s, s:I, s:I, s:o}", "server", (json_int_t)app->config.metaserver_id, "dc",
-                                   app->config.dc, "clusters", (json_int_t)dc_store_count(app->store), "version",
+    http_resp_json(resp, json_pack("{s:I, s:s, s:I, s:I, s:o}", "server",
+                                   (json_int_t)app->config.metaserver_id, "dc", app->config.dc,
+                                   "clusters", (json_int_t)dc_store_count(app->store), "version",
                                    (json_int_t)dc_store_version(app->store), "shards", shards));
     return 0;
 }
@@ -141,12 +148,13 @@ static int get_resource(struct http_req *req, struct http_resp *resp, struct xp_
     const struct app *app = http_req_arg(req);
     json_int_t threads = (json_int_t)app->config.http_workers;
     json_int_t peer_threads = APP_PEER_THREADS;
-    http_resp_json(resp,
-                   json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "httpThreads", threads, "httpThreadMax", threads,
-                             "httpQueueSize", (json_int_t)worker_pool_waiting(app->pool), "httpQueueCapacity",
-                             (json_int_t)APP_QUEUE_MAX, "replAdjustThreads", peer_threads, "replAdjustThreadMax", peer_threads,
-                             "replAdjustQueueSize", (json_int_t)worker_pool_waiting(app->peer_pool), "replAdjustQueueCapacity",
-                             (json_int_t)APP_QUEUE_MAX));
+    http_resp_json(resp, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "httpThreads",
+                                   threads, "httpThreadMax", threads, "httpQueueSize",
+                                   (json_int_t)worker_pool_waiting(app->pool), "httpQueueCapacity",
+                                   (json_int_t)APP_QUEUE_MAX, "replAdjustThreads", peer_threads,
+                                   "replAdjustThreadMax", peer_threads, "replAdjustQueueSize",
+                                   (json_int_t)worker_pool_waiting(app->peer_pool),
+                                   "replAdjustQueueCapacity", (json_int_t)APP_QUEUE_MAX));
     return 0;
 }
 

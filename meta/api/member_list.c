@@ -10,8 +10,8 @@
 
 struct member_list {
     struct mutex lock;
-    struct addr members[MEMBERS_MAX] XP_GUARDED_BY(lock);
-    size_t count XP_GUARDED_BY(lock);
+    struct addr members[MEMBERS_MAX] XP_GUARDED_BY_MEMBER(lock);
+    size_t count XP_GUARDED_BY_MEMBER(lock);
 };
 
 struct member_list *member_list_new(void)

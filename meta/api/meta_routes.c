@@ -10,13 +10,16 @@
 
 #include "shared/base/banned.h"
 
-const struct http_route *const meta_route_tables[] = { meta_cluster_routes, meta_member_routes, daemon_routes, NULL };
+const struct http_route *const meta_route_tables[] = { meta_cluster_routes, meta_member_routes,
+                                                       daemon_routes, NULL };
 
 /* Endpoints that x-pipe knows answer every error with 500; what is new uses the right status. */
 static bool is_new_endpoint(const struct http_req *req, const struct http_route *route)
 {
-    static const char *const news[] = { "/api/meta/v2/", "/api/meta/peers/", "/api/meta/correction/", "/ready", "/metrics",
-                                        "/config", "/debug/" };
+    static const char *const news[] = {
+        "/api/meta/v2/", "/api/meta/peers/", "/api/meta/correction/", "/ready", "/metrics",
+        "/config",       "/debug/"
+    };
     const char *path = route ? route->path : http_req_path(req);
     for (size_t i = 0; i < ARRAY_LEN(news); i++) {
         if (text_has_prefix(path, news[i])) {
@@ -26,7 +29,8 @@ static bool is_new_endpoint(const struct http_req *req, const struct http_route 
     return route == NULL;
 }
 
-void meta_on_error(const struct http_req *req, const struct http_route *route, const struct xp_err *err, struct http_resp *resp)
+void meta_on_error(const struct http_req *req, const struct http_route *route,
+                   const struct xp_err *err, struct http_resp *resp)
 {
     const struct xp_code_info *info = xp_code_info(err->code);
     json_t *body = json_pack("{s:o, s:s}", "message", jd_text(err->msg), "exception", info->name);
@@ -56,13 +60,15 @@ static int check_host(const struct app *app, const struct http_req *req, struct 
     bool passes = addr_is_numeric(&addr) || name[0] == '[' || text_eq_nocase(name, "localhost") ||
                   text_eq_nocase(name, app->domain);
     return passes ? 0
-                  : xp_fail(err, XP_INVALID, "domain name(%s) not match expected(%s)", name, app->domain);
+                  : xp_fail(err, XP_INVALID, "domain name(%s) not match expected(%s)", name,
+                            app->domain);
 }
 
 int meta_on_request(struct http_req *req, const struct http_route *route, struct xp_err *err)
 {
     const struct app *app = http_req_arg(req);
-    bool is_switch = text_has_prefix(route->path, "/stop/") || text_has_prefix(route->path, "/start/");
+    bool is_switch =
+        text_has_prefix(route->path, "/stop/") || text_has_prefix(route->path, "/start/");
     if (!is_switch && __atomic_load_n(&app->validate_domain, __ATOMIC_RELAXED)) {
         int rc = check_host(app, req, err);
         if (rc != 0) {

@@ -6,11 +6,14 @@
 
 #include "shared/net/http_server.h"
 
-extern const struct http_route meta_cluster_routes[];    /* /api/meta: clusters and shards */
-extern const struct http_route meta_member_routes[];     /* /api/metacluster, /api/current, /health: this member and its slots */
-extern const struct http_route *const meta_route_tables[]; /* all of them and daemon_routes, NULL-terminated */
+extern const struct http_route meta_cluster_routes[]; /* /api/meta: clusters and shards */
+extern const struct http_route
+    meta_member_routes[]; /* /api/metacluster, /api/current, /health: this member and its slots */
+extern const struct http_route
+    *const meta_route_tables[]; /* all of them and daemon_routes, NULL-terminated */
 
-void meta_on_error(const struct http_req *, const struct http_route *, const struct xp_err *, struct http_resp *);
+void meta_on_error(const struct http_req *, const struct http_route *, const struct xp_err *,
+                   struct http_resp *);
 int meta_on_request(struct http_req *, const struct http_route *, struct xp_err *err);
 
 #endif

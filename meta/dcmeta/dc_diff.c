@@ -114,14 +114,16 @@ static enum route_choice_kind choice_kind(const struct dc_meta *meta, const stru
     return choice.kind;
 }
 
-static int count_downgrades(const struct dc_meta *before, const struct dc_meta *after, const char *current_dc)
+static int count_downgrades(const struct dc_meta *before, const struct dc_meta *after,
+                            const char *current_dc)
 {
     int downgrades = 0;
     for (size_t i = 0; i < after->clusters.count; i++) {
         const struct cluster_meta *c = after->clusters.items[i];
         for (size_t d = 0; d < c->dcs.count; d++) {
             const char *dc = c->dcs.items[d];
-            downgrades += !text_eq(dc, current_dc) && choice_kind(before, c, current_dc, dc) != ROUTE_DIRECT &&
+            downgrades += !text_eq(dc, current_dc) &&
+                          choice_kind(before, c, current_dc, dc) != ROUTE_DIRECT &&
                           choice_kind(after, c, current_dc, dc) == ROUTE_DIRECT;
         }
     }
@@ -148,7 +150,8 @@ void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, con
     diff.changes = xcalloc(before->clusters.count + after->clusters.count, sizeof(*diff.changes));
     CLEANUP(map_done) struct map left = MAP_INIT(MAP_NUMBER);
     for (size_t i = 0; i < before->clusters.count; i++) {
-        (void)map_put_n(&left, (uint64_t)before->clusters.items[i]->db_id, before->clusters.items[i]);
+        (void)map_put_n(&left, (uint64_t)before->clusters.items[i]->db_id,
+                        before->clusters.items[i]);
     }
     for (size_t i = 0; i < after->clusters.count; i++) {
         compare_cluster(&diff, &left, before, after->clusters.items[i]);
@@ -172,7 +175,8 @@ void dc_diff_done(struct dc_diff *diff)
     *diff = (struct dc_diff){ 0 };
 }
 
-void dc_brake(struct dc_diff *diff, const struct brake_limits *limits, struct brake_verdict *ret_verdict)
+void dc_brake(struct dc_diff *diff, const struct brake_limits *limits,
+              struct brake_verdict *ret_verdict)
 {
     struct brake_verdict verdict = { .is_accepted = limits->is_accepted };
     if (!limits->is_accepted) {

@@ -29,31 +29,33 @@ struct dc_diff {
     int removed;
     int shrunk;
     int added;
-    int modified;          /* shrinking ones not included */
-    int unusable;          /* clusters of the new document with a problem: kept as they were */
+    int modified; /* shrinking ones not included */
+    int unusable; /* clusters of the new document with a problem: kept as they were */
     bool routes_changed;
     int routes_downgraded; /* (cluster, other DC) pairs that would go from a route to direct */
 };
 
 /* 'current_dc' is needed for the routes. Neither document is changed. Free with dc_diff_done. */
-void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, const char *current_dc, struct dc_diff *ret_diff);
+void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, const char *current_dc,
+                  struct dc_diff *ret_diff);
 void dc_diff_done(struct dc_diff *);
 bool dc_change_shrinks(const struct cluster_meta *before, const struct cluster_meta *after);
 
 struct brake_limits {
-    int removals;    /* clusters removed or shrunk by one document */
-    int downgrades;  /* pairs going direct by one document */
-    bool is_accepted;/* an operator accepted the next document once */
+    int removals;     /* clusters removed or shrunk by one document */
+    int downgrades;   /* pairs going direct by one document */
+    bool is_accepted; /* an operator accepted the next document once */
 };
 
 struct brake_verdict {
     bool removals_held;
     bool routes_held;
-    bool is_accepted;/* by an operator: also an older version may be applied */
-    int held;        /* changes marked is_held */
+    bool is_accepted; /* by an operator: also an older version may be applied */
+    int held;         /* changes marked is_held */
 };
 
 /* Marks the changes that are held back. */
-void dc_brake(struct dc_diff *diff, const struct brake_limits *limits, struct brake_verdict *ret_verdict);
+void dc_brake(struct dc_diff *diff, const struct brake_limits *limits,
+              struct brake_verdict *ret_verdict);
 
 #endif

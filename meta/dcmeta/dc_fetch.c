@@ -17,15 +17,18 @@
 #include "shared/base/banned.h"
 
 #define DOCUMENT_MAX_BYTES (256U * 1024 * 1024)
-#define RETRY_FIRST_MS 1000
-#define SAVE_GAP_MS 5000
+#define RETRY_FIRST_MS     1000
+#define SAVE_GAP_MS        5000
 
 static struct metric fetch_ok =
-    METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"ok\"", "Fetches of the DC document from the console.");
-static struct metric fetch_failed = METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"failed\"",
-                                                        "Fetches of the DC document from the console.");
-static struct metric fetch_dropped = METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"superseded\"",
-                                                         "Fetches of the DC document from the console.");
+    METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"ok\"",
+                        "Fetches of the DC document from the console.");
+static struct metric fetch_failed =
+    METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"failed\"",
+                        "Fetches of the DC document from the console.");
+static struct metric fetch_dropped =
+    METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"superseded\"",
+                        "Fetches of the DC document from the console.");
 
 struct fetch_job {
     struct job job;
@@ -127,7 +130,8 @@ static int call_console(struct fetch_job *j, char **ret_text, size_t *ret_length
         return 0;
     }
     if (reply.status != 200) {
-        return xp_fail(&j->err, XP_REMOTE, "console answered %d to %s: %.100s", reply.status, j->url, reply.body);
+        return xp_fail(&j->err, XP_REMOTE, "console answered %d to %s: %.100s", reply.status,
+                       j->url, reply.body);
     }
     j->etag = TAKE(reply.etag);
     *ret_length = reply.length;
@@ -142,7 +146,8 @@ static int parse_document(struct fetch_job *j, const char *text, size_t length)
         return xp_wrap(&j->err, "DC document");
     }
     if (!text_eq(j->after->id, j->dc)) {
-        return xp_fail(&j->err, XP_INVALID, "DC document: field 'id' is '%s', this metaserver belongs to dc '%s'",
+        return xp_fail(&j->err, XP_INVALID,
+                       "DC document: field 'id' is '%s', this metaserver belongs to dc '%s'",
                        j->after->id ? j->after->id : "null", j->dc);
     }
     dc_diff_make(j->before, j->after, j->dc, &j->diff);
@@ -155,7 +160,8 @@ static void fetch_run(struct job *job)
     struct fetch_job *j = CONTAINER_OF(job, struct fetch_job, job);
     AUTO_FREE char *text = NULL;
     size_t length = 0;
-    j->rc = j->cache_file ? read_file(j->cache_file, &text, &length, &j->err) : call_console(j, &text, &length);
+    j->rc = j->cache_file ? read_file(j->cache_file, &text, &length, &j->err)
+                          : call_console(j, &text, &length);
     if (j->rc == 0 && fault_hit(FAULT_meta_document_fetched)) {
         j->rc = xp_fail(&j->err, XP_IO, "fault point meta_document_fetched");
     }
@@ -181,7 +187,8 @@ static int write_file(const char *path, const char *text, size_t length, struct 
     }
     bool ok = done == length && fsync(fd) == 0;
     ok = close(fd) == 0 && ok && rename(temp, path) == 0;
-    return ok ? 0 : xp_fail(err, XP_IO, "cache file '%s' cannot be written: %s", path, strerror(errno));
+    return ok ? 0
+              : xp_fail(err, XP_IO, "cache file '%s' cannot be written: %s", path, strerror(errno));
 }
 
 static void save_run(struct job *job)
@@ -265,8 +272,8 @@ static void fetch_failed_once(struct dc_fetch *f, const struct fetch_job *j)
 {
     metric_add(&fetch_failed, 1);
     if (f->last_error[0] == '\0') {
-        log_warn("document.fetch_failed", "dc", dc_store_dc(f->opt.store), "error", j->err.msg, "next",
-                 "the document in use stays; trying again");
+        log_warn("document.fetch_failed", "dc", dc_store_dc(f->opt.store), "error", j->err.msg,
+                 "next", "the document in use stays; trying again");
     }
     (void)snprintf(f->last_error, sizeof(f->last_error), "%s", j->err.msg);
     if (!dc_store_has_document(f->opt.store) && !f->cache_was_tried && f->cache_file[0]) {
@@ -294,9 +301,10 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
     /* What was held back must be seen again, and an accepted document applied: then no "not modified". */
     f->etag = j->verdict.removals_held || j->verdict.routes_held ? NULL : TAKE(j->etag);
     if (j->diff.count > 0 || j->diff.routes_changed) {
-        log_info("document.applied", "dc", dc_store_dc(f->opt.store), "version", log_int(j->after->version), "added",
-                 log_int(j->diff.added), "modified", log_int(j->diff.modified), "shrunk", log_int(j->diff.shrunk),
-                 "removed", log_int(j->diff.removed), "held", log_int(j->verdict.held));
+        log_info("document.applied", "dc", dc_store_dc(f->opt.store), "version",
+                 log_int(j->after->version), "added", log_int(j->diff.added), "modified",
+                 log_int(j->diff.modified), "shrunk", log_int(j->diff.shrunk), "removed",
+                 log_int(j->diff.removed), "held", log_int(j->verdict.held));
         dc_fetch_changed(f);
     }
     if (j->accept) {
@@ -308,7 +316,8 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
 static bool is_distrusted(const struct dc_fetch *f, const struct fetch_job *j)
 {
     mono_ms changed_at = dc_store_changed_at(f->opt.store);
-    return j->after->version == 0 && changed_at != MONO_NEVER && j->started_at <= changed_at + f->opt.sync_delay_ms;
+    return j->after->version == 0 && changed_at != MONO_NEVER &&
+           j->started_at <= changed_at + f->opt.sync_delay_ms;
 }
 
 /* Applies the outcome. Returns 1 when the document must be fetched again because something changed meanwhile. */
@@ -322,7 +331,8 @@ static int apply_outcome(struct dc_fetch *f, struct fetch_job *j)
         return 1;
     }
     mono_ms confirmed_at = j->cache_file ? MONO_NEVER : j->started_at;
-    j->rc = dc_store_apply(f->opt.store, j->seq, j->after, &j->diff, &j->verdict, confirmed_at, &j->err);
+    j->rc = dc_store_apply(f->opt.store, j->seq, j->after, &j->diff, &j->verdict, confirmed_at,
+                           &j->err);
     if (j->rc == XP_CONFLICT && j->seq != dc_store_seq(f->opt.store)) {
         metric_add(&fetch_dropped, 1);
         return 1;
@@ -353,8 +363,9 @@ static void fetch_done(struct job *job)
         fetch_succeeded(f, j);
         schedule(f, f->opt.refresh_ms);
     } else if (rc == 0) {
-        log_warn("document.from_cache", "file", j->cache_file, "clusters", log_int((int64_t)dc_store_count(f->opt.store)),
-                 "next", "the console is asked again until it answers");
+        log_warn("document.from_cache", "file", j->cache_file, "clusters",
+                 log_int((int64_t)dc_store_count(f->opt.store)), "next",
+                 "the console is asked again until it answers");
         schedule(f, f->retry_ms);
     } else {
         fetch_failed_once(f, j);

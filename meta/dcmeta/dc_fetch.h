@@ -24,17 +24,19 @@ struct dc_fetch_options {
     const char *cluster_types; /* "ONE_WAY,BI_DIRECTION"; copied */
     const char *cache_file;    /* "" none; copied */
     int64_t refresh_ms;
-    int64_t sync_delay_ms;     /* console without versions: how long after a push its documents are distrusted */
+    int64_t
+        sync_delay_ms; /* console without versions: how long after a push its documents are distrusted */
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     struct brake_limits limits;
 };
 
 struct dc_fetch *dc_fetch_new(const struct dc_fetch_options *);
-void dc_fetch_free(struct dc_fetch *);     /* the pool must have been emptied before; NULL is fine */
+void dc_fetch_free(struct dc_fetch *); /* the pool must have been emptied before; NULL is fine */
 void dc_fetch_start(struct dc_fetch *);
-void dc_fetch_now(struct dc_fetch *);      /* one fetch soon; many requests while one runs become one more */
-void dc_fetch_changed(struct dc_fetch *);  /* the store was changed by a push: save it */
+void dc_fetch_now(
+    struct dc_fetch *); /* one fetch soon; many requests while one runs become one more */
+void dc_fetch_changed(struct dc_fetch *); /* the store was changed by a push: save it */
 void dc_fetch_set_limits(struct dc_fetch *, const struct brake_limits *, int64_t refresh_ms);
 /* The next document is applied without brakes, and even when it is older. */
 void dc_fetch_accept_once(struct dc_fetch *);

@@ -15,23 +15,25 @@
 
 static struct metric clusters_gauge =
     METRIC_GAUGE_INIT("xpipe_meta_clusters", "", "Clusters of this DC in the accepted document.");
-static struct metric held_gauge = METRIC_GAUGE_INIT(
-    "xpipe_meta_document_held_changes", "", "Changes of the last document that wait for an operator.");
+static struct metric held_gauge =
+    METRIC_GAUGE_INIT("xpipe_meta_document_held_changes", "",
+                      "Changes of the last document that wait for an operator.");
 static struct metric version_gauge =
-    METRIC_GAUGE_INIT("xpipe_meta_document_version", "", "Version of the metadata in use; 0 from a console without versions.");
+    METRIC_GAUGE_INIT("xpipe_meta_document_version", "",
+                      "Version of the metadata in use; 0 from a console without versions.");
 
 struct dc_store {
     char *dc;
     struct dc_listener listener;
-    struct map by_name;      /* struct cluster_meta *, one reference each */
-    struct map by_id;        /* the same, borrowed */
+    struct map by_name; /* struct cluster_meta *, one reference each */
+    struct map by_id;   /* the same, borrowed */
     struct route_table *routes;
     uint64_t seq;
     mono_ms changed_at;
     int64_t version;
     bool has_document;
     mono_ms confirmed_at;
-    int held;                /* of the last document */
+    int held; /* of the last document */
     bool routes_held;
     struct names held_names; /* the first HELD_NAMES_SHOWN */
 };
@@ -115,7 +117,8 @@ size_t dc_store_count(const struct dc_store *store)
     return map_count(&store->by_name);
 }
 
-void dc_store_each(const struct dc_store *store, void (*fn)(struct cluster_meta *, void *arg), void *arg)
+void dc_store_each(const struct dc_store *store, void (*fn)(struct cluster_meta *, void *arg),
+                   void *arg)
 {
     size_t at = 0;
     for (const struct map_slot *slot; (slot = map_next(&store->by_name, &at));) {
@@ -148,7 +151,8 @@ struct dc_meta *dc_store_snapshot(const struct dc_store *store)
     struct dc_meta *meta = xcalloc(1, sizeof(*meta));
     meta->id = xstrdup(store->dc);
     meta->version = store->version;
-    meta->clusters.items = (struct cluster_meta **)(void *)map_sorted(&store->by_name, &meta->clusters.count);
+    meta->clusters.items =
+        (struct cluster_meta **)(void *)map_sorted(&store->by_name, &meta->clusters.count);
     for (size_t i = 0; i < meta->clusters.count; i++) {
         (void)cluster_meta_ref(meta->clusters.items[i]);
     }
@@ -216,7 +220,8 @@ static void replace_routes(struct dc_store *store, const struct dc_meta *after)
     route_table_free(old);
 }
 
-static void note_held(struct dc_store *store, const struct dc_diff *diff, const struct brake_verdict *verdict)
+static void note_held(struct dc_store *store, const struct dc_diff *diff,
+                      const struct brake_verdict *verdict)
 {
     bool was_held = store->held > 0 || store->routes_held;
     names_done(&store->held_names);
@@ -225,14 +230,15 @@ static void note_held(struct dc_store *store, const struct dc_diff *diff, const 
     store->held_names.items = xcalloc(HELD_NAMES_SHOWN, sizeof(char *));
     for (size_t i = 0; i < diff->count && store->held_names.count < HELD_NAMES_SHOWN; i++) {
         if (diff->changes[i].is_held) {
-            store->held_names.items[store->held_names.count++] = xstrdup(diff->changes[i].before->name);
+            store->held_names.items[store->held_names.count++] =
+                xstrdup(diff->changes[i].before->name);
         }
     }
     metric_set(&held_gauge, verdict->held + verdict->routes_held);
     bool is_held = verdict->held > 0 || verdict->routes_held;
     if (is_held && !was_held) {
-        log_error("document.held", "removed", log_int(diff->removed), "shrunk", log_int(diff->shrunk),
-                  "going_direct", log_int(diff->routes_downgraded), "next",
+        log_error("document.held", "removed", log_int(diff->removed), "shrunk",
+                  log_int(diff->shrunk), "going_direct", log_int(diff->routes_downgraded), "next",
                   "check the console, then POST /api/meta/v2/quarantine/accept");
     } else if (!is_held && was_held) {
         log_info("document.released");
@@ -243,17 +249,20 @@ static int check_version(const struct dc_store *store, const struct dc_meta *aft
                          const struct brake_verdict *verdict, struct xp_err *err)
 {
     if (!verdict->is_accepted && after->version > 0 && after->version < store->version) {
-        return xp_fail(err, XP_CONFLICT, "document of dc '%s' has version %lld, older than %lld which is in use", store->dc,
-                       (long long)after->version, (long long)store->version);
+        return xp_fail(err, XP_CONFLICT,
+                       "document of dc '%s' has version %lld, older than %lld which is in use",
+                       store->dc, (long long)after->version, (long long)store->version);
     }
     return 0;
 }
 
-int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *after, const struct dc_diff *diff,
-                   const struct brake_verdict *verdict, mono_ms confirmed_at, struct xp_err *err)
+int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *after,
+                   const struct dc_diff *diff, const struct brake_verdict *verdict,
+                   mono_ms confirmed_at, struct xp_err *err)
 {
     if (seq != store->seq) {
-        return xp_fail(err, XP_CONFLICT, "metadata of dc '%s' changed while the document was fetched", store->dc);
+        return xp_fail(err, XP_CONFLICT,
+                       "metadata of dc '%s' changed while the document was fetched", store->dc);
     }
     int rc = check_version(store, after, verdict, err);
     if (rc != 0) {
@@ -276,21 +285,25 @@ void dc_store_confirm(struct dc_store *store, mono_ms confirmed_at)
     store->confirmed_at = confirmed_at;
 }
 
-static int check_push(const struct dc_store *store, const struct cluster_meta *cluster, struct xp_err *err)
+static int check_push(const struct dc_store *store, const struct cluster_meta *cluster,
+                      struct xp_err *err)
 {
     if (cluster->problem) {
         return xp_fail(err, XP_INVALID, "cluster '%s': %s", cluster->name, cluster->problem);
     }
     const struct cluster_meta *old = map_get_n(&store->by_id, (uint64_t)cluster->db_id);
     /* A version above the store's own is left from before an older document was accepted: it does not count. */
-    if (old && cluster->version > 0 && cluster->version < old->version && old->version <= store->version) {
-        return xp_fail(err, XP_CONFLICT, "cluster '%s' has version %lld, older than %lld which is in use", cluster->name,
-                       (long long)cluster->version, (long long)old->version);
+    if (old && cluster->version > 0 && cluster->version < old->version &&
+        old->version <= store->version) {
+        return xp_fail(err, XP_CONFLICT,
+                       "cluster '%s' has version %lld, older than %lld which is in use",
+                       cluster->name, (long long)cluster->version, (long long)old->version);
     }
     return 0;
 }
 
-int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono_ms now, struct xp_err *err)
+int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono_ms now,
+                 struct xp_err *err)
 {
     int rc = check_push(store, take_cluster, err);
     if (rc == 0) {
@@ -328,7 +341,8 @@ json_t *dc_store_quarantine_json(const struct dc_store *store)
     for (size_t i = 0; i < store->held_names.count; i++) {
         (void)json_array_append_new(names, json_string(store->held_names.items[i]));
     }
-    return json_pack("{s:i, s:b, s:o}", "held", store->held, "routesHeld", store->routes_held, "clusters", names);
+    return json_pack("{s:i, s:b, s:o}", "held", store->held, "routesHeld", store->routes_held,
+                     "clusters", names);
 }
 
 int dc_store_held_count(const struct dc_store *store)

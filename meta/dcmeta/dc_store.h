@@ -27,7 +27,8 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
 void dc_store_free(struct dc_store *);
 
 const char *dc_store_dc(const struct dc_store *); /* lower case */
-uint64_t dc_store_seq(const struct dc_store *);   /* grows with every change that was not a document */
+uint64_t
+dc_store_seq(const struct dc_store *); /* grows with every change that was not a document */
 mono_ms dc_store_changed_at(const struct dc_store *); /* of the last such change; MONO_NEVER */
 int64_t dc_store_version(const struct dc_store *);
 bool dc_store_has_document(const struct dc_store *); /* from the console or, stale, from the disk */
@@ -38,7 +39,8 @@ struct cluster_meta *dc_store_cluster(const struct dc_store *, const char *name)
 struct cluster_meta *dc_store_cluster_by_id(const struct dc_store *, int64_t db_id);
 size_t dc_store_count(const struct dc_store *);
 /* Every cluster, in no order. 'fn' must not change the store. */
-void dc_store_each(const struct dc_store *, void (*fn)(struct cluster_meta *, void *arg), void *arg);
+void dc_store_each(const struct dc_store *, void (*fn)(struct cluster_meta *, void *arg),
+                   void *arg);
 const struct route_table *dc_store_routes(const struct dc_store *); /* never NULL */
 
 /* A document of its own with references to the clusters: for a worker (comparison, the file on disk). Returns owned. */
@@ -46,12 +48,14 @@ struct dc_meta *dc_store_snapshot(const struct dc_store *);
 
 /* Applies an accepted comparison of 'after' with a snapshot taken at 'seq'.
  * XP_CONFLICT: something changed since; fetch again. */
-int dc_store_apply(struct dc_store *, uint64_t seq, const struct dc_meta *after, const struct dc_diff *diff,
-                   const struct brake_verdict *verdict, mono_ms confirmed_at, struct xp_err *err) XP_MUST_CHECK;
+int dc_store_apply(struct dc_store *, uint64_t seq, const struct dc_meta *after,
+                   const struct dc_diff *diff, const struct brake_verdict *verdict,
+                   mono_ms confirmed_at, struct xp_err *err) XP_MUST_CHECK;
 void dc_store_confirm(struct dc_store *, mono_ms confirmed_at); /* 304 */
 
 /* One pushed cluster (takes the reference). XP_CONFLICT: older than what is here. XP_INVALID: the cluster has a problem. */
-int dc_store_put(struct dc_store *, struct cluster_meta *take_cluster, mono_ms now, struct xp_err *err) XP_MUST_CHECK;
+int dc_store_put(struct dc_store *, struct cluster_meta *take_cluster, mono_ms now,
+                 struct xp_err *err) XP_MUST_CHECK;
 /* True when it was there. Also stamps the change when it was not, so that a fetch under way cannot bring it back. */
 bool dc_store_remove(struct dc_store *, const char *name, mono_ms now);
 

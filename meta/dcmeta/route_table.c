@@ -19,7 +19,8 @@ static struct route *parse_or_null(const struct route_meta *row)
     struct route route;
     struct xp_err err;
     const char *text = row->route_info ? row->route_info : "";
-    return route_parse(text, strlen(text), &route, &err) == 0 ? xmemdup(&route, sizeof(route)) : NULL;
+    return route_parse(text, strlen(text), &route, &err) == 0 ? xmemdup(&route, sizeof(route))
+                                                              : NULL;
 }
 
 struct route_table *route_table_new(const struct route_meta *routes, size_t count)
@@ -75,8 +76,8 @@ static const struct route *parsed_by_id(const struct route_table *table, int64_t
     return NULL;
 }
 
-void route_table_pick(const struct route_table *table, const struct cluster_meta *cluster, const char *src_dc,
-                      const char *dst_dc, struct route_pick *ret_pick)
+void route_table_pick(const struct route_table *table, const struct cluster_meta *cluster,
+                      const char *src_dc, const char *dst_dc, struct route_pick *ret_pick)
 {
     struct route_query query = {
         .cluster_name = cluster->name,
@@ -90,7 +91,9 @@ void route_table_pick(const struct route_table *table, const struct cluster_meta
     };
     struct route_choice choice;
     route_choose(&query, table->rows, table->count, &choice);
-    *ret_pick = (struct route_pick){ .kind = choice.kind, .route_id = choice.route_id, .is_fallback = choice.is_fallback };
+    *ret_pick = (struct route_pick){ .kind = choice.kind,
+                                     .route_id = choice.route_id,
+                                     .is_fallback = choice.is_fallback };
     if (choice.kind == ROUTE_CHOSEN) {
         ret_pick->route = parsed_by_id(table, choice.route_id);
         xp_check(ret_pick->route != NULL);

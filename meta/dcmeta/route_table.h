@@ -21,7 +21,7 @@ struct route_pick {
     bool is_fallback;
     const struct route *route; /* borrowed from the table; when chosen */
 };
-void route_table_pick(const struct route_table *, const struct cluster_meta *, const char *src_dc, const char *dst_dc,
-                      struct route_pick *ret_pick);
+void route_table_pick(const struct route_table *, const struct cluster_meta *, const char *src_dc,
+                      const char *dst_dc, struct route_pick *ret_pick);
 
 #endif

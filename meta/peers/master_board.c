@@ -9,7 +9,8 @@
 
 struct master_board {
     struct mutex lock;
-    struct map masters XP_GUARDED_BY(lock); /* "cluster/shard" -> struct current_master *, owned */
+    struct map
+        masters XP_GUARDED_BY_MEMBER(lock); /* "cluster/shard" -> struct current_master *, owned */
 };
 
 struct master_board *master_board_new(void)

@@ -13,9 +13,11 @@ struct master_board;
 
 struct master_board *master_board_new(void);
 void master_board_free(struct master_board *);
-void master_board_put(struct master_board *, const char *cluster, const char *shard, const struct current_master *);
+void master_board_put(struct master_board *, const char *cluster, const char *shard,
+                      const struct current_master *);
 void master_board_remove(struct master_board *, const char *cluster, const char *shard);
 /* False when unknown or not ours. Any thread. */
-bool master_board_get(struct master_board *, const char *cluster, const char *shard, struct current_master *ret_master);
+bool master_board_get(struct master_board *, const char *cluster, const char *shard,
+                      struct current_master *ret_master);
 
 #endif

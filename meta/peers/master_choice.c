@@ -45,8 +45,9 @@ void master_choose(const struct master_facts *f, struct master_choice *ret_choic
 const char *master_verdict_text(enum master_verdict verdict)
 {
     static const char *const texts[] = {
-        [MASTER_KEEP] = "OK",          [MASTER_CHANGE] = "CHANGED", [MASTER_NONE] = "NO_MASTER",
-        [MASTER_SEVERAL] = "MULTI_MASTER", [MASTER_BAD_GID] = "BAD_GID", [MASTER_WAIT] = "READING_GID",
+        [MASTER_KEEP] = "OK",         [MASTER_CHANGE] = "CHANGED",
+        [MASTER_NONE] = "NO_MASTER",  [MASTER_SEVERAL] = "MULTI_MASTER",
+        [MASTER_BAD_GID] = "BAD_GID", [MASTER_WAIT] = "READING_GID",
     };
     return texts[verdict];
 }

@@ -16,9 +16,9 @@ enum node_role { ROLE_UNKNOWN, ROLE_MASTER, ROLE_SLAVE };
 
 struct node_fact {
     struct addr addr;
-    enum node_role role;  /* as last answered */
-    mono_ms role_at;      /* when; MONO_NEVER */
-    int own_gid;          /* from CRDT.INFO of a master; 0 not known yet */
+    enum node_role role; /* as last answered */
+    mono_ms role_at;     /* when; MONO_NEVER */
+    int own_gid;         /* from CRDT.INFO of a master; 0 not known yet */
 };
 
 struct current_master {
@@ -35,19 +35,19 @@ struct master_facts {
 };
 
 enum master_verdict {
-    MASTER_KEEP,     /* the current one is confirmed */
-    MASTER_CHANGE,   /* to nodes[index] */
-    MASTER_NONE,     /* nobody says master: keep what was known, alert */
-    MASTER_SEVERAL,  /* two or more: keep, alert, re-point nothing */
-    MASTER_BAD_GID,  /* the only master's gid is missing or outside 1..15: keep, alert */
-    MASTER_WAIT,     /* the only master's gid has not been read yet */
+    MASTER_KEEP,    /* the current one is confirmed */
+    MASTER_CHANGE,  /* to nodes[index] */
+    MASTER_NONE,    /* nobody says master: keep what was known, alert */
+    MASTER_SEVERAL, /* two or more: keep, alert, re-point nothing */
+    MASTER_BAD_GID, /* the only master's gid is missing or outside 1..15: keep, alert */
+    MASTER_WAIT,    /* the only master's gid has not been read yet */
 };
 
 struct master_choice {
     enum master_verdict verdict;
-    size_t index;  /* of the only master, when there is one */
-    int masters;   /* how many were seen */
-    int unknown;   /* how many nodes did not answer lately */
+    size_t index; /* of the only master, when there is one */
+    int masters;  /* how many were seen */
+    int unknown;  /* how many nodes did not answer lately */
 };
 
 void master_choose(const struct master_facts *, struct master_choice *ret_choice);

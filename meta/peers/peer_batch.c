@@ -13,10 +13,11 @@
 
 #include "shared/base/banned.h"
 
-#define REPLY_MAX_BYTES (8U * 1024 * 1024)
+#define REPLY_MAX_BYTES        (8U * 1024 * 1024)
 #define SINGLE_REPLY_MAX_BYTES (64U * 1024)
 
-static int call(struct peer_batch *b, const char *method, const char *path, const char *body, struct http_reply *ret_reply)
+static int call(struct peer_batch *b, const char *method, const char *path, const char *body,
+                struct http_reply *ret_reply)
 {
     AUTO_FREE char *url = xasprintf("%s%s", b->base_url, path);
     struct http_call request = {
@@ -55,7 +56,8 @@ static void take_row(struct peer_batch *b, const struct map *index, const json_t
     const char *host = json_string_value(json_array_get(row, 3));
     json_int_t gid = json_integer_value(json_array_get(row, 2));
     json_int_t port = json_integer_value(json_array_get(row, 4));
-    if (!cluster || !shard || !host || port < 1 || port > 65535 || gid < INT32_MIN || gid > INT32_MAX) {
+    if (!cluster || !shard || !host || port < 1 || port > 65535 || gid < INT32_MIN ||
+        gid > INT32_MAX) {
         return;
     }
     AUTO_FREE char *key = xasprintf("%s/%s", cluster, shard);
@@ -78,14 +80,14 @@ static int take_answer(struct peer_batch *b, const struct http_reply *reply)
     }
     CLEANUP(map_done) struct map index = MAP_INIT(MAP_TEXT);
     for (size_t i = 0; i < b->names.count; i++) {
-        AUTO_FREE char *key = xasprintf("%s/%s", b->names.items[i].cluster, b->names.items[i].shard);
+        AUTO_FREE char *key =
+            xasprintf("%s/%s", b->names.items[i].cluster, b->names.items[i].shard);
         (void)map_put(&index, key, &b->names.items[i]);
     }
     b->told = xcalloc(b->names.count, sizeof(*b->told));
     size_t i;
     json_t *row;
-    json_array_foreach(json_object_get(json, "masters"), i, row)
-    {
+    json_array_foreach (json_object_get(json, "masters"), i, row) {
         take_row(b, &index, row);
     }
     json_decref(json);
@@ -107,7 +109,8 @@ static int run_batch(struct peer_batch *b)
         return 0;
     }
     if (reply.status != 200) {
-        return xp_fail(&b->err, XP_REMOTE, "%s%s answered %d: %.100s", b->base_url, path, reply.status, reply.body);
+        return xp_fail(&b->err, XP_REMOTE, "%s%s answered %d: %.100s", b->base_url, path,
+                       reply.status, reply.body);
     }
     b->done_count = b->names.count;
     return asks ? take_answer(b, &reply) : 0;
@@ -133,7 +136,8 @@ static void take_single(struct peer_batch *b, size_t index, const struct http_re
 {
     struct redis_meta meta = { 0 };
     struct xp_err ignored;
-    if (redis_meta_parse(reply->body, reply->length, &meta, &ignored) == 0 && meta.gid >= INT32_MIN && meta.gid <= INT32_MAX) {
+    if (redis_meta_parse(reply->body, reply->length, &meta, &ignored) == 0 &&
+        meta.gid >= INT32_MIN && meta.gid <= INT32_MAX) {
         b->told[b->told_count++] = (struct told_master){
             .name = index,
             .master = { .addr = meta.addr, .gid = (int)meta.gid },
@@ -175,7 +179,8 @@ void peer_batch_done(struct peer_batch *b)
     b->told = NULL;
 }
 
-static int parse_name(const json_t *row, struct shard_name *ret_name, size_t index, struct xp_err *err)
+static int parse_name(const json_t *row, struct shard_name *ret_name, size_t index,
+                      struct xp_err *err)
 {
     const char *cluster = json_string_value(json_array_get(row, 0));
     const char *shard = json_string_value(json_array_get(row, 1));
@@ -193,7 +198,8 @@ int shard_names_parse(const json_t *array, struct shard_names *ret_names, struct
     }
     size_t count = json_array_size(array);
     if (count > PEER_BATCH_MAX) {
-        return xp_fail(err, XP_TOO_LARGE, "shards: %zu entries, at most %d are allowed", count, PEER_BATCH_MAX);
+        return xp_fail(err, XP_TOO_LARGE, "shards: %zu entries, at most %d are allowed", count,
+                       PEER_BATCH_MAX);
     }
     struct shard_names names = { .items = xcalloc(count, sizeof(*names.items)) };
     for (size_t i = 0; i < count; i++) {

@@ -25,8 +25,8 @@ struct peer_batch {
     /* out */
     int rc;
     struct xp_err err;
-    bool is_java;        /* answered 404 to the batch */
-    size_t done_count;   /* names that were dealt with, from the first on */
+    bool is_java;      /* answered 404 to the batch */
+    size_t done_count; /* names that were dealt with, from the first on */
     struct told_master *told;
     size_t told_count;
 };

@@ -110,7 +110,9 @@ static struct peer_action *add_action(struct peer_plan *plan, const struct peer_
 static void act_changed(struct peer_plan *plan, const struct peer_row *row,
                         const struct peerof_target *target, bool *is_break_used)
 {
-    struct peer_action action = { .kind = PEER_ACT_SET, .gid = target->gid, .wanted_index = row->wanted_index };
+    struct peer_action action = { .kind = PEER_ACT_SET,
+                                  .gid = target->gid,
+                                  .wanted_index = row->wanted_index };
     if (!row->actual->is_up) {
         action.rule = "P10";
         action.why = "peer differs and its link is not up";
@@ -156,7 +158,8 @@ static void judge_wanted(const struct peer_facts *f, size_t index, struct peer_r
         row->verdict = PEER_CHANGED;
     }
     if (row->verdict == PEER_OK && w->is_fallback) {
-        (void)snprintf(row->note, sizeof(row->note), "first choice of route is unusable, using route %lld",
+        (void)snprintf(row->note, sizeof(row->note),
+                       "first choice of route is unusable, using route %lld",
                        (long long)w->route_id);
     }
 }
@@ -204,10 +207,13 @@ static int count_removal(const struct peer_facts *f, struct peer_plan *plan, int
 }
 
 /* A peer that is nobody's: shown always, removed only when every safeguard holds. */
-static void judge_stranger(const struct peer_facts *f, const struct crdt_peer *actual, struct peer_plan *plan)
+static void judge_stranger(const struct peer_facts *f, const struct crdt_peer *actual,
+                           struct peer_plan *plan)
 {
     struct peer_row *row = &plan->rows[plan->row_count++];
-    *row = (struct peer_row){ .verdict = PEER_SUPERFLUOUS, .wanted_index = SIZE_MAX, .actual = actual };
+    *row = (struct peer_row){ .verdict = PEER_SUPERFLUOUS,
+                              .wanted_index = SIZE_MAX,
+                              .actual = actual };
     const char *hold = NULL;
     if (actual->problem[0]) {
         row->verdict = PEER_UNREADABLE;
@@ -228,7 +234,8 @@ static void judge_stranger(const struct peer_facts *f, const struct crdt_peer *a
     if (!f->may_remove) {
         (void)snprintf(row->note, sizeof(row->note), "kept: meta.cluster.peermaster.delete is off");
     } else if (verdicts < f->removal_verdicts) {
-        (void)snprintf(row->note, sizeof(row->note), "kept: verdict %d of %d", verdicts, f->removal_verdicts);
+        (void)snprintf(row->note, sizeof(row->note), "kept: verdict %d of %d", verdicts,
+                       f->removal_verdicts);
     } else if (peerof_check_removal(actual->gid, f->info->own_gid, &err) != 0) {
         (void)snprintf(row->note, sizeof(row->note), "kept: %.100s", err.msg);
     } else {
@@ -251,7 +258,8 @@ static void plan_changed(const struct peer_facts *f, struct peer_plan *plan)
             continue;
         }
         if (!may_change(f, row->actual)) {
-            (void)snprintf(row->note, sizeof(row->note), "kept: data is being taken back over this link");
+            (void)snprintf(row->note, sizeof(row->note),
+                           "kept: data is being taken back over this link");
             continue;
         }
         struct peerof_target target = target_of(&f->wanted[i]);
@@ -289,13 +297,15 @@ static void plan_kicks(const struct peer_facts *f, struct peer_plan *plan)
     }
     for (size_t i = 0; i < f->wanted_count; i++) {
         const struct peer_row *row = &plan->rows[i];
-        bool is_waiting = row->verdict == PEER_OK && row->actual && !row->actual->is_up && !row->actual->is_syncing;
+        bool is_waiting = row->verdict == PEER_OK && row->actual && !row->actual->is_up &&
+                          !row->actual->is_syncing;
         if (is_waiting && !(f->kicked_gids & (1U << f->wanted[i].gid))) {
-            (void)add_action(plan, &(struct peer_action){ .kind = PEER_ACT_KICK,
-                                                          .rule = "P50",
-                                                          .why = "Redis was just started and waits before it connects",
-                                                          .gid = f->wanted[i].gid,
-                                                          .wanted_index = i });
+            (void)add_action(plan, &(struct peer_action){
+                                       .kind = PEER_ACT_KICK,
+                                       .rule = "P50",
+                                       .why = "Redis was just started and waits before it connects",
+                                       .gid = f->wanted[i].gid,
+                                       .wanted_index = i });
         }
     }
 }
@@ -318,7 +328,9 @@ void peer_decide(const struct peer_facts *facts, struct peer_plan *plan)
 
 static const char *action_text(enum peer_action_kind kind)
 {
-    static const char *const texts[] = { [PEER_ACT_SET] = "set", [PEER_ACT_REMOVE] = "remove", [PEER_ACT_KICK] = "kick" };
+    static const char *const texts[] = {
+        [PEER_ACT_SET] = "set", [PEER_ACT_REMOVE] = "remove", [PEER_ACT_KICK] = "kick"
+    };
     return texts[kind];
 }
 
@@ -341,13 +353,16 @@ void peer_plan_print(const struct peer_facts *f, const struct peer_plan *plan, s
     for (size_t i = 0; i < plan->row_count; i++) {
         const struct peer_row *row = &plan->rows[i];
         const char *dc = row->wanted_index == SIZE_MAX ? "-" : f->wanted[row->wanted_index].dc;
-        int gid = row->actual ? row->actual->gid : row->wanted_index == SIZE_MAX ? 0 : f->wanted[row->wanted_index].gid;
-        str_printf(out, "peer dc=%s gid=%d %s%s%s\n", dc, gid, peer_verdict_text(row->verdict), row->note[0] ? ": " : "",
-                   row->note);
+        int gid = row->actual                     ? row->actual->gid
+                  : row->wanted_index == SIZE_MAX ? 0
+                                                  : f->wanted[row->wanted_index].gid;
+        str_printf(out, "peer dc=%s gid=%d %s%s%s\n", dc, gid, peer_verdict_text(row->verdict),
+                   row->note[0] ? ": " : "", row->note);
     }
     for (size_t i = 0; i < plan->action_count; i++) {
         const struct peer_action *a = &plan->actions[i];
-        str_printf(out, "%s %s%s%s: ", a->rule, action_text(a->kind), a->breaks_link ? " (cuts the link)" : "",
+        str_printf(out, "%s %s%s%s: ", a->rule, action_text(a->kind),
+                   a->breaks_link ? " (cuts the link)" : "",
                    a->needs_rewrite ? " (then CONFIG REWRITE)" : "");
         print_words(f, a, out);
         str_printf(out, " # %s\n", a->why);

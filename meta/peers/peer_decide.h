@@ -16,40 +16,41 @@
 #include "shared/crdt/peerof.h"
 #include "shared/proxy/route.h"
 
-#define PEER_DCS_MAX 16     /* other DCs of one cluster that are looked at */
+#define PEER_DCS_MAX     16 /* other DCs of one cluster that are looked at */
 #define PEER_ACTIONS_MAX 32
 
 struct wanted_peer { /* one other DC of the cluster */
-    const char *dc;              /* borrowed, lower case */
-    bool is_known;               /* that DC's metaserver told its master at least once */
+    const char *dc;  /* borrowed, lower case */
+    bool is_known;   /* that DC's metaserver told its master at least once */
     int gid;
     struct addr addr;
     enum route_choice_kind choice;
-    int64_t route_id;            /* chosen, or the first unusable one */
-    bool is_fallback;            /* the first choice is unusable, this is the next */
-    const struct route *route;   /* borrowed; when ROUTE_CHOSEN */
+    int64_t route_id;          /* chosen, or the first unusable one */
+    bool is_fallback;          /* the first choice is unusable, this is the next */
+    const struct route *route; /* borrowed; when ROUTE_CHOSEN */
 };
 
-struct removal_watch { /* evidence gathered over runs that a gid is nobody's; part of the facts, new one in the plan */
-    int gid;           /* 0: free */
-    int verdicts;      /* how often it was found superfluous, at least 'removal_gap_ms' apart */
-    mono_ms last_at;   /* of the last counted verdict */
+struct
+    removal_watch { /* evidence gathered over runs that a gid is nobody's; part of the facts, new one in the plan */
+    int gid;         /* 0: free */
+    int verdicts;    /* how often it was found superfluous, at least 'removal_gap_ms' apart */
+    mono_ms last_at; /* of the last counted verdict */
 };
 
 struct peer_facts {
     mono_ms now;
     struct addr own_addr;
     struct crdt_version version;
-    int64_t uptime_s;                 /* -1 unknown */
-    const struct crdt_info *info;     /* read in this round; borrowed */
+    int64_t uptime_s;             /* -1 unknown */
+    const struct crdt_info *info; /* read in this round; borrowed */
     const struct wanted_peer *wanted;
     size_t wanted_count;
-    bool is_meta_fresh;               /* the document is younger than two refresh periods */
-    bool may_remove;                  /* switch meta.cluster.peermaster.delete */
-    int removal_verdicts;             /* how many are needed (3) */
-    int64_t removal_gap_ms;           /* how far apart (60,000) */
+    bool is_meta_fresh;     /* the document is younger than two refresh periods */
+    bool may_remove;        /* switch meta.cluster.peermaster.delete */
+    int removal_verdicts;   /* how many are needed (3) */
+    int64_t removal_gap_ms; /* how far apart (60,000) */
     struct removal_watch removal[PEER_DCS_MAX];
-    uint32_t kicked_gids;             /* bit per gid: PEEROF was repeated since this process of Redis started */
+    uint32_t kicked_gids; /* bit per gid: PEEROF was repeated since this process of Redis started */
 };
 
 enum peer_verdict {
@@ -71,8 +72,8 @@ enum peer_action_kind { PEER_ACT_SET, PEER_ACT_REMOVE, PEER_ACT_KICK };
 
 struct peer_action {
     enum peer_action_kind kind;
-    const char *rule;      /* "P10"..., see the table in peer_decide.c */
-    const char *why;       /* static text */
+    const char *rule; /* "P10"..., see the table in peer_decide.c */
+    const char *why;  /* static text */
     int gid;
     size_t wanted_index;   /* SET and KICK */
     bool breaks_link;      /* the link is up and will be cut */
@@ -80,7 +81,8 @@ struct peer_action {
     bool rewrite_replicas; /* ... and on every replica of the shard */
 };
 
-struct peer_row { /* one line of the state shown to people: a wanted DC, or an actual gid that is nobody's */
+struct
+    peer_row { /* one line of the state shown to people: a wanted DC, or an actual gid that is nobody's */
     enum peer_verdict verdict;
     size_t wanted_index;            /* SIZE_MAX: only actual */
     const struct crdt_peer *actual; /* borrowed from facts->info; NULL: not there */
@@ -92,7 +94,7 @@ struct peer_plan {
     struct peer_row rows[PEER_DCS_MAX + CRDT_PEERS_MAX];
     size_t action_count;
     struct peer_action actions[PEER_ACTIONS_MAX];
-    int held_back;                  /* link-breaking changes left for the next run */
+    int held_back; /* link-breaking changes left for the next run */
     struct removal_watch removal[PEER_DCS_MAX];
 };
 

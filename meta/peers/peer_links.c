@@ -13,17 +13,19 @@
 
 #include "shared/base/banned.h"
 
-#define GATHER_MS 5                /* wait for more of the same before a batch goes out */
-#define JAVA_FOR_MS (10 * 60 * 1000)
-#define JAVA_REFRESH_MS 10000      /* x-pipe's own period for single requests */
-#define JAVA_CHUNK 32              /* single requests of one job */
-#define RETRY_FIRST_MS 500
-#define RETRY_MAX_MS 10000
+#define GATHER_MS       5 /* wait for more of the same before a batch goes out */
+#define JAVA_FOR_MS     (10 * 60 * 1000)
+#define JAVA_REFRESH_MS 10000 /* x-pipe's own period for single requests */
+#define JAVA_CHUNK      32    /* single requests of one job */
+#define RETRY_FIRST_MS  500
+#define RETRY_MAX_MS    10000
 
-static struct metric batches_ok = METRIC_COUNTER_INIT("xpipe_meta_peer_calls_total", "result=\"ok\"",
-                                                      "Conversations with the metaservers of other DCs.");
-static struct metric batches_failed = METRIC_COUNTER_INIT("xpipe_meta_peer_calls_total", "result=\"failed\"",
-                                                          "Conversations with the metaservers of other DCs.");
+static struct metric batches_ok =
+    METRIC_COUNTER_INIT("xpipe_meta_peer_calls_total", "result=\"ok\"",
+                        "Conversations with the metaservers of other DCs.");
+static struct metric batches_failed =
+    METRIC_COUNTER_INIT("xpipe_meta_peer_calls_total", "result=\"failed\"",
+                        "Conversations with the metaservers of other DCs.");
 
 struct link;
 
@@ -71,7 +73,8 @@ static struct link *find_link(struct peer_links *links, const char *dc)
     }
     if (!map_get(&links->unknown_dcs, dc) && map_count(&links->unknown_dcs) < 1000) {
         (void)map_put(&links->unknown_dcs, dc, links);
-        log_warn("peer.dc_without_address", "dc", dc, "next", "add it to key 'dcinfos' in section [meta]");
+        log_warn("peer.dc_without_address", "dc", dc, "next",
+                 "add it to key 'dcinfos' in section [meta]");
     }
     return NULL;
 }
@@ -138,11 +141,13 @@ static void note_failure(struct lane *lane, const struct peer_batch *b)
     struct link *link = lane->link;
     metric_add(&batches_failed, 1);
     if (link->last_error[0] == '\0') {
-        log_warn("peer.dc_unreachable", "dc", link->dc, "url", link->base_url, "error", b->err.msg, "next",
-                 "its masters stay as last known; trying again");
+        log_warn("peer.dc_unreachable", "dc", link->dc, "url", link->base_url, "error", b->err.msg,
+                 "next", "its masters stay as last known; trying again");
     }
     (void)snprintf(link->last_error, sizeof(link->last_error), "%.199s", b->err.msg);
-    lane->retry_ms = lane->retry_ms == 0 ? RETRY_FIRST_MS : lane->retry_ms * 2 < RETRY_MAX_MS ? lane->retry_ms * 2 : RETRY_MAX_MS;
+    lane->retry_ms = lane->retry_ms == 0                 ? RETRY_FIRST_MS
+                     : lane->retry_ms * 2 < RETRY_MAX_MS ? lane->retry_ms * 2
+                                                         : RETRY_MAX_MS;
 }
 
 static void note_success(struct lane *lane, const struct peer_batch *b)
@@ -156,7 +161,8 @@ static void note_success(struct lane *lane, const struct peer_batch *b)
     link->last_ok_at = clock_wall_ms();
     lane->retry_ms = 0;
     if (b->is_java && !is_java(link)) {
-        log_info("peer.dc_is_java", "dc", link->dc, "meaning", "no batch requests; asking shard by shard");
+        log_info("peer.dc_is_java", "dc", link->dc, "meaning",
+                 "no batch requests; asking shard by shard");
         link->java_until = loop_now(link->links->opt.loop) + JAVA_FOR_MS;
     }
 }
@@ -297,11 +303,11 @@ struct peer_links *peer_links_new(const struct peer_links_options *opt)
     metric_register(&batches_failed);
     json_t *infos = NULL;
     struct xp_err err;
-    xp_check(jd_parse(opt->dcinfos, strlen(opt->dcinfos), &infos, &err) == 0); /* the configuration checked it */
+    xp_check(jd_parse(opt->dcinfos, strlen(opt->dcinfos), &infos, &err) ==
+             0); /* the configuration checked it */
     const char *dc;
     json_t *info;
-    json_object_foreach(infos, dc, info)
-    {
+    json_object_foreach (infos, dc, info) {
         if (!text_eq_nocase(dc, opt->own_dc)) {
             add_link(links, dc, json_string_value(json_object_get(info, "metaServerAddress")));
         }
@@ -335,7 +341,8 @@ void peer_links_set_periods(struct peer_links *links, int64_t refresh_ms)
     links->opt.refresh_ms = refresh_ms;
 }
 
-void peer_links_ask(struct peer_links *links, const char *dc, const char *cluster, const char *shard)
+void peer_links_ask(struct peer_links *links, const char *dc, const char *cluster,
+                    const char *shard)
 {
     struct link *link = find_link(links, dc);
     if (link) {
@@ -344,7 +351,8 @@ void peer_links_ask(struct peer_links *links, const char *dc, const char *cluste
     }
 }
 
-void peer_links_tell(struct peer_links *links, const char *dc, const char *cluster, const char *shard)
+void peer_links_tell(struct peer_links *links, const char *dc, const char *cluster,
+                     const char *shard)
 {
     struct link *link = find_link(links, dc);
     if (link) {
@@ -358,10 +366,11 @@ json_t *peer_links_json(const struct peer_links *links)
     json_t *all = json_object();
     for (size_t i = 0; i < links->count; i++) {
         const struct link *link = links->items[i];
-        json_t *row = json_pack("{s:s, s:s, s:I, s:o, s:I, s:I}", "address", link->base_url, "kind",
-                                is_java(link) ? "java" : "xpipe", "lastOkAt", (json_int_t)link->last_ok_at, "lastError",
-                                jd_text(link->last_error), "asking", (json_int_t)map_count(&link->ask.waiting), "telling",
-                                (json_int_t)map_count(&link->tell.waiting));
+        json_t *row = json_pack(
+            "{s:s, s:s, s:I, s:o, s:I, s:I}", "address", link->base_url, "kind",
+            is_java(link) ? "java" : "xpipe", "lastOkAt", (json_int_t)link->last_ok_at, "lastError",
+            jd_text(link->last_error), "asking", (json_int_t)map_count(&link->ask.waiting),
+            "telling", (json_int_t)map_count(&link->tell.waiting));
         (void)json_object_set_new(all, link->dc, row);
     }
     return all;

@@ -21,21 +21,24 @@ struct peer_links;
 struct peer_links_options {
     struct loop *loop;
     struct worker_pool *pool;
-    const char *own_dc;       /* copied */
-    const char *dcinfos;      /* JSON, checked by the configuration */
+    const char *own_dc;  /* copied */
+    const char *dcinfos; /* JSON, checked by the configuration */
     int64_t refresh_ms;
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     /* Calls 'add' for every owned shard that has a peer in 'dc'. */
-    void (*each_shard)(const char *dc, void (*add)(const char *cluster, const char *shard, void *add_arg), void *add_arg,
-                       void *arg);
+    void (*each_shard)(const char *dc,
+                       void (*add)(const char *cluster, const char *shard, void *add_arg),
+                       void *add_arg, void *arg);
     /* That DC's metaserver told the master of a shard. */
-    void (*on_master)(const char *dc, const char *cluster, const char *shard, const struct current_master *, void *arg);
+    void (*on_master)(const char *dc, const char *cluster, const char *shard,
+                      const struct current_master *, void *arg);
     void *arg;
 };
 
 struct peer_links *peer_links_new(const struct peer_links_options *);
-void peer_links_free(struct peer_links *); /* the pool must have been emptied before; NULL is fine */
+void peer_links_free(
+    struct peer_links *); /* the pool must have been emptied before; NULL is fine */
 void peer_links_set_periods(struct peer_links *, int64_t refresh_ms);
 
 /* Ask soon (within a few ms, together with others). Unknown DCs are logged once and ignored. */
@@ -55,7 +58,8 @@ struct shard_names {
     size_t count;
 };
 #define PEER_BATCH_MAX 5000
-int shard_names_parse(const json_t *array, struct shard_names *ret_names, struct xp_err *err) XP_MUST_CHECK;
+int shard_names_parse(const json_t *array, struct shard_names *ret_names,
+                      struct xp_err *err) XP_MUST_CHECK;
 void shard_names_done(struct shard_names *);
 
 #endif

@@ -26,8 +26,10 @@ static void publish_master(struct shard_duty *duty)
 
 static void change_master(struct shard_duty *duty, const struct shard_node *node)
 {
-    log_info("master.changed", "cluster", duty->cluster->name, "shard", duty->shard, "gid", log_int(node->own_gid), "from",
-             addr_is_none(&duty->current.addr) ? "-" : ADDR_TEXT(&duty->current.addr), "to", ADDR_TEXT(&node->addr));
+    log_info("master.changed", "cluster", duty->cluster->name, "shard", duty->shard, "gid",
+             log_int(node->own_gid), "from",
+             addr_is_none(&duty->current.addr) ? "-" : ADDR_TEXT(&duty->current.addr), "to",
+             ADDR_TEXT(&node->addr));
     metric_add(&shard_master_changes, 1);
     duty->current = (struct current_master){ .addr = node->addr, .gid = node->own_gid };
     duty->triggered = true;
@@ -46,7 +48,8 @@ static void note_verdict(struct shard_duty *duty, const struct master_choice *ch
     bool was_alert = duty->verdict == MASTER_SEVERAL || duty->verdict == MASTER_BAD_GID;
     if (is_alert || (was_alert && verdict == MASTER_KEEP)) {
         log_warn("master.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "verdict",
-                 master_verdict_text(verdict), "masters", log_int(choice->masters), "silent", log_int(choice->unknown), "kept",
+                 master_verdict_text(verdict), "masters", log_int(choice->masters), "silent",
+                 log_int(choice->unknown), "kept",
                  addr_is_none(&duty->current.addr) ? "-" : ADDR_TEXT(&duty->current.addr));
     }
     duty->verdict = verdict;
@@ -61,7 +64,9 @@ void shard_evaluate_master(struct shard_duty *duty)
     struct node_fact nodes[NODES_MAX];
     for (size_t i = 0; i < duty->node_count; i++) {
         const struct shard_node *n = &duty->nodes[i];
-        nodes[i] = (struct node_fact){ .addr = n->addr, .role = n->role, .role_at = n->role_at, .own_gid = n->own_gid };
+        nodes[i] = (struct node_fact){
+            .addr = n->addr, .role = n->role, .role_at = n->role_at, .own_gid = n->own_gid
+        };
     }
     struct master_facts facts = {
         .now = loop_now(duty->env->loop),
@@ -108,8 +113,9 @@ static bool is_meta_fresh(const struct shard_duty *duty)
     return mono_age(loop_now(duty->env->loop), confirmed_at) <= duty->env->meta_fresh_ms;
 }
 
-void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node, const struct crdt_info *info,
-                      struct wanted_peer *wanted, struct peer_facts *ret_facts)
+void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
+                      const struct crdt_info *info, struct wanted_peer *wanted,
+                      struct peer_facts *ret_facts)
 {
     for (size_t i = 0; i < duty->peer_count; i++) {
         const struct peer_dc *p = &duty->peers[i];
@@ -136,7 +142,8 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node, co
         .may_remove = duty->env->remove_peers,
         .removal_verdicts = duty->env->removal_verdicts,
         .removal_gap_ms = duty->env->removal_gap_ms,
-        .kicked_gids = strcmp(duty->kicked_run_id, node->server.run_id) == 0 ? duty->kicked_gids : 0,
+        .kicked_gids =
+            strcmp(duty->kicked_run_id, node->server.run_id) == 0 ? duty->kicked_gids : 0,
     };
     memcpy(ret_facts->removal, duty->removal, sizeof(duty->removal));
 }
@@ -176,12 +183,13 @@ static void note_hold(struct shard_duty *duty, const char *why)
     (void)snprintf(duty->hold, sizeof(duty->hold), "%.159s", why);
     if (why[0]) {
         metric_add(&shard_corrections_held, 1);
-        log_info("correction.held", "cluster", duty->cluster->name, "shard", duty->shard, "why", why);
+        log_info("correction.held", "cluster", duty->cluster->name, "shard", duty->shard, "why",
+                 why);
     }
 }
 
-static void correct(struct shard_duty *duty, struct shard_node *node, const struct peer_facts *facts,
-                    const struct peer_plan *plan)
+static void correct(struct shard_duty *duty, struct shard_node *node,
+                    const struct peer_facts *facts, const struct peer_plan *plan)
 {
     if (duty->wrong_since == MONO_NEVER) {
         duty->wrong_since = facts->now;
@@ -195,7 +203,8 @@ static void correct(struct shard_duty *duty, struct shard_node *node, const stru
     shard_run_start(duty, (size_t)(node - duty->nodes), facts, plan);
 }
 
-void shard_evaluate_peers(struct shard_duty *duty, struct shard_node *node, const struct crdt_info *info)
+void shard_evaluate_peers(struct shard_duty *duty, struct shard_node *node,
+                          const struct crdt_info *info)
 {
     if (node->server_at == MONO_NEVER) {
         return; /* the version is asked for in the same poll */
@@ -279,7 +288,8 @@ static void set_peers(struct shard_duty *duty)
 
 /* ---- public ---- */
 
-struct shard_duty *shard_duty_new(struct duty_env *env, struct cluster_meta *cluster, const char *shard_name)
+struct shard_duty *shard_duty_new(struct duty_env *env, struct cluster_meta *cluster,
+                                  const char *shard_name)
 {
     struct shard_duty *duty = xcalloc(1, sizeof(*duty));
     duty->env = env;
@@ -334,14 +344,17 @@ void shard_duty_routes_changed(struct shard_duty *duty)
     shard_duty_kick(duty);
 }
 
-void shard_duty_peer_told(struct shard_duty *duty, const char *dc, const struct current_master *master)
+void shard_duty_peer_told(struct shard_duty *duty, const char *dc,
+                          const struct current_master *master)
 {
     struct peer_dc *p = find_peer(duty, dc);
-    if (!p || (p->is_known && p->master.gid == master->gid && addr_eq(&p->master.addr, &master->addr))) {
+    if (!p ||
+        (p->is_known && p->master.gid == master->gid && addr_eq(&p->master.addr, &master->addr))) {
         return;
     }
-    log_info("peer.master", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc, "gid", log_int(master->gid), "from",
-             p->is_known ? ADDR_TEXT(&p->master.addr) : "-", "to", ADDR_TEXT(&master->addr));
+    log_info("peer.master", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc, "gid",
+             log_int(master->gid), "from", p->is_known ? ADDR_TEXT(&p->master.addr) : "-", "to",
+             ADDR_TEXT(&master->addr));
     p->is_known = true;
     p->master = *master;
     shard_duty_kick(duty);

@@ -42,7 +42,8 @@ struct duty_env {
     int64_t redis_timeout_ms;
     const char *redis_user;
     const char *redis_password;
-    int64_t meta_fresh_ms;          /* two refresh periods */
+    const char *client_name; /* for CLIENT SETNAME: who is it that sends these commands? */
+    int64_t meta_fresh_ms;   /* two refresh periods */
     bool correct_periodically;
     bool remove_peers;
     int removal_verdicts;
@@ -53,7 +54,8 @@ struct duty_env {
 };
 
 /* 'cluster' gains a reference. The first poll is spread over the period by the ids. */
-struct shard_duty *shard_duty_new(struct duty_env *, struct cluster_meta *cluster, const char *shard_name);
+struct shard_duty *shard_duty_new(struct duty_env *, struct cluster_meta *cluster,
+                                  const char *shard_name);
 void shard_duty_free(struct shard_duty *); /* takes its entry off the board */
 
 /* The cluster's metadata changed (same cluster, same shard). */
@@ -69,7 +71,8 @@ void shard_duty_suspend(struct shard_duty *, int64_t ttl_ms);
 const char *shard_duty_cluster(const struct shard_duty *);
 const char *shard_duty_shard(const struct shard_duty *);
 bool shard_duty_has_peer(const struct shard_duty *, const char *dc);
-bool shard_duty_master(const struct shard_duty *, struct current_master *ret_master); /* false: unknown */
+bool shard_duty_master(const struct shard_duty *,
+                       struct current_master *ret_master); /* false: unknown */
 /* The state of metaserver.md 9.3, and the plan as text lines. Returns owned. */
 json_t *shard_duty_to_json(struct shard_duty *);
 

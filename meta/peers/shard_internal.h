@@ -6,7 +6,8 @@
 #include "shared/base/metrics.h"
 #include "shared/net/rconn.h"
 
-#define NODES_MAX 64 /* Redis of one shard in one DC that are watched; more is a metadata error and logged */
+#define NODES_MAX                                                                                  \
+    64 /* Redis of one shard in one DC that are watched; more is a metadata error and logged */
 
 struct shard_node { /* one Redis */
     struct shard_duty *duty;
@@ -16,15 +17,15 @@ struct shard_node { /* one Redis */
     mono_ms role_at;
     int own_gid;
     struct redis_server_info server;
-    mono_ms server_at;      /* of the INFO server answer on this connection; MONO_NEVER: ask */
-    int outstanding;        /* commands of the poll under way */
-    bool info_asked;        /* CRDT.INFO is among them */
-    bool is_crdt;           /* false after an unknown-command answer to CRDT.INFO */
-    char *info_text;        /* last CRDT.INFO of a master, for people; owned */
+    mono_ms server_at; /* of the INFO server answer on this connection; MONO_NEVER: ask */
+    int outstanding;   /* commands of the poll under way */
+    bool info_asked;   /* CRDT.INFO is among them */
+    bool is_crdt;      /* false after an unknown-command answer to CRDT.INFO */
+    char *info_text;   /* last CRDT.INFO of a master, for people; owned */
     size_t info_length;
     size_t info_cap;
     mono_ms info_at;
-    char problem[96];       /* "" or why it does not answer as it should */
+    char problem[96]; /* "" or why it does not answer as it should */
 };
 
 struct peer_dc { /* one other DC of the cluster */
@@ -44,7 +45,7 @@ struct peer_record { /* what was last done about a gid */
 struct link_watch { /* how a peer link was last seen */
     bool is_seen;
     bool is_up;
-    bool is_reported;  /* the alert is out */
+    bool is_reported; /* the alert is out */
     mono_ms since;
 };
 
@@ -57,14 +58,14 @@ struct run_step {
 
 struct shard_run { /* one correction under way */
     enum run_phase phase;
-    uint64_t generation;    /* replies of an older run are dropped */
+    uint64_t generation; /* replies of an older run are dropped */
     size_t node;
     size_t step_count;
     size_t at;
     struct run_step steps[PEER_ACTIONS_MAX];
     bool needs_rewrite;
     bool rewrite_replicas;
-    uint32_t applied_gids;  /* set by the last run: what Redis shows next must be as wanted */
+    uint32_t applied_gids; /* set by the last run: what Redis shows next must be as wanted */
 };
 
 struct shard_duty {
@@ -82,14 +83,14 @@ struct shard_duty {
     struct removal_watch removal[PEER_DCS_MAX];
     uint32_t kicked_gids;
     char kicked_run_id[64];
-    struct shard_run *run;        /* NULL until the first correction */
-    bool triggered;               /* something changed: correct even when the periodic switch is off */
+    struct shard_run *run; /* NULL until the first correction */
+    bool triggered;        /* something changed: correct even when the periodic switch is off */
     mono_ms suspended_until;
     mono_ms backoff_until;
     int64_t backoff_ms;
-    mono_ms wrong_since;          /* first seen wrong; MONO_NEVER */
-    mono_ms checked_at;           /* last evaluation of peers */
-    char hold[160];               /* "" or why the plan is not carried out */
+    mono_ms wrong_since;                          /* first seen wrong; MONO_NEVER */
+    mono_ms checked_at;                           /* last evaluation of peers */
+    char hold[160];                               /* "" or why the plan is not carried out */
     uint8_t shown[PEER_DCS_MAX + CRDT_PEERS_MAX]; /* verdicts counted in the gauges */
     size_t shown_count;
     struct link_watch links[CRDT_GID_MAX + 1];
@@ -98,7 +99,8 @@ struct shard_duty {
 };
 
 /* shard_node.c */
-void shard_nodes_set(struct shard_duty *);  /* from the metadata; connections of addresses that stay are kept */
+void shard_nodes_set(
+    struct shard_duty *); /* from the metadata; connections of addresses that stay are kept */
 void shard_nodes_free(struct shard_duty *);
 void shard_poll_now(struct shard_duty *, int64_t delay_ms); /* not later than that */
 void shard_poll_init(struct shard_duty *, int64_t first_delay_ms);
@@ -107,12 +109,13 @@ void shard_node_ask_info(struct shard_node *); /* one CRDT.INFO outside the rhyt
 /* shard_duty.c */
 void shard_evaluate_master(struct shard_duty *);
 void shard_evaluate_peers(struct shard_duty *, struct shard_node *, const struct crdt_info *);
-void shard_fill_facts(struct shard_duty *, const struct shard_node *, const struct crdt_info *, struct wanted_peer *wanted,
-                      struct peer_facts *ret_facts);
+void shard_fill_facts(struct shard_duty *, const struct shard_node *, const struct crdt_info *,
+                      struct wanted_peer *wanted, struct peer_facts *ret_facts);
 struct shard_node *shard_master_node(struct shard_duty *); /* of the current master; NULL */
 
 /* shard_run.c */
-void shard_run_start(struct shard_duty *, size_t node, const struct peer_facts *, const struct peer_plan *);
+void shard_run_start(struct shard_duty *, size_t node, const struct peer_facts *,
+                     const struct peer_plan *);
 bool shard_run_is_active(const struct shard_duty *);
 void shard_run_cancel(struct shard_duty *);
 void shard_run_free(struct shard_duty *);
@@ -121,7 +124,8 @@ void shard_run_free(struct shard_duty *);
 void shard_show_verdicts(struct shard_duty *, const struct peer_plan *); /* gauges */
 void shard_hide_verdicts(struct shard_duty *);
 void shard_watch_links(struct shard_duty *, const struct peer_facts *, const struct peer_plan *);
-void shard_record(struct shard_duty *, int gid, const char *rule, const char *command, const char *reply);
+void shard_record(struct shard_duty *, int gid, const char *rule, const char *command,
+                  const char *reply);
 void shard_records_free(struct shard_duty *);
 
 extern struct metric shard_polls_ok;

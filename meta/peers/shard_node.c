@@ -19,8 +19,8 @@ static void note_problem(struct shard_node *node, const char *text)
     if (strncmp(node->problem, text, sizeof(node->problem) - 1) != 0) {
         (void)snprintf(node->problem, sizeof(node->problem), "%s", text);
         if (text[0]) {
-            log_info("redis.problem", "cluster", node->duty->cluster->name, "shard", node->duty->shard, "redis",
-                     ADDR_TEXT(&node->addr), "problem", text);
+            log_info("redis.problem", "cluster", node->duty->cluster->name, "shard",
+                     node->duty->shard, "redis", ADDR_TEXT(&node->addr), "problem", text);
         }
     }
 }
@@ -41,7 +41,9 @@ static enum node_role role_of(const struct rreply *reply)
     if (rreply_type(reply) != RREPLY_ARRAY || rreply_count(reply) == 0) {
         return ROLE_UNKNOWN;
     }
-    return strcmp(word, "master") == 0 ? ROLE_MASTER : strcmp(word, "slave") == 0 ? ROLE_SLAVE : ROLE_UNKNOWN;
+    return strcmp(word, "master") == 0  ? ROLE_MASTER
+           : strcmp(word, "slave") == 0 ? ROLE_SLAVE
+                                        : ROLE_UNKNOWN;
 }
 
 static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
@@ -143,7 +145,8 @@ static void on_server(const struct rreply *reply, enum rconn_why why, void *arg,
 static bool ask(struct shard_node *node, size_t argc, const char *const *argv, rconn_reply_fn *fn)
 {
     struct xp_err err;
-    if (rconn_send(node->conn, argc, argv, NULL, node->duty->env->redis_timeout_ms, fn, node, 0, &err) != 0) {
+    if (rconn_send(node->conn, argc, argv, NULL, node->duty->env->redis_timeout_ms, fn, node, 0,
+                   &err) != 0) {
         return false;
     }
     node->outstanding++;
@@ -171,6 +174,25 @@ static void poll_node(struct shard_node *node)
     }
 }
 
+static void on_name(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)
+        reply; /* a name is for people who read CLIENT LIST; a Redis that refuses it works as well */
+    (void)why;
+    (void)arg;
+    (void)token;
+}
+
+static void tell_name(struct shard_node *node)
+{
+    const char *const words[] = { "CLIENT", "SETNAME", node->duty->env->client_name };
+    struct xp_err err;
+    if (rconn_send(node->conn, ARRAY_LEN(words), words, NULL, node->duty->env->redis_timeout_ms,
+                   on_name, NULL, 0, &err) != 0) {
+        log_debug("redis.name_not_sent", "redis", ADDR_TEXT(&node->addr), "error", err.msg);
+    }
+}
+
 static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
 {
     struct shard_node *node = arg;
@@ -180,6 +202,7 @@ static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
     }
     node->server_at = MONO_NEVER; /* another process may answer now: its version is read again */
     if (state == RCONN_READY) {
+        tell_name(node);
         poll_node(node);
     } else if (node->role != ROLE_UNKNOWN) {
         note_problem(node, rconn_last_error(conn));
@@ -274,8 +297,8 @@ void shard_nodes_set(struct shard_duty *duty)
     const struct shard_meta *shard = cluster_meta_shard(duty->cluster, duty->shard);
     size_t count = shard ? shard->redises.count : 0;
     if (count > NODES_MAX) {
-        log_error("shard.too_many_redis", "cluster", duty->cluster->name, "shard", duty->shard, "count",
-                  log_int((int64_t)count), "watched", log_int(NODES_MAX));
+        log_error("shard.too_many_redis", "cluster", duty->cluster->name, "shard", duty->shard,
+                  "count", log_int((int64_t)count), "watched", log_int(NODES_MAX));
         count = NODES_MAX;
     }
     if (is_same_set(duty, shard, count)) {
@@ -291,7 +314,8 @@ void shard_nodes_set(struct shard_duty *duty)
     for (size_t i = 0; i < count; i++) {
         node_init(&duty->nodes[i], duty, &shard->redises.items[i].addr);
     }
-    int64_t spread = duty->env->poll_ms > 0 ? (duty->cluster->db_id * 31 + shard->db_id * 7) % duty->env->poll_ms : 0;
+    int64_t spread =
+        count > 0 ? (duty->cluster->db_id * 31 + shard->db_id * 7) % duty->env->poll_ms : 0;
     for (size_t i = 0; i < count; i++) {
         node_connect(&duty->nodes[i], spread);
     }

@@ -66,15 +66,18 @@ static void back_off(struct shard_duty *duty)
     duty->backoff_until = loop_now(env->loop) + duty->backoff_ms;
 }
 
-static void log_step(struct shard_duty *duty, const struct run_step *step, const char *command, const char *reply, bool ok)
+static void log_step(struct shard_duty *duty, const struct run_step *step, const char *command,
+                     const char *reply, bool ok)
 {
     struct shard_node *node = run_node(duty);
     if (ok) {
-        log_info("correction.done", "cluster", duty->cluster->name, "shard", duty->shard, "redis", ADDR_TEXT(&node->addr),
-                 "rule", step->action.rule, "why", step->action.why, "command", command, "reply", reply);
+        log_info("correction.done", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
+                 ADDR_TEXT(&node->addr), "rule", step->action.rule, "why", step->action.why,
+                 "command", command, "reply", reply);
     } else {
-        log_warn("correction.failed", "cluster", duty->cluster->name, "shard", duty->shard, "redis", ADDR_TEXT(&node->addr),
-                 "rule", step->action.rule, "command", command, "reply", reply, "pause_ms", log_int(duty->backoff_ms));
+        log_warn("correction.failed", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
+                 ADDR_TEXT(&node->addr), "rule", step->action.rule, "command", command, "reply",
+                 reply, "pause_ms", log_int(duty->backoff_ms));
     }
 }
 
@@ -86,17 +89,17 @@ static void on_rewrite(const struct rreply *reply, enum rconn_why why, void *arg
         return;
     }
     /* A Redis without a config file has nothing to rewrite; the correction itself is in force either way. */
-    log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard, "error",
-             reply ? rreply_text(reply, NULL) : rconn_why_text(why));
+    log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard,
+             "error", reply ? rreply_text(reply, NULL) : rconn_why_text(why));
 }
 
 static void rewrite(struct shard_duty *duty, struct shard_node *node)
 {
     struct xp_err err;
-    if (rconn_send(node->conn, ARRAY_LEN(rewrite_words), rewrite_words, NULL, duty->env->redis_timeout_ms, on_rewrite, duty, 0,
-                   &err) != 0) {
-        log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
-                 ADDR_TEXT(&node->addr), "error", err.msg);
+    if (rconn_send(node->conn, ARRAY_LEN(rewrite_words), rewrite_words, NULL,
+                   duty->env->redis_timeout_ms, on_rewrite, duty, 0, &err) != 0) {
+        log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard,
+                 "redis", ADDR_TEXT(&node->addr), "error", err.msg);
     }
 }
 
@@ -122,11 +125,13 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
     const struct shard_node *node = run_node(duty);
     metric_add(&shard_corrections_ok, 1);
     if (duty->wrong_since != MONO_NEVER) {
-        metric_observe_us(&shard_correction_seconds, (loop_now(duty->env->loop) - duty->wrong_since) * 1000);
+        metric_observe_us(&shard_correction_seconds,
+                          (loop_now(duty->env->loop) - duty->wrong_since) * 1000);
     }
     if (step->action.kind == PEER_ACT_KICK) {
         if (strcmp(duty->kicked_run_id, node->server.run_id) != 0) {
-            (void)snprintf(duty->kicked_run_id, sizeof(duty->kicked_run_id), "%s", node->server.run_id);
+            (void)snprintf(duty->kicked_run_id, sizeof(duty->kicked_run_id), "%s",
+                           node->server.run_id);
             duty->kicked_gids = 0;
         }
         duty->kicked_gids |= 1U << step->action.gid;
@@ -152,7 +157,8 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     if (!ok) {
         metric_add(reply ? &shard_corrections_refused : &shard_corrections_unknown, 1);
         if (reply) {
-            back_off(duty); /* an answer of "no" does not change by asking again; silence is read back by the next poll */
+            back_off(
+                duty); /* an answer of "no" does not change by asking again; silence is read back by the next poll */
         }
         log_step(duty, step, command, text, false);
         end_run(duty);
@@ -176,7 +182,8 @@ static void send_step(struct shard_duty *duty)
     struct xp_err err;
     (void)fault_hit(FAULT_meta_before_peerof);
     duty->run->phase = RUN_COMMAND;
-    int rc = rconn_send(run_node(duty)->conn, step->words.count, (const char *const *)(const void *)step->words.word, NULL,
+    int rc = rconn_send(run_node(duty)->conn, step->words.count,
+                        (const char *const *)(const void *)step->words.word, NULL,
                         duty->env->redis_timeout_ms, on_command, duty, duty->run->generation, &err);
     if (rc != 0) {
         end_run(duty);
@@ -220,8 +227,8 @@ static void next_step(struct shard_duty *duty)
     }
     struct xp_err err;
     run->phase = RUN_ROLE;
-    if (rconn_send(run_node(duty)->conn, ARRAY_LEN(role_words), role_words, NULL, duty->env->redis_timeout_ms, on_role, duty,
-                   run->generation, &err) != 0) {
+    if (rconn_send(run_node(duty)->conn, ARRAY_LEN(role_words), role_words, NULL,
+                   duty->env->redis_timeout_ms, on_role, duty, run->generation, &err) != 0) {
         end_run(duty);
     }
 }
@@ -244,7 +251,8 @@ static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
     return true;
 }
 
-void shard_run_start(struct shard_duty *duty, size_t node, const struct peer_facts *facts, const struct peer_plan *plan)
+void shard_run_start(struct shard_duty *duty, size_t node, const struct peer_facts *facts,
+                     const struct peer_plan *plan)
 {
     if (!duty->run) {
         duty->run = xcalloc(1, sizeof(*duty->run));
@@ -265,7 +273,9 @@ void shard_run_start(struct shard_duty *duty, size_t node, const struct peer_fac
             peerof_build_removal(step->action.gid, &step->words);
         } else {
             const struct wanted_peer *w = &facts->wanted[step->action.wanted_index];
-            struct peerof_target target = { .gid = w->gid, .addr = w->addr, .route = w->choice == ROUTE_CHOSEN ? w->route : NULL };
+            struct peerof_target target = { .gid = w->gid,
+                                            .addr = w->addr,
+                                            .route = w->choice == ROUTE_CHOSEN ? w->route : NULL };
             peerof_build(&target, &step->words);
         }
     }

@@ -9,8 +9,8 @@
 
 #include "shared/base/banned.h"
 
-static struct metric shards_gauge =
-    METRIC_GAUGE_INIT("xpipe_meta_shards", "", "Shards of bi-direction clusters this metaserver works on.");
+static struct metric shards_gauge = METRIC_GAUGE_INIT(
+    "xpipe_meta_shards", "", "Shards of bi-direction clusters this metaserver works on.");
 
 struct shard_set {
     struct duty_env *env;
@@ -25,7 +25,8 @@ static char *key_of(const char *cluster, const char *shard)
 
 static bool is_mine(const struct shard_set *set, const struct cluster_meta *c)
 {
-    return c && !c->problem && c->type == CLUSTER_BI_DIRECTION && set->owned[slot_of_cluster(c->db_id)];
+    return c && !c->problem && c->type == CLUSTER_BI_DIRECTION &&
+           set->owned[slot_of_cluster(c->db_id)];
 }
 
 static void drop(struct shard_set *set, const char *cluster, const char *shard)
@@ -65,7 +66,8 @@ static void count_shards(const struct shard_set *set)
 }
 
 /* Shards that are gone, or were made anew under the old name. */
-static void drop_departed(struct shard_set *set, const struct cluster_meta *before, const struct cluster_meta *after)
+static void drop_departed(struct shard_set *set, const struct cluster_meta *before,
+                          const struct cluster_meta *after)
 {
     for (size_t i = 0; i < before->shards.count; i++) {
         const struct shard_meta *old = &before->shards.items[i];
@@ -76,7 +78,8 @@ static void drop_departed(struct shard_set *set, const struct cluster_meta *befo
     }
 }
 
-void shard_set_cluster(struct shard_set *set, const struct cluster_meta *before, struct cluster_meta *after)
+void shard_set_cluster(struct shard_set *set, const struct cluster_meta *before,
+                       struct cluster_meta *after)
 {
     if (before && (!is_mine(set, after) || !text_eq(before->name, after->name))) {
         drop_cluster(set, before);
@@ -127,7 +130,8 @@ void shard_set_routes(struct shard_set *set)
     }
 }
 
-struct shard_duty *shard_set_find(const struct shard_set *set, const char *cluster, const char *shard)
+struct shard_duty *shard_set_find(const struct shard_set *set, const char *cluster,
+                                  const char *shard)
 {
     AUTO_FREE char *key = key_of(cluster, shard);
     return map_get(&set->duties, key);
@@ -138,7 +142,8 @@ size_t shard_set_count(const struct shard_set *set)
     return map_count(&set->duties);
 }
 
-void shard_set_each(const struct shard_set *set, void (*fn)(struct shard_duty *, void *arg), void *arg)
+void shard_set_each(const struct shard_set *set, void (*fn)(struct shard_duty *, void *arg),
+                    void *arg)
 {
     size_t at = 0;
     for (const struct map_slot *slot; (slot = map_next(&set->duties, &at));) {

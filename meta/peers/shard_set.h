@@ -14,11 +14,14 @@ struct shard_set *shard_set_new(struct duty_env *env);
 void shard_set_free(struct shard_set *);
 
 void shard_set_slot(struct shard_set *, int slot, bool is_owned);
-void shard_set_cluster(struct shard_set *, const struct cluster_meta *before, struct cluster_meta *after);
+void shard_set_cluster(struct shard_set *, const struct cluster_meta *before,
+                       struct cluster_meta *after);
 void shard_set_routes(struct shard_set *);
 
-struct shard_duty *shard_set_find(const struct shard_set *, const char *cluster, const char *shard); /* NULL: not ours */
+struct shard_duty *shard_set_find(const struct shard_set *, const char *cluster,
+                                  const char *shard); /* NULL: not ours */
 size_t shard_set_count(const struct shard_set *);
-void shard_set_each(const struct shard_set *, void (*fn)(struct shard_duty *, void *arg), void *arg);
+void shard_set_each(const struct shard_set *, void (*fn)(struct shard_duty *, void *arg),
+                    void *arg);
 
 #endif

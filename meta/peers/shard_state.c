@@ -11,36 +11,45 @@
 
 #include "shared/base/banned.h"
 
-#define VERDICT_HELP "Peers of owned masters by verdict of the last look."
-#define POLLS_HELP "ROLE polls of owned Redis."
+#define VERDICT_HELP     "Peers of owned masters by verdict of the last look."
+#define POLLS_HELP       "ROLE polls of owned Redis."
 #define CORRECTIONS_HELP "PEEROF commands by outcome."
 
-struct metric shard_polls_ok = METRIC_COUNTER_INIT("xpipe_meta_polls_total", "result=\"ok\"", POLLS_HELP);
-struct metric shard_polls_failed = METRIC_COUNTER_INIT("xpipe_meta_polls_total", "result=\"failed\"", POLLS_HELP);
-struct metric shard_corrections_ok = METRIC_COUNTER_INIT("xpipe_meta_corrections_total", "result=\"ok\"", CORRECTIONS_HELP);
+struct metric shard_polls_ok =
+    METRIC_COUNTER_INIT("xpipe_meta_polls_total", "result=\"ok\"", POLLS_HELP);
+struct metric shard_polls_failed =
+    METRIC_COUNTER_INIT("xpipe_meta_polls_total", "result=\"failed\"", POLLS_HELP);
+struct metric shard_corrections_ok =
+    METRIC_COUNTER_INIT("xpipe_meta_corrections_total", "result=\"ok\"", CORRECTIONS_HELP);
 struct metric shard_corrections_refused =
     METRIC_COUNTER_INIT("xpipe_meta_corrections_total", "result=\"refused\"", CORRECTIONS_HELP);
 struct metric shard_corrections_unknown =
     METRIC_COUNTER_INIT("xpipe_meta_corrections_total", "result=\"unknown\"", CORRECTIONS_HELP);
-struct metric shard_corrections_held = METRIC_COUNTER_INIT("xpipe_meta_corrections_held_total", "",
-                                                           "Plans that were not carried out, by change of reason.");
-struct metric shard_correction_seconds = METRIC_HISTOGRAM_INIT("xpipe_meta_correction_seconds", "",
-                                                               "From first seeing a wrong peer to Redis' OK.");
-struct metric shard_master_changes =
-    METRIC_COUNTER_INIT("xpipe_meta_master_changes_total", "", "Changes of the current master of owned shards.");
-static struct metric links_down =
-    METRIC_GAUGE_INIT("xpipe_meta_peer_links_down", "", "Peer links down longer than the alert limit.");
+struct metric shard_corrections_held =
+    METRIC_COUNTER_INIT("xpipe_meta_corrections_held_total", "",
+                        "Plans that were not carried out, by change of reason.");
+struct metric shard_correction_seconds = METRIC_HISTOGRAM_INIT(
+    "xpipe_meta_correction_seconds", "", "From first seeing a wrong peer to Redis' OK.");
+struct metric shard_master_changes = METRIC_COUNTER_INIT(
+    "xpipe_meta_master_changes_total", "", "Changes of the current master of owned shards.");
+static struct metric links_down = METRIC_GAUGE_INIT("xpipe_meta_peer_links_down", "",
+                                                    "Peer links down longer than the alert limit.");
 static struct metric verdict_gauges[PEER_VERDICTS] = {
     [PEER_OK] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"OK\"", VERDICT_HELP),
     [PEER_CHANGED] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"CHANGED\"", VERDICT_HELP),
     [PEER_MISSING] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"MISSING\"", VERDICT_HELP),
-    [PEER_SUPERFLUOUS] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"SUPERFLUOUS\"", VERDICT_HELP),
+    [PEER_SUPERFLUOUS] =
+        METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"SUPERFLUOUS\"", VERDICT_HELP),
     [PEER_BAD_ROUTE] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"BAD_ROUTE\"", VERDICT_HELP),
-    [PEER_OLD_VERSION] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"OLD_VERSION\"", VERDICT_HELP),
+    [PEER_OLD_VERSION] =
+        METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"OLD_VERSION\"", VERDICT_HELP),
     [PEER_BAD_GID] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"BAD_GID\"", VERDICT_HELP),
-    [PEER_BAD_TARGET] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"BAD_TARGET\"", VERDICT_HELP),
-    [PEER_UNKNOWN_PEER_MASTER] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"UNKNOWN_PEER_MASTER\"", VERDICT_HELP),
-    [PEER_UNREADABLE] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"UNREADABLE\"", VERDICT_HELP),
+    [PEER_BAD_TARGET] =
+        METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"BAD_TARGET\"", VERDICT_HELP),
+    [PEER_UNKNOWN_PEER_MASTER] =
+        METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"UNKNOWN_PEER_MASTER\"", VERDICT_HELP),
+    [PEER_UNREADABLE] =
+        METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"UNREADABLE\"", VERDICT_HELP),
 };
 
 void shard_duty_register_metrics(void)
@@ -63,18 +72,19 @@ void shard_duty_register_metrics(void)
 
 static bool is_bad_verdict(enum peer_verdict v)
 {
-    return v == PEER_BAD_ROUTE || v == PEER_OLD_VERSION || v == PEER_BAD_GID || v == PEER_BAD_TARGET || v == PEER_UNREADABLE;
+    return v == PEER_BAD_ROUTE || v == PEER_OLD_VERSION || v == PEER_BAD_GID ||
+           v == PEER_BAD_TARGET || v == PEER_UNREADABLE;
 }
 
 static void report_row(const struct shard_duty *duty, const struct peer_row *row)
 {
     const char *dc = row->wanted_index == SIZE_MAX ? "-" : duty->peers[row->wanted_index].dc;
     if (is_bad_verdict(row->verdict)) {
-        log_warn("peer.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc, "verdict",
-                 peer_verdict_text(row->verdict), "note", row->note);
+        log_warn("peer.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc,
+                 "verdict", peer_verdict_text(row->verdict), "note", row->note);
     } else if (row->verdict != PEER_OK) {
-        log_info("peer.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc, "verdict",
-                 peer_verdict_text(row->verdict), "note", row->note);
+        log_info("peer.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc,
+                 "verdict", peer_verdict_text(row->verdict), "note", row->note);
     }
 }
 
@@ -120,7 +130,8 @@ void shard_hide_verdicts(struct shard_duty *duty)
 
 /* ---- links ---- */
 
-static void watch_link(struct shard_duty *duty, const char *dc, const struct crdt_peer *peer, mono_ms now)
+static void watch_link(struct shard_duty *duty, const char *dc, const struct crdt_peer *peer,
+                       mono_ms now)
 {
     struct link_watch *watch = &duty->links[peer->gid];
     if (!watch->is_seen || watch->is_up != peer->is_up) {
@@ -133,13 +144,19 @@ static void watch_link(struct shard_duty *duty, const char *dc, const struct crd
     if (!watch->is_up && !watch->is_reported && now - watch->since > duty->env->link_alert_ms) {
         watch->is_reported = true;
         metric_add(&links_down, 1);
-        log_warn("link.down", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc, "peer", ADDR_TEXT(&peer->addr),
-                 "state", peer->is_syncing ? "syncing" : peer->never_up ? "never up" : "down", "next",
-                 "check that DC's master, its gid, namespace and password, and the proxies of the route");
+        log_warn("link.down", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc,
+                 "peer", ADDR_TEXT(&peer->addr), "state",
+                 peer->is_syncing ? "syncing"
+                 : peer->never_up ? "never up"
+                                  : "down",
+                 "next",
+                 "check that DC's master, its gid, namespace and password, and the proxies of the "
+                 "route");
     }
 }
 
-void shard_watch_links(struct shard_duty *duty, const struct peer_facts *facts, const struct peer_plan *plan)
+void shard_watch_links(struct shard_duty *duty, const struct peer_facts *facts,
+                       const struct peer_plan *plan)
 {
     for (size_t i = 0; i < facts->wanted_count; i++) {
         const struct crdt_peer *actual = plan->rows[i].actual;
@@ -151,7 +168,8 @@ void shard_watch_links(struct shard_duty *duty, const struct peer_facts *facts, 
 
 /* ---- records ---- */
 
-void shard_record(struct shard_duty *duty, int gid, const char *rule, const char *command, const char *reply)
+void shard_record(struct shard_duty *duty, int gid, const char *rule, const char *command,
+                  const char *reply)
 {
     struct peer_record **slot = &duty->records[gid];
     if (!*slot) {
@@ -201,9 +219,11 @@ static json_t *expected_json(const struct peer_dc *p)
     if (!p->is_known) {
         return json_null();
     }
-    json_t *object = json_pack("{s:s, s:i}", "ip", p->master.addr.host, "port", p->master.addr.port);
+    json_t *object =
+        json_pack("{s:s, s:i}", "ip", p->master.addr.host, "port", p->master.addr.port);
     set_route(object, p->pick.kind == ROUTE_CHOSEN ? p->pick.route : NULL);
-    (void)json_object_set_new(object, "routeId", p->pick.route_id ? json_integer(p->pick.route_id) : json_null());
+    (void)json_object_set_new(object, "routeId",
+                              p->pick.route_id ? json_integer(p->pick.route_id) : json_null());
     return object;
 }
 
@@ -217,15 +237,17 @@ static json_t *actual_json(const struct crdt_peer *a)
     if (!a) {
         return json_null();
     }
-    json_t *object = json_pack("{s:o, s:i, s:s, s:I}", "ip", jd_text(a->addr.host), "port", a->addr.port, "linkStatus",
-                               link_text(a), "lastIoSecondsAgo", (json_int_t)(a->last_io_s == INT64_MIN ? -1 : a->last_io_s));
+    json_t *object = json_pack("{s:o, s:i, s:s, s:I}", "ip", jd_text(a->addr.host), "port",
+                               a->addr.port, "linkStatus", link_text(a), "lastIoSecondsAgo",
+                               (json_int_t)(a->last_io_s == INT64_MIN ? -1 : a->last_io_s));
     struct route route;
     struct xp_err err;
     bool is_proxied = a->proxy == CRDT_PROXIED && crdt_peer_route(a, &route, &err) == 0;
     set_route(object, is_proxied ? &route : NULL);
     struct addr in_use = crdt_peer_proxy_in_use(a);
     (void)json_object_set_new(object, "proxyServerInUse",
-                              addr_is_none(&in_use) ? json_null() : json_string(ADDR_TEXT(&in_use)));
+                              addr_is_none(&in_use) ? json_null()
+                                                    : json_string(ADDR_TEXT(&in_use)));
     return object;
 }
 
@@ -234,27 +256,32 @@ static json_t *record_json(const struct peer_record *r)
     if (!r) {
         return json_null();
     }
-    return json_pack("{s:I, s:s, s:o, s:o}", "at", (json_int_t)r->at, "rule", r->rule, "command", jd_text(r->command), "reply",
-                     jd_text(r->reply));
+    return json_pack("{s:I, s:s, s:o, s:o}", "at", (json_int_t)r->at, "rule", r->rule, "command",
+                     jd_text(r->command), "reply", jd_text(r->reply));
 }
 
 static json_t *row_json(const struct shard_duty *duty, const struct peer_row *row)
 {
-    const struct peer_dc *p = row->wanted_index == SIZE_MAX ? NULL : &duty->peers[row->wanted_index];
+    const struct peer_dc *p =
+        row->wanted_index == SIZE_MAX ? NULL : &duty->peers[row->wanted_index];
     int gid = p && p->is_known ? p->master.gid : row->actual ? row->actual->gid : 0;
     bool has_record = gid >= CRDT_GID_MIN && gid <= CRDT_GID_MAX;
-    return json_pack("{s:o, s:i, s:s, s:o, s:o, s:o, s:o}", "dc", jd_text(p ? p->dc : NULL), "gid", gid, "verdict",
-                     peer_verdict_text(row->verdict), "note", jd_text(row->note[0] ? row->note : NULL), "expected",
-                     p ? expected_json(p) : json_null(), "actual", actual_json(row->actual), "lastAction",
-                     record_json(has_record ? duty->records[gid] : NULL));
+    return json_pack("{s:o, s:i, s:s, s:o, s:o, s:o, s:o}", "dc", jd_text(p ? p->dc : NULL), "gid",
+                     gid, "verdict", peer_verdict_text(row->verdict), "note",
+                     jd_text(row->note[0] ? row->note : NULL), "expected",
+                     p ? expected_json(p) : json_null(), "actual", actual_json(row->actual),
+                     "lastAction", record_json(has_record ? duty->records[gid] : NULL));
 }
 
 static json_t *node_json(const struct shard_duty *duty, const struct shard_node *n)
 {
-    static const char *const roles[] = { [ROLE_UNKNOWN] = "unknown", [ROLE_MASTER] = "master", [ROLE_SLAVE] = "slave" };
-    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "ip", n->addr.host, "port", n->addr.port, "role", roles[n->role], "roleAt",
-                     wall_of(duty, n->role_at), "version", jd_text(n->server.version.present ? n->server.version.text : NULL),
-                     "problem", jd_text(n->problem[0] ? n->problem : NULL));
+    static const char *const roles[] = {
+        [ROLE_UNKNOWN] = "unknown", [ROLE_MASTER] = "master", [ROLE_SLAVE] = "slave"
+    };
+    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "ip", n->addr.host, "port", n->addr.port,
+                     "role", roles[n->role], "roleAt", wall_of(duty, n->role_at), "version",
+                     jd_text(n->server.version.present ? n->server.version.text : NULL), "problem",
+                     jd_text(n->problem[0] ? n->problem : NULL));
 }
 
 static json_t *master_json(const struct shard_duty *duty, const struct shard_node *node)
@@ -263,8 +290,9 @@ static json_t *master_json(const struct shard_duty *duty, const struct shard_nod
         return json_null();
     }
     const char *version = node && node->server.version.present ? node->server.version.text : NULL;
-    return json_pack("{s:i, s:s, s:i, s:o}", "gid", duty->current.gid, "ip", duty->current.addr.host, "port",
-                     duty->current.addr.port, "version", jd_text(version));
+    return json_pack("{s:i, s:s, s:i, s:o}", "gid", duty->current.gid, "ip",
+                     duty->current.addr.host, "port", duty->current.addr.port, "version",
+                     jd_text(version));
 }
 
 /* Judges the last CRDT.INFO again: the same decision, printed instead of carried out. */
@@ -273,7 +301,8 @@ static void add_plan(struct shard_duty *duty, struct shard_node *node, json_t *o
     json_t *peers = json_array();
     struct crdt_info *info = duty->env->scratch_info;
     struct xp_err err;
-    if (node && node->info_text && crdt_info_parse(node->info_text, node->info_length, info, &err) == 0) {
+    if (node && node->info_text &&
+        crdt_info_parse(node->info_text, node->info_length, info, &err) == 0) {
         struct wanted_peer wanted[PEER_DCS_MAX];
         struct peer_facts facts;
         struct peer_plan *plan = duty->env->scratch_plan;
@@ -298,11 +327,12 @@ json_t *shard_duty_to_json(struct shard_duty *duty)
     for (size_t i = 0; i < duty->node_count; i++) {
         (void)json_array_append_new(nodes, node_json(duty, &duty->nodes[i]));
     }
-    json_t *out = json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "cluster", duty->cluster->name, "shard", duty->shard,
-                            "currentMaster", master_json(duty, node), "masterVerdict", master_verdict_text(duty->verdict),
-                            "checkedAt", wall_of(duty, duty->checked_at), "correction",
-                            now < duty->suspended_until ? "off" : "on", "held", jd_text(duty->hold[0] ? duty->hold : NULL),
-                            "redises", nodes);
+    json_t *out =
+        json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "cluster", duty->cluster->name,
+                  "shard", duty->shard, "currentMaster", master_json(duty, node), "masterVerdict",
+                  master_verdict_text(duty->verdict), "checkedAt", wall_of(duty, duty->checked_at),
+                  "correction", now < duty->suspended_until ? "off" : "on", "held",
+                  jd_text(duty->hold[0] ? duty->hold : NULL), "redises", nodes);
     add_plan(duty, node, out);
     return out;
 }

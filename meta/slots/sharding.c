@@ -22,6 +22,7 @@ struct sharding {
     char *hosts;
     char *name_space;
     struct server_info self;
+    struct slot_peer_ops peer;
     struct slot_peer_http *http_peer; /* NULL with a peer of the caller's */
 
     struct zk *zk; /* NULL before start, like the rest */
@@ -177,6 +178,12 @@ struct sharding *sharding_new(const struct sharding_options *options)
     s->self = (struct server_info){ .id = options->server_id,
                                     .addr = addr_of(options->ip, options->port) };
     server_start_id_make(s->self.start_id);
+    if (options->peer) {
+        s->peer = *options->peer;
+    } else {
+        s->http_peer = slot_peer_http_new(options->http);
+        s->peer = slot_peer_http_ops(s->http_peer);
+    }
     xp_check(!addr_is_none(&s->self.addr));
     loop_timer_init(&s->drain_timer, options->loop, drain_timer_fired);
     return s;
@@ -242,16 +249,11 @@ static void start_mover(struct sharding *s)
                                           .table = s->table,
                                           .registry = s->registry,
                                           .keeper = s->keeper,
+                                          .peer = s->peer,
                                           .self_id = s->self.id,
                                           .check_ms = s->options.leader_check_ms,
                                           .gone_grace_ms = s->options.gone_grace_ms,
                                           .unknown_grace_ms = s->options.unknown_grace_ms };
-    if (s->options.peer) {
-        options.peer = *s->options.peer;
-    } else {
-        s->http_peer = slot_peer_http_new(s->options.http);
-        options.peer = slot_peer_http_ops(s->http_peer);
-    }
     s->mover = slot_mover_new(&options);
 }
 

@@ -40,7 +40,7 @@ struct sharding_options {
     int64_t session_timeout_ms;
     struct http_client
         *http; /* borrowed; for the slot commands of the leader; unused with 'peer' */
-    const struct slot_peer_ops *peer; /* NULL: HTTP */
+    const struct slot_peer_ops *peer; /* copied; NULL: HTTP */
     int64_t slot_refresh_ms;          /* slot.refresh.milli */
     int64_t servers_check_ms;         /* cluster.servers.check.milli */
     int64_t leader_check_ms;          /* leader.check.milli */

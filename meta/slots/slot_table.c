@@ -131,7 +131,7 @@ int slot_table_read(struct slot_table *t, int slot, slot_table_fn *done, void *a
     AUTO_FREE char *path = slot_path(t, slot);
     struct request *r = request_new(t, slot, done, arg);
     r->token = token;
-    int rc = zk_get(t->options.zk, path, slot_changed, requested_read, r, 0, err);
+    int rc = zk_get(t->options.zk, path, NULL, requested_read, r, 0, err);
     if (rc < 0) {
         free(r);
     }

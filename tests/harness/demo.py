@@ -1,0 +1,183 @@
+"""`make demo`: two data centers on this machine, in plain words; `--check` does the same and ends by itself.
+
+Everything is real but the CRDT module and the proxies (tests/fakes): ZooKeeper, metaservers, console, Redis. All of it listens on
+free ports of 127.0.0.1 and lives in a temporary folder that is removed at the end, together with every process.
+With XPIPE_CRDT_SERVER and XPIPE_CRDT_MODULE the Redis are real CRDT Redis.
+"""
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.cluster import World  # noqa: E402
+from harness.processes import wait_until  # noqa: E402
+
+CLUSTER = "demo"
+HOME, AWAY = "jq", "fra"
+
+
+class Story:
+    """Prints what happens and how long it took."""
+
+    def __init__(self):
+        self.began = time.monotonic()
+
+    def say(self, text=""):
+        print(f"{time.monotonic() - self.began:6.1f} s  {text}" if text else "", flush=True)
+
+    def heading(self, text):
+        print(f"\n{text}\n{'-' * len(text)}", flush=True)
+
+    def measure(self, action, condition, timeout, what):
+        """Does 'action', waits for 'condition', and returns how many seconds that took."""
+        start = time.monotonic()
+        action()
+        wait_until(condition, timeout, what)
+        return time.monotonic() - start
+
+
+def start(story, world):
+    story.heading("Starting")
+    world.start_zookeepers(wait=False)
+    world.start_redises()
+    world.start_proxies()
+    story.say(f"{len(world.redises())} Redis (a master and a replica per shard and DC) and one proxy per DC are up")
+    world.start_console()
+    world.prepare_console()
+    world.start_zookeepers()
+    world.start_metas()
+    wait_until(lambda: all(m.readiness()[0] for m in world.metas()), 30, "every metaserver to be ready")
+    story.say(f"console, {len(world.dcs)} ZooKeepers and {len(world.metas())} metaservers are up and ready")
+
+
+def create(story, world):
+    story.heading("Creating a bi-direction cluster through the REST API")
+    began = time.monotonic()
+    world.create_cluster()
+    story.say(f"cluster '{CLUSTER}' with {len(world.shard_names)} shards in {HOME} and {AWAY}; route over two proxies")
+    world.wait_linked()
+    story.say(f"the metaservers gave every master its peer {time.monotonic() - began:.1f} s after the first call:")
+    for words in world.peerofs(HOME):
+        story.say("    " + " ".join(words))
+
+
+def replicate(story, world):
+    story.heading("Replication")
+    for source, target in ((HOME, AWAY), (AWAY, HOME)):
+        key, value = f"from-{source}", str(time.time())
+        took = story.measure(lambda: world.master(source).run("SET", key, value),
+                             lambda: world.master(target).run("GET", key) == value, 10, f"{key} to arrive in {target}")
+        story.say(f"SET {key} in {source}, read in {target} after {took * 1000:.0f} ms")
+
+
+def right(world):
+    return lambda: not world.link_problems()
+
+
+def correct(story, world):
+    story.heading("Breaking peers by hand")
+    gid = world.dcs[AWAY].gid
+    far = world.master(AWAY)
+
+    def peerof(*words):
+        return lambda: world.master(HOME).run("PEEROF", gid, *words)
+
+    breaks = [
+        ("removed the peer", peerof("no", "one")),
+        ("sent it around the proxies, directly", peerof("127.0.0.1", far.port)),
+        ("pointed it at a wrong port", peerof("127.0.0.1", 1)),
+    ]
+    for text, action in breaks:
+        took = story.measure(action, right(world), 20, f"the metaserver to correct it after: {text}")
+        story.say(f"{text}: right again, link up, after {took:.2f} s")
+
+
+def fail_over(story, world):
+    story.heading("A master dies in its DC")
+    old = world.master(HOME)
+    began = time.monotonic()
+    new = world.fail_over(HOME)
+    gid = world.dcs[HOME].gid
+    story.say(f"killed {old.name} ({old.address}), promoted {new.name} ({new.address})")
+    wait_until(lambda: world.peers(AWAY)[gid].address == new.address, 20, f"{AWAY} to be re-pointed")
+    story.say(f"{AWAY} pulls from the new master {time.monotonic() - began:.2f} s later")
+    world.wait_linked()
+    story.say("all links are up")
+
+
+def owner_of(world, dc):
+    for meta in world.dcs[dc].metas:
+        if meta.running and any(s["shard"] == "s1" for s in meta.get("/api/current/debug")["shards"]):
+            return meta
+    return None
+
+
+def lose_owner(story, world):
+    story.heading("A metaserver is killed")
+    owner = wait_until(lambda: owner_of(world, HOME), 10, "an owner of the cluster")
+    began = time.monotonic()
+    owner.kill()
+    story.say(f"kill -9 {owner.name}, which owned the cluster")
+    wait_until(lambda: owner_of(world, HOME), 30, "another metaserver to own the cluster")
+    story.say(f"the other one owns it {time.monotonic() - began:.1f} s later (ZooKeeper session: 5 s)")
+    took = story.measure(lambda: world.master(HOME).run("PEEROF", world.dcs[AWAY].gid, "no", "one"), right(world), 20,
+                         "the new owner to correct a peer")
+    story.say(f"removed a peer again: right after {took:.2f} s")
+    owner.start()
+    story.say(f"{owner.name} is back")
+
+
+def addresses(story, world):
+    story.heading("Look around")
+    meta = world.dcs[HOME].meta
+    print(f"""  console          {world.console.url}/api/cluster/{CLUSTER}
+  DC document      {world.console.url}/api/dc/{HOME}
+  peers of a shard {meta.url}/api/meta/v2/peers/{CLUSTER}/s1
+  slots, leader    {meta.url}/api/metacluster/debug
+  metrics          {world.console.url}/metrics  {meta.url}/metrics
+  Redis            redis-cli -p {world.master(HOME).port}   ({HOME})
+                   redis-cli -p {world.master(AWAY).port}   ({AWAY})
+  logs             {world.workspace.dir}/*/output.log""", flush=True)
+
+
+def run(world, is_check):
+    story = Story()
+    start(story, world)
+    create(story, world)
+    replicate(story, world)
+    correct(story, world)
+    fail_over(story, world)
+    lose_owner(story, world)
+    addresses(story, world)
+    if is_check:
+        print(f"\ndemo-check: ok, {time.monotonic() - story.began:.0f} s", flush=True)
+        return
+    print("\nEverything stays up until Ctrl-C, which removes all of it.", flush=True)
+    signal.pause()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="two data centers of CRDT Redis under xpipe on this machine")
+    parser.add_argument("--check", action="store_true", help="prove it, clean up and exit with 0 or 1")
+    parser.add_argument("--keep", action="store_true", help="leave the folder with all logs behind")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    world = World(dcs=[HOME, AWAY], shards=2, replicas=1, metas=2, proxied=[(HOME, AWAY)], cluster=CLUSTER,
+                  keep=options.keep or bool(os.environ.get("XPIPE_KEEP")))
+    try:
+        with world:
+            run(world, options.check)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is left behind", flush=True)
+    except AssertionError as e:
+        print(f"\nFAILED: {e}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
