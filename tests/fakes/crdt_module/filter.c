@@ -133,7 +133,7 @@ static int get_peerof(struct rm_ctx *ctx)
     RM_ReplyWithArray(ctx, 2L * count);
     for (int i = 0; i < count; i++) {
         p = peer_nth(i, &gid);
-        snprintf(text, sizeof text, "%d %s %d", gid, p->words.host, p->words.port);
+        (void)snprintf(text, sizeof text, "%d %s %d", gid, p->words.host, p->words.port);
         RM_ReplyWithCString(ctx, "peerof");
         RM_ReplyWithCString(ctx, text);
     }
@@ -149,13 +149,13 @@ static int get_setting(struct rm_ctx *ctx, const struct rm_string *sub,
         return get_peerof(ctx);
     }
     if (arg_is(name, "crdt-gid")) {
-        snprintf(text, sizeof text, "%s %d", arg_is(sub, "get") ? "(null)" : standin.set.ns,
-                 standin.set.gid);
+        (void)snprintf(text, sizeof text, "%s %d", arg_is(sub, "get") ? "(null)" : standin.set.ns,
+                       standin.set.gid);
         return reply_pair(ctx, "crdt-gid", text);
     }
     for (int i = 0; i < TIME_NAMES; i++) {
         if (arg_is(name, times[i].name)) {
-            snprintf(text, sizeof text, "%lld", (long long)(*times[i].at / times[i].unit_ms));
+            (void)snprintf(text, sizeof text, "%lld", (long long)(*times[i].at / times[i].unit_ms));
             return reply_pair(ctx, times[i].name, text);
         }
     }

@@ -63,7 +63,7 @@ bool words_parse_servers(const char *text, struct peer_words *ret)
 
 void words_server_text(const struct proxy_server *s, char *out, size_t size)
 {
-    snprintf(out, size, "%s%s:%d", s->has_scheme ? scheme : "", s->host, s->port);
+    (void)snprintf(out, size, "%s%s:%d", s->has_scheme ? scheme : "", s->host, s->port);
 }
 
 void words_servers_text(const struct peer_words *w, char *out, size_t size)

@@ -66,7 +66,7 @@ static void add_clock(char *text, size_t size, int gid, int64_t clock)
 {
     size_t len = strlen(text);
 
-    snprintf(text + len, size - len, "%s%d:%lld", len ? ";" : "", gid, (long long)clock);
+    (void)snprintf(text + len, size - len, "%s%d:%lld", len ? ";" : "", gid, (long long)clock);
 }
 
 static void collect_clocks(struct attempt *a)
@@ -96,11 +96,12 @@ static void begin(struct attempt *a, int gid, struct peer *p)
     a->owes = p->owes;
     a->owed_clock = p->owed_clock;
     a->has_replid = p->has_replid && !p->owes;
-    memcpy(a->replid, p->replid, sizeof a->replid);
+    text_copy(a->replid, sizeof a->replid, p->replid, strnlen(p->replid, REPLID_LEN));
     a->offset = a->has_replid ? p->offset : 0;
     a->timeout_ms = standin.set.timeout_ms + 1000;
     a->listening_port = standin.listening_port;
-    memcpy(a->announce_ip, standin.announce_ip, sizeof a->announce_ip);
+    text_copy(a->announce_ip, sizeof a->announce_ip, standin.announce_ip,
+              strlen(standin.announce_ip));
     collect_clocks(a);
     if (p->words.proxied) {
         p->in_use = draw_proxy(p);
@@ -146,7 +147,8 @@ static bool ask(struct attempt *a, char *answer, size_t size, const char *format
     if (n <= 0 || (size_t)n >= sizeof line - 2) {
         return false;
     }
-    memcpy(line + n, "\r\n", 2);
+    line[n] = '\r';
+    line[n + 1] = '\n';
     return wire_write(&a->wire, line, (size_t)n + 2, a->timeout_ms) &&
            wire_line(&a->wire, answer, size, a->timeout_ms);
 }
@@ -194,7 +196,7 @@ static void note_position(struct peer *p, const struct attempt *a)
 {
     p->has_replid = true;
     p->try_count = 0;
-    memcpy(p->replid, a->replid, sizeof p->replid);
+    text_copy(p->replid, sizeof p->replid, a->replid, strlen(a->replid));
     p->offset = a->offset;
     RM_Replicate(standin.thread_ctx, "STANDIN.POSITION", "lcl", (long long)a->gid, a->replid,
                  (long long)a->offset);
@@ -223,7 +225,7 @@ static bool set_phase(const struct attempt *a, enum link_phase phase)
 static bool start_sync(struct attempt *a)
 {
     char answer[TEXT_MAX];
-    const char *replid = answer + 1 + strcspn(answer + 1, " ");
+    const char *replid;
 
     if (!(a->has_replid ? ask(a, answer, sizeof answer, "CRDT.PSYNC %s %lld", a->replid,
                               (long long)a->offset + 1)
@@ -437,9 +439,9 @@ void link_thread_start(int gid)
     }
     p->fd = -1;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     p->thread_runs = pthread_create(&thread, NULL, run, (void *)(intptr_t)gid) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (p->thread_runs) {
         pthread_detach(thread);
     } else {

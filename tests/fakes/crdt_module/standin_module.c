@@ -69,9 +69,7 @@ bool text_copy(char *to, size_t size, const char *from, size_t len)
 
 const char *arg_text(const struct rm_string *arg)
 {
-    size_t len;
-
-    return RM_StringPtrLen(arg, &len);
+    return RM_StringPtrLen(arg, NULL);
 }
 
 bool arg_is(const struct rm_string *arg, const char *word)
@@ -81,13 +79,18 @@ bool arg_is(const struct rm_string *arg, const char *word)
 
 bool version_parse(const char *text, struct version *ret)
 {
-    struct version v;
-    char rest;
+    int parts[3];
 
-    if (sscanf(text, "%d.%d.%d%c", &v.major, &v.minor, &v.patch, &rest) != 3) {
-        return false;
+    for (int i = 0; i < 3; i++) {
+        char *end = NULL;
+        long number = strtol(text, &end, 10);
+        if (end == text || number < 0 || number > 9999 || *end != (i < 2 ? '.' : '\0')) {
+            return false;
+        }
+        parts[i] = (int)number;
+        text = end + 1;
     }
-    *ret = v;
+    *ret = (struct version){ parts[0], parts[1], parts[2] };
     return true;
 }
 
@@ -269,7 +272,8 @@ int RedisModule_OnLoad(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     static char is_restart;
 
     if (missing) {
-        fprintf(stderr, "standin: this Redis has no module function %s; 7.0 is needed\n", missing);
+        (void)fprintf(stderr, "standin: this Redis has no module function %s; 7.0 is needed\n",
+                      missing);
         return RM_ERR;
     }
     RM_SetModuleAttribs(ctx, "crdt-standin", 1, RM_API_VERSION);

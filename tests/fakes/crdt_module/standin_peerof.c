@@ -21,12 +21,12 @@ static const char bad_params[] = "ERR proxy params error";
 /* An input that kills the real server, or its next start, or its replicas (2.5). */
 static const char *deadly(const char *what)
 {
-    snprintf(standin.faults.would_have_crashed, sizeof standin.faults.would_have_crashed, "%s",
-             what);
+    (void)snprintf(standin.faults.would_have_crashed, sizeof standin.faults.would_have_crashed,
+                   "%s", what);
     standin.faults.would_have_crashed_count++;
     RM_Log(NULL, "warning", "standin: deadly PEEROF input: %s", what);
     if (standin.set.crash_aborts) {
-        signal(SIGSEGV, SIG_DFL);
+        (void)signal(SIGSEGV, SIG_DFL);
         raise(SIGSEGV);
     }
     return "ERR STANDIN would have crashed";
@@ -148,7 +148,7 @@ bool config_rewrite(struct rm_ctx *ctx, bool quiet, char *why, size_t size)
     reply = error ? NULL : RM_Call(ctx, "CONFIG", "c", "REWRITE");
     if (reply && RM_CallReplyType(reply) == RM_REPLY_ERROR) {
         const char *text = RM_CallReplyStringPtr(reply, &len);
-        snprintf(why, size, "%.*s", (int)len, text);
+        (void)snprintf(why, size, "%.*s", (int)len, text);
         why[strcspn(why, "\r\n")] = '\0';
         no_file = strstr(why, "without a config file") != NULL;
     }
@@ -162,7 +162,7 @@ bool config_rewrite(struct rm_ctx *ctx, bool quiet, char *why, size_t size)
         error = state_file_save();
     }
     if (error) {
-        snprintf(why, size, "ERR Rewriting config file: %s", strerror(error));
+        (void)snprintf(why, size, "ERR Rewriting config file: %s", strerror(error));
     }
     return why[0] == '\0';
 }
@@ -201,26 +201,36 @@ static const char *replace_peer(struct rm_ctx *ctx, int gid, const struct peer_w
     return "OK";
 }
 
+static bool same_server(const struct proxy_server *a, const struct proxy_server *b)
+{
+    return a->port == b->port && strcasecmp(a->host, b->host) == 0;
+}
+
+/* Rule 1: the new list, the link as it is. */
+static const char *keep_link(struct rm_ctx *ctx, struct peer *p, const struct peer_words *w)
+{
+    struct proxy_server in_use = p->words.servers[p->in_use];
+
+    p->words = *w;
+    p->in_use = 0;
+    for (int i = 0; i < w->server_count; i++) {
+        p->in_use = same_server(&w->servers[i], &in_use) ? i : p->in_use;
+    }
+    RM_ReplicateVerbatim(ctx);
+    return "OK";
+}
+
 static const char *apply(struct rm_ctx *ctx, int gid, const struct peer_words *w)
 {
     struct peer *p = peer_get(gid);
-    enum words_rule rule =
-        p->used ? words_decide(&p->words, peer_is_up(p), p->in_use, w) : WORDS_REPLACE;
+    enum words_rule rule = WORDS_REPLACE;
 
-    switch (rule) {
-    case WORDS_KEEP_LINK: {
-        struct proxy_server in_use = p->words.servers[p->in_use];
-        p->words = *w;
-        p->in_use = 0;
-        for (int i = 0; i < w->server_count; i++) {
-            if (w->servers[i].port == in_use.port &&
-                strcasecmp(w->servers[i].host, in_use.host) == 0) {
-                p->in_use = i;
-            }
-        }
-        RM_ReplicateVerbatim(ctx);
-        return "OK";
+    if (p->used) {
+        rule = words_decide(&p->words, peer_is_up(p), p->in_use, w);
     }
+    switch (rule) {
+    case WORDS_KEEP_LINK:
+        return keep_link(ctx, p, w);
     case WORDS_NOTHING:
         return nothing_to_do(ctx, p);
     case WORDS_REPLACE:

@@ -16,24 +16,24 @@ enum { LINE_MAX_BYTES = 8192 };
 
 static void write_peer(FILE *f, int gid, const struct peer_words *w)
 {
-    fprintf(f, "peerof %d %s %d", gid, w->host, w->port);
+    (void)fprintf(f, "peerof %d %s %d", gid, w->host, w->port);
     if (w->proxied) {
         char list[LINE_MAX_BYTES];
         words_servers_text(w, list, sizeof list);
-        fprintf(f, " proxy-type XPIPE-PROXY proxy-servers %s", list);
+        (void)fprintf(f, " proxy-type XPIPE-PROXY proxy-servers %s", list);
         if (w->has_params) {
-            fprintf(f, " proxy-params '%s'", w->params);
+            (void)fprintf(f, " proxy-params '%s'", w->params);
         }
     }
-    fputc('\n', f);
+    (void)fputc('\n', f);
 }
 
 static int write_all(FILE *f)
 {
     int gid = 0;
 
-    fprintf(f, "crdt-gid %s %d\n", standin.set.ns, standin.set.gid);
-    fprintf(f, "local-clock %lld\n", (long long)feed_clock());
+    (void)fprintf(f, "crdt-gid %s %d\n", standin.set.ns, standin.set.gid);
+    (void)fprintf(f, "local-clock %lld\n", (long long)feed_clock());
     for (int i = 0;; i++) {
         const struct peer *p = peer_nth(i, &gid);
         if (!p) {
@@ -41,7 +41,7 @@ static int write_all(FILE *f)
         }
         write_peer(f, gid, &p->words);
     }
-    fprintf(f, "crdt-offline-gid 0\n");
+    (void)fprintf(f, "crdt-offline-gid 0\n");
     return fflush(f) != 0 || ferror(f) ? errno : 0;
 }
 
@@ -54,7 +54,7 @@ int state_file_save(void)
     if (standin.set.state_file[0] == '\0') {
         return 0;
     }
-    snprintf(temp, sizeof temp, "%s.tmp", standin.set.state_file);
+    (void)snprintf(temp, sizeof temp, "%s.tmp", standin.set.state_file);
     f = fopen(temp, "we");
     if (!f) {
         return errno;
@@ -94,20 +94,29 @@ static bool parse_proxy(char *text, struct peer_words *w)
     return words_parse_servers(list + strlen("proxy-servers "), w);
 }
 
+/* "peerof 2 127.0.0.1 17002[ proxy words]" */
 static bool parse_peer(char *line)
 {
     struct peer_words w = { .backstream = NO_BACKSTREAM };
-    int gid = 0;
-    int used = 0;
+    char *host = NULL;
+    char *rest = NULL;
+    long gid = strtol(line + strlen("peerof "), &host, 10);
+    size_t len;
 
     line[strcspn(line, "\n")] = '\0';
-    if (sscanf(line, "peerof %d %255s %d%n", &gid, w.host, &w.port, &used) != 3 || !peer_get(gid) ||
-        !parse_proxy(line + used, &w)) {
+    host += *host == ' ';
+    len = strcspn(host, " ");
+    if (gid < 1 || !peer_get((int)gid) || host[len] == '\0' ||
+        !text_copy(w.host, sizeof w.host, host, len)) {
         return false;
     }
-    peer_store(gid, &w);
-    peer_get(gid)->lazy_until_ms = now_mono_ms() + standin.set.lazy_ms;
-    peer_get(gid)->asks_clock = true;
+    w.port = (int)strtol(host + len, &rest, 10);
+    if (rest == host + len || !parse_proxy(rest, &w)) {
+        return false;
+    }
+    peer_store((int)gid, &w);
+    peer_get((int)gid)->lazy_until_ms = now_mono_ms() + standin.set.lazy_ms;
+    peer_get((int)gid)->asks_clock = true;
     return true;
 }
 
@@ -127,6 +136,6 @@ bool state_file_load(bool *ret_restarted)
             ok = false;
         }
     }
-    fclose(f);
+    (void)fclose(f);
     return ok;
 }

@@ -182,7 +182,7 @@ static int full_resync(struct rm_ctx *ctx)
         p->held = NULL;
     }
     up.full_count++;
-    snprintf(line, sizeof line, "FULLRESYNC %s 0", standin.run_replid);
+    (void)snprintf(line, sizeof line, "FULLRESYNC %s 0", standin.run_replid);
     return RM_ReplyWithSimpleString(ctx, line);
 }
 
@@ -210,11 +210,12 @@ static int refuse_lost_data(struct rm_ctx *ctx, const struct puller *p)
     char text[TEXT_MAX];
 
     up.refused_count++;
-    snprintf(text, sizeof text,
-             "ERR CRDT.SYNC and CRDT.PSYNC Slave vectorClock , gid(%d) client vc(%d:%lld) > local "
-             "vc(%d:%lld)",
-             standin.set.gid, standin.set.gid, (long long)p->min_clock, standin.set.gid,
-             (long long)feed_clock());
+    (void)snprintf(
+        text, sizeof text,
+        "ERR CRDT.SYNC and CRDT.PSYNC Slave vectorClock , gid(%d) client vc(%d:%lld) > local "
+        "vc(%d:%lld)",
+        standin.set.gid, standin.set.gid, (long long)p->min_clock, standin.set.gid,
+        (long long)feed_clock());
     return RM_ReplyWithError(ctx, text);
 }
 
@@ -242,7 +243,7 @@ static int cmd_psync(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     if (knows_history(arg_text(argv[1]))) {
         up.partial_count++;
         p->state = PULLER_ONLINE;
-        snprintf(line, sizeof line, "CONTINUE %s", standin.run_replid);
+        (void)snprintf(line, sizeof line, "CONTINUE %s", standin.run_replid);
         return RM_ReplyWithSimpleString(ctx, line);
     }
     p->state = PULLER_WAIT_SYNC;
@@ -325,7 +326,7 @@ static int cmd_clock(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     if (argc != 1) {
         return RM_WrongArity(ctx);
     }
-    snprintf(text, sizeof text, "%d:%lld", standin.set.gid, (long long)feed_clock());
+    (void)snprintf(text, sizeof text, "%d:%lld", standin.set.gid, (long long)feed_clock());
     return RM_ReplyWithCString(ctx, text);
 }
 

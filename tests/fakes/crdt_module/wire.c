@@ -62,7 +62,7 @@ int wire_connect(const char *host, int port, int64_t timeout_ms)
     if (port < 1 || port > 65535) {
         return -1;
     }
-    snprintf(service, sizeof service, "%d", port);
+    (void)snprintf(service, sizeof service, "%d", port);
     if (getaddrinfo(host, service, &hints, &found) != 0) {
         return -1;
     }

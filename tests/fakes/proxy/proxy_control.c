@@ -66,22 +66,22 @@ static void status(char *out, size_t size)
     for (int i = 0; i < CONNS_MAX; i++) {
         tunnels += proxy.conns[i] && proxy.conns[i]->state == CONN_OPEN;
     }
-    snprintf(out, size, "OK port=%d tunnels=%d opened=%llu refused_lines=%llu\n", proxy.port,
-             tunnels, (unsigned long long)proxy.tunnels_opened,
-             (unsigned long long)proxy.refused_lines);
+    (void)snprintf(out, size, "OK port=%d tunnels=%d opened=%llu refused_lines=%llu\n", proxy.port,
+                   tunnels, (unsigned long long)proxy.tunnels_opened,
+                   (unsigned long long)proxy.refused_lines);
 }
 
 static void run(const char *line, char *out, size_t size)
 {
     bool ok = true;
 
-    snprintf(out, size, "OK\n");
+    (void)snprintf(out, size, "OK\n");
     if (strncmp(line, "refuse ", 7) == 0) {
         ok = refuse(strcmp(line + 7, "on") == 0);
     } else if (strncmp(line, "hang ", 5) == 0) {
         proxy.hang = strcmp(line + 5, "on") == 0;
     } else if (strcmp(line, "cut") == 0) {
-        snprintf(out, size, "OK %d\n", conn_close_all());
+        (void)snprintf(out, size, "OK %d\n", conn_close_all());
     } else if (strncmp(line, "delay ", 6) == 0) {
         ok = set_delay(line + 6);
     } else if (strcmp(line, "status") == 0) {
@@ -90,7 +90,7 @@ static void run(const char *line, char *out, size_t size)
         ok = false;
     }
     if (!ok) {
-        snprintf(out, size, "ERROR cannot do: %.100s\n", line);
+        (void)snprintf(out, size, "ERROR cannot do: %.100s\n", line);
     }
 }
 
@@ -125,25 +125,34 @@ static void on_control(struct ev_loop *loop, struct ev_io *w, int events)
     }
 }
 
+static struct controller *free_slot(void)
+{
+    for (int i = 0; i < CONTROLLERS_MAX; i++) {
+        if (!control.controllers[i].fd) {
+            return &control.controllers[i];
+        }
+    }
+    return NULL;
+}
+
 static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
 {
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
+    struct controller *c = free_slot();
 
     (void)events;
-    for (int i = 0; fd >= 0 && i < CONTROLLERS_MAX; i++) {
-        struct controller *c = &control.controllers[i];
-        if (!c->fd) {
-            c->fd = fd;
-            c->len = 0;
-            ev_io_init(&c->readable, on_control, fd, EV_READ);
-            c->readable.data = c;
-            ev_io_start(loop, &c->readable);
-            return;
-        }
+    if (fd < 0) {
+        return;
     }
-    if (fd >= 0) {
+    if (!c) {
         close(fd);
+        return;
     }
+    c->fd = fd;
+    c->len = 0;
+    ev_io_init(&c->readable, on_control, fd, EV_READ);
+    c->readable.data = c;
+    ev_io_start(loop, &c->readable);
 }
 
 bool control_start(int port)

@@ -32,8 +32,8 @@ int proxy_listen(int port)
     inet_pton(AF_INET, proxy.bind_ip, &a.sin_addr);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
         bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 128) != 0) {
-        fprintf(stderr, "fake_proxy: cannot listen on %s:%d: %s\n", proxy.bind_ip, port,
-                strerror(errno));
+        (void)fprintf(stderr, "fake_proxy: cannot listen on %s:%d: %s\n", proxy.bind_ip, port,
+                      strerror(errno));
         if (fd >= 0) {
             close(fd);
         }
@@ -116,13 +116,13 @@ int main(int argc, char **argv)
     struct ev_signal signals[2];
 
     if (!control_port) {
-        fprintf(stderr, "usage: fake_proxy --port PORT --control-port PORT [--log FILE]\n");
+        (void)fprintf(stderr, "usage: fake_proxy --port PORT --control-port PORT [--log FILE]\n");
         return 2;
     }
     if (log) {
         proxy.log = fopen(log, "ae");
         if (!proxy.log) {
-            fprintf(stderr, "fake_proxy: cannot write %s: %s\n", log, strerror(errno));
+            (void)fprintf(stderr, "fake_proxy: cannot write %s: %s\n", log, strerror(errno));
             return 1;
         }
     }
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
     ev_run(proxy.loop, 0);
     conn_close_all();
     if (proxy.log) {
-        fclose(proxy.log);
+        (void)fclose(proxy.log);
     }
     return 0;
 }

@@ -29,14 +29,14 @@ static struct {
 
 static void tunnel_id(const struct conn *c, char *out, size_t size)
 {
-    snprintf(out, size, "%s-R(%s)-L(%s)->R(%s)-%s",
-             c->line.source[0] ? c->line.source : c->front.remote, c->front.remote, c->back.local,
-             c->back.remote, c->line.final_uri);
+    (void)snprintf(out, size, "%s-R(%s)-L(%s)->R(%s)-%s",
+                   c->line.source[0] ? c->line.source : c->front.remote, c->front.remote,
+                   c->back.local, c->back.remote, c->line.final_uri);
 }
 
 static void add_tunnel(FILE *out, const struct conn *c, const char *id)
 {
-    fprintf(
+    (void)fprintf(
         out,
         "*8\r\n+%s\r\n+Tunnel-Established\r\n:%lld\r\n:%lld\r\n:-1\r\n+Not Yet\r\n+%s\r\n+%s\r\n",
         id, (long long)c->received_ms, (long long)c->sent_ms, c->front.local, c->back.local);
@@ -44,14 +44,14 @@ static void add_tunnel(FILE *out, const struct conn *c, const char *id)
 
 static void add_side_traffic(FILE *out, const struct traffic *t)
 {
-    fprintf(out, "*5\r\n:%lld\r\n:%llu\r\n:%llu\r\n:%llu\r\n:%llu\r\n", (long long)t->last_ms,
-            (unsigned long long)t->in_bytes, (unsigned long long)t->out_bytes,
-            (unsigned long long)t->in_rate_bytes_s, (unsigned long long)t->out_rate_bytes_s);
+    (void)fprintf(out, "*5\r\n:%lld\r\n:%llu\r\n:%llu\r\n:%llu\r\n:%llu\r\n", (long long)t->last_ms,
+                  (unsigned long long)t->in_bytes, (unsigned long long)t->out_bytes,
+                  (unsigned long long)t->in_rate_bytes_s, (unsigned long long)t->out_rate_bytes_s);
 }
 
 static void add_traffic(FILE *out, const struct conn *c, const char *id)
 {
-    fprintf(out, "*3\r\n+%s\r\n", id);
+    (void)fprintf(out, "*3\r\n+%s\r\n", id);
     add_side_traffic(out, &c->front.traffic);
     add_side_traffic(out, &c->back.traffic);
 }
@@ -62,7 +62,8 @@ static void add_socket(FILE *out, const struct conn *c, const char *id)
     long long now = (long long)proxy_wall_ms();
 
     (void)c;
-    fprintf(out, "*3\r\n+%s\r\n*2\r\n:%lld\r\n+Empty\r\n*2\r\n:%lld\r\n+Empty\r\n", id, now, now);
+    (void)fprintf(out, "*3\r\n+%s\r\n*2\r\n:%lld\r\n+Empty\r\n*2\r\n:%lld\r\n+Empty\r\n", id, now,
+                  now);
 }
 
 static void each_tunnel(FILE *out, void (*add)(FILE *, const struct conn *, const char *id))
@@ -73,7 +74,7 @@ static void each_tunnel(FILE *out, void (*add)(FILE *, const struct conn *, cons
     for (int i = 0; i < CONNS_MAX; i++) {
         count += proxy.conns[i] && proxy.conns[i]->state == CONN_OPEN;
     }
-    fprintf(out, "*%d\r\n", count);
+    (void)fprintf(out, "*%d\r\n", count);
     for (int i = 0; i < CONNS_MAX; i++) {
         if (proxy.conns[i] && proxy.conns[i]->state == CONN_OPEN) {
             tunnel_id(proxy.conns[i], id, sizeof id);
@@ -84,12 +85,12 @@ static void each_tunnel(FILE *out, void (*add)(FILE *, const struct conn *, cons
 
 static void add_pings(FILE *out)
 {
-    fprintf(out, "*%d\r\n", monitor.count * ROWS_PER_ENDPOINT);
+    (void)fprintf(out, "*%d\r\n", monitor.count * ROWS_PER_ENDPOINT);
     for (int i = 0; i < monitor.count * ROWS_PER_ENDPOINT; i++) {
         const struct probe *p = &monitor.probes[i / ROWS_PER_ENDPOINT];
-        fprintf(out, "*4\r\n:%lld\r\n:%lld\r\n+%s:%d\r\n+%s:%d\r\n", (long long)p->start_ms,
-                (long long)p->end_ms, p->endpoint.host, p->endpoint.port, p->endpoint.host,
-                p->endpoint.port);
+        (void)fprintf(out, "*4\r\n:%lld\r\n:%lld\r\n+%s:%d\r\n+%s:%d\r\n", (long long)p->start_ms,
+                      (long long)p->end_ms, p->endpoint.host, p->endpoint.port, p->endpoint.host,
+                      p->endpoint.port);
     }
 }
 
@@ -112,7 +113,7 @@ bool monitor_answer(struct conn *c, const char *type)
     } else if (strcasecmp(type, "PingStats") == 0) {
         add_pings(out);
     }
-    fclose(out);
+    (void)fclose(out);
     alive = len == 0 || side_send(&c->front, text, len); /* an unknown type gets no answer at all */
     free(text);
     return alive;

@@ -106,7 +106,7 @@ static bool parse_route(const char *content, struct proxy_line *l)
     const char *last = strrchr(content, ' ');
 
     last = last ? last + 1 : content;
-    snprintf(l->final_uri, sizeof l->final_uri, "%.*s", (int)strcspn(last, "#"), last);
+    (void)snprintf(l->final_uri, sizeof l->final_uri, "%.*s", (int)strcspn(last, "#"), last);
     l->has_route = true;
     return parse_alternatives(content, strcspn(content, " \t#"), l);
 }
@@ -127,7 +127,7 @@ static bool take_option(const char *option, struct proxy_line *l)
         return parse_route(content, l);
     }
     if (keyword(option, "FORWARD_FOR")) {
-        snprintf(l->source, sizeof l->source, "%.*s", (int)strcspn(content, " "), content);
+        (void)snprintf(l->source, sizeof l->source, "%.*s", (int)strcspn(content, " "), content);
         return true;
     }
     if (keyword(option, "CONTENT")) {

@@ -19,26 +19,27 @@ static const double ping_timeout_s = 2.0;
 static void try_next(struct conn *c);
 static void read_lines(struct conn *c);
 
-static void name_of(const struct sockaddr_storage *a, char *out)
+static void name_of(const struct sockaddr_in *a, char *out)
 {
-    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a;
     char ip[INET_ADDRSTRLEN] = "0.0.0.0";
 
-    inet_ntop(AF_INET, &in->sin_addr, ip, sizeof ip);
-    snprintf(out, ADDR_TEXT_MAX, "%s:%d", ip, ntohs(in->sin_port));
+    inet_ntop(AF_INET, &a->sin_addr, ip, sizeof ip);
+    (void)snprintf(out, ADDR_TEXT_MAX, "%s:%d", ip, ntohs(a->sin_port));
 }
 
 void socket_names(int fd, char *local, char *remote)
 {
-    struct sockaddr_storage a = { .ss_family = AF_INET };
-    socklen_t len = sizeof a;
+    struct sockaddr_in here = { .sin_family = AF_INET };
+    struct sockaddr_in there = { .sin_family = AF_INET };
+    socklen_t len = sizeof here;
 
-    getsockname(fd, (struct sockaddr *)&a, &len);
-    name_of(&a, local);
-    len = sizeof a;
-    memset(&a, 0, sizeof a);
-    getpeername(fd, (struct sockaddr *)&a, &len);
-    name_of(&a, remote);
+    if (getsockname(fd, (struct sockaddr *)&here, &len) == 0) {
+        name_of(&here, local);
+    }
+    len = sizeof there;
+    if (getpeername(fd, (struct sockaddr *)&there, &len) == 0) {
+        name_of(&there, remote);
+    }
 }
 
 int endpoint_connect(const struct endpoint *e)
@@ -48,7 +49,7 @@ int endpoint_connect(const struct endpoint *e)
     char port[16];
     int fd;
 
-    snprintf(port, sizeof port, "%d", e->port);
+    (void)snprintf(port, sizeof port, "%d", e->port);
     if (getaddrinfo(e->host, port, &hints, &found) != 0) {
         return -1;
     }
@@ -360,7 +361,7 @@ static bool answer_ping(struct conn *c)
 
 static void open_tunnel(struct conn *c)
 {
-    char line[2 * LINE_MAX_BYTES];
+    char line[2 * LINE_MAX_BYTES] = "";
     size_t len = 0;
 
     if (!c->line.has_route) {
@@ -388,9 +389,9 @@ static void open_tunnel(struct conn *c)
 static void log_line(const struct conn *c, const char *line, size_t len)
 {
     if (proxy.log) {
-        fprintf(proxy.log, "%lld %s %.*s\n", (long long)c->received_ms, c->front.remote, (int)len,
-                line);
-        fflush(proxy.log);
+        (void)fprintf(proxy.log, "%lld %s %.*s\n", (long long)c->received_ms, c->front.remote,
+                      (int)len, line);
+        (void)fflush(proxy.log);
     }
 }
 
