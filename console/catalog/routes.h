@@ -1,7 +1,7 @@
 /* routes.h - routes, and which clusters they serve (console-api.md 3.8, proxy-and-keeper.md 3.2 - 3.7). See catalog.h.
  *
  * A route is a near hop, perhaps a middle one, and a far hop, each a list of proxies tried in turn. A route whose near or
- * far hop, or whose given middle hop, has no active proxy is unusable: never shortened, left out of documents, reported.
+ * far hop, or whose given middle hop, has no active proxy is unusable: never shortened; documents carry it with an empty routeInfo; reported.
  * Effects of a change: the document of the source DC (before and after). ctx->dry_run previews the impact (R8). */
 #ifndef CONSOLE_CATALOG_ROUTES_H
 #define CONSOLE_CATALOG_ROUTES_H

@@ -61,7 +61,7 @@ struct snap_route { /* active and usable */
     bool is_public;
 };
 struct
-    snap_bad_route { /* active, but left out (R4): a document may carry it with an empty route_info */
+    snap_bad_route { /* active and unusable (R4): documents carry it with an empty route_info */
     struct snap_route route; /* route_info is "" */
     const char *problem;
 };

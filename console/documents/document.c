@@ -177,17 +177,27 @@ static json_t *azs_json(const struct dc_snapshot *snap)
     return list;
 }
 
+static json_t *route_json(const struct snap_route *r)
+{
+    return json_pack("{s:I, s:o, s:I, s:o, s:o, s:o, s:o, s:b}", "id", (json_int_t)r->id,
+                     "clusterType", jd_text(r->cluster_type), "orgId", (json_int_t)r->org_id, "tag",
+                     jd_text(r->tag), "srcDc", jd_text(r->src_dc), "dstDc", jd_text(r->dst_dc),
+                     "routeInfo", jd_text(r->route_info), "isPublic", r->is_public);
+}
+
+/* All active routes by id, those that cannot be used with an empty routeInfo: a metaserver that did not see them would
+ * take "no route" for "go direct" (design D9). */
 static json_t *routes_json(const struct dc_snapshot *snap)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < snap->route_count; i++) {
-        const struct snap_route *r = &snap->routes[i];
-        json_array_append_new(
-            list, json_pack("{s:I, s:o, s:I, s:o, s:o, s:o, s:o, s:b}", "id", (json_int_t)r->id,
-                            "clusterType", jd_text(r->cluster_type), "orgId", (json_int_t)r->org_id,
-                            "tag", jd_text(r->tag), "srcDc", jd_text(r->src_dc), "dstDc",
-                            jd_text(r->dst_dc), "routeInfo", jd_text(r->route_info), "isPublic",
-                            r->is_public));
+    size_t good = 0;
+    size_t bad = 0;
+    while (good < snap->route_count || bad < snap->bad_route_count) {
+        bool takes_good =
+            bad == snap->bad_route_count ||
+            (good < snap->route_count && snap->routes[good].id < snap->bad_routes[bad].route.id);
+        json_array_append_new(list, takes_good ? route_json(&snap->routes[good++])
+                                               : route_json(&snap->bad_routes[bad++].route));
     }
     return list;
 }
