@@ -9,6 +9,7 @@
  * (expired, refused, given up) is never used again; the next one has a new epoch. */
 #include "shared/net/zk.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #define GIVE_UP_HANDLE_MS                                                                          \
     30000 /* without contact for so long: a new handle, which resolves the names again */
 #define PINGS_UNANSWERED_MAX 4
+#define SETTLE_MAX_MS        50
 #define PATH_MAX_BYTES       1024
 
 static struct metric sessions_total =
@@ -75,7 +77,8 @@ struct call {
     struct port *port;
     atomic_bool posted; /* the library has handed it back */
     /* loop */
-    struct list link;
+    struct list link; /* zk->calls, or zk->abandoned once answered without the library */
+    bool is_abandoned;
     enum call_kind kind;
     union {
         zk_done_fn *done;
@@ -158,6 +161,7 @@ struct zk {
     struct loop_timer open_timer;
 
     struct list calls;
+    struct list abandoned; /* answered; still with the library, or in the loop's queue */
     size_t call_count;
     struct map watches;    /* id -> struct watch */
     struct map watch_keys; /* key -> struct watch */
@@ -492,19 +496,13 @@ static void ping_answered(struct zk *zk, const struct call *c)
 
 static bool ensure_goes_on(struct zk *zk, struct call *c, int *ret_rc);
 
-static void call_unlink(struct zk *zk, struct call *c)
-{
-    list_remove(&c->link);
-    zk->call_count -= c->kind != CALL_PING;
-}
-
-/* A call of an older session was answered and unlinked when that session ended. */
 static void call_deliver(struct loop_msg *msg)
 {
     struct call *c = CONTAINER_OF(msg, struct call, msg);
     struct zk *zk = c->port->zk;
-    if (zk && list_is_linked(&c->link)) {
-        call_unlink(zk, c);
+    list_remove(&c->link);
+    if (zk && !c->is_abandoned) {
+        zk->call_count -= c->kind != CALL_PING;
         watch_call_ended(zk, c);
         int rc = rc_of(c->zrc);
         if (c->kind == CALL_PING) {
@@ -758,16 +756,43 @@ void zk_forget(struct zk *zk, const void *arg)
     watches_forget(&zk->stale_watches, NULL, arg);
 }
 
-/* Answers everything under way. The calls stay with the library, or in the loop's queue, which free them. */
+/* Answers everything under way. The library, or the loop's queue, still holds the calls. */
 static void calls_abandon(struct zk *zk)
 {
     struct list *link;
     while ((link = list_pop_front(&zk->calls))) {
         struct call *c = LIST_ENTRY(link, struct call, link);
+        c->is_abandoned = true;
+        list_push_back(&zk->abandoned, &c->link);
         answer(c, XP_UNAVAILABLE);
     }
     zk->call_count = 0;
     zk->pings_pending = 0;
+}
+
+/* The handle that had these calls is closed: what it did not hand back (the library forgets answers that it had
+ * received and not delivered yet) is ours again. */
+static void calls_reclaim(struct zk *zk)
+{
+    list_for_each (it, &zk->abandoned) {
+        struct call *c = LIST_ENTRY(it, struct call, link);
+        list_remove(&c->link);
+        if (!atomic_load(&c->posted)) {
+            call_free(c);
+        }
+    }
+}
+
+/* Gives the library a moment to hand back what is answered: it leaks those calls when it is closed over them. */
+static void calls_settle(struct zk *zk)
+{
+    mono_ms limit = clock_mono_ms() + SETTLE_MAX_MS;
+    list_for_each (it, &zk->abandoned) {
+        struct call *c = LIST_ENTRY(it, struct call, link);
+        while (!atomic_load(&c->posted) && clock_mono_ms() < limit) {
+            poll(NULL, 0, 1);
+        }
+    }
 }
 
 /* ---- session ---- */
@@ -961,6 +986,7 @@ static void opener_deliver(struct loop_msg *msg)
     if (zk) {
         pthread_join(o->thread, NULL);
         zk->opener = NULL;
+        calls_reclaim(zk);
         if (o->fresh) {
             zk->handle = o->fresh;
             zk->handle_ctx = o->fresh_ctx;
@@ -1044,6 +1070,7 @@ struct zk *zk_new(struct loop *loop, const struct zk_options *options)
     atomic_init(&zk->port->refs, 1);
     zk->lease_end = MONO_NEVER;
     list_init(&zk->calls);
+    list_init(&zk->abandoned);
     zk->watches = MAP_INIT(MAP_NUMBER);
     zk->stale_watches = MAP_INIT(MAP_NUMBER);
     zk->watch_keys = MAP_INIT(MAP_TEXT);
@@ -1077,9 +1104,13 @@ void zk_free(struct zk *zk)
     watches_forget(&zk->watches, &zk->watch_keys, NULL);
     watches_forget(&zk->stale_watches, NULL, NULL);
     zk->port->zk = NULL;
+    if (zk->is_connected) {
+        calls_settle(zk);
+    }
     opener_finish(zk->opener);
     handle_close(zk->handle, zk->handle_ctx);
     handle_close(zk->dead_handle, zk->dead_ctx);
+    calls_reclaim(zk);
     map_done(&zk->watches);
     map_done(&zk->watch_keys);
     map_done(&zk->stale_watches);
