@@ -3,6 +3,7 @@ proxy-and-keeper.md 1.1 to 1.6. Tests without the mark standin_only also run aga
 import re
 import socket
 import time
+from random import Random
 
 import pytest
 import redis
@@ -826,3 +827,63 @@ def test_parser_of_the_harness_keeps_ipv6_hosts():
     text = "ovc:1:0\r\ngid:1\r\npeer0_host:::1\r\npeer0_port:1\r\npeer0_gid:2\r\npeer0_link_status:down\r\n" \
            "peer0_last_io_seconds_ago:-1\r\npeer0_repl_offset:0\r\n"
     assert parse_crdt_info(text).peers[2].host == "::1"
+
+
+def random_writes(server, random, count):
+    pipe = server.client.pipeline(transaction=False)
+    for i in range(count):
+        key = f"k{random.randrange(200)}"
+        for words in random.choice([
+                [("SET", key, str(i))],
+                [("SET", key, "x" * random.randrange(3000))],
+                [("DEL", key, f"k{random.randrange(200)}")],
+                [("INCRBY", f"n{random.randrange(20)}", 3)],
+                [("SET", key, "short-lived", "PX", 30)],
+                [("MULTI",), ("SET", key, "m"), ("DEL", key + "x"), ("EXEC",)],
+                [("LPUSH", f"list{random.randrange(5)}", "not carried")]]):
+            pipe.execute_command(*words)
+    pipe.execute(raise_on_error=False)
+
+
+def strings_of(server):
+    keys = [k for k in server.run("KEYS", "*") if server.run("TYPE", k) == "string"]
+    return {k: server.run("GET", k) for k in keys}
+
+
+def wait_same(*servers):
+    def same():
+        first, *others = [strings_of(s) for s in servers]
+        for other in others:
+            assert first == other, f"{len(set(first.items()) ^ set(other.items()))} keys differ"
+        return True
+    wait_until(same, 15, f"equal strings on {', '.join(s.name for s in servers)}")
+
+
+@standin_only
+def test_random_writes_converge_over_cuts_and_a_failover(redis_of, proxy_of):
+    random = Random(20260822)
+    a, replica, b, near = redis_of(1), redis_of(1, name="replica"), redis_of(2), proxy_of()
+    replica.replicate(a)
+    a.pull_from(b, *route_words(near))
+    b.pull_from(a)
+    a.wait_up(2)
+    b.wait_up(1)
+    for turn in range(6):
+        random_writes(a, random, 200)
+        random_writes(b, random, 200)
+        if turn == 3:
+            near.cut()
+            b.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    wait_same(a, replica, b)
+    a.kill()
+    replica.replicate(None)
+    b.peerof(1, HOST, replica.port)
+    b.wait_up(1)
+    replica.wait_up(2)
+    assert replica.run("CRDT.INFO", "stats").split("\r\n")[1:4] == ["sync_full:0", "sync_backstream:0", "sync_partial_ok:1"]
+    random_writes(replica, random, 200)
+    random_writes(b, random, 200)
+    wait_same(replica, b)
+    a.start()
+    a.replicate(replica)
+    wait_same(replica, b, a)
