@@ -32,3 +32,8 @@ bool budget_take(struct budget *b, mono_ms now)
     b->tokens_milli -= 1000;
     return true;
 }
+
+void budget_give_back(struct budget *b)
+{
+    b->tokens_milli += 1000;
+}

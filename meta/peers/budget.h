@@ -17,5 +17,6 @@ struct budget {
 void budget_init(struct budget *, int64_t rate_per_s, int64_t burst, mono_ms now); /* starts full */
 void budget_set_rate(struct budget *, int64_t rate_per_s, int64_t burst);
 bool budget_take(struct budget *, mono_ms now); /* one token, or false and nothing taken */
+void budget_give_back(struct budget *);         /* a token that was taken and not used */
 
 #endif

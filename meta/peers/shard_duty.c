@@ -24,6 +24,15 @@ static void publish_master(struct shard_duty *duty)
     }
 }
 
+/* Masters, DCs, routes or an operator's word changed: earlier refusals do not count any more. */
+static void look_anew(struct shard_duty *duty)
+{
+    duty->triggered = true;
+    duty->backoff_ms = 0;
+    duty->backoff_until = MONO_NEVER;
+    shard_run_outdate(duty);
+}
+
 static void change_master(struct shard_duty *duty, const struct shard_node *node)
 {
     log_info("master.changed", "cluster", duty->cluster->name, "shard", duty->shard, "gid",
@@ -32,9 +41,7 @@ static void change_master(struct shard_duty *duty, const struct shard_node *node
              ADDR_TEXT(&node->addr));
     metric_add(&shard_master_changes, 1);
     duty->current = (struct current_master){ .addr = node->addr, .gid = node->own_gid };
-    duty->triggered = true;
-    duty->backoff_ms = 0;
-    duty->backoff_until = MONO_NEVER;
+    look_anew(duty);
     publish_master(duty);
 }
 
@@ -148,28 +155,51 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
     memcpy(ret_facts->removal, duty->removal, sizeof(duty->removal));
 }
 
-/* Why the plan must not be carried out now; "" when it may. Reasons that need no ownership check come first. */
+int shard_check_allowed(struct shard_duty *duty, struct xp_err *err)
+{
+    if (duty->cluster->is_migrating) {
+        return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
+    }
+    if (loop_now(duty->env->loop) < duty->suspended_until) {
+        return xp_fail(err, XP_FORBIDDEN, "correction is suspended");
+    }
+    return duty->env->may_command(duty->cluster, duty->env->arg, err);
+}
+
+/* One token for the run, and one more of the smaller budget when a working link is cut. */
+static bool take_budget(struct duty_env *env, const struct peer_plan *plan, mono_ms now)
+{
+    bool cuts = false;
+    for (size_t i = 0; i < plan->action_count; i++) {
+        cuts |= plan->actions[i].breaks_link;
+    }
+    if (cuts && !budget_take(&env->cut, now)) {
+        return false;
+    }
+    if (!budget_take(&env->correct, now)) {
+        if (cuts) {
+            budget_give_back(&env->cut);
+        }
+        return false;
+    }
+    return true;
+}
+
+/* Why the plan must not be carried out now. */
 static int check_hold(struct shard_duty *duty, const struct peer_plan *plan, struct xp_err *err)
 {
     mono_ms now = loop_now(duty->env->loop);
     if (!duty->env->correct_periodically && !duty->triggered) {
         return xp_fail(err, XP_FORBIDDEN, "periodic correction is off");
     }
-    if (duty->cluster->is_migrating) {
-        return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
-    }
-    if (now < duty->suspended_until) {
-        return xp_fail(err, XP_FORBIDDEN, "correction is suspended");
-    }
     if (now < duty->backoff_until) {
         return xp_fail(err, XP_FORBIDDEN, "backing off after a refusal");
     }
-    int rc = duty->env->may_command(duty->cluster, duty->env->arg, err);
+    int rc = shard_check_allowed(duty, err);
     if (rc != 0) {
         return rc;
     }
-    bool cuts = plan->action_count > 0 && plan->actions[0].breaks_link;
-    if ((cuts && !budget_take(&duty->env->cut, now)) || !budget_take(&duty->env->correct, now)) {
+    if (!take_budget(duty->env, plan, now)) {
         return xp_fail(err, XP_TOO_MANY, "budget of corrections is used up");
     }
     return 0;
@@ -226,6 +256,7 @@ void shard_evaluate_peers(struct shard_duty *duty, struct shard_node *node,
         duty->backoff_ms = 0;
         if (duty->run) {
             duty->run->applied_gids = 0; /* read back as wanted */
+            shard_run_rewrite(duty, node);
         }
         note_hold(duty, "");
     }
@@ -362,9 +393,7 @@ void shard_duty_peer_told(struct shard_duty *duty, const char *dc,
 
 void shard_duty_kick(struct shard_duty *duty)
 {
-    duty->triggered = true;
-    duty->backoff_ms = 0;
-    duty->backoff_until = MONO_NEVER;
+    look_anew(duty);
     shard_poll_now(duty, 0);
 }
 
@@ -384,6 +413,13 @@ const char *shard_duty_cluster(const struct shard_duty *duty)
 const char *shard_duty_shard(const struct shard_duty *duty)
 {
     return duty->shard;
+}
+
+bool shard_duty_is_of(const struct shard_duty *duty, const struct cluster_meta *cluster)
+{
+    const struct shard_meta *mine = cluster_meta_shard(duty->cluster, duty->shard);
+    const struct shard_meta *theirs = cluster_meta_shard(cluster, duty->shard);
+    return duty->cluster->db_id == cluster->db_id && mine && theirs && mine->db_id == theirs->db_id;
 }
 
 bool shard_duty_has_peer(const struct shard_duty *duty, const char *dc)

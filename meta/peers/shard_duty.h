@@ -70,6 +70,8 @@ void shard_duty_suspend(struct shard_duty *, int64_t ttl_ms);
 
 const char *shard_duty_cluster(const struct shard_duty *);
 const char *shard_duty_shard(const struct shard_duty *);
+bool shard_duty_is_of(const struct shard_duty *,
+                      const struct cluster_meta *); /* names may be used again: by ids */
 bool shard_duty_has_peer(const struct shard_duty *, const char *dc);
 bool shard_duty_master(const struct shard_duty *,
                        struct current_master *ret_master); /* false: unknown */

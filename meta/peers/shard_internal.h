@@ -65,6 +65,7 @@ struct shard_run { /* one correction under way */
     struct run_step steps[PEER_ACTIONS_MAX];
     bool needs_rewrite;
     bool rewrite_replicas;
+    bool is_outdated;      /* what is wanted changed while it was under way: it must not go on */
     uint32_t applied_gids; /* set by the last run: what Redis shows next must be as wanted */
 };
 
@@ -75,6 +76,7 @@ struct shard_duty {
     struct shard_node *nodes;
     size_t node_count;
     struct loop_timer poll;
+    mono_ms poll_at; /* when it fires */
     struct current_master current;
     enum master_verdict verdict;
     mono_ms verdict_since;
@@ -112,12 +114,18 @@ void shard_evaluate_peers(struct shard_duty *, struct shard_node *, const struct
 void shard_fill_facts(struct shard_duty *, const struct shard_node *, const struct crdt_info *,
                       struct wanted_peer *wanted, struct peer_facts *ret_facts);
 struct shard_node *shard_master_node(struct shard_duty *); /* of the current master; NULL */
+/* Whether a command may be sent at all, asked before a run and again before each of its commands. */
+int shard_check_allowed(struct shard_duty *, struct xp_err *err) XP_MUST_CHECK;
 
 /* shard_run.c */
 void shard_run_start(struct shard_duty *, size_t node, const struct peer_facts *,
                      const struct peer_plan *);
 bool shard_run_is_active(const struct shard_duty *);
 void shard_run_cancel(struct shard_duty *);
+void shard_run_outdate(
+    struct shard_duty *); /* what is wanted changed: outcomes of before prove nothing */
+void shard_run_rewrite(struct shard_duty *,
+                       struct shard_node *master); /* CONFIG REWRITE that is still owed */
 void shard_run_free(struct shard_duty *);
 
 /* shard_state.c */

@@ -216,6 +216,12 @@ static bool is_calm(const struct shard_duty *duty)
     return duty->verdict == MASTER_KEEP || duty->verdict == MASTER_CHANGE;
 }
 
+static void start_poll(struct shard_duty *duty, int64_t delay_ms)
+{
+    duty->poll_at = loop_now(duty->env->loop) + delay_ms;
+    loop_timer_start(&duty->poll, delay_ms);
+}
+
 static void poll_fire(struct loop_timer *timer)
 {
     struct shard_duty *duty = CONTAINER_OF(timer, struct shard_duty, poll);
@@ -223,18 +229,22 @@ static void poll_fire(struct loop_timer *timer)
         poll_node(&duty->nodes[i]);
     }
     shard_evaluate_master(duty); /* answers grow old even when nothing arrives */
-    loop_timer_start(&duty->poll, is_calm(duty) ? duty->env->poll_ms : duty->env->poll_fast_ms);
+    start_poll(duty, is_calm(duty) ? duty->env->poll_ms : duty->env->poll_fast_ms);
 }
 
 void shard_poll_init(struct shard_duty *duty, int64_t first_delay_ms)
 {
     loop_timer_init(&duty->poll, duty->env->loop, poll_fire);
-    loop_timer_start(&duty->poll, first_delay_ms);
+    start_poll(duty, first_delay_ms);
 }
 
 void shard_poll_now(struct shard_duty *duty, int64_t delay_ms)
 {
-    loop_timer_start(&duty->poll, delay_ms);
+    bool is_sooner =
+        loop_timer_is_running(&duty->poll) && duty->poll_at <= loop_now(duty->env->loop) + delay_ms;
+    if (!is_sooner) {
+        start_poll(duty, delay_ms);
+    }
 }
 
 static void node_init(struct shard_node *node, struct shard_duty *duty, const struct addr *addr)

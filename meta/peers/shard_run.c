@@ -51,6 +51,14 @@ void shard_run_cancel(struct shard_duty *duty)
     }
 }
 
+void shard_run_outdate(struct shard_duty *duty)
+{
+    if (duty->run) {
+        duty->run->applied_gids = 0;
+        duty->run->is_outdated = true;
+    }
+}
+
 void shard_run_free(struct shard_duty *duty)
 {
     shard_run_cancel(duty);
@@ -103,11 +111,9 @@ static void rewrite(struct shard_duty *duty, struct shard_node *node)
     }
 }
 
-/* All steps are through: make them durable, look at the result at once. */
-static void complete(struct shard_duty *duty)
+void shard_run_rewrite(struct shard_duty *duty, struct shard_node *master)
 {
     struct shard_run *run = duty->run;
-    struct shard_node *master = run_node(duty);
     if (run->needs_rewrite) {
         rewrite(duty, master);
     }
@@ -116,6 +122,15 @@ static void complete(struct shard_duty *duty)
             rewrite(duty, &duty->nodes[i]);
         }
     }
+    run->needs_rewrite = false;
+    run->rewrite_replicas = false;
+}
+
+/* All steps are through: make them durable, look at the result at once. */
+static void complete(struct shard_duty *duty)
+{
+    struct shard_node *master = run_node(duty);
+    shard_run_rewrite(duty, master);
     end_run(duty);
     shard_node_ask_info(master);
 }
@@ -135,7 +150,7 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
             duty->kicked_gids = 0;
         }
         duty->kicked_gids |= 1U << step->action.gid;
-    } else if (step->action.kind == PEER_ACT_SET) {
+    } else if (step->action.kind == PEER_ACT_SET && !duty->run->is_outdated) {
         duty->run->applied_gids |= 1U << step->action.gid;
     }
     duty->run->needs_rewrite |= step->action.needs_rewrite;
@@ -169,7 +184,8 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     duty->run->at++;
     if (crdt_version_may_answer_twice(&run_node(duty)->server.version)) {
         struct rconn *conn = run_node(duty)->conn;
-        end_run(duty); /* a second reply would shift all later ones; the next poll does the rest */
+        end_run(
+            duty); /* a second reply would shift all later ones; the next poll does the rest, the rewrite too */
         rconn_reconnect(conn);
         return;
     }
@@ -207,15 +223,18 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
     struct xp_err err = { 0 };
     if (!says_master(reply)) {
         (void)xp_fail(&err, XP_CONFLICT, "it is no master any more");
-    } else if (duty->verdict != MASTER_KEEP) {
-        (void)xp_fail(&err, XP_CONFLICT, "the shard has no single master now");
-    } else if (duty->env->may_command(duty->cluster, duty->env->arg, &err) == 0) {
+    } else if (shard_master_node(duty) != run_node(duty)) {
+        (void)xp_fail(&err, XP_CONFLICT, "it is not the single master of the shard now");
+    } else if (duty->run->is_outdated) {
+        (void)xp_fail(&err, XP_CONFLICT, "what is wanted changed meanwhile");
+    } else if (shard_check_allowed(duty, &err) == 0) {
         send_step(duty);
         return;
     }
     log_info("correction.dropped", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
              ADDR_TEXT(&run_node(duty)->addr), "why", err.msg);
     end_run(duty);
+    shard_poll_now(duty, duty->env->poll_fast_ms);
 }
 
 static void next_step(struct shard_duty *duty)
@@ -264,8 +283,7 @@ void shard_run_start(struct shard_duty *duty, size_t node, const struct peer_fac
     drop_steps(run);
     run->generation++;
     run->node = node;
-    run->needs_rewrite = false;
-    run->rewrite_replicas = false;
+    run->is_outdated = false;
     for (size_t i = 0; i < plan->action_count; i++) {
         struct run_step *step = &run->steps[run->step_count++];
         step->action = plan->actions[i];

@@ -29,16 +29,22 @@ static bool is_mine(const struct shard_set *set, const struct cluster_meta *c)
            set->owned[slot_of_cluster(c->db_id)];
 }
 
-static void drop(struct shard_set *set, const char *cluster, const char *shard)
+/* Ends the duty of a shard of 'c'. One of the same name that belongs to another cluster stays: clusters may exchange their
+ * names, or be made anew under an old one, and both are told in any order. */
+static void drop(struct shard_set *set, const struct cluster_meta *c, const char *shard)
 {
-    AUTO_FREE char *key = key_of(cluster, shard);
-    shard_duty_free(map_remove(&set->duties, key));
+    AUTO_FREE char *key = key_of(c->name, shard);
+    struct shard_duty *duty = map_get(&set->duties, key);
+    if (duty && shard_duty_is_of(duty, c)) {
+        (void)map_remove(&set->duties, key);
+        shard_duty_free(duty);
+    }
 }
 
 static void drop_cluster(struct shard_set *set, const struct cluster_meta *c)
 {
     for (size_t i = 0; i < c->shards.count; i++) {
-        drop(set, c->name, c->shards.items[i].name);
+        drop(set, c, c->shards.items[i].name);
     }
 }
 
@@ -46,11 +52,12 @@ static void put_shard(struct shard_set *set, struct cluster_meta *c, const char 
 {
     AUTO_FREE char *key = key_of(c->name, shard);
     struct shard_duty *duty = map_get(&set->duties, key);
-    if (duty) {
+    if (duty && shard_duty_is_of(duty, c)) {
         shard_duty_update(duty, c);
-    } else {
-        (void)map_put(&set->duties, key, shard_duty_new(set->env, c, shard));
+        return;
     }
+    shard_duty_free(duty); /* of another cluster: what it knows must not be used for this one */
+    (void)map_put(&set->duties, key, shard_duty_new(set->env, c, shard));
 }
 
 static void put_cluster(struct shard_set *set, struct cluster_meta *c)
@@ -73,7 +80,7 @@ static void drop_departed(struct shard_set *set, const struct cluster_meta *befo
         const struct shard_meta *old = &before->shards.items[i];
         const struct shard_meta *now = cluster_meta_shard(after, old->name);
         if (!now || now->db_id != old->db_id) {
-            drop(set, before->name, old->name);
+            drop(set, before, old->name);
         }
     }
 }

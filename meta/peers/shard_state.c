@@ -158,10 +158,17 @@ static void watch_link(struct shard_duty *duty, const char *dc, const struct crd
 void shard_watch_links(struct shard_duty *duty, const struct peer_facts *facts,
                        const struct peer_plan *plan)
 {
+    uint32_t present = 0;
     for (size_t i = 0; i < facts->wanted_count; i++) {
         const struct crdt_peer *actual = plan->rows[i].actual;
         if (actual && actual->gid >= CRDT_GID_MIN && actual->gid <= CRDT_GID_MAX) {
             watch_link(duty, facts->wanted[i].dc, actual, facts->now);
+            present |= 1U << actual->gid;
+        }
+    }
+    for (int gid = CRDT_GID_MIN; gid <= CRDT_GID_MAX; gid++) {
+        if (!(present & 1U << gid)) {
+            forget_link(&duty->links[gid]); /* its DC left, or Redis has no such peer any more */
         }
     }
 }
