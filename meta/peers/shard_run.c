@@ -143,14 +143,12 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
         metric_observe_us(&shard_correction_seconds,
                           (loop_now(duty->env->loop) - duty->wrong_since) * 1000);
     }
-    if (step->action.kind == PEER_ACT_KICK) {
-        if (strcmp(duty->kicked_run_id, node->server.run_id) != 0) {
-            (void)snprintf(duty->kicked_run_id, sizeof(duty->kicked_run_id), "%s",
-                           node->server.run_id);
-            duty->kicked_gids = 0;
-        }
-        duty->kicked_gids |= 1U << step->action.gid;
-    } else if (step->action.kind == PEER_ACT_SET && !duty->run->is_outdated) {
+    if (strcmp(duty->kicked_run_id, node->server.run_id) != 0) {
+        (void)snprintf(duty->kicked_run_id, sizeof(duty->kicked_run_id), "%s", node->server.run_id);
+        duty->kicked_gids = 0;
+    }
+    duty->kicked_gids |= 1U << step->action.gid; /* any PEEROF ends the wait after a restart */
+    if (step->action.kind == PEER_ACT_SET) {
         duty->run->applied_gids |= 1U << step->action.gid;
     }
     duty->run->needs_rewrite |= step->action.needs_rewrite;

@@ -1,7 +1,11 @@
 """A single-node ZooKeeper: small heap, no admin server, data in the workspace."""
+import logging
+
 from kazoo.client import KazooClient
 
 from .processes import HOST, Process, accepts, free_port
+
+logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # "connection dropped" is what waiting for a start looks like
 
 TICK_MS = 500  # sessions from 1 s on are possible (2 ticks)
 CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/*"
