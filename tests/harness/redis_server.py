@@ -195,6 +195,12 @@ class CrdtRedis(RedisServer):
         entries = [e for e in self.standin("LOG") if e[1] == source]
         return [e[2:] for e in entries if not wanted or e[2].lower() in wanted]
 
+    def senders(self, *names):
+        """CLIENT SETNAME of who sent each of the commands that log(*names) gives."""
+        wanted = {n.lower() for n in names}
+        entries = zip(self.standin("LOG"), self.standin("LOG", "senders"))
+        return [who for e, who in entries if e[1] == "client" and (not wanted or e[2].lower() in wanted)]
+
     def clear_log(self):
         self.standin("LOG", "clear")
 

@@ -1,11 +1,14 @@
 /* command_log.c - see command_log.h. A ring of retained argument strings. */
 #include "tests/fakes/crdt_module/command_log.h"
 
+#include <stdio.h>
+
 #include "shared/base/banned.h"
 
 struct logged {
     int64_t at_ms;
     bool replicated;
+    char sender[64];
     int argc;
     struct rm_string *argv[COMMAND_LOG_ARGS_MAX];
 };
@@ -24,7 +27,18 @@ static void forget(struct logged *l)
     l->argc = 0;
 }
 
-void command_log_add(struct rm_string **argv, int argc, bool replicated)
+static void note_sender(struct logged *l, struct rm_ctx *ctx)
+{
+    struct rm_string *name = ctx ? RM_GetClientNameById(ctx, RM_GetClientId(ctx)) : NULL;
+
+    l->sender[0] = '\0';
+    if (name) {
+        snprintf(l->sender, sizeof l->sender, "%s", RM_StringPtrLen(name, NULL));
+        RM_FreeString(ctx, name);
+    }
+}
+
+void command_log_add(struct rm_ctx *ctx, struct rm_string **argv, int argc, bool replicated)
 {
     struct logged *l = &commands.ring[(commands.first + commands.count) % COMMAND_LOG_MAX];
 
@@ -36,6 +50,7 @@ void command_log_add(struct rm_string **argv, int argc, bool replicated)
     }
     l->at_ms = now_wall_us() / 1000;
     l->replicated = replicated;
+    note_sender(l, ctx);
     l->argc = argc < COMMAND_LOG_ARGS_MAX ? argc : COMMAND_LOG_ARGS_MAX;
     for (int i = 0; i < l->argc; i++) {
         size_t len;
@@ -64,6 +79,15 @@ int command_log_reply(struct rm_ctx *ctx)
             const char *text = RM_StringPtrLen(l->argv[a], &len);
             RM_ReplyWithStringBuffer(ctx, text, len);
         }
+    }
+    return RM_OK;
+}
+
+int command_log_reply_senders(struct rm_ctx *ctx)
+{
+    RM_ReplyWithArray(ctx, commands.count);
+    for (int i = 0; i < commands.count; i++) {
+        RM_ReplyWithCString(ctx, commands.ring[(commands.first + i) % COMMAND_LOG_MAX].sender);
     }
     return RM_OK;
 }

@@ -1,4 +1,5 @@
-/* feed.c - see feed.h. Two dictionaries over the same entries: by key, and by number (8 bytes, big endian). */
+/* feed.c - see feed.h. Two dictionaries over the same entries: by key, and by number (8 bytes, big
+ * endian). */
 #include "tests/fakes/crdt_module/feed.h"
 
 #include <endian.h>
@@ -79,7 +80,8 @@ static struct entry *entry_of(const char *key, size_t len)
     return e;
 }
 
-/* Puts the key at the end of the feed (number 0: the next one). Returns its number, 0 when it is not tracked. */
+/* Puts the key at the end of the feed (number 0: the next one). Returns its number, 0 when it is
+ * not tracked. */
 static int64_t put(const struct feed_op *op, int64_t number)
 {
     struct entry *e = entry_of(op->key, op->key_len);
@@ -185,7 +187,8 @@ void feed_apply(struct rm_ctx *ctx, const struct feed_op *op)
                  (long long)number);
 }
 
-/* STANDIN.STAMP key stamp gid deleted number; STANDIN.APPLY key value stamp gid deleted number. From the master only. */
+/* STANDIN.STAMP key stamp gid deleted number; STANDIN.APPLY key value stamp gid deleted number.
+ * From the master only. */
 static int replicated(struct rm_ctx *ctx, struct rm_string **argv, int argc, bool with_value)
 {
     int first = with_value ? 3 : 2;

@@ -59,7 +59,7 @@ static void log_command(struct rm_filter_ctx *f)
     for (int i = 0; i < argc; i++) {
         argv[i] = (struct rm_string *)(uintptr_t)RM_CommandFilterArgGet(f, i);
     }
-    command_log_add(argv, argc, false);
+    command_log_add(NULL, argv, argc, false);
 }
 
 static bool config_is_ours(const struct rm_string *sub, const struct rm_string *name)

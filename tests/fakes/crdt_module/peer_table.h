@@ -1,4 +1,5 @@
-/* peer_table.h - the peers of this server: one slot per gid, what is configured and how its link is.
+/* peer_table.h - the peers of this server: one slot per gid, what is configured and how its link
+ * is.
  *
  * Does no I/O on sockets except cutting a link. Under the server's lock only. */
 #ifndef TESTS_FAKES_CRDT_MODULE_PEER_TABLE_H

@@ -1,9 +1,12 @@
 /* redis_api.h - the part of the Redis 7.0 module interface that the stand-in uses.
  *
- * Not a copy of redismodule.h (Debian does not ship one): only the functions, types and numbers needed here. Each
- * function is a pointer RM_Name, filled by redis_api_load() through the look-up function whose address is the
+ * Not a copy of redismodule.h (Debian does not ship one): only the functions, types and numbers
+ * needed here. Each
+ * function is a pointer RM_Name, filled by redis_api_load() through the look-up function whose
+ * address is the
  * first word of the context given to RedisModule_OnLoad.
- * Thread: any, but every call except RM_ThreadSafeContextLock and RM_Log needs the server lock (see standin.h). */
+ * Thread: any, but every call except RM_ThreadSafeContextLock and RM_Log needs the server lock (see
+ * standin.h). */
 #ifndef TESTS_FAKES_CRDT_MODULE_REDIS_API_H
 #define TESTS_FAKES_CRDT_MODULE_REDIS_API_H
 
@@ -64,7 +67,8 @@ struct rm_client_info { /* version 1 */
     uint16_t db;
 };
 
-/* Methods of a data type, version 2; the stand-in has no keys of its type, only the data beside them. */
+/* Methods of a data type, version 2; the stand-in has no keys of its type, only the data beside
+ * them. */
 struct rm_type_methods {
     uint64_t version;
     void *(*rdb_load)(struct rm_io *, int);
@@ -112,6 +116,8 @@ typedef void rm_free_fn(struct rm_ctx *, void *);
     X(struct rm_command *, GetCommand, (struct rm_ctx *, const char *name)) \
     X(int, SetCommandInfo, (struct rm_command *, const struct rm_command_info *)) \
     X(int, WrongArity, (struct rm_ctx *)) \
+    X(unsigned long long, GetClientId, (struct rm_ctx *)) \
+    X(struct rm_string *, GetClientNameById, (struct rm_ctx *, uint64_t id)) \
     X(int, ReplyWithSimpleString, (struct rm_ctx *, const char *)) \
     X(int, ReplyWithError, (struct rm_ctx *, const char *)) \
     X(int, ReplyWithLongLong, (struct rm_ctx *, long long)) \
@@ -179,7 +185,8 @@ typedef void rm_free_fn(struct rm_ctx *, void *);
 REDIS_API(REDIS_API_DECLARE)
 #undef REDIS_API_DECLARE
 
-/* Fills every pointer. Returns NULL, or the name of the first function this server does not offer. */
+/* Fills every pointer. Returns NULL, or the name of the first function this server does not offer.
+ * */
 const char *redis_api_load(struct rm_ctx *ctx);
 
 #endif

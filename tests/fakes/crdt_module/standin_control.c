@@ -211,7 +211,11 @@ static int cmd_log(struct rm_ctx *ctx, struct rm_string **argv, int argc)
         command_log_clear();
         return RM_ReplyWithSimpleString(ctx, "OK");
     }
-    return argc == 1 ? command_log_reply(ctx) : RM_ReplyWithError(ctx, "ERR STANDIN say: clear");
+    if (argc == 2 && arg_is(argv[1], "senders")) {
+        return command_log_reply_senders(ctx);
+    }
+    return argc == 1 ? command_log_reply(ctx)
+                     : RM_ReplyWithError(ctx, "ERR STANDIN say: clear or senders");
 }
 
 static int cmd_crashed(struct rm_ctx *ctx, struct rm_string **argv, int argc)

@@ -1,8 +1,9 @@
 /* standin_control.h - the STANDIN.* commands by which tests order states and faults. Main thread.
  *
  *   STANDIN.LINK gid up|down|sync|stale|auto|SECONDS [last-io S] [down-since S] [offset N]
- *        shows a state in place of the real one until "auto" or until PEEROF replaces the peer; stale = up, last
- *        traffic 40 s ago; SECONDS = up, last traffic so long ago; down-since -1 (default) = never up
+ * shows a state in place of the real one until "auto" or until PEEROF replaces the peer; stale =
+ * up, last
+ * traffic 40 s ago; SECONDS = up, last traffic so long ago; down-since -1 (default) = never up
  *   STANDIN.MODE loading on|off         -LOADING for PING and data commands, backstreaming:1
  *   STANDIN.FAIL peerof off|hang|close|TEXT   answers every PEEROF of clients so
  *   STANDIN.REWRITE-FAIL on|off         PEEROF rule 3 and CONFIG REWRITE fail as with an unwritable config file

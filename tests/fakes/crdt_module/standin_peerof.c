@@ -259,7 +259,8 @@ static const char *run(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     return error ? error : apply(ctx, gid, &words);
 }
 
-/* A client that runs a command right now is only marked by the server, so it is closed from outside the command. */
+/* A client that runs a command right now is only marked by the server, so it is closed from outside
+ * the command. */
 static void close_client(struct rm_ctx *ctx, void *client)
 {
     RM_DeauthenticateAndCloseClient(ctx, (uint64_t)(uintptr_t)client);
@@ -293,7 +294,7 @@ static int cmd_peerof(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     if (argc < 4 || (argc > 4 && !version_is_at_least(1, 0, 11))) {
         return RM_WrongArity(ctx);
     }
-    command_log_add(argv, argc, replicated);
+    command_log_add(ctx, argv, argc, replicated);
     if (!replicated && play_fault(ctx)) {
         return RM_OK;
     }
