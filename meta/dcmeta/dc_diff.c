@@ -76,19 +76,34 @@ static void add_change(struct dc_diff *diff, enum dc_change_kind kind, struct cl
     diff->modified += kind == DC_MODIFIED && !change->shrinks;
 }
 
-/* One cluster of the new document; takes its predecessor out of 'left'. */
-static void compare_cluster(struct dc_diff *diff, struct map *left, const struct dc_meta *before,
-                            struct cluster_meta *after)
+struct comparison {
+    const struct dc_meta *before;
+    struct map before_by_id;
+    struct map left; /* of 'before': not seen in the new document yet */
+    struct map seen; /* ids of the new document */
+};
+
+/* Nothing is known for sure about this one: its predecessor stays, found by name or by id. */
+static void skip_unusable(struct comparison *c, struct dc_diff *diff,
+                          const struct cluster_meta *after)
 {
-    if (after->problem) {
-        diff->unusable++;
-        const struct cluster_meta *same_name = dc_meta_cluster(before, after->name);
-        if (same_name) {
-            (void)map_remove_n(left, (uint64_t)same_name->db_id);
-        }
+    diff->unusable++;
+    const struct cluster_meta *same_name = dc_meta_cluster(c->before, after->name);
+    if (same_name) {
+        (void)map_remove_n(&c->left, (uint64_t)same_name->db_id);
+    }
+    (void)map_remove_n(&c->left, (uint64_t)after->db_id);
+}
+
+/* One cluster of the new document; takes its predecessor out of 'left'. */
+static void compare_cluster(struct comparison *c, struct dc_diff *diff, struct cluster_meta *after)
+{
+    if (after->problem || map_put_n(&c->seen, (uint64_t)after->db_id, after)) {
+        skip_unusable(c, diff, after);
         return;
     }
-    struct cluster_meta *old = map_remove_n(left, (uint64_t)after->db_id);
+    (void)map_remove_n(&c->left, (uint64_t)after->db_id);
+    struct cluster_meta *old = map_get_n(&c->before_by_id, (uint64_t)after->db_id);
     if (!old) {
         add_change(diff, DC_ADDED, NULL, after);
     } else if (!cluster_meta_eq(old, after)) {
@@ -148,18 +163,25 @@ void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, con
 {
     struct dc_diff diff = { 0 };
     diff.changes = xcalloc(before->clusters.count + after->clusters.count, sizeof(*diff.changes));
-    CLEANUP(map_done) struct map left = MAP_INIT(MAP_NUMBER);
+    struct comparison c = { .before = before,
+                            .before_by_id = MAP_INIT(MAP_NUMBER),
+                            .left = MAP_INIT(MAP_NUMBER),
+                            .seen = MAP_INIT(MAP_NUMBER) };
     for (size_t i = 0; i < before->clusters.count; i++) {
-        (void)map_put_n(&left, (uint64_t)before->clusters.items[i]->db_id,
-                        before->clusters.items[i]);
+        struct cluster_meta *old = before->clusters.items[i];
+        (void)map_put_n(&c.before_by_id, (uint64_t)old->db_id, old);
+        (void)map_put_n(&c.left, (uint64_t)old->db_id, old);
     }
     for (size_t i = 0; i < after->clusters.count; i++) {
-        compare_cluster(&diff, &left, before, after->clusters.items[i]);
+        compare_cluster(&c, &diff, after->clusters.items[i]);
     }
     size_t at = 0;
-    for (const struct map_slot *slot; (slot = map_next(&left, &at));) {
+    for (const struct map_slot *slot; (slot = map_next(&c.left, &at));) {
         add_change(&diff, DC_REMOVED, slot->value, NULL);
     }
+    map_done(&c.before_by_id);
+    map_done(&c.left);
+    map_done(&c.seen);
     diff.routes_changed = !are_routes_equal(before, after);
     diff.routes_downgraded = diff.routes_changed ? count_downgrades(before, after, current_dc) : 0;
     *ret_diff = diff;

@@ -19,6 +19,7 @@
 #define DOCUMENT_MAX_BYTES (256U * 1024 * 1024)
 #define RETRY_FIRST_MS     1000
 #define SAVE_GAP_MS        5000
+#define SAVE_DELAY_MS      100 /* gathers the changes that come together */
 
 static struct metric fetch_ok =
     METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"ok\"",
@@ -79,6 +80,9 @@ struct dc_fetch {
     bool cache_was_tried;
     int64_t retry_ms;
     char *etag;
+    uint64_t
+        etag_seq; /* of the store when the document with this tag was applied; pushes make it say nothing */
+    mono_ms saved_at;
     char last_error[256];
 };
 
@@ -249,6 +253,7 @@ static void save_fire(struct loop_timer *timer)
         return;
     }
     f->is_saving = true;
+    f->saved_at = loop_now(f->opt.loop);
 }
 
 void dc_fetch_changed(struct dc_fetch *f)
@@ -259,7 +264,9 @@ void dc_fetch_changed(struct dc_fetch *f)
     if (f->is_saving) {
         f->save_again = true;
     } else if (!loop_timer_is_running(&f->save_timer)) {
-        loop_timer_start(&f->save_timer, 100);
+        int64_t age_ms = mono_age(loop_now(f->opt.loop), f->saved_at);
+        loop_timer_start(&f->save_timer,
+                         age_ms >= SAVE_GAP_MS ? SAVE_DELAY_MS : SAVE_GAP_MS - age_ms);
     }
 }
 
@@ -299,7 +306,8 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
     }
     free(f->etag);
     /* What was held back must be seen again, and an accepted document applied: then no "not modified". */
-    f->etag = j->verdict.removals_held || j->verdict.routes_held ? NULL : TAKE(j->etag);
+    f->etag = dc_store_held_count(f->opt.store) > 0 ? NULL : TAKE(j->etag);
+    f->etag_seq = dc_store_seq(f->opt.store);
     if (j->diff.count > 0 || j->diff.routes_changed) {
         log_info("document.applied", "dc", dc_store_dc(f->opt.store), "version",
                  log_int(j->after->version), "added", log_int(j->diff.added), "modified",
@@ -352,16 +360,14 @@ static void fetch_done(struct job *job)
     if (job->outcome != 0) {
         j->rc = xp_fail(&j->err, XP_TIMEOUT, "no worker was free to fetch the document");
     }
+    bool again = f->again;
+    f->again = false;
     int rc = apply_outcome(f, j);
-    if (rc == 1 || f->again) {
-        f->again = false;
-        if (rc == 0) {
-            fetch_succeeded(f, j);
-        }
-        schedule(f, rc == 1 ? f->opt.sync_delay_ms + 1 : 0);
+    if (rc == 1) {
+        schedule(f, f->opt.sync_delay_ms + 1);
     } else if (rc == 0 && !j->cache_file) {
         fetch_succeeded(f, j);
-        schedule(f, f->opt.refresh_ms);
+        schedule(f, again ? 0 : f->opt.refresh_ms);
     } else if (rc == 0) {
         log_warn("document.from_cache", "file", j->cache_file, "clusters",
                  log_int((int64_t)dc_store_count(f->opt.store)), "next",
@@ -369,6 +375,9 @@ static void fetch_done(struct job *job)
         schedule(f, f->retry_ms);
     } else {
         fetch_failed_once(f, j);
+        if (again && !f->is_fetching) {
+            schedule(f, RETRY_FIRST_MS);
+        }
     }
     fetch_job_free(j);
 }
@@ -400,9 +409,11 @@ static struct fetch_job *new_job(struct dc_fetch *f, bool from_cache)
     j->connect_timeout_ms = f->opt.connect_timeout_ms;
     j->timeout_ms = f->opt.timeout_ms;
     j->limits = f->opt.limits;
-    j->accept = f->accept_once;
-    j->limits.is_accepted = f->accept_once;
-    j->if_none_match = f->etag && !f->accept_once ? xasprintf("If-None-Match: %s", f->etag) : NULL;
+    j->accept = f->accept_once && !from_cache;
+    j->limits.is_accepted = j->accept;
+    bool is_current = f->etag && f->etag_seq == j->seq;
+    j->if_none_match =
+        is_current && !f->accept_once ? xasprintf("If-None-Match: %s", f->etag) : NULL;
     return j;
 }
 
@@ -434,6 +445,7 @@ struct dc_fetch *dc_fetch_new(const struct dc_fetch_options *opt)
     f->cluster_types = xstrdup(opt->cluster_types);
     f->cache_file = xstrdup(opt->cache_file ? opt->cache_file : "");
     f->retry_ms = RETRY_FIRST_MS;
+    f->saved_at = MONO_NEVER;
     loop_timer_init(&f->timer, opt->loop, timer_fire);
     loop_timer_init(&f->save_timer, opt->loop, save_fire);
     metric_register(&fetch_ok);

@@ -192,6 +192,40 @@ static void replace(struct dc_store *store, struct cluster_meta *before, struct 
     tell(store, before, after);
 }
 
+/* True when the name or the id that 'change' brings belongs to a cluster that stays. */
+static bool is_taken(const struct dc_store *store, const struct map *leaving,
+                     const struct dc_change *change)
+{
+    const struct cluster_meta *namesake = map_get(&store->by_name, change->after->name);
+    const struct cluster_meta *same_id = map_get_n(&store->by_id, (uint64_t)change->after->db_id);
+    return (namesake && !map_get_n(leaving, (uint64_t)namesake->db_id)) ||
+           (same_id && !map_get_n(leaving, (uint64_t)same_id->db_id));
+}
+
+/* What is held back keeps its name and id, so that what would take them over must wait as well, and so on. */
+static int hold_collisions(const struct dc_store *store, struct dc_diff *diff)
+{
+    int held = 0;
+    for (int before = -1; before != held;) {
+        before = held;
+        CLEANUP(map_done) struct map leaving = MAP_INIT(MAP_NUMBER);
+        for (size_t i = 0; i < diff->count; i++) {
+            const struct dc_change *change = &diff->changes[i];
+            if (change->before && !change->is_held) {
+                (void)map_put_n(&leaving, (uint64_t)change->before->db_id, change->before);
+            }
+        }
+        for (size_t i = 0; i < diff->count; i++) {
+            struct dc_change *change = &diff->changes[i];
+            if (change->after && !change->is_held && is_taken(store, &leaving, change)) {
+                change->is_held = true;
+                held++;
+            }
+        }
+    }
+    return held;
+}
+
 /* All out before any in: two clusters may have exchanged their names. */
 static void apply_changes(struct dc_store *store, const struct dc_diff *diff)
 {
@@ -221,21 +255,22 @@ static void replace_routes(struct dc_store *store, const struct dc_meta *after)
 }
 
 static void note_held(struct dc_store *store, const struct dc_diff *diff,
-                      const struct brake_verdict *verdict)
+                      const struct brake_verdict *verdict, int collisions)
 {
     bool was_held = store->held > 0 || store->routes_held;
     names_done(&store->held_names);
-    store->held = verdict->held;
+    store->held = verdict->held + collisions;
     store->routes_held = verdict->routes_held;
     store->held_names.items = xcalloc(HELD_NAMES_SHOWN, sizeof(char *));
     for (size_t i = 0; i < diff->count && store->held_names.count < HELD_NAMES_SHOWN; i++) {
-        if (diff->changes[i].is_held) {
+        const struct dc_change *change = &diff->changes[i];
+        if (change->is_held) {
             store->held_names.items[store->held_names.count++] =
-                xstrdup(diff->changes[i].before->name);
+                xstrdup(change->before ? change->before->name : change->after->name);
         }
     }
-    metric_set(&held_gauge, verdict->held + verdict->routes_held);
-    bool is_held = verdict->held > 0 || verdict->routes_held;
+    metric_set(&held_gauge, store->held + store->routes_held);
+    bool is_held = store->held > 0 || store->routes_held;
     if (is_held && !was_held) {
         log_error("document.held", "removed", log_int(diff->removed), "shrunk",
                   log_int(diff->shrunk), "going_direct", log_int(diff->routes_downgraded), "next",
@@ -257,8 +292,8 @@ static int check_version(const struct dc_store *store, const struct dc_meta *aft
 }
 
 int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *after,
-                   const struct dc_diff *diff, const struct brake_verdict *verdict,
-                   mono_ms confirmed_at, struct xp_err *err)
+                   struct dc_diff *diff, const struct brake_verdict *verdict, mono_ms confirmed_at,
+                   struct xp_err *err)
 {
     if (seq != store->seq) {
         return xp_fail(err, XP_CONFLICT,
@@ -272,7 +307,7 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     store->version = after->version;
     store->confirmed_at = confirmed_at;
     metric_set(&version_gauge, store->version);
-    note_held(store, diff, verdict);
+    note_held(store, diff, verdict, hold_collisions(store, diff));
     if (diff->routes_changed && !verdict->routes_held) {
         replace_routes(store, after);
     }

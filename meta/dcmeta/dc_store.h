@@ -46,11 +46,12 @@ const struct route_table *dc_store_routes(const struct dc_store *); /* never NUL
 /* A document of its own with references to the clusters: for a worker (comparison, the file on disk). Returns owned. */
 struct dc_meta *dc_store_snapshot(const struct dc_store *);
 
-/* Applies an accepted comparison of 'after' with a snapshot taken at 'seq'.
+/* What collides with the name or id of a cluster that is held back is marked held, too.
+ * Applies an accepted comparison of 'after' with a snapshot taken at 'seq'.
  * XP_CONFLICT: something changed since; fetch again. */
 int dc_store_apply(struct dc_store *, uint64_t seq, const struct dc_meta *after,
-                   const struct dc_diff *diff, const struct brake_verdict *verdict,
-                   mono_ms confirmed_at, struct xp_err *err) XP_MUST_CHECK;
+                   struct dc_diff *diff, const struct brake_verdict *verdict, mono_ms confirmed_at,
+                   struct xp_err *err) XP_MUST_CHECK;
 void dc_store_confirm(struct dc_store *, mono_ms confirmed_at); /* 304 */
 
 /* One pushed cluster (takes the reference). XP_CONFLICT: older than what is here. XP_INVALID: the cluster has a problem. */
