@@ -74,7 +74,8 @@ static int check_dcinfos(const char *text, struct xp_err *err)
         rc = xp_fail(err, XP_INVALID, "must be a JSON object of DC names");
     }
     json_object_foreach (json, dc, info) {
-        if (rc == 0 && !json_is_string(json_object_get(info, "metaServerAddress"))) {
+        const char *address = json_string_value(json_object_get(info, "metaServerAddress"));
+        if (rc == 0 && text_is_empty(address)) {
             rc = xp_fail(err, XP_INVALID, "'%s' needs a text 'metaServerAddress'", dc);
         }
     }

@@ -173,7 +173,7 @@ static int find_owner(struct app *app, int64_t db_id, const char *cluster,
 static int forward_to(struct app *app, struct http_req *req, const struct server_info *owner,
                       const struct hops *hops, struct xp_err *err)
 {
-    if (was_here(hops, app->config.metaserver_id)) {
+    if (was_here(hops, app->config.metaserver_id) || hops->count == HOPS_MAX) {
         return fail_circular(hops, app->config.metaserver_id, err);
     }
     AUTO_FREE char *text = hops_text(hops, "FORWARD", app->config.metaserver_id);

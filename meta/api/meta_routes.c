@@ -29,24 +29,6 @@ static bool is_new_endpoint(const struct http_req *req, const struct http_route 
     return route == NULL;
 }
 
-void meta_on_error(const struct http_req *req, const struct http_route *route,
-                   const struct xp_err *err, struct http_resp *resp)
-{
-    const struct xp_code_info *info = xp_code_info(err->code);
-    json_t *body = json_pack("{s:o, s:s}", "message", jd_text(err->msg), "exception", info->name);
-    int status = 500;
-    if (is_new_endpoint(req, route)) {
-        status = resp->status != 0 ? resp->status : info->http_status;
-        (void)json_object_set_new(body, "title", json_string(info->name));
-        (void)json_object_set_new(body, "status", json_integer(status));
-        (void)json_object_set_new(body, "detail", jd_text(err->msg));
-        (void)json_object_set_new(body, "errorType", json_string(info->name));
-        (void)json_object_set_new(body, "errorMessage", jd_text(err->msg));
-    }
-    http_resp_json(resp, body);
-    resp->status = status;
-}
-
 /* A name in the Host header must be this DC's; addresses and localhost always pass (metaserver.md 4.1). */
 static int check_host(const struct app *app, const struct http_req *req, struct xp_err *err)
 {
@@ -64,16 +46,37 @@ static int check_host(const struct app *app, const struct http_req *req, struct 
                             app->domain);
 }
 
-int meta_on_request(struct http_req *req, const struct http_route *route, struct xp_err *err)
+static int check_domain(const struct http_req *req, const struct http_route *route,
+                        struct xp_err *err)
 {
     const struct app *app = http_req_arg(req);
     bool is_switch =
         text_has_prefix(route->path, "/stop/") || text_has_prefix(route->path, "/start/");
-    if (!is_switch && __atomic_load_n(&app->validate_domain, __ATOMIC_RELAXED)) {
-        int rc = check_host(app, req, err);
-        if (rc != 0) {
-            return rc;
-        }
+    bool is_on = !is_switch && __atomic_load_n(&app->validate_domain, __ATOMIC_RELAXED);
+    return is_on ? check_host(app, req, err) : 0;
+}
+
+void meta_on_error(const struct http_req *req, const struct http_route *route,
+                   const struct xp_err *err, struct http_resp *resp)
+{
+    const struct xp_code_info *info = xp_code_info(err->code);
+    json_t *body = json_pack("{s:o, s:s}", "message", jd_text(err->msg), "exception", info->name);
+    struct xp_err ignored;
+    /* A wrong Host is the one error that x-pipe answers with 400. */
+    int status = route && check_domain(req, route, &ignored) != 0 ? 400 : 500;
+    if (is_new_endpoint(req, route)) {
+        status = resp->status != 0 ? resp->status : info->http_status;
+        (void)json_object_set_new(body, "title", json_string(info->name));
+        (void)json_object_set_new(body, "status", json_integer(status));
+        (void)json_object_set_new(body, "detail", jd_text(err->msg));
+        (void)json_object_set_new(body, "errorType", json_string(info->name));
+        (void)json_object_set_new(body, "errorMessage", jd_text(err->msg));
     }
-    return 0;
+    http_resp_json(resp, body);
+    resp->status = status;
+}
+
+int meta_on_request(struct http_req *req, const struct http_route *route, struct xp_err *err)
+{
+    return check_domain(req, route, err);
 }

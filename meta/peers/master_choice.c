@@ -22,11 +22,25 @@ static enum master_verdict judge_single(const struct master_facts *f, const stru
     return is_same ? MASTER_KEEP : MASTER_CHANGE;
 }
 
+/* Metadata may name a Redis twice; it is one master all the same. */
+static bool is_repeated(const struct master_facts *f, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (addr_eq(&f->nodes[i].addr, &f->nodes[index].addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void master_choose(const struct master_facts *f, struct master_choice *ret_choice)
 {
     struct master_choice choice = { .verdict = MASTER_NONE };
     for (size_t i = 0; i < f->count; i++) {
         enum node_role role = fresh_role(f, &f->nodes[i]);
+        if (is_repeated(f, i)) {
+            continue;
+        }
         if (role == ROLE_UNKNOWN) {
             choice.unknown++;
         } else if (role == ROLE_MASTER) {

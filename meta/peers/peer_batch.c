@@ -48,8 +48,8 @@ static char *batch_body(const struct peer_batch *b)
     return text;
 }
 
-/* One row of the answer; rows that are odd or were not asked for are skipped: they spoil themselves only. */
-static void take_row(struct peer_batch *b, const struct map *index, const json_t *row)
+/* One row of the answer; rows that are odd, repeated or were not asked for are skipped: they spoil themselves only. */
+static void take_row(struct peer_batch *b, struct map *index, const json_t *row)
 {
     const char *cluster = json_string_value(json_array_get(row, 0));
     const char *shard = json_string_value(json_array_get(row, 1));
@@ -61,9 +61,9 @@ static void take_row(struct peer_batch *b, const struct map *index, const json_t
         return;
     }
     AUTO_FREE char *key = xasprintf("%s/%s", cluster, shard);
-    const struct shard_name *name = map_get(index, key);
     struct addr addr = addr_of(host, (int)port);
-    if (name && !addr_is_none(&addr) && b->told_count < b->names.count) {
+    const struct shard_name *name = addr_is_none(&addr) ? NULL : map_remove(index, key);
+    if (name) {
         b->told[b->told_count++] = (struct told_master){
             .name = (size_t)(name - b->names.items),
             .master = { .addr = addr, .gid = (int)gid },
@@ -85,13 +85,17 @@ static int take_answer(struct peer_batch *b, const struct http_reply *reply)
         (void)map_put(&index, key, &b->names.items[i]);
     }
     b->told = xcalloc(b->names.count, sizeof(*b->told));
+    const json_t *masters = json_object_get(json, "masters");
+    if (!json_is_array(masters)) {
+        rc = xp_fail(&b->err, XP_IO, "answer of %s has no array 'masters'", b->base_url);
+    }
     size_t i;
     json_t *row;
-    json_array_foreach (json_object_get(json, "masters"), i, row) {
+    json_array_foreach (masters, i, row) {
         take_row(b, &index, row);
     }
     json_decref(json);
-    return 0;
+    return rc;
 }
 
 static int run_batch(struct peer_batch *b)
