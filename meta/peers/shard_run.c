@@ -148,7 +148,7 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
         duty->kicked_gids = 0;
     }
     duty->kicked_gids |= 1U << step->action.gid; /* any PEEROF ends the wait after a restart */
-    if (step->action.kind == PEER_ACT_SET) {
+    if (step->action.kind == PEER_ACT_SET && !duty->run->is_outdated) {
         duty->run->applied_gids |= 1U << step->action.gid;
     }
     duty->run->needs_rewrite |= step->action.needs_rewrite;
