@@ -53,6 +53,7 @@ struct server_registry {
 
 /* ---- own registration ---- */
 
+static void list_read(struct server_registry *r);
 static void reg_create(struct server_registry *r);
 static void reg_check(struct server_registry *r);
 
@@ -96,6 +97,7 @@ static void reg_done(struct server_registry *r)
              ADDR_TEXT(&r->options.self.addr));
     r->is_registered = true;
     r->options.on_registered(true, r->options.arg);
+    list_read(r); /* the first reading of an empty ZooKeeper found no node to watch */
 }
 
 static void own_node_changed(const char *path, void *arg)
@@ -267,8 +269,6 @@ static void reg_timer_fired(struct loop_timer *t)
 }
 
 /* ---- list ---- */
-
-static void list_read(struct server_registry *r);
 
 static void servers_changed(const char *path, void *arg)
 {
