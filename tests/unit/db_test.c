@@ -1,0 +1,224 @@
+/* Connections, statements, transactions and migrations, with a schema of the test's own. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "shared/base/mem.h"
+#include "shared/base/thread.h"
+#include "shared/db/db.h"
+#include "tests/unit/unit.h"
+
+#include "shared/base/banned.h"
+
+enum { Q_INSERT, Q_COUNT, Q_ALL };
+static const char *const migrations[] = {
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT UNIQUE, CHECK (name <> 'bad')) STRICT",
+    "ALTER TABLE t ADD COLUMN extra INTEGER NOT NULL DEFAULT 5",
+    "CREATE TABLE u (id INTEGER PRIMARY KEY) STRICT; this is no SQL",
+};
+static const char *const queries[] = { "INSERT INTO t (name) VALUES (?1)", "SELECT count(*) FROM t",
+                                       "SELECT id, name, extra FROM t ORDER BY id" };
+static const char *const names[] = { "insert", "count", "all" };
+
+struct place {
+    char dir[64];
+    char *path;
+    struct db_schema schema;
+    struct db_pool *pool;
+    struct xp_err err;
+};
+
+static int try_open(struct place *p)
+{
+    struct db_options options = {
+        .path = p->path, .schema = &p->schema, .readers = 1, .busy_timeout_ms = 50
+    };
+    return db_pool_open(&options, &p->pool, &p->err);
+}
+
+static int setup(void **state)
+{
+    struct place *p = xcalloc(1, sizeof(*p));
+    memcpy(p->dir, "/tmp/xpipe-db-XXXXXX", sizeof("/tmp/xpipe-db-XXXXXX"));
+    assert_non_null(mkdtemp(p->dir));
+    p->path = xasprintf("%s/t.db", p->dir);
+    p->schema = (struct db_schema){ migrations, 2, queries, names, 3 };
+    if (try_open(p) != 0) {
+        fail_msg("%s", p->err.msg);
+    }
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    db_pool_close(p->pool);
+    static const char *const suffixes[] = { "", ".lock", "-wal", "-shm" };
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        AUTO_FREE char *path = xasprintf("%s%s", p->path, suffixes[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(p->dir), 0);
+    free(p->path);
+    free(p);
+    return 0;
+}
+
+static int insert(struct db *db, void *arg, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done) struct db_stmt s = db_query(db, Q_INSERT);
+    db_bind_text(&s, arg);
+    return db_run(&s, err);
+}
+
+static int insert_and_fail(struct db *db, void *arg, struct xp_err *err)
+{
+    int rc = insert(db, arg, err);
+    return rc ? rc : xp_fail(err, XP_INVALID, "changed my mind");
+}
+
+static int count(struct db *db, void *arg, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done) struct db_stmt s = db_query(db, Q_COUNT);
+    int rc = db_step(&s, err);
+    assert_int_equal(rc, DB_ROW);
+    *(int64_t *)arg = db_col_i64(&s, 0);
+    return 0;
+}
+
+static int64_t row_count(struct place *p)
+{
+    int64_t n = -1;
+    assert_int_equal(db_read(p->pool, count, &n, &p->err), 0);
+    return n;
+}
+
+static void transactions_are_all_or_nothing(void **state)
+{
+    struct place *p = *state;
+    char a[] = "a";
+    char b[] = "b";
+    char bad[] = "bad";
+    assert_int_equal(db_tx(p->pool, insert, a, &p->err), 0);
+    assert_int_equal(db_tx(p->pool, insert_and_fail, b, &p->err), XP_INVALID);
+    assert_string_equal(p->err.msg, "changed my mind");
+    assert_int_equal(row_count(p), 1);
+    assert_int_equal(db_tx(p->pool, insert, a, &p->err), XP_CONFLICT);
+    assert_string_equal(p->err.msg, "UNIQUE constraint failed: t.name");
+    assert_int_equal(db_tx(p->pool, insert, bad, &p->err), XP_CONFLICT);
+    assert_int_equal(db_tx(p->pool, insert, b, &p->err), 0);
+    assert_int_equal(row_count(p), 2);
+}
+
+static int read_all(struct db *db, void *arg, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done) struct db_stmt s = db_query(db, Q_ALL);
+    (void)arg;
+    assert_int_equal(db_step(&s, err), DB_ROW);
+    assert_int_equal(db_col_i64(&s, 0), 1);
+    assert_true(db_col_is_null(&s, 1));
+    assert_null(db_col_text(&s, 1));
+    assert_int_equal(db_col_i64(&s, 2), 5);
+    return db_step(&s, err);
+}
+
+static void null_texts_and_columns(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(db_tx(p->pool, insert, NULL, &p->err), 0);
+    assert_int_equal(db_read(p->pool, read_all, NULL, &p->err), 0);
+}
+
+static void a_read_cannot_write(void **state)
+{
+    struct place *p = *state;
+    char a[] = "a";
+    assert_int_equal(db_read(p->pool, insert, a, &p->err), XP_UNAVAILABLE);
+    assert_int_equal(row_count(p), 0);
+}
+
+static int read_inside(struct db *db, void *arg, struct xp_err *err)
+{
+    struct place *p = arg;
+    int64_t n = 0;
+    (void)db;
+    return db_read(p->pool, count, &n, err); /* the only reader is ours */
+}
+
+static void readers_are_waited_for_with_a_limit(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(db_read(p->pool, read_inside, p, &p->err), XP_UNAVAILABLE);
+    assert_non_null(strstr(p->err.msg, "all 1 read connections are busy"));
+    assert_int_equal(row_count(p), 0);
+}
+
+static void a_bad_migration_changes_nothing(void **state)
+{
+    struct place *p = *state;
+    db_pool_close(p->pool);
+    p->pool = NULL;
+    p->schema.migration_count = 3;
+    assert_int_equal(try_open(p), XP_INTERNAL);
+    assert_non_null(strstr(p->err.msg, "migration 3: "));
+    p->schema.migration_count =
+        2; /* still version 2, still usable; the failed open let go of the lock */
+    assert_int_equal(try_open(p), 0);
+    assert_int_equal(row_count(p), 0);
+}
+
+static void a_bad_query_is_named_at_open(void **state)
+{
+    struct place *p = *state;
+    static const char *const broken[] = { "SELECT nothing FROM t" };
+    static const char *const broken_names[] = { "broken" };
+    db_pool_close(p->pool);
+    p->pool = NULL;
+    p->schema = (struct db_schema){ migrations, 2, broken, broken_names, 1 };
+    assert_int_equal(try_open(p), XP_INTERNAL);
+    assert_non_null(strstr(p->err.msg, "query broken: "));
+}
+
+static void misuse_aborts(void **state)
+{
+    struct place *p = *state;
+    ASSERT_ABORTS({
+        thread_set_role(THREAD_LOOP, "loop");
+        int64_t n = 0;
+        int rc = db_read(p->pool, count, &n, &p->err);
+        _exit(rc ? 1 : 0);
+    });
+}
+
+static void options_are_checked(void **state)
+{
+    struct place *p = *state;
+    struct db_pool *pool = NULL;
+    struct db_options options = { .path = "", .schema = &p->schema, .readers = 1 };
+    assert_int_equal(db_pool_open(&options, &pool, &p->err), XP_INVALID);
+    options = (struct db_options){ .path = p->path, .schema = &p->schema, .readers = 0 };
+    assert_int_equal(db_pool_open(&options, &pool, &p->err), XP_INVALID);
+    assert_null(pool);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(transactions_are_all_or_nothing),
+        TEST(null_texts_and_columns),
+        TEST(a_read_cannot_write),
+        TEST(readers_are_waited_for_with_a_limit),
+        TEST(a_bad_migration_changes_nothing),
+        TEST(a_bad_query_is_named_at_open),
+        TEST(misuse_aborts),
+        TEST(options_are_checked),
+    };
+    return cmocka_run_group_tests_name("db", tests, NULL, NULL);
+}
