@@ -37,6 +37,8 @@ struct row {
     mono_ms retry_at;
 };
 
+struct waker;
+
 struct lane_metrics { /* one for each DC name, for the life of the process */
     char *dc;
     struct metric told, refused, failed, down;
@@ -55,7 +57,7 @@ struct lane { /* one DC; owner: loop */
     struct lane_metrics *metrics;
 };
 
-struct notifier { /* owner: loop, but wake_posted */
+struct notifier { /* owner: loop; waker: any */
     struct notifier_options o;
     struct notifier_settings settings; /* texts are not kept in it */
     struct map urls;                   /* inner DC name, any case, to URL */
@@ -69,7 +71,7 @@ struct notifier { /* owner: loop, but wake_posted */
     char problem[240];    /* why, while outbox_failed */
     int64_t seen_version; /* of the store, at the last complete look */
     int64_t waiting_count;
-    int wake_posted; /* atomic */
+    struct waker *waker;
 };
 
 struct turn_job {
@@ -599,36 +601,55 @@ static void timer_fire(struct loop_timer *t)
 
 /* ---- waking, from any thread ---- */
 
-struct wake_msg {
+/* The message lives apart from the notifier: it may still be under way when that is freed. */
+struct waker {
     struct loop_msg msg;
-    struct notifier *notifier;
+    struct notifier *notifier; /* owner: loop; NULL once it is freed */
+    int is_posted;             /* atomic: the message is under way */
+    int refs;                  /* atomic: the notifier, the message under way */
 };
+
+static void waker_unref(struct waker *w)
+{
+    if (__atomic_sub_fetch(&w->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        free(w);
+    }
+}
 
 static void wake_delivered(struct loop_msg *msg)
 {
-    struct wake_msg *w = CONTAINER_OF(msg, struct wake_msg, msg);
+    struct waker *w = CONTAINER_OF(msg, struct waker, msg);
     struct notifier *n = w->notifier;
-    free(w);
-    __atomic_store_n(&n->wake_posted, 0, __ATOMIC_RELEASE);
-    n->look_again = true;
-    plan_next(n);
+    __atomic_store_n(&w->is_posted, 0, __ATOMIC_RELEASE); /* from here on it may be posted again */
+    if (n) {
+        n->look_again = true;
+        plan_next(n);
+    }
+    waker_unref(w);
 }
 
 static void wake_dropped(struct loop_msg *msg)
 {
-    free(CONTAINER_OF(msg, struct wake_msg, msg));
+    waker_unref(CONTAINER_OF(msg, struct waker, msg));
+}
+
+static struct waker *waker_new(struct notifier *n)
+{
+    struct waker *w = xcalloc(1, sizeof(*w));
+    w->msg.deliver = wake_delivered;
+    w->msg.drop = wake_dropped;
+    w->notifier = n;
+    w->refs = 1;
+    return w;
 }
 
 void notifier_wake(struct notifier *n)
 {
-    if (__atomic_exchange_n(&n->wake_posted, 1, __ATOMIC_ACQ_REL) != 0) {
-        return;
+    struct waker *w = n->waker;
+    if (__atomic_exchange_n(&w->is_posted, 1, __ATOMIC_ACQ_REL) == 0) {
+        (void)__atomic_add_fetch(&w->refs, 1, __ATOMIC_RELAXED);
+        loop_post_reserved(n->o.loop, &w->msg); /* at most one at a time */
     }
-    struct wake_msg *w = xcalloc(1, sizeof(*w));
-    w->notifier = n;
-    w->msg.deliver = wake_delivered;
-    w->msg.drop = wake_dropped;
-    loop_post_reserved(n->o.loop, &w->msg); /* at most one at a time */
 }
 
 /* ---- life ---- */
@@ -644,6 +665,7 @@ struct notifier *notifier_new(const struct notifier_options *options)
     metric_register(&queue_gauge);
     metric_register(&sending_gauge);
     loop_timer_init(&n->timer, n->o.loop, timer_fire);
+    n->waker = waker_new(n);
     return n;
 }
 
@@ -727,5 +749,7 @@ void notifier_free(struct notifier *n)
     }
     map_done(&n->lanes);
     urls_clear(&n->urls);
+    n->waker->notifier = NULL;
+    waker_unref(n->waker);
     free(n);
 }
