@@ -293,7 +293,8 @@ class World:
                         masters[puller].pull_from(masters[upstream], *words)
 
     def fail_over(self, dc, shard="s1", kill_master=True):
-        """Promotes a replica as sentinel or an operator does (crdt-redis.md 9, steps 1 and 2). Returns the new master."""
+        """Promotes a replica as sentinel or an operator does (crdt-redis.md 9, steps 1 and 2). Returns the
+        new master."""
         old, new = self.master(dc, shard), self.replica(dc, shard)
         if kill_master:
             old.kill()

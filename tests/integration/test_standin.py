@@ -228,7 +228,8 @@ def test_same_endpoint(clean, first, then, is_same):
 
 def test_rule_2_params_are_compared_as_text(clean, dead_port):
     def words(params):
-        return (2, HOST, dead_port, "proxy-type", "XPIPE-PROXY", "proxy-servers", f"{HOST}:{dead_port}", "proxy-params", params)
+        return (2, HOST, dead_port, "proxy-type", "XPIPE-PROXY", "proxy-servers", f"{HOST}:{dead_port}",
+                "proxy-params", params)
     clean.peerof(*words("PROXYTLS://1.1.1.1:443,PROXYTLS://1.1.1.2:443"))
     assert clean.peerof(*words("PROXYTLS://1.1.1.2:443,PROXYTLS://1.1.1.1:443")) == "OK"
     assert clean.peers[2].proxy_params == "PROXYTLS://1.1.1.2:443,PROXYTLS://1.1.1.1:443"
@@ -308,7 +309,8 @@ def test_sample_s3_two_way_with_an_in_dc_replica(redis_of):
 def test_samples_s6_s7_proxy_lines(clean, dead_port):
     servers = f"PROXYTCP://{HOST}:{dead_port},PROXYTCP://{HOST}:{dead_port + 1}"
     clean.peerof(2, HOST, dead_port, "proxy-type", "XPIPE-PROXY", "proxy-servers", servers)
-    assert keys_of(clean)[5:] == PEER_KEYS + PROXY_KEYS + ["peer0_link_down_since_seconds", "connected_slaves"] + TAIL_KEYS
+    assert keys_of(clean)[5:] == (
+        PEER_KEYS + PROXY_KEYS + ["peer0_link_down_since_seconds", "connected_slaves"] + TAIL_KEYS)
     clean.peerof(2, HOST, dead_port, "proxy-type", "XPIPE-PROXY", "proxy-servers", servers, "proxy-params",
                  "PROXYTLS://10.0.0.1:443,PROXYTLS://10.0.0.2:443 PROXYTLS://10.0.0.3:443")
     assert keys_of(clean)[5:] == (PEER_KEYS + PROXY_KEYS + ["peer0_proxy_params", "peer0_link_down_since_seconds",
@@ -326,7 +328,8 @@ def test_sample_s5_order_and_dense_index(clean, dead_port):
 
 
 def test_empty_proxy_params_are_kept(clean, dead_port):
-    clean.peerof(2, HOST, dead_port, "proxy-type", "XPIPE-PROXY", "proxy-servers", f"{HOST}:{dead_port}", "proxy-params", "")
+    clean.peerof(2, HOST, dead_port, "proxy-type", "XPIPE-PROXY", "proxy-servers", f"{HOST}:{dead_port}",
+                 "proxy-params", "")
     assert clean.peers[2].proxy_params == ""
 
 
@@ -371,7 +374,8 @@ def test_versions(clean, dead_port):
         clean.set("version", "absent")
         assert "xredis" not in clean.run("INFO", "server")
         clean.set("version", "1.0.10")
-        assert clean.error_of("PEEROF", 2, HOST, dead_port, *words) == "ERR wrong number of arguments for 'peerof' command"
+        assert clean.error_of("PEEROF", 2, HOST, dead_port, *words) == (
+            "ERR wrong number of arguments for 'peerof' command")
         assert "backstreaming" not in clean.run("CRDT.INFO", "replication")
         clean.set("version", "1.0.12")
         assert clean.peerof(2, HOST, dead_port, *words) == "OK"
@@ -432,7 +436,8 @@ def test_config_commands(clean, dead_port):
     assert clean.run("CONFIG", "GET", "peerof") == ["peerof", ""]
     clean.peerof(2, HOST, dead_port)
     clean.peerof(15, HOST, dead_port)
-    assert clean.run("CONFIG", "GET", "peerof") == ["peerof", f"2 {HOST} {dead_port}", "peerof", f"15 {HOST} {dead_port}"]
+    assert clean.run("CONFIG", "GET", "peerof") == [
+        "peerof", f"2 {HOST} {dead_port}", "peerof", f"15 {HOST} {dead_port}"]
     assert clean.run("CONFIG", "GET", "port") == ["port", str(clean.port)]
     assert clean.run("CONFIG", "REWRITE") == "OK"
 
@@ -880,7 +885,8 @@ def test_random_writes_converge_over_cuts_and_a_failover(redis_of, proxy_of):
     b.peerof(1, HOST, replica.port)
     b.wait_up(1)
     replica.wait_up(2)
-    assert replica.run("CRDT.INFO", "stats").split("\r\n")[1:4] == ["sync_full:0", "sync_backstream:0", "sync_partial_ok:1"]
+    assert replica.run("CRDT.INFO", "stats").split("\r\n")[1:4] == [
+        "sync_full:0", "sync_backstream:0", "sync_partial_ok:1"]
     random_writes(replica, random, 200)
     random_writes(b, random, 200)
     wait_same(replica, b)

@@ -1,6 +1,5 @@
 /* command_log.h - what a control plane sent: PEEROF, CONFIG REWRITE and SLAVEOF, newest
- * COMMAND_LOG_MAX of them.
- * Read by tests with STANDIN.LOG. Main thread. */
+ * COMMAND_LOG_MAX of them. Read by tests with STANDIN.LOG. Main thread. */
 #ifndef TESTS_FAKES_CRDT_MODULE_COMMAND_LOG_H
 #define TESTS_FAKES_CRDT_MODULE_COMMAND_LOG_H
 
@@ -8,9 +7,8 @@
 
 enum { COMMAND_LOG_MAX = 1000, COMMAND_LOG_ARGS_MAX = 32 };
 
-/* 'replicated': it came from the master or the AOF, not from a client. Arguments past the limit are
- * left out.
- * 'ctx' of the command tells the client's name (CLIENT SETNAME); NULL: unknown. */
+/* 'replicated': it came from the master or the AOF, not from a client. Arguments past the limit
+ * are left out. 'ctx' of the command tells the client's name (CLIENT SETNAME); NULL: unknown. */
 void command_log_add(struct rm_ctx *ctx, struct rm_string **argv, int argc, bool replicated);
 void command_log_clear(void);
 /* Array of [unix ms, "client" or "replicated", word...]. */

@@ -1,5 +1,5 @@
-/* feed.c - see feed.h. Two dictionaries over the same entries: by key, and by number (8 bytes, big
- * endian). */
+/* feed.c - see feed.h. Two dictionaries over the same entries: by key, and by number (8 bytes,
+ * big endian). */
 #include "tests/fakes/crdt_module/feed.h"
 
 #include <endian.h>

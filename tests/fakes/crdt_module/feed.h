@@ -1,20 +1,15 @@
 /* feed.h - what travels between DCs: string keys of database 0 as last-writer-wins registers.
  *
- * Every write of a client stamps its key with (time, own gid) and the next number of this shard's
- * clock; the "feed" is
- * the list of keys by that number. A puller asks for the keys after the number it has, gets their
- * present value
- * or a tombstone, and applies what is newer than its own stamp (equal times: higher gid wins).
- * Stamps never run
- * behind one already seen, so a write made after another was visible always wins. A server hands
- * out keys that were
- * last written in its own DC, and keys of the puller's DC when the puller asks for them back.
- * Stamps reach the replicas of the DC in the replication stream (STANDIN.STAMP, STANDIN.APPLY) and
- * in the RDB, so a promoted
- * replica continues the same feed.
- * Not carried: expiry times, other types, other databases, FLUSHALL, values over FEED_VALUE_MAX,
- * keys beyond FEED_KEYS_MAX.
- * Under the server's lock. */
+ * Every write of a client stamps its key with (time, own gid) and the next number of this
+ * shard's clock; the "feed" is the list of keys by that number. A puller asks for the keys after
+ * the number it has, gets their present value or a tombstone, and applies what is newer than its
+ * own stamp (equal times: higher gid wins). Stamps never run behind one already seen, so a write
+ * made after another was visible always wins. A server hands out keys that were last written in
+ * its own DC, and keys of the puller's DC when the puller asks for them back. Stamps reach the
+ * replicas of the DC in the replication stream (STANDIN.STAMP, STANDIN.APPLY) and in the RDB, so
+ * a promoted replica continues the same feed. Not carried: expiry times, other types, other
+ * databases, FLUSHALL, values over FEED_VALUE_MAX, keys beyond FEED_KEYS_MAX. Under the server's
+ * lock. */
 #ifndef TESTS_FAKES_CRDT_MODULE_FEED_H
 #define TESTS_FAKES_CRDT_MODULE_FEED_H
 

@@ -23,8 +23,7 @@ struct link_override {
 struct peer {
     bool used;
     struct peer_words words;
-    uint64_t
-        epoch; /* grows with every change that cuts the link; a link thread with an older one stops */
+    uint64_t epoch; /* grows when the link is cut; a thread that began with an older one stops */
     enum link_phase phase;
     int fd;              /* socket of the link thread, -1 none; closed by that thread only */
     int in_use;          /* index of the proxy of the last attempt */
@@ -34,8 +33,7 @@ struct peer {
     int64_t lazy_until_ms;
     bool owes; /* must give back data of the own gid */
     int64_t owed_clock;
-    bool
-        asks_clock; /* peer of before a restart: compare its clock of the own gid at the first link */
+    bool asks_clock; /* of before a restart: its clock of the own gid is compared when linked */
     bool has_replid;
     bool follows_master; /* on a replica: nothing is known unless the master told */
     char replid[REPLID_LEN + 1];

@@ -1,5 +1,5 @@
-/* peer_words.h - the words of a PEEROF command: parsed, compared, written. Pure: no server, no I/O.
- * Contract: reference/crdt-redis.md 2.1 and 2.3. */
+/* peer_words.h - the words of a PEEROF command: parsed, compared, written. Pure: no server, no
+ * I/O. Contract: reference/crdt-redis.md 2.1 and 2.3. */
 #ifndef TESTS_FAKES_CRDT_MODULE_PEER_WORDS_H
 #define TESTS_FAKES_CRDT_MODULE_PEER_WORDS_H
 
@@ -37,8 +37,8 @@ bool words_parse_servers(const char *text, struct peer_words *ret);
 /* "PROXYTCP://h:p" or "h:p". */
 void words_server_text(const struct proxy_server *s, char *out, size_t size);
 void words_servers_text(const struct peer_words *w, char *out, size_t size);
-/* What to do when 'now' is stored (its link up or not, using server number 'in_use') and 'wanted'
- * comes. */
+/* What to do when 'now' is stored (its link up or not, using server number 'in_use') and
+ * 'wanted' comes. */
 enum words_rule words_decide(const struct peer_words *now, bool is_up, int in_use,
                              const struct peer_words *wanted);
 /* The line sent to a proxy, with CR LF. Returns its length, 0 if it did not fit. */

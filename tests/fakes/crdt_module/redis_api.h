@@ -1,12 +1,10 @@
 /* redis_api.h - the part of the Redis 7.0 module interface that the stand-in uses.
  *
  * Not a copy of redismodule.h (Debian does not ship one): only the functions, types and numbers
- * needed here. Each
- * function is a pointer RM_Name, filled by redis_api_load() through the look-up function whose
- * address is the
- * first word of the context given to RedisModule_OnLoad.
- * Thread: any, but every call except RM_ThreadSafeContextLock and RM_Log needs the server lock (see
- * standin.h). */
+ * needed here. Each function is a pointer RM_Name, filled by redis_api_load() through the
+ * look-up function whose address is the first word of the context given to RedisModule_OnLoad.
+ * Thread: any, but every call except RM_ThreadSafeContextLock and RM_Log needs the server lock
+ * (see standin.h). */
 #ifndef TESTS_FAKES_CRDT_MODULE_REDIS_API_H
 #define TESTS_FAKES_CRDT_MODULE_REDIS_API_H
 
@@ -185,8 +183,8 @@ typedef void rm_free_fn(struct rm_ctx *, void *);
 REDIS_API(REDIS_API_DECLARE)
 #undef REDIS_API_DECLARE
 
-/* Fills every pointer. Returns NULL, or the name of the first function this server does not offer.
- * */
+/* Fills every pointer. Returns NULL, or the name of the first function this server does not
+ * offer. */
 const char *redis_api_load(struct rm_ctx *ctx);
 
 #endif

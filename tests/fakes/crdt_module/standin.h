@@ -1,13 +1,10 @@
 /* standin.h - what the files of the CRDT stand-in share: settings, the one state, small helpers.
  *
- * The stand-in is a module for stock Redis 7 that behaves like CRDT Redis as far as a control plane
- * can see
- * (contract: reference/crdt-redis.md, chapter 12). It is not a CRDT database: string keys travel
- * between
- * masters as last-writer-wins registers (feed.h), nothing else does.
+ * The stand-in is a module for stock Redis 7 that behaves like CRDT Redis as far as a control
+ * plane can see (contract: reference/crdt-redis.md, chapter 12). It is not a CRDT database:
+ * string keys travel between masters as last-writer-wins registers (feed.h), nothing else does.
  * Threads: the server's main thread, and one link thread per configured gid. The server's global
- * lock is the only
- * lock: every field below is read and written with it held. */
+ * lock is the only lock: every field below is read and written with it held. */
 #ifndef TESTS_FAKES_CRDT_MODULE_STANDIN_H
 #define TESTS_FAKES_CRDT_MODULE_STANDIN_H
 

@@ -5,8 +5,8 @@
 #include "tests/fakes/crdt_module/standin.h"
 
 int cmd_crdt_info(struct rm_ctx *ctx, struct rm_string **argv, int argc);
-/* Answers with the real INFO (section NULL: none given), the version put in as the second line of
- * Server. */
+/* Answers with the real INFO (section NULL: none given), the version put in as the second line
+ * of Server. */
 int info_reply(struct rm_ctx *ctx, const char *section);
 
 #endif

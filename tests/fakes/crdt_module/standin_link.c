@@ -1,5 +1,5 @@
-/* standin_link.c - see standin_link.h; bytes of the handshake: reference/crdt-redis.md chapter 6.
- * */
+/* standin_link.c - see standin_link.h; bytes of the handshake: reference/crdt-redis.md chapter
+ * 6. */
 #include "tests/fakes/crdt_module/standin_link.h"
 
 #include <pthread.h>

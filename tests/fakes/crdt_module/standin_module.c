@@ -2,7 +2,8 @@
  *
  * loadmodule crdt_module.so gid 1 namespace default version 1.0.22 tick-ms 1000 sync-delay-ms 0
  * lazy-ms 11000
- *            ping-ms 10000 timeout-ms 60000 state-file PATH crash abort|flag      (gid is required) */
+ *            ping-ms 10000 timeout-ms 60000 state-file PATH crash abort|flag
+ * Only gid is required. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,8 @@
 /* clang-format off */
 struct standin standin = {
     .set = {
-        .ns = "default", .version_text = "1.0.22", .version = {1, 0, 22}, .tick_ms = 1000, .lazy_ms = 11000,
+        .ns = "default", .version_text = "1.0.22", .version = {1, 0, 22}, .tick_ms = 1000,
+        .lazy_ms = 11000,
         .ping_ms = 10000, .timeout_ms = 60000, .crash_aborts = true,
     },
     .is_master = true,
@@ -189,8 +191,8 @@ static void read_config(struct rm_ctx *ctx, const char *name, char *out, size_t 
     }
 }
 
-/* A master that starts without any data, but with peers, owes its clients the data those peers have
- * (8.1). */
+/* A master that starts without any data, but with peers, owes its clients the data those peers
+ * have (8.1). */
 static void owe_if_empty(struct rm_ctx *ctx)
 {
     struct rm_reply *reply = RM_Call(ctx, "DBSIZE", "");
@@ -214,8 +216,8 @@ static void owe_if_empty(struct rm_ctx *ctx)
     }
 }
 
-/* Once, when the event loop runs: data files are loaded and the port is known. 'restarted' comes as
- * data. */
+/* Once, when the event loop runs: data files are loaded and the port is known. 'restarted' comes
+ * as data. */
 static void on_first_tick(struct rm_ctx *ctx, void *restarted)
 {
     char port[16];

@@ -259,8 +259,8 @@ static const char *run(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     return error ? error : apply(ctx, gid, &words);
 }
 
-/* A client that runs a command right now is only marked by the server, so it is closed from outside
- * the command. */
+/* A client that runs a command right now is only marked by the server, so it is closed from
+ * outside the command. */
 static void close_client(struct rm_ctx *ctx, void *client)
 {
     RM_DeauthenticateAndCloseClient(ctx, (uint64_t)(uintptr_t)client);

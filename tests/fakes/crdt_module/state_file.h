@@ -2,8 +2,8 @@
  * module.
  *
  * The file is written whole (to a temporary name, then renamed) by PEEROF rule 3 and by CONFIG
- * REWRITE only, so that
- * a restart finds the same traps as with CRDT Redis (crdt-redis.md 2.4). Main thread. */
+ * REWRITE only, so that a restart finds the same traps as with CRDT Redis (crdt-redis.md 2.4).
+ * Main thread. */
 #ifndef TESTS_FAKES_CRDT_MODULE_STATE_FILE_H
 #define TESTS_FAKES_CRDT_MODULE_STATE_FILE_H
 
@@ -11,8 +11,8 @@
 
 /* 0, or the errno of the failure. Without a configured file: 0. */
 int state_file_save(void);
-/* Reads peers into the table; ret_restarted tells whether a file was there. False: unreadable (the
- * reason is logged). */
+/* Reads peers into the table; ret_restarted tells whether a file was there. False: unreadable
+ * (the reason is logged). */
 bool state_file_load(bool *ret_restarted);
 
 #endif

@@ -1,13 +1,10 @@
 /* upstream.h - the side that is pulled from: CRDT.AUTH, CRDT.REPLCONF, CRDT.PSYNC, CRDT.VC and
  * STANDIN.PULL.
  *
- * A puller is a connection that passed CRDT.AUTH and gave its listening port. After PSYNC it asks
- * STANDIN.PULL <clock>
- * again and again; the answer is held back until there is something to send, or until the ping
- * period is over.
- * A replica answers the first PULL only and then stays silent, as CRDT replicas do not feed pullers
- * (fact 3).
- * Under the server's lock (main thread). */
+ * A puller is a connection that passed CRDT.AUTH and gave its listening port. After PSYNC it
+ * asks STANDIN.PULL <clock> again and again; the answer is held back until there is something to
+ * send, or until the ping period is over. A replica answers the first PULL only and then stays
+ * silent, as CRDT replicas do not feed pullers (fact 3). Under the server's lock (main thread). */
 #ifndef TESTS_FAKES_CRDT_MODULE_UPSTREAM_H
 #define TESTS_FAKES_CRDT_MODULE_UPSTREAM_H
 

@@ -1,5 +1,5 @@
-/* wire.h - a blocking connection of a link thread: connect, write, read lines and RESP values, each
- * with a deadline.
+/* wire.h - a blocking connection of a link thread: connect, write, read lines and RESP values,
+ * each with a deadline.
  *
  * Owner: one link thread. The main thread may shut the socket down; every call then fails. No
  * server lock is held here. */

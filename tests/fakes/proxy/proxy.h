@@ -1,7 +1,9 @@
-/* proxy.h - the stand-in proxy: a TCP forwarder that speaks the +PROXY line, one libev loop, one thread.
+/* proxy.h - the stand-in proxy: a TCP forwarder that speaks the +PROXY line, one libev loop, one
+ * thread.
  *
- * Differences from the real proxy: no compression (CONTENT is refused), TLS hops are plain TCP, closed tunnels disappear
- * from the statistics at once. Everything is bounded: connections, line, buffers, known endpoints. */
+ * Differences from the real proxy: no compression (CONTENT is refused), TLS hops are plain TCP,
+ * closed tunnels disappear from the statistics at once. Everything is bounded: connections,
+ * line, buffers, known endpoints. */
 #ifndef TESTS_FAKES_PROXY_PROXY_H
 #define TESTS_FAKES_PROXY_PROXY_H
 

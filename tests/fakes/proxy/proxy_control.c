@@ -1,7 +1,9 @@
 /* proxy_control.c - the control port: one command per line, one answer per line.
  *
- *   refuse on|off   close (reopen) the listening socket          hang on|off   accept, then stay silent
- *   cut             close every connection now; "OK <count>"     delay MS      hold back every chunk that long
+ *   refuse on|off   close (reopen) the listening socket
+ *   hang on|off     accept, then stay silent
+ *   cut             close every connection now; "OK <count>"
+ *   delay MS        hold back every chunk that long
  *   status          "OK port=P tunnels=N opened=N refused_lines=N" */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* proxy_main.c - fake_proxy --port P --control-port P [--log FILE]: start, options, signals. Binds 127.0.0.1 only. */
+/* proxy_main.c - fake_proxy --port P --control-port P [--log FILE]: start, options, signals.
+ * Binds 127.0.0.1 only. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>

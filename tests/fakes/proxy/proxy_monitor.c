@@ -1,4 +1,5 @@
-/* proxy_monitor.c - answers to +PROXY MONITOR, and the probing of the proxies that appeared in routes. */
+/* proxy_monitor.c - answers to +PROXY MONITOR, and the probing of the proxies that appeared in
+ * routes. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

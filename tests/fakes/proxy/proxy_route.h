@@ -1,5 +1,6 @@
 /* proxy_route.h - the +PROXY line: parsed and rewritten for the next hop. Pure: no I/O.
- * Contract: reference/proxy-and-keeper.md 1.1 to 1.4. Not supported: CONTENT (compression); such a line is refused. */
+ * Contract: reference/proxy-and-keeper.md 1.1 to 1.4. Not supported: CONTENT (compression); such
+ * a line is refused. */
 #ifndef TESTS_FAKES_PROXY_PROXY_ROUTE_H
 #define TESTS_FAKES_PROXY_PROXY_ROUTE_H
 
@@ -32,7 +33,8 @@ struct proxy_line {
 
 /* 'text' without CR LF. False: the real proxy would close the connection. */
 bool proxy_line_parse(const char *text, size_t len, struct proxy_line *ret);
-/* The line for the next proxy, with "; CR LF"; 'peer' is "ip:port" of the frontend. Returns its length, 0 if too long. */
+/* The line for the next proxy, with "; CR LF"; 'peer' is "ip:port" of the frontend. Returns its
+ * length, 0 if too long. */
 size_t proxy_line_rewrite(const struct proxy_line *line, const char *peer, char *out, size_t size);
 bool proxy_endpoint_parse(const char *uri, size_t len, struct endpoint *ret);
 

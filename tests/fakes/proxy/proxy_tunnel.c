@@ -305,7 +305,8 @@ static void wait_then_retry(struct conn *c, double seconds)
     ev_timer_start(proxy.loop, &c->retry);
 }
 
-/* One alternative at random, with replacement, as many tries as there are alternatives: the rule of the real proxy. */
+/* One alternative at random, with replacement, as many tries as there are alternatives: the rule
+ * of the real proxy. */
 static void try_next(struct conn *c)
 {
     int count = c->line.alternative_count;
@@ -395,7 +396,8 @@ static void log_line(const struct conn *c, const char *line, size_t len)
     }
 }
 
-/* Takes one complete line. Returns false when there is none, or when 'c' is not to be read on (maybe freed). */
+/* Takes one complete line. Returns false when there is none, or when 'c' is not to be read on
+ * (maybe freed). */
 static bool read_line(struct conn *c)
 {
     static const char start[] = "+PROXY";
