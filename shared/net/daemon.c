@@ -95,7 +95,7 @@ static int apply_option(int option, struct daemon_args *args, struct xp_err *err
         args->mode = DAEMON_HELP;
         return 0;
     default:
-        return xp_fail(err, XP_INVALID, "unknown or incomplete option; --help lists them");
+        return xp_fail(err, XP_INTERNAL, "option %d is in the table and not handled", option);
     }
 }
 
@@ -108,12 +108,13 @@ static int parse_args(int argc, char **argv, struct daemon_args *args, struct xp
         if (option == -1) {
             break;
         }
+        if (option == '?') {
+            return xp_fail(err, XP_INVALID,
+                           "option '%s' is unknown or lacks its value; --help lists all",
+                           argv[optind - 1]);
+        }
         if (apply_option(option, args, err) < 0) {
-            return option == '?' && optind > 0 && optind <= argc
-                       ? xp_fail(err, XP_INVALID,
-                                 "option '%s' is unknown or lacks its value; --help lists all",
-                                 argv[optind - 1])
-                       : err->code;
+            return err->code;
         }
     }
     if (optind < argc) {
@@ -125,17 +126,38 @@ static int parse_args(int argc, char **argv, struct daemon_args *args, struct xp
 
 /* ---- configuration and log ---- */
 
-static int load_config(struct daemon *d, struct xp_err *err)
+static int load_config(const struct daemon *d, struct config *into, struct xp_err *err)
 {
-    if (d->args.config_path && config_load(&d->config, d->args.config_path, err) < 0) {
+    if (d->args.config_path && config_load(into, d->args.config_path, err) < 0) {
         return err->code;
     }
     for (size_t i = 0; i < d->args.set_count; i++) {
-        if (config_set(&d->config, d->args.sets[i], err) < 0) {
+        if (config_set(into, d->args.sets[i], err) < 0) {
             return xp_wrap(err, "--set %s", d->args.sets[i]);
         }
     }
-    return d->ops->check ? d->ops->check(d->ops->config, err) : 0;
+    return d->ops->check ? d->ops->check(into->target, err) : 0;
+}
+
+/* The size of the daemon's struct as far as its rows reach; no field is larger than 8 bytes. */
+static size_t config_bytes(const struct config_row *rows)
+{
+    size_t bytes = 0;
+    for (const struct config_row *row = rows; row->name; row++) {
+        bytes = row->offset + sizeof(int64_t) > bytes ? row->offset + sizeof(int64_t) : bytes;
+    }
+    return bytes;
+}
+
+/* Loads into a struct of its own, so that a file that is refused changes nothing. */
+static int try_config(const struct daemon *d, struct xp_err *err)
+{
+    void *scratch AUTO_FREE = xcalloc(1, config_bytes(d->ops->rows));
+    struct config config;
+    config_init(&config, d->ops->rows, scratch);
+    int rc = load_config(d, &config, err);
+    config_done(&config);
+    return rc;
 }
 
 static int apply_log_config(const struct daemon *d, struct xp_err *err)
@@ -173,7 +195,8 @@ static int reload_config(struct daemon *d, struct xp_err *err)
     if (!d->args.config_path) {
         return 0;
     }
-    if (config_reload(&d->config, d->args.config_path, report_change, NULL, err) < 0) {
+    if (try_config(d, err) < 0 ||
+        config_reload(&d->config, d->args.config_path, report_change, NULL, err) < 0) {
         return err->code;
     }
     for (size_t i = 0; i < d->args.set_count; i++) {
@@ -182,7 +205,7 @@ static int reload_config(struct daemon *d, struct xp_err *err)
             return err->code;
         }
     }
-    return d->ops->check ? d->ops->check(d->ops->config, err) : 0;
+    return 0;
 }
 
 static int raise_file_limit(const struct daemon *d, struct xp_err *err)
@@ -379,7 +402,7 @@ static int run(struct daemon *d)
 static int prepare_and_run(struct daemon *d)
 {
     struct xp_err err = { 0 };
-    if (load_config(d, &err) < 0) {
+    if (load_config(d, &d->config, &err) < 0) {
         fprintf(stderr, "%s: %s\n", d->ops->name, err.msg);
         return DAEMON_EXIT_CONFIG;
     }

@@ -301,9 +301,15 @@ def test_sighup_applies_and_refuses(console):
     console.write_config()
     console.signal(signal.SIGHUP)
     wait_until(lambda: "needs a restart" in console.log(), what="the report")
+    console.settings.update({"console.port": console.port, "console.notify.retry.max.ms": 10,
+                             "console.notify.poll.ms": 777})  # each is in range, together they are wrong
+    console.write_config()
+    console.signal(signal.SIGHUP)
+    wait_until(lambda: "below console.notify.retry.min.ms" in console.log(), what="the refused pair")
+    assert console.call("GET", "/config")["console.notify.poll.ms"]["value"] == "1000"
     console.config.write_text("[console]\nnonsense = 1\n")
     console.signal(signal.SIGHUP)
-    wait_until(lambda: "config.reload_failed" in console.log(), what="the refusal")
+    wait_until(lambda: "nonsense" in console.log(), what="the refusal")
     console.call("GET", "/healthz")
 
 

@@ -1,0 +1,210 @@
+/* The document cache under concurrent readers and a writer, the version of clusters, and ETag comparison. */
+#include "tests/unit/unit.h"
+
+#include <pthread.h>
+
+#include "console/documents/document.h"
+#include "shared/base/metrics.h"
+#include "tests/unit/console_fixture.h"
+
+#include "shared/base/banned.h"
+
+#define READERS    6
+#define READS_EACH 60
+#define CHANGES    12
+
+static struct fixture f;
+
+static int setup(void **state)
+{
+    (void)state;
+    fixture_open(&f);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fixture_close(&f);
+    return 0;
+}
+
+static void must(const char *method, const char *target, const char *body)
+{
+    struct reply r CLEANUP(reply_done) = call(&f, method, target, body);
+    if (!strstr(r.body, "\"state\":0")) {
+        fail_msg("%s %s: %s", method, target, r.body);
+    }
+}
+
+static void base_data(void)
+{
+    must("POST", "/api/zone", "{\"name\":\"SHA\"}");
+    must("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"jq\",\"description\":\"d\"}");
+    must("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"oy\",\"description\":\"d\"}");
+    must("POST", "/api/organizations", "{\"orgId\":8,\"orgName\":\"cache\"}");
+    must("POST", "/api/clusters",
+         "{\"clusterName\":\"demo\",\"dcs\":[\"jq\",\"oy\"],\"desc\":\"d\",\"organizationId\":8,"
+         "\"clusterAdminEmails\":\"a@b.c\"}");
+    must("POST", "/api/shards/demo", "[{\"shardName\":\"s1\",\"shardMonitorName\":\"s1\"}]");
+}
+
+static int64_t builds(void)
+{
+    struct str text AUTO_STR = STR_INIT(1024 * 1024);
+    metrics_print(&text);
+    const char *at = strstr(str_text(&text), "\nxpipe_document_builds_total ");
+    return at ? strtoll(at + strlen("\nxpipe_document_builds_total "), NULL, 10) : 0;
+}
+
+static int64_t version_of(const struct http_resp *resp)
+{
+    json_auto_t *json = json_loadb(resp->body->bytes, resp->body->len, 0, NULL);
+    return (int64_t)json_integer_value(json_object_get(json, "version"));
+}
+
+/* cmocka's own asserts are for the main thread only: a reader counts what is wrong. */
+struct reader {
+    pthread_t thread;
+    int wrong;
+};
+
+static mono_ms give_up_at(void)
+{
+    return clock_mono_ms() + 20000;
+}
+
+/* The answer, also when another reader's build gives it. */
+static int wait_for_result(struct http_req *req, const struct http_resp **ret_resp)
+{
+    const struct xp_err *err;
+    const struct timespec pause = { .tv_nsec = 100 * 1000 };
+    mono_ms deadline = give_up_at();
+    int rc;
+    while ((rc = http_req_result_test(req, ret_resp, &err)) == HTTP_LATER &&
+           clock_mono_ms() < deadline) {
+        (void)nanosleep(&pause, NULL);
+    }
+    return rc;
+}
+
+/* Whatever was committed before the request must be in its answer. */
+static void read_once(struct reader *r)
+{
+    int64_t before = 0;
+    struct xp_err err = { 0 };
+    struct http_req *req = http_req_new_test("GET", "/api/dc/jq", NULL, &f.api);
+    struct http_resp own = { .status = 200 };
+    const struct http_resp *resp = &own;
+    int rc = catalog_dc_version(&f.catalog, "jq", &before, &err);
+    if (rc == 0) {
+        rc = document_cache_serve(f.api.documents, req, "jq", 0, &own, &err);
+    }
+    if (rc == HTTP_LATER) {
+        rc = wait_for_result(req, &resp);
+    }
+    if (rc != 0 || resp->status != 200 || version_of(resp) < before) {
+        r->wrong++;
+    }
+    http_resp_done(&own);
+    http_req_free_test(req);
+}
+
+static void *read_often(void *arg)
+{
+    for (int i = 0; i < READS_EACH; i++) {
+        read_once(arg);
+    }
+    return NULL;
+}
+
+static void readers_share_builds_and_see_what_was_committed(void **state)
+{
+    (void)state;
+    base_data();
+    int64_t builds_before = builds();
+    struct reader readers[READERS] = { 0 };
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_often, &readers[i]), 0);
+    }
+    for (int i = 0; i < CHANGES; i++) {
+        char *body AUTO_FREE = xasprintf("[\"10.0.0.%d:6379\"]", i + 1);
+        must("POST", "/api/redises/jq/demo/s1", body);
+    }
+    int wrong = 0;
+    for (int i = 0; i < READERS; i++) {
+        pthread_join(readers[i].thread, NULL);
+        wrong += readers[i].wrong;
+    }
+    assert_int_equal(wrong, 0);
+    int64_t built = builds() - builds_before;
+    assert_true(built >= 1);
+    assert_true(built <= 2 * (CHANGES + 1)); /* not once for each of the 360 reads */
+    struct reply last CLEANUP(reply_done) = call(&f, "GET", "/api/dc/jq", NULL);
+    assert_non_null(strstr(last.body, "10.0.0.12"));
+}
+
+static void many_types_do_not_fill_the_memory(void **state)
+{
+    (void)state;
+    base_data();
+    static const char *const types[] = { "one_way",  "bi_direction", "single_dc",
+                                         "local_dc", "cross_dc",     "hetero" };
+    for (unsigned set = 1; set < 64;
+         set++) { /* more documents than are kept, over the DCs and types */
+        for (int dc = 0; dc < 5; dc++) {
+            struct str target AUTO_STR = STR_INIT(4096);
+            str_printf(&target, "/api/dc/dc%d?types=", dc);
+            for (unsigned t = 0; t < 6; t++) {
+                str_printf(&target, "%s", set & (1u << t) ? types[t] : "");
+                str_puts(&target, ",");
+            }
+            if (set == 1) {
+                char *body AUTO_FREE =
+                    xasprintf("{\"zone_id\":1,\"dc_name\":\"dc%d\",\"description\":\"\"}", dc);
+                must("POST", "/api/dc", body);
+            }
+            struct reply r CLEANUP(reply_done) = call(&f, "GET", str_text(&target), NULL);
+            assert_int_equal(r.status, 200);
+        }
+    }
+}
+
+static void a_cluster_is_never_newer_than_its_document(void **state)
+{
+    (void)state;
+    struct snap_cluster cluster = {
+        .name = "c", .type = CLUSTER_ONE_WAY, .type_name = "ONE_WAY", .version = 9
+    };
+    struct dc_snapshot snap = { .dc = "jq", .dc_version = 7, .version = 12, .clusters = &cluster };
+    json_auto_t *json = document_cluster(&snap, &cluster);
+    assert_int_equal(json_integer_value(json_object_get(json, "version")), 7);
+    cluster.version = 3;
+    json_auto_t *older = document_cluster(&snap, &cluster);
+    assert_int_equal(json_integer_value(json_object_get(older, "version")), 3);
+}
+
+static void etags_compare(void **state)
+{
+    (void)state;
+    assert_true(etag_matches("\"a-1-0\"", "\"a-1-0\""));
+    assert_true(etag_matches("\"x\", W/\"a-1-0\"", "\"a-1-0\""));
+    assert_true(etag_matches("*", "\"a-1-0\""));
+    assert_false(etag_matches("\"a-1-00\"", "\"a-1-0\""));
+    assert_false(etag_matches("a-1-0", "\"a-1-0\""));
+    assert_false(etag_matches("", "\"a-1-0\""));
+    assert_false(etag_matches(NULL, "\"a-1-0\""));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(readers_share_builds_and_see_what_was_committed),
+        CASE(many_types_do_not_fill_the_memory),
+        cmocka_unit_test(a_cluster_is_never_newer_than_its_document),
+        cmocka_unit_test(etags_compare),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
