@@ -14,6 +14,7 @@
 #include "shared/base/banned.h"
 
 #define SELF_CHECK_MS 60000
+#define CATCH_UP_MS   3000
 
 /* The last question before every command: is the cluster ours under a valid lease, and has this process been awake? */
 static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
@@ -55,12 +56,21 @@ static void update_members(struct app *app)
     member_list_set(app->members, members, n);
 }
 
+static void catch_up(struct loop_timer *timer)
+{
+    dc_fetch_now(CONTAINER_OF(timer, struct app, catch_up)->fetch);
+}
+
 static void on_sharding(enum sharding_event event, const char *detail, void *arg)
 {
     struct app *app = arg;
     struct xp_err err;
     if (event == SHARDING_SERVERS_CHANGED) {
         update_members(app);
+    } else if (event == SHARDING_REGISTERED) {
+        /* What was pushed before the others knew us went past us: read the document again, now and when they surely do. */
+        dc_fetch_now(app->fetch);
+        loop_timer_start(&app->catch_up, CATCH_UP_MS);
     } else if (event == SHARDING_DRAINED) {
         daemon_drained(app->daemon);
     } else if (event == SHARDING_FAILED) {
@@ -292,6 +302,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     struct app *app = arg;
     app->daemon = daemon;
     app->loop = daemon_loop(daemon);
+    loop_timer_init(&app->catch_up, app->loop, catch_up);
     int rc = meta_config_resolve(&app->config, err);
     if (rc != 0) {
         return rc;
@@ -310,8 +321,8 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     if (rc != 0) {
         return rc;
     }
-    make_sharding(app);
     make_fetch(app);
+    make_sharding(app);
     log_info("meta.started", "id", log_int(app->config.metaserver_id), "dc", app->config.dc,
              "address",
              log_fmt("%s:%lld", app->config.server_ip, (long long)app->config.server_port));
@@ -352,6 +363,9 @@ static void stop(void *arg)
     }
     if (app->pool) {
         worker_pool_free(app->pool);
+    }
+    if (app->loop) {
+        loop_timer_stop(&app->catch_up);
     }
     shard_set_free(app->shards);
     dc_fetch_free(app->fetch);

@@ -33,6 +33,7 @@ struct app {
     struct sharding *sharding;
     struct dc_store *store;
     struct dc_fetch *fetch;
+    struct loop_timer catch_up; /* one more fetch after the others know us */
     struct peer_links *links;
     struct master_board *board;  /* (any) */
     struct member_list *members; /* (any) */
