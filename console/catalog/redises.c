@@ -200,9 +200,13 @@ static int add_in(struct change *change, void *arg, struct xp_err *err)
     return for_each_item(change, arg, instance_add, err);
 }
 
-/* The id of a redis of this very shard and DC; 0 when the address is somebody else's or free. */
+struct own_redis { /* id 0: the address is somebody else's or free */
+    int64_t id;
+    bool is_master;
+};
+
 static int find_own(const struct change *change, const struct instance_target *target,
-                    const struct addr *addr, int64_t *ret_id, struct xp_err *err)
+                    const struct addr *addr, struct own_redis *ret, struct xp_err *err)
 {
     CLEANUP(db_stmt_done)
     struct db_stmt s =
@@ -210,7 +214,10 @@ static int find_own(const struct change *change, const struct instance_target *t
     int rc = db_step(&s, err);
     bool is_own = rc == DB_ROW && db_col_i64(&s, 1) == target->dc_cluster_shard_id &&
                   text_eq(db_col_text(&s, 2), "redis");
-    *ret_id = is_own ? db_col_i64(&s, 0) : 0;
+    *ret = (struct own_redis){ 0 };
+    if (is_own) {
+        *ret = (struct own_redis){ db_col_i64(&s, 0), db_col_i64(&s, 3) != 0 };
+    }
     return rc < 0 ? rc : 0;
 }
 
@@ -218,17 +225,17 @@ static int remove_one(const struct change *change, const struct instance_target 
                       const struct instance_spec *spec, int64_t *ret_changed, struct xp_err *err)
 {
     struct addr addr;
-    int64_t id = 0;
+    struct own_redis own = { 0 };
     int rc = instance_parse(spec->addr, &addr, err);
     if (rc == 0) {
-        rc = find_own(change, target, &addr, &id, err);
+        rc = find_own(change, target, &addr, &own, err);
     }
-    if (rc != 0 || !id) {
+    if (rc != 0 || !own.id) {
         return rc;
     }
     instance_note(change, target, "remove", &addr);
     *ret_changed += 1;
-    return query_run(change->db, Q_REDIS_DELETE, QUERY_ARGS(QI(id), QI(change->now_ms)), err);
+    return query_run(change->db, Q_REDIS_DELETE, QUERY_ARGS(QI(own.id), QI(change->now_ms)), err);
 }
 
 static int remove_in(struct change *change, void *arg, struct xp_err *err)
@@ -241,22 +248,25 @@ static int set_master_one(const struct change *change, const struct instance_tar
                           struct xp_err *err)
 {
     struct addr addr;
-    int64_t id = 0;
+    struct own_redis own = { 0 };
     int rc = instance_parse(spec->addr, &addr, err);
     if (rc == 0) {
-        rc = find_own(change, target, &addr, &id, err);
+        rc = find_own(change, target, &addr, &own, err);
     }
-    if (rc == 0 && !id) {
+    if (rc == 0 && !own.id) {
         return xp_fail(err, XP_NOT_FOUND, "redis %s is not in shard %s of cluster %s in dc %s",
                        ADDR_TEXT(&addr), target->shard->name, target->cluster->name,
                        target->dc->name);
     }
+    if (rc == 0 && own.is_master == spec->is_master) {
+        return 0;
+    }
     if (rc == 0) {
         rc = query_run(change->db, Q_REDIS_SET_MASTER,
-                       QUERY_ARGS(QI(id), QI(spec->is_master), QI(change->now_ms)), err);
+                       QUERY_ARGS(QI(own.id), QI(spec->is_master), QI(change->now_ms)), err);
     }
     if (rc == 0 && spec->is_master) {
-        rc = instance_clear_masters(change, target, id, err);
+        rc = instance_clear_masters(change, target, own.id, err);
     }
     instance_note(change, target, spec->is_master ? "master" : "not_master", &addr);
     *ret_changed += 1;
