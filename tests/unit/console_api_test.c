@@ -332,6 +332,132 @@ static void strict_statuses(void **state)
     assert_int_equal(bad.status, 400);
 }
 
+static void whole_clusters_are_read(void **state)
+{
+    (void)state;
+    base_data();
+    must("POST", "/api/clusters", DEMO);
+    must("POST", "/api/redis/insert",
+         "{\"dcId\":\"oy\",\"clusterId\":\"demo\",\"shardName\":\"s1\",\"redises\":\"10.0.2.1:"
+         "6379\"}");
+    expect("GET", "/api/clusterWithShards", NULL, 200,
+           "[{\"id\":1,\"clusterName\":\"demo\",\"clusterType\":\"ONE_WAY\",\"shards\":[{\"id\":1,"
+           "\"shardName\":\"s1\","
+           "\"redises\":[],\"keepers\":[]}]}]");
+    expect("GET", "/api/clusterWithShards?type=bi_direction", NULL, 200, "[]");
+    expect("GET", "/api/cluster/all?clusterName=DEMO", NULL, 200,
+           "{\"id\":1,\"clusterName\":\"demo\",\"clusterType\":\"ONE_WAY\",\"shards\":[{\"id\":1,"
+           "\"shardName\":\"s1\","
+           "\"redises\":[{\"ip\":\"10.0.2.1\",\"port\":6379,\"dc\":\"oy\"}],\"keepers\":[]}]}");
+    struct reply none CLEANUP(reply_done) = call(&f, "GET", "/api/cluster/all", NULL);
+    assert_int_equal(none.status, 400);
+    expect("GET", "/api/cluster/demo/shardids", NULL, 200, "[\"s1\"]");
+    struct reply unknown CLEANUP(reply_done) = call(&f, "GET", "/api/cluster/x/shardids", NULL);
+    assert_int_equal(unknown.status, 404);
+    must("PUT", "/api/cluster/tag/demo/blue", NULL);
+}
+
+static void roles_and_keepers(void **state)
+{
+    (void)state;
+    base_data();
+    must("POST", "/api/clusters", DEMO);
+    must("POST", "/api/redis/insert",
+         "{\"dcId\":\"jq\",\"clusterId\":\"demo\",\"shardName\":\"s1\",\"redises\":\"10.0.1.1:6379,"
+         "10.0.1.2:6379\"}");
+    const char *first = "{\"hostPort\":{\"host\":\"10.0.1.1\",\"port\":6379},\"dcId\":\"jq\","
+                        "\"clusterId\":\"demo\",\"shardId\":\"s1\"}";
+    const char *second = "{\"hostPort\":{\"host\":\"10.0.1.2\",\"port\":6379},\"dcId\":\"jq\","
+                         "\"clusterId\":\"demo\",\"shardId\":\"s1\"}";
+    must("PUT", "/api/persistence/updateRedisRole/master", first);
+    must("PUT", "/api/persistence/updateRedisRole/MASTER",
+         second); /* takes the flag from the first */
+    struct reply r CLEANUP(reply_done) = call(&f, "GET", "/api/dc/jq/cluster/demo", NULL);
+    assert_non_null(strstr(r.body, "\"ip\":\"10.0.1.1\",\"port\":6379,\"master\":\"0.0.0.0:0\""));
+    assert_non_null(strstr(r.body, "\"ip\":\"10.0.1.2\",\"port\":6379,\"master\":\"\""));
+    struct reply bad CLEANUP(reply_done) =
+        call(&f, "PUT", "/api/persistence/updateRedisRole/king", first);
+    assert_int_equal(bad.status, 500);
+    expect("GET", "/api/keepers/jq/demo/s1", NULL, 200, "[]");
+    expect("GET", "/api/keepers/jq/none/s1", NULL, 404,
+           "{\"message\":\"unfound cluster none\",\"exception\":\"NOT_FOUND\"}");
+    expect("POST", "/api/keepers/check", "{\"host\":\"10.0.1.1\",\"port\":6379}", 200,
+           "{\"state\":0,\"message\":null,\"payload\":false}");
+    expect("POST", "/api/keepers/jq/demo/s1", NULL, 501,
+           "{\"state\":-1,\"message\":\"not supported: keepers\"}");
+}
+
+static void links_and_reports(void **state)
+{
+    proxies_and_routes(state);
+    must("POST", "/api/clusters",
+         "{\"clusterName\":\"bi\",\"clusterType\":\"BI_DIRECTION\",\"dcs\":[\"jq\",\"FRA\"],"
+         "\"desc\":\"d\","
+         "\"organizationId\":8,\"clusterAdminEmails\":\"a@b.c\"}");
+    struct reply r CLEANUP(reply_done) =
+        call(&f, "GET", "/api/clusters/bi/routes?src=jq&dst=FRA-AWS", NULL);
+    assert_non_null(strstr(r.body,
+                           "[{\"srcDc\":\"jq\",\"dstDc\":\"FRA\",\"kind\":\"CHOSEN\",\"routeId\":1,"
+                           "\"isFallback\":false,"
+                           "\"routeInfo\":\"PROXYTCP://2.2.2.2:80 PROXYTLS://4.4.4.4:443\""));
+    struct reply none CLEANUP(reply_done) = call(&f, "GET", "/api/clusters/bi/routes", NULL);
+    assert_int_equal(none.status, 400);
+    struct reply check CLEANUP(reply_done) = call(&f, "GET", "/api/check", NULL);
+    assert_non_null(strstr(check.body, "{\"routes\":[{")); /* the way back has no route (R7) */
+    struct reply used CLEANUP(reply_done) = call(&f, "DELETE", "/api/dc/FRA", NULL);
+    assert_non_null(strstr(used.body, "\"state\":-1"));
+    must("DELETE", "/api/dc/oy", NULL);
+    expect("GET", "/api/dcids", NULL, 200, "[\"jq\",\"FRA\"]");
+}
+
+static void regions_are_refused_by_name(void **state)
+{
+    (void)state;
+    const char *refusal = "{\"state\":-1,\"message\":\"not supported: regions (az groups)\"}";
+    expect("POST", "/api/clusters", "{\"clusterName\":\"c\",\"regions\":[{\"region\":\"SHA\"}]}",
+           501, refusal);
+    expect("PUT", "/api/cluster", "{\"clusterName\":\"c\",\"regions\":[{\"region\":\"SHA\"}]}", 501,
+           refusal);
+    expect("PUT", "/api/clusters", "[{\"clusterName\":\"c\",\"regions\":[{\"region\":\"SHA\"}]}]",
+           501, refusal);
+}
+
+static void expect_error(const char *method, const struct http_route *route, enum xp_code code,
+                         int compat, int strict)
+{
+    for (int i = 0; i < 2; i++) {
+        struct http_req *req = http_req_new_test(method, "/x", NULL, NULL);
+        if (i == 1) {
+            http_req_set_header_test(req, "x-xpipe-status", "STRICT");
+        }
+        struct http_resp resp = { 0 };
+        struct xp_err err;
+        xp_fail(&err, code, "why");
+        envelope_error(req, route, &err, &resp);
+        assert_int_equal(resp.status, i == 0 ? compat : strict);
+        http_resp_done(&resp);
+        http_req_free_test(req);
+    }
+}
+
+static void statuses_of_all_kinds(void **state)
+{
+    (void)state;
+    const struct http_route *route = api_zone_routes;
+    expect_error("POST", route, XP_CONFLICT, 200, 409);
+    expect_error("PUT", route, XP_INTERNAL, 200, 500);
+    expect_error("DELETE", route, XP_NOT_FOUND, 200, 404);
+    expect_error("POST", route, XP_UNAVAILABLE, 503, 503); /* not a refusal of the change */
+    expect_error("POST", route, XP_TIMEOUT, 500, 504);
+    expect_error("POST", route, XP_TOO_LARGE, 413, 413);
+    expect_error("POST", route, XP_FORBIDDEN, 403, 403);
+    expect_error("GET", route, XP_NOT_FOUND, 404, 404);
+    expect_error("GET", route, XP_INVALID, 400, 400);
+    expect_error("GET", route, XP_INTERNAL, 500, 500);
+    expect_error("GET", NULL, XP_NOT_FOUND, 404, 404);
+    expect_error("PATCH", NULL, XP_UNSUPPORTED, 400, 405);
+}
+
 /* tests/golden/console_routes.txt is what --print-routes prints; XPIPE_UPDATE_GOLDEN=1 writes it anew. */
 static void route_table_is_as_recorded(void **state)
 {
@@ -377,6 +503,11 @@ int main(void)
         CASE(documents_have_etags),
         CASE(malformed_and_unsupported),
         CASE(strict_statuses),
+        CASE(whole_clusters_are_read),
+        CASE(roles_and_keepers),
+        CASE(links_and_reports),
+        CASE(regions_are_refused_by_name),
+        CASE(statuses_of_all_kinds),
         CASE(route_table_is_as_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
