@@ -449,9 +449,10 @@ static int rc_of(int zrc)
     }
 }
 
-/* Runs the callback, once. */
+/* Runs the callback, once. After a failure nothing of the result is read: the library may still have the call. */
 static void answer(struct call *c, int rc)
 {
+    static const struct zk_stat no_stat;
     __typeof__(c->fn) fn = c->fn;
     c->fn.done = NULL;
     if (!fn.done) {
@@ -469,10 +470,12 @@ static void answer(struct call *c, int rc)
     case CALL_SET:
     case CALL_GET:
     case CALL_EXISTS:
-        fn.data(rc, rc == 0 ? c->data : NULL, c->length, &c->stat, c->arg, c->token);
+        fn.data(rc, rc == 0 ? c->data : NULL, rc == 0 ? c->length : 0,
+                rc == 0 ? &c->stat : &no_stat, c->arg, c->token);
         break;
     case CALL_CHILDREN:
-        fn.children(rc, (const char *const *)c->names, c->name_count, c->arg, c->token);
+        fn.children(rc, rc == 0 ? (const char *const *)c->names : NULL, rc == 0 ? c->name_count : 0,
+                    c->arg, c->token);
         break;
     case CALL_PING:
         break;

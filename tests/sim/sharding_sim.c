@@ -1,0 +1,127 @@
+/* sharding_sim.c - three members on the ZooKeeper twin in virtual time: joining, a partition, coming back.
+ *
+ * After every step of the simulation no slot may have two owners. */
+#include "meta/slots/sharding.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "tests/sim/fake_loop.h"
+#include "tests/sim/fake_zk.h"
+#include "tests/unit/unit.h"
+
+#include "shared/base/banned.h"
+
+#define MEMBERS    3
+#define SESSION_MS 5000
+
+struct dc {
+    struct sharding *members[MEMBERS];
+};
+
+static void on_slot(int slot, bool is_owned, void *arg)
+{
+    (void)slot;
+    (void)is_owned;
+    (void)arg;
+}
+
+static int peer_call(void *ctx, const struct server_info *to, const struct slot_command_call *call,
+                     struct xp_err *err)
+{
+    struct dc *d = ctx;
+    return sharding_slot_command(d->members[to->id - 1], call, err);
+}
+
+static void peer_forget(void *ctx, const void *arg)
+{
+    (void)ctx;
+    (void)arg;
+}
+
+static int owned(struct sharding *s)
+{
+    int count = 0;
+    for (int slot = 0; s && slot < SLOT_COUNT; slot++) {
+        count += sharding_owns(s, slot, clock_mono_ms());
+    }
+    return count;
+}
+
+static void no_slot_has_two_owners(void *arg)
+{
+    struct dc *d = arg;
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        int owners = 0;
+        for (int i = 0; i < MEMBERS; i++) {
+            owners += d->members[i] && sharding_owns(d->members[i], slot, clock_mono_ms());
+        }
+        assert_true(owners <= 1);
+    }
+}
+
+static struct sharding *start(struct dc *d, struct loop *loop, int64_t id)
+{
+    struct slot_peer_ops peer = { .call = peer_call, .forget = peer_forget, .ctx = d };
+    struct sharding_options options = { .loop = loop,
+                                        .zk_hosts = "sim",
+                                        .zk_namespace = "xpipe",
+                                        .ip = "127.0.0.1",
+                                        .port = 9000 + (int)id,
+                                        .server_id = id,
+                                        .session_timeout_ms = SESSION_MS,
+                                        .peer = &peer,
+                                        .slot_refresh_ms = 60000,
+                                        .servers_check_ms = 60000,
+                                        .leader_check_ms = 60000,
+                                        .self_check_ms = 60000,
+                                        .unknown_grace_ms = 2000,
+                                        .on_slot = on_slot };
+    struct sharding *s = d->members[id - 1] = sharding_new(&options);
+    sharding_start(s);
+    return s;
+}
+
+static void partition_moves_slots_and_nothing_overlaps(void **state)
+{
+    (void)state;
+    fake_clock_set(1000000, 1700000000000);
+    struct loop *loop = loop_new();
+    struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
+    struct dc d = { 0 };
+    fake_loop_after_step(no_slot_has_two_owners, &d);
+    start(&d, loop, 1);
+    fake_loop_advance_to(clock_mono_ms() + 3000);
+    assert_int_equal(owned(d.members[0]), 256);
+    start(&d, loop, 2);
+    fake_loop_advance_to(clock_mono_ms() + 3000);
+    assert_int_equal(owned(d.members[1]), 128);
+    start(&d, loop, 3);
+    fake_loop_advance_to(clock_mono_ms() + 3000);
+    assert_int_equal(owned(d.members[2]), 85);
+    fake_zk_cut(sharding_zk(d.members[0]), true); /* the leader */
+    fake_loop_advance_to(clock_mono_ms() + SESSION_MS * 2 / 3 + 10);
+    assert_int_equal(owned(d.members[0]), 0);
+    fake_loop_advance_to(clock_mono_ms() + SESSION_MS / 3 + 500);
+    assert_int_equal(owned(d.members[1]) + owned(d.members[2]), 256);
+    fake_zk_cut(sharding_zk(d.members[0]), false);
+    fake_loop_advance_to(clock_mono_ms() + 10000);
+    assert_int_equal(owned(d.members[0]), 85);
+    /* A server that expires a session early breaks its promise: leases overlap for a moment. */
+    fake_loop_after_step(NULL, NULL);
+    fake_zk_expire(sharding_zk(d.members[1]));
+    fake_loop_advance_to(clock_mono_ms() + 10000);
+    assert_int_equal(owned(d.members[0]) + owned(d.members[1]) + owned(d.members[2]), 256);
+    for (int i = 0; i < MEMBERS; i++) {
+        sharding_free(d.members[i]);
+    }
+    fake_zk_server_free(server);
+    loop_free(loop);
+}
+
+int main(void)
+{
+    log_set_level(LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(partition_moves_slots_and_nothing_overlaps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
