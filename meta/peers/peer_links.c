@@ -116,9 +116,9 @@ static struct shard_names take_names(struct lane *lane, size_t max)
     size_t waiting = map_count(&lane->waiting);
     size_t want = waiting < max ? waiting : max;
     struct shard_names names = { .items = xcalloc(want, sizeof(*names.items)) };
-    while (names.count < want) {
-        size_t at = 0;
-        const struct map_slot *slot = map_next(&lane->waiting, &at);
+    size_t at = 0;
+    const struct map_slot *slot;
+    while (names.count < want && (slot = map_next(&lane->waiting, &at))) {
         AUTO_FREE char *key = xstrdup(slot->text);
         struct shard_name *name = map_remove(&lane->waiting, key);
         names.items[names.count++] = *name;

@@ -48,7 +48,8 @@ static void print_proxy(const json_t *peer, size_t i, struct str *out)
     if (!servers) {
         return;
     }
-    str_printf(out, "peer%zu_proxy_type:%s\r\npeer%zu_proxy_servers:%s\r\n", i, text(peer, "type", "XPIPE-PROXY"), i, servers);
+    str_printf(out, "peer%zu_proxy_type:%s\r\npeer%zu_proxy_servers:%s\r\n", i,
+               text(peer, "type", "XPIPE-PROXY"), i, servers);
     str_printf(out, "peer%zu_proxy_server:%s\r\n", i, text(peer, "in_use", servers));
     if (params) {
         str_printf(out, "peer%zu_proxy_params:%s\r\n", i, params);
@@ -66,10 +67,12 @@ static void print_peer(const json_t *peer, size_t i, struct str *out)
         return;
     }
     struct addr addr = addr_from(peer, "addr");
-    str_printf(out, "peer%zu_host:%s\r\npeer%zu_port:%d\r\npeer%zu_gid:%lld\r\npeer%zu_dbid:0\r\n", i, addr.host, i, addr.port, i,
-               (long long)number(peer, "gid", 0), i);
-    str_printf(out, "peer%zu_link_status:%s\r\npeer%zu_last_io_seconds_ago:1\r\npeer%zu_sync_in_progress:%d\r\n", i,
-               flag(peer, "up", true) ? "up" : "down", i, i, flag(peer, "syncing", false));
+    str_printf(out, "peer%zu_host:%s\r\npeer%zu_port:%d\r\npeer%zu_gid:%lld\r\npeer%zu_dbid:0\r\n",
+               i, addr.host, i, addr.port, i, (long long)number(peer, "gid", 0), i);
+    str_printf(out,
+               "peer%zu_link_status:%s\r\npeer%zu_last_io_seconds_ago:1\r\npeer%zu_sync_in_"
+               "progress:%d\r\n",
+               i, flag(peer, "up", true) ? "up" : "down", i, i, flag(peer, "syncing", false));
     str_printf(out, "peer%zu_repl_offset:7\r\npeer%zu_replid:000000\r\n", i, i);
     print_proxy(peer, i, out);
 }
@@ -77,8 +80,8 @@ static void print_peer(const json_t *peer, size_t i, struct str *out)
 static void print_info(const json_t *input, struct str *out)
 {
     const json_t *own = json_object_get(input, "own");
-    str_printf(out, "# CRDT Replication\r\novc:1:0\r\ngid:%lld\r\nbackstreaming:%d\r\n", (long long)number(own, "gid", 1),
-               flag(own, "backstreaming", false));
+    str_printf(out, "# CRDT Replication\r\novc:1:0\r\ngid:%lld\r\nbackstreaming:%d\r\n",
+               (long long)number(own, "gid", 1), flag(own, "backstreaming", false));
     size_t i;
     json_t *peer;
     json_array_foreach (json_object_get(input, "peers"), i, peer) {
@@ -105,7 +108,9 @@ static int read_wanted(const json_t *input, struct wanted_set *set, struct xp_er
             .is_known = flag(w, "known", true),
             .gid = (int)number(w, "gid", 0),
             .addr = addr_from(w, "addr"),
-            .choice = flag(w, "unusable", false) ? ROUTE_UNUSABLE : route ? ROUTE_CHOSEN : ROUTE_DIRECT,
+            .choice = flag(w, "unusable", false) ? ROUTE_UNUSABLE
+                      : route                    ? ROUTE_CHOSEN
+                                                 : ROUTE_DIRECT,
             .route_id = route || flag(w, "unusable", false) ? 7 : 0,
             .is_fallback = flag(w, "fallback", false),
             .route = route ? &set->routes[i] : NULL,
@@ -119,7 +124,8 @@ static int read_wanted(const json_t *input, struct wanted_set *set, struct xp_er
 
 static void read_version(const json_t *own, struct crdt_version *ret_version)
 {
-    AUTO_FREE char *reply = xasprintf("# Server\r\nxredis_crdt_version:%s\r\n", text(own, "version", "1.0.22"));
+    AUTO_FREE char *reply =
+        xasprintf("# Server\r\nxredis_crdt_version:%s\r\n", text(own, "version", "1.0.22"));
     struct redis_server_info server;
     bool is_absent = strcmp(text(own, "version", "x"), "absent") == 0;
     redis_server_info_parse(is_absent ? "" : reply, is_absent ? 0 : strlen(reply), &server);
@@ -151,7 +157,8 @@ static int decide(const json_t *input, struct str *out, struct xp_err *err)
     CLEANUP(str_done) struct str reply = STR_INIT(65536);
     print_info(input, &reply);
     memset(&set, 0, sizeof(set));
-    if (crdt_info_parse(str_text(&reply), reply.len, &info, err) != 0 || read_wanted(input, &set, err) != 0) {
+    if (crdt_info_parse(str_text(&reply), reply.len, &info, err) != 0 ||
+        read_wanted(input, &set, err) != 0) {
         return err->code;
     }
     struct peer_facts facts = {
@@ -171,8 +178,8 @@ static int decide(const json_t *input, struct str *out, struct xp_err *err)
     peer_decide(&facts, &plan);
     peer_plan_print(&facts, &plan, out);
     for (size_t i = 0; i < PEER_DCS_MAX && plan.removal[i].gid; i++) {
-        str_printf(out, "evidence gid=%d verdicts=%d last_ms=%lld\n", plan.removal[i].gid, plan.removal[i].verdicts,
-                   (long long)plan.removal[i].last_at);
+        str_printf(out, "evidence gid=%d verdicts=%d last_ms=%lld\n", plan.removal[i].gid,
+                   plan.removal[i].verdicts, (long long)plan.removal[i].last_at);
     }
     return 0;
 }
