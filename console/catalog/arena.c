@@ -65,12 +65,9 @@ void *arena_alloc(struct arena *arena, size_t size)
 
 char *arena_text(struct arena *arena, const char *text)
 {
-    size_t length = text ? strlen(text) : 0;
-    char *copy = arena_alloc(arena, length + 1);
-    if (length > 0) {
-        memcpy(copy, text, length);
-    }
-    return copy;
+    const char *from = text ? text : "";
+    size_t size = strlen(from) + 1;
+    return memcpy(arena_alloc(arena, size), from, size);
 }
 
 void *arena_keep(struct arena *arena, void *malloced)

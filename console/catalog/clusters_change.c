@@ -189,7 +189,7 @@ static int create_in(struct change *change, void *arg, struct xp_err *err)
     struct service_job *job = arg;
     const struct create_args *args = job->args;
     struct cluster_ref ref;
-    struct dc_refs dcs;
+    struct dc_refs dcs = { .count = 0 };
     int64_t org_pk = 0;
     int rc = find_org(change->db, args->spec->org_id, &org_pk, err);
     if (rc == 0) {

@@ -266,7 +266,7 @@ static int delete_in(struct change *change, void *arg, struct xp_err *err)
     if (rc == 0) {
         rc = query_i64(change->db, Q_PROXY_ROUTE, QUERY_ARGS(QI(edit->id)), &route_id, err);
     }
-    if (rc == 0 && route_id) {
+    if (rc == 0 && route_id && rows.items) {
         return xp_fail(err, XP_CONFLICT,
                        "proxy %lld (%.100s) is used by route %lld: take it out of the route first",
                        (long long)edit->id, rows.items[0].uri, (long long)route_id);

@@ -14,8 +14,8 @@ static int find_place(const struct catalog *cat, struct db *db, const struct sha
                       int64_t *ret_id, struct xp_err *err)
 {
     struct cluster_ref cluster;
-    struct dc_ref dc;
-    struct shard_ref shard;
+    struct dc_ref dc = { 0 };
+    struct shard_ref shard = { 0 };
     *ret_id = 0;
     int rc = find_cluster(db, place->cluster ? place->cluster : "", &cluster, err);
     if (rc == 0) {
@@ -166,8 +166,9 @@ static int resolve(const struct service_job *job, const struct change *change, s
                        &ret->target.dc_cluster_shard_id, err);
     }
     if (rc == 0 && !ret->target.dc_cluster_shard_id) {
-        return xp_fail(err, XP_NOT_FOUND, "not found: dc:%s, cluster:%s, shard:%s", place->dc,
-                       place->cluster, place->shard);
+        return xp_fail(err, XP_NOT_FOUND, "not found: dc:%s, cluster:%s, shard:%s",
+                       place->dc ? place->dc : "", place->cluster ? place->cluster : "",
+                       place->shard ? place->shard : "");
     }
     change_note(change, "cluster", ret->cluster.name);
     return rc == 0 ? change_check_version(change, &ret->cluster, err) : rc;

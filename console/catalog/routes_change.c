@@ -112,21 +112,41 @@ static int take_hop(const char *wanted, const struct route_ids *now, size_t hop,
     return 0;
 }
 
+static bool ids_have(const struct route_ids *ids, size_t until, int64_t id)
+{
+    for (size_t i = 0; i < until; i++) {
+        if (ids->items[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first proxy of a hop that this hop or one before it has already; 0 when there is none. */
+static int64_t repeated_in(const struct route_ids *const hops[], size_t hop)
+{
+    for (size_t i = 0; i < hops[hop]->count; i++) {
+        int64_t id = hops[hop]->items[i];
+        bool is_repeated = ids_have(hops[hop], i, id);
+        for (size_t before = 0; before < hop; before++) {
+            is_repeated = is_repeated || ids_have(hops[before], hops[before]->count, id);
+        }
+        if (is_repeated) {
+            return id;
+        }
+    }
+    return 0;
+}
+
 static int check_twice(const struct route_row *row, struct xp_err *err)
 {
     const struct route_ids *const hops[] = { &row->src_proxies, &row->opt_proxies,
                                              &row->dst_proxies };
-    int64_t seen[ARRAY_LEN(hops) * ROUTE_MEMBERS_MAX];
-    size_t count = 0;
     for (size_t hop = 0; hop < ARRAY_LEN(hops); hop++) {
-        for (size_t i = 0; i < hops[hop]->count; i++) {
-            for (size_t j = 0; j < count; j++) {
-                if (seen[j] == hops[hop]->items[i]) {
-                    return xp_fail(err, XP_INVALID, "%s: proxy %lld appears twice in the route",
-                                   hop_fields[hop], (long long)seen[j]);
-                }
-            }
-            seen[count++] = hops[hop]->items[i];
+        int64_t id = repeated_in(hops, hop);
+        if (id) {
+            return xp_fail(err, XP_INVALID, "%s: proxy %lld appears twice in the route",
+                           hop_fields[hop], (long long)id);
         }
     }
     return 0;

@@ -349,13 +349,13 @@ static int resolve(const struct read_job *job, struct db *db, struct of_cluster 
     const struct cluster_src *args = job->args;
     int rc = find_cluster(db, args->cluster ? args->cluster : "", &ret->cluster, err);
     if (rc == 0 && !ret->cluster.id) {
-        rc = xp_fail(err, XP_NOT_FOUND, "cluster %s not found", args->cluster);
+        rc = xp_fail(err, XP_NOT_FOUND, "cluster %s not found", args->cluster ? args->cluster : "");
     }
     if (rc == 0) {
         rc = find_dc(job->cat, db, args->src_dc ? args->src_dc : "", &ret->src, err);
     }
     if (rc == 0 && !ret->src.id) {
-        rc = xp_fail(err, XP_NOT_FOUND, "dc %s not found", args->src_dc);
+        rc = xp_fail(err, XP_NOT_FOUND, "dc %s not found", args->src_dc ? args->src_dc : "");
     }
     if (rc == 0) {
         rc = find_cluster_dcs(db, ret->cluster.id, &ret->dcs, err);

@@ -60,8 +60,7 @@ struct snap_route { /* active and usable */
     const char *route_info;
     bool is_public;
 };
-struct
-    snap_bad_route { /* active and unusable (R4): documents carry it with an empty route_info */
+struct snap_bad_route { /* active and unusable (R4): documents carry it with an empty route_info */
     struct snap_route route; /* route_info is "" */
     const char *problem;
 };
