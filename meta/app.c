@@ -270,7 +270,7 @@ static void make_sharding(struct app *app)
         .leader_check_ms = c->leader_check_ms,
         .self_check_ms = SELF_CHECK_MS,
         .gone_grace_ms = c->dead_server_grace_ms,
-        .unknown_grace_ms = c->dead_server_grace_ms,
+        .unknown_grace_ms = c->unknown_server_grace_ms,
         .on_slot = on_slot,
         .on_event = on_sharding,
         .arg = app,

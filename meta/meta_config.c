@@ -129,6 +129,8 @@ const struct config_row meta_config_rows[] = {
       "Period of the leader's check for dead servers, missing and stuck slots, and imbalance", NULL },
     { "meta", "meta.dead.server.grace.milli", CFG_INT, M(dead_server_grace_ms), "0", 0, 60000, "ms", true,
       "How long the leader waits for a vanished server to come back before its slots move", NULL },
+    { "meta", "meta.unknown.server.grace.milli", CFG_INT, M(unknown_server_grace_ms), "2000", 0, 60000, "ms", false,
+      "The same for a server that was never seen since this one started, so that the first of many does not take everything", NULL },
     { "meta", "meta.poll.milli", CFG_INT, M(poll_ms), "1000", 100, 60000, "ms", true,
       "Period of ROLE and CRDT.INFO on every Redis this metaserver owns", NULL },
     { "meta", "meta.poll.fast.milli", CFG_INT, M(poll_fast_ms), "250", 50, 60000, "ms", true,

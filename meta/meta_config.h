@@ -35,6 +35,7 @@ struct meta_config {
     int64_t servers_check_ms;
     int64_t leader_check_ms;
     int64_t dead_server_grace_ms;
+    int64_t unknown_server_grace_ms;
     /* observing and correcting CRDT peers */
     int64_t poll_ms;
     int64_t poll_fast_ms;

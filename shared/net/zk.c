@@ -198,16 +198,29 @@ static void port_unref(struct port *p)
 
 /* ---- ZooKeeper's own log ---- */
 
+#define LIBRARY_ERROR_GAP_MS 60000
+
+/* The library repeats an error with every try to connect, several times a second: one a minute is told, the rest is debug. */
+static bool is_told(const char *message)
+{
+    static int64_t next_ms;
+    int64_t now = clock_mono_ms();
+    int64_t next = __atomic_load_n(&next_ms, __ATOMIC_RELAXED);
+    return strstr(message, "ZOO_ERROR@") && now >= next &&
+           __atomic_compare_exchange_n(&next_ms, &next, now + LIBRARY_ERROR_GAP_MS, false,
+                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 static void forward_log(const char *message)
 {
-    size_t length = strcspn(message, "\n");
-    const char *text = log_fmt("%.*s", (int)(length > 500 ? 500 : length), message);
-    if (strstr(message, "ZOO_ERROR@")) {
-        log_warn("zk.library", "text", text);
-    } else if (strstr(message, "ZOO_WARN@")) {
-        log_info("zk.library", "text", text);
+    const char *text = strstr(message, "ZOO_"); /* behind the library's own time and thread */
+    text = text ? text : message;
+    size_t length = strcspn(text, "\n");
+    const char *cut = log_fmt("%.*s", (int)(length > 500 ? 500 : length), text);
+    if (is_told(message)) {
+        log_warn("zk.library", "text", cut);
     } else {
-        log_debug("zk.library", "text", text);
+        log_debug("zk.library", "text", cut);
     }
 }
 
