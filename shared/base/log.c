@@ -217,12 +217,14 @@ static void add_value(struct str *line, const char *value)
     str_puts(line, cut ? "..." : "");
 }
 
-/* The role alone would not tell two workers apart, so the name of the thread is used. */
+/* The role alone would not tell two workers apart, so the name of the thread is used; the loop's keeps the process name,
+ * for ps and pgrep. */
 static void add_thread_name(struct str *line)
 {
     char name[16] = "";
-    if (thread_role() == THREAD_ANY && gettid() == getpid()) {
-        str_puts(line, "main");
+    bool is_first = gettid() == getpid();
+    if (thread_role() == THREAD_LOOP || (thread_role() == THREAD_ANY && is_first)) {
+        str_puts(line, thread_role() == THREAD_LOOP ? "loop" : "main");
         return;
     }
     (void)pthread_getname_np(pthread_self(), name, sizeof(name));

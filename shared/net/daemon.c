@@ -266,7 +266,7 @@ static void update_status(struct daemon *d)
     if (ready) {
         show_status(d, "ready");
     } else {
-        show_status(d, log_fmt("waiting for %s", first ? first : "its start to finish"));
+        show_status(d, log_fmt("not ready: %s", first ? first : "starting"));
     }
     json_decref(reasons);
 }
