@@ -3,7 +3,8 @@
  * A document is built only when the DC's version has changed, once for all readers that wait for it, on the worker of
  * the first of them; the others are parked (HTTP_LATER) and answered by the builder, so that waiting takes no worker.
  * At most 'build_max' builds run at the same time; further documents wait their turn in order.
- * While nothing at all has changed since the last look, no query is made.
+ * While nothing at all has changed since the last look (store_version), no query is made. So a change is in every answer
+ * to a request that came after the change was acknowledged to its writer; perhaps in an earlier one.
  * Bounded: DOCUMENTS_MAX documents (then the one unused for longest goes), DOCUMENT_WAITERS_MAX parked requests.
  * Thread: workers; the mutex inside is never held over I/O or building. */
 #ifndef CONSOLE_DOCUMENTS_DOCUMENT_CACHE_H
