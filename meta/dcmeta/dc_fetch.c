@@ -16,10 +16,11 @@
 
 #include "shared/base/banned.h"
 
-#define DOCUMENT_MAX_BYTES (256U * 1024 * 1024)
-#define RETRY_FIRST_MS     1000
-#define SAVE_GAP_MS        5000
-#define SAVE_DELAY_MS      100 /* gathers the changes that come together */
+#define DOCUMENT_MAX_BYTES  (256U * 1024 * 1024)
+#define RETRY_FIRST_MS      1000
+#define SUPERSEDED_FIRST_MS 20
+#define SAVE_GAP_MS         5000
+#define SAVE_DELAY_MS       100 /* gathers the changes that come together */
 
 static struct metric fetch_ok =
     METRIC_COUNTER_INIT("xpipe_meta_document_fetches_total", "result=\"ok\"",
@@ -79,6 +80,7 @@ struct dc_fetch {
     bool accept_once;
     bool cache_was_tried;
     int64_t retry_ms;
+    int64_t superseded_ms; /* 0: the last document was applied */
     char *etag;
     uint64_t
         etag_seq; /* of the store when the document with this tag was applied; pushes make it say nothing */
@@ -299,6 +301,7 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
         log_info("document.fetch_recovered", "dc", dc_store_dc(f->opt.store));
     }
     f->last_error[0] = '\0';
+    f->superseded_ms = 0;
     f->retry_ms = RETRY_FIRST_MS;
     if (j->not_modified) {
         dc_store_confirm(f->opt.store, j->started_at);
@@ -348,6 +351,14 @@ static int apply_outcome(struct dc_fetch *f, struct fetch_job *j)
     return j->rc;
 }
 
+/* While pushes come faster than a document is fetched, they are the truth: asking again can wait longer each time. */
+static int64_t superseded_delay(struct dc_fetch *f)
+{
+    int64_t next_ms = f->superseded_ms == 0 ? SUPERSEDED_FIRST_MS : f->superseded_ms * 2;
+    f->superseded_ms = next_ms < f->opt.refresh_ms ? next_ms : f->opt.refresh_ms;
+    return f->superseded_ms;
+}
+
 static void fetch_done(struct job *job)
 {
     struct fetch_job *j = CONTAINER_OF(job, struct fetch_job, job);
@@ -364,7 +375,7 @@ static void fetch_done(struct job *job)
     f->again = false;
     int rc = apply_outcome(f, j);
     if (rc == 1) {
-        schedule(f, f->opt.sync_delay_ms + 1);
+        schedule(f, f->opt.sync_delay_ms + superseded_delay(f));
     } else if (rc == 0 && !j->cache_file) {
         fetch_succeeded(f, j);
         schedule(f, again ? 0 : f->opt.refresh_ms);
