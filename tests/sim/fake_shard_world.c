@@ -1,0 +1,241 @@
+/* fake_shard_world.c - see fake_shard_world.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "meta/slots/slot.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "tests/sim/fake_shard_world.h"
+
+#include "shared/base/banned.h"
+
+#define CLUSTER_ID 1
+
+static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
+{
+    struct world *w = arg;
+    xp_check(strcmp(cluster->name, WORLD_CLUSTER) == 0);
+    if (w->permits_left > 0) {
+        w->permits_left--;
+        return 0;
+    }
+    if (w->permits_left == 0 || !w->is_permitted) {
+        return xp_fail(err, XP_NOT_OWNER, "the lease is over");
+    }
+    return 0;
+}
+
+/* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
+static void check_peerof(struct world *w, const struct fake_crdt *r)
+{
+    mono_ms since = clock_mono_ms() - w->latency_ms - 1;
+    bool is_master = r->is_master || r->role_since >= since;
+    bool is_permitted = w->is_permitted || w->refused_since >= since;
+    if (!is_master || !is_permitted) {
+        w->violations++;
+        (void)fprintf(stderr, "PEEROF to %s: master %d, permitted %d\n", ADDR_TEXT(&r->addr),
+                      is_master, is_permitted);
+    }
+}
+
+static struct rreply *on_command(const struct addr *addr, size_t argc, const char *const *argv,
+                                 void *arg)
+{
+    struct world *w = arg;
+    for (size_t i = 0; i < WORLD_REDISES; i++) {
+        if (addr_eq(&w->redis[i].addr, addr)) {
+            if (text_eq_nocase(argv[0], "PEEROF")) {
+                check_peerof(w, &w->redis[i]);
+            }
+            return fake_crdt_command(&w->redis[i], argc, argv);
+        }
+    }
+    xp_check(!"a command to an unknown Redis");
+    return NULL;
+}
+
+static void on_cluster(const struct cluster_meta *before, struct cluster_meta *after, void *arg)
+{
+    struct world *w = arg;
+    shard_set_cluster(w->shards, before, after);
+}
+
+static void on_routes(void *arg)
+{
+    struct world *w = arg;
+    shard_set_routes(w->shards);
+}
+
+static void make_env(struct world *w)
+{
+    w->env = (struct duty_env){
+        .loop = w->loop,
+        .store = w->store,
+        .board = w->board,
+        .links = w->links,
+        .scratch_plan = xcalloc(1, sizeof(struct peer_plan)),
+        .scratch_info = xcalloc(1, sizeof(struct crdt_info)),
+        .may_command = may_command,
+        .arg = w,
+        .client_name = "xpipe-meta-1",
+        .poll_ms = 1000,
+        .poll_fast_ms = 250,
+        .redis_timeout_ms = 2000,
+        .meta_fresh_ms = 120000,
+        .correct_periodically = true,
+        .removal_verdicts = 3,
+        .removal_gap_ms = 60000,
+        .backoff_first_ms = 60000,
+        .backoff_max_ms = 600000,
+        .link_alert_ms = 60000,
+    };
+    budget_init(&w->env.correct, 500, 1000, loop_now(w->loop));
+    budget_init(&w->env.cut, 100, 200, loop_now(w->loop));
+}
+
+void world_open(struct world *w)
+{
+    *w = (struct world){ .is_permitted = true,
+                         .refused_since = MONO_NEVER,
+                         .permits_left = -1,
+                         .status = "Normal",
+                         .dcs = "jq,oy,fra",
+                         .latency_ms = FAKE_REDIS_LATENCY_MS };
+    fake_clock_set(1000000, 1700000000000);
+    w->loop = loop_new();
+    struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = w };
+    w->store = dc_store_new("jq", &listener);
+    w->board = master_board_new();
+    w->links = fake_peer_links_new();
+    make_env(w);
+    w->shards = shard_set_new(&w->env);
+    fake_redis_reset();
+    fake_redis_handle(on_command, w);
+    for (size_t i = 0; i < WORLD_REDISES; i++) {
+        AUTO_FREE char *host = xasprintf("10.0.1.%zu", i + 1);
+        struct addr addr = addr_of(host, 6379);
+        fake_crdt_init(&w->redis[i], &addr, 1, i == 0);
+    }
+    shard_set_slot(w->shards, slot_of_cluster(CLUSTER_ID), true);
+    world_publish(w);
+}
+
+void world_close(struct world *w)
+{
+    shard_set_free(w->shards);
+    dc_store_free(w->store);
+    master_board_free(w->board);
+    peer_links_free(w->links);
+    free(w->env.scratch_plan);
+    free(w->env.scratch_info);
+    loop_free(w->loop);
+    for (size_t i = 0; i < WORLD_REDISES; i++) {
+        fake_crdt_done(&w->redis[i]);
+    }
+}
+
+static char *document_of(const struct world *w)
+{
+    struct str text = STR_INIT(65536);
+    str_printf(&text, "{\"id\":\"jq\",\"version\":%lld,\"clusters\":{\"" WORLD_CLUSTER "\":{",
+               (long long)w->version);
+    str_printf(&text, "\"id\":\"" WORLD_CLUSTER "\",\"dbId\":%d,\"type\":\"BI_DIRECTION\"",
+               CLUSTER_ID);
+    str_printf(&text, ",\"dcs\":\"%s\",\"status\":\"%s\"", w->dcs, w->status);
+    str_puts(&text, ",\"shards\":{\"" WORLD_SHARD "\":{\"id\":\"" WORLD_SHARD
+                    "\",\"dbId\":11,\"redises\":[");
+    for (size_t i = 0; i < WORLD_REDISES; i++) {
+        str_printf(&text, "%s{\"ip\":\"%s\",\"port\":%d}", i ? "," : "", w->redis[i].addr.host,
+                   w->redis[i].addr.port);
+    }
+    str_puts(&text, "]}}}},\"routes\":[");
+    if (w->route[0]) {
+        str_printf(&text,
+                   "{\"id\":7,\"tag\":\"meta\",\"srcDc\":\"jq\",\"dstDc\":\"fra\","
+                   "\"clusterType\":\"\",\"isPublic\":true,\"routeInfo\":\"%s\"}",
+                   w->route);
+    }
+    str_puts(&text, "]}");
+    return str_take(&text);
+}
+
+void world_publish(struct world *w)
+{
+    struct xp_err err;
+    w->version++;
+    AUTO_FREE char *text = document_of(w);
+    struct dc_meta *after = NULL;
+    xp_check(dc_meta_parse(text, strlen(text), &after, &err) == 0);
+    struct dc_meta *before = dc_store_snapshot(w->store);
+    struct dc_diff diff;
+    struct brake_limits limits = { .removals = 20, .downgrades = 20 };
+    struct brake_verdict verdict;
+    dc_diff_make(before, after, "jq", &diff);
+    dc_brake(&diff, &limits, &verdict);
+    xp_check(dc_store_apply(w->store, dc_store_seq(w->store), after, &diff, &verdict,
+                            loop_now(w->loop), &err) == 0);
+    dc_diff_done(&diff);
+    dc_meta_free(before);
+    dc_meta_free(after);
+}
+
+/* The console confirms the document every second. */
+void world_pass(struct world *w, int64_t ms)
+{
+    mono_ms until = clock_mono_ms() + ms;
+    while (clock_mono_ms() < until) {
+        mono_ms next = clock_mono_ms() + 1000;
+        fake_loop_advance_to(next < until ? next : until);
+        dc_store_confirm(w->store, clock_mono_ms());
+    }
+}
+
+struct shard_duty *world_duty(const struct world *w)
+{
+    return shard_set_find(w->shards, WORLD_CLUSTER, WORLD_SHARD);
+}
+
+void world_tell(struct world *w, const char *dc, const char *ip, int gid)
+{
+    struct current_master master = { .addr = addr_of(ip, 6379), .gid = gid };
+    shard_duty_peer_told(world_duty(w), dc, &master);
+}
+
+void world_tell_all(struct world *w)
+{
+    world_tell(w, "oy", "10.0.2.1", 2);
+    world_tell(w, "fra", "10.0.3.1", 3);
+}
+
+void world_permit(struct world *w, bool is_permitted)
+{
+    if (w->is_permitted && !is_permitted) {
+        w->refused_since = clock_mono_ms();
+    }
+    w->is_permitted = is_permitted;
+}
+
+void world_latency(struct world *w, int64_t round_trip_ms)
+{
+    w->latency_ms = round_trip_ms;
+    for (size_t i = 0; i < WORLD_REDISES; i++) {
+        fake_redis_set_latency(&w->redis[i].addr, round_trip_ms);
+    }
+}
+
+int world_peerofs(const struct world *w)
+{
+    int count = 0;
+    for (size_t i = 0; i < WORLD_REDISES; i++) {
+        count += w->redis[i].peerofs;
+    }
+    return count;
+}
+
+bool world_has_peer(const struct world *w, const struct fake_crdt *redis, int gid, const char *ip)
+{
+    const struct fake_crdt_peer *peer = &redis->peers[gid];
+    bool is_proxied = gid == 3 && w->route[0];
+    return peer->is_set && text_eq(peer->addr.host, ip) && peer->addr.port == 6379 &&
+           (peer->servers != NULL) == is_proxied;
+}

@@ -1,0 +1,657 @@
+/* shard_sim.c - one shard observed and corrected in virtual time: the real duty over scripted Redis.
+ * Random runs of many seeds are in shard_random_sim.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/metrics.h"
+#include "shared/base/str.h"
+#include "tests/sim/fake_shard_world.h"
+#include "tests/unit/unit.h"
+
+#include "shared/base/banned.h"
+
+#define TWO_PROXIES "PROXYTCP://10.9.0.1:80,PROXYTCP://10.9.0.2:80 PROXYTLS://10.8.0.1:443"
+
+static int open_world(void **state)
+{
+    struct world *w = xcalloc(1, sizeof(*w));
+    world_open(w);
+    *state = w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(w->violations, 0);
+    world_close(w);
+    free(w);
+    return 0;
+}
+
+/* Connected, masters told, peers set, links up. */
+static struct fake_crdt *settle(struct world *w)
+{
+    world_tell_all(w);
+    world_pass(w, 5000);
+    struct fake_crdt *a = &w->redis[0];
+    assert_true(world_has_peer(w, a, 2, "10.0.2.1"));
+    assert_true(world_has_peer(w, a, 3, "10.0.3.1"));
+    a->peerofs = 0;
+    a->rewrites = 0;
+    return a;
+}
+
+static json_t *verdict_of(const struct world *w, const char *dc)
+{
+    json_t *state = shard_duty_to_json(world_duty(w));
+    json_t *found = NULL;
+    size_t i;
+    json_t *row;
+    json_array_foreach (json_object_get(state, "peers"), i, row) {
+        if (text_eq(json_string_value(json_object_get(row, "dc")), dc)) {
+            found = json_incref(json_object_get(row, "verdict"));
+        }
+    }
+    json_decref(state);
+    return found;
+}
+
+static void assert_verdict(const struct world *w, const char *dc, const char *verdict)
+{
+    json_t *text = verdict_of(w, dc);
+    assert_non_null(text);
+    assert_string_equal(json_string_value(text), verdict);
+    json_decref(text);
+}
+
+/* ---- what is missing or differs ---- */
+
+static void a_missing_peer_is_set_once(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = &w->redis[0];
+    world_pass(w, 5000);
+    assert_int_equal(a->peerofs, 0); /* nobody told a master yet */
+    assert_true(fake_peer_links_asked(w->links, "oy") > 0);
+    mono_ms told_at = clock_mono_ms();
+    world_tell(w, "oy", "10.0.2.1", 2);
+    world_pass(w, 1000);
+    assert_int_equal(a->peerofs, 1);
+    assert_true(a->peerof_at <= told_at + 50);
+    assert_string_equal(a->last, "PEEROF 2 10.0.2.1 6379");
+    world_pass(w, 60000);
+    assert_int_equal(world_peerofs(w), 1);
+    assert_int_equal(a->rewrites, 0);
+    assert_verdict(w, "oy", "OK");
+    assert_verdict(w, "fra", "UNKNOWN_PEER_MASTER");
+}
+
+static void a_peer_lost_by_redis_comes_back_within_a_poll(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    free(a->peers[2].servers);
+    a->peers[2] = (struct fake_crdt_peer){ 0 };
+    world_pass(w, 1100);
+    assert_int_equal(a->peerofs, 1);
+    assert_true(world_has_peer(w, a, 2, "10.0.2.1"));
+}
+
+static void the_order_of_proxies_does_not_matter(void **state)
+{
+    struct world *w = *state;
+    (void)snprintf(w->route, sizeof(w->route), "%s", TWO_PROXIES);
+    world_publish(w);
+    struct fake_crdt *a = settle(w);
+    (void)snprintf(w->route, sizeof(w->route),
+                   "PROXYTCP://10.9.0.2:80,PROXYTCP://10.9.0.1:80   PROXYTLS://10.8.0.1:443");
+    world_publish(w);
+    world_pass(w, 60000);
+    assert_int_equal(a->peerofs, 0);
+    a->peers[3].up_at =
+        MONO_FOREVER; /* Redis would keep its list then: asking again would never end */
+    world_pass(w, 60000);
+    assert_int_equal(a->peerofs, 0);
+}
+
+static void a_proxy_more_is_set_and_written(void **state)
+{
+    struct world *w = *state;
+    (void)snprintf(w->route, sizeof(w->route), "PROXYTCP://10.9.0.1:80");
+    world_publish(w);
+    struct fake_crdt *a = settle(w);
+    mono_ms up_at = a->peers[3].up_at;
+    (void)snprintf(w->route, sizeof(w->route), "PROXYTCP://10.9.0.1:80,PROXYTCP://10.9.0.2:80");
+    world_publish(w);
+    world_pass(w, 30000);
+    assert_int_equal(a->peerofs, 1);
+    assert_int_equal(a->rewrites, 1);
+    assert_false(a->has_unsaved);
+    assert_int_equal(a->peers[3].up_at, up_at); /* the link was not cut */
+    assert_string_equal(a->peers[3].servers, "PROXYTCP://10.9.0.1:80,PROXYTCP://10.9.0.2:80");
+}
+
+static void an_unusable_route_leaves_things_alone(void **state)
+{
+    struct world *w = *state;
+    (void)snprintf(w->route, sizeof(w->route), "%s", TWO_PROXIES);
+    world_publish(w);
+    struct fake_crdt *a = settle(w);
+    (void)snprintf(w->route, sizeof(w->route), "PROXYTLS://10.9.0.1:443");
+    world_publish(w);
+    world_pass(w, 60000);
+    assert_int_equal(a->peerofs, 0);
+    assert_verdict(w, "fra", "BAD_ROUTE");
+    assert_non_null(a->peers[3].servers);
+}
+
+static void links_are_cut_one_a_run(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    world_latency(w, 100);
+    world_tell(w, "oy", "10.0.2.2", 2);
+    world_tell(w, "fra", "10.0.3.2", 3);
+    world_pass(w, 5000);
+    assert_int_equal(a->peerofs, 2);
+    assert_true(world_has_peer(w, a, 2, "10.0.2.2"));
+    assert_true(world_has_peer(w, a, 3, "10.0.3.2"));
+}
+
+/* ---- masters ---- */
+
+static void a_failover_is_followed(void **state)
+{
+    struct world *w = *state;
+    (void)settle(w);
+    struct fake_crdt *b = &w->redis[1];
+    int told = fake_peer_links_told(w->links, "oy");
+    fake_redis_set(NULL, &w->redis[0].addr, FAKE_REDIS_REFUSES);
+    fake_crdt_set_role(b, true);
+    world_pass(w, 2000);
+    struct current_master master;
+    assert_true(master_board_get(w->board, WORLD_CLUSTER, WORLD_SHARD, &master));
+    assert_true(addr_eq(&master.addr, &b->addr));
+    assert_int_equal(fake_peer_links_told(w->links, "oy"), told + 1);
+    assert_true(world_has_peer(w, b, 2, "10.0.2.1"));
+    assert_true(world_has_peer(w, b, 3, "10.0.3.1"));
+    assert_int_equal(b->peerofs, 2);
+}
+
+static void a_demoted_master_gets_nothing(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    fake_crdt_set_role(a, false);
+    fake_crdt_set_role(&w->redis[1], true);
+    world_tell(w, "oy", "10.0.2.9", 2);
+    world_pass(w, 5000);
+    assert_int_equal(a->peerofs, 0);
+    assert_true(world_has_peer(w, &w->redis[1], 2, "10.0.2.9"));
+}
+
+static void with_two_masters_nothing_is_sent(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    fake_crdt_set_role(&w->redis[1], true);
+    world_pass(w, 2000);
+    world_tell(w, "oy", "10.0.2.9", 2);
+    world_pass(w, 60000);
+    assert_int_equal(world_peerofs(w), 0);
+    struct current_master master;
+    assert_true(master_board_get(w->board, WORLD_CLUSTER, WORLD_SHARD, &master));
+    assert_true(addr_eq(&master.addr, &a->addr)); /* the last one known stays */
+    fake_crdt_set_role(&w->redis[1], false);
+    world_pass(w, 2000);
+    assert_int_equal(a->peerofs, 1);
+}
+
+static void a_new_gid_is_published(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    int told = fake_peer_links_told(w->links, "fra");
+    a->gid = 4;
+    world_pass(w, 2000);
+    struct current_master master;
+    assert_true(master_board_get(w->board, WORLD_CLUSTER, WORLD_SHARD, &master));
+    assert_int_equal(master.gid, 4);
+    assert_int_equal(fake_peer_links_told(w->links, "fra"), told + 1);
+}
+
+static void a_silent_redis_is_no_reason_to_act(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    fake_redis_set(NULL, &a->addr, FAKE_REDIS_MUTE);
+    world_tell(w, "oy", "10.0.2.9", 2);
+    world_pass(w, 60000);
+    assert_int_equal(world_peerofs(w), 0);
+    fake_redis_set(NULL, &a->addr, FAKE_REDIS_UP);
+    world_pass(w, 12000);
+    assert_int_equal(a->peerofs, 1);
+}
+
+/* ---- permission ---- */
+
+static void without_a_lease_nothing_is_ever_sent(void **state)
+{
+    struct world *w = *state;
+    world_permit(w, false);
+    world_tell_all(w);
+    world_pass(w, 120000);
+    assert_int_equal(world_peerofs(w), 0);
+    world_permit(w, true);
+    world_pass(w, 1100);
+    assert_int_equal(world_peerofs(w), 2);
+}
+
+static void a_lease_lost_after_the_plan_stops_it(void **state)
+{
+    struct world *w = *state;
+    world_pass(w, 3000);
+    w->permits_left = 1; /* yes to the run, no to its first command */
+    world_tell_all(w);
+    world_pass(w, 30000);
+    assert_int_equal(world_peerofs(w), 0);
+    w->permits_left = 2; /* yes to the run and its first command */
+    world_pass(w, 30000);
+    assert_int_equal(world_peerofs(w), 1);
+}
+
+static void a_lease_lost_on_the_way_stops_it(void **state)
+{
+    struct world *w = *state;
+    world_pass(w, 3000);
+    world_latency(w, 400);
+    world_pass(w, 3000);
+    world_tell_all(w);
+    world_pass(w, 600); /* CRDT.INFO is back, ROLE under way */
+    world_permit(w, false);
+    world_pass(w, 30000);
+    assert_int_equal(world_peerofs(w), 0);
+}
+
+static void demoted_between_poll_and_command(void **state)
+{
+    struct world *w = *state;
+    world_pass(w, 3000);
+    w->redis[0].demote_after_info = true;
+    world_tell_all(w);
+    world_pass(w, 30000);
+    assert_int_equal(world_peerofs(w), 0);
+}
+
+static void suspension_ends_by_itself(void **state)
+{
+    struct world *w = *state;
+    world_pass(w, 3000);
+    shard_duty_suspend(world_duty(w), 30000);
+    world_tell_all(w);
+    world_pass(w, 29000);
+    assert_int_equal(world_peerofs(w), 0);
+    world_pass(w, 2200);
+    assert_int_equal(world_peerofs(w), 2);
+}
+
+static void suspended_in_the_middle_of_a_run(void **state)
+{
+    struct world *w = *state;
+    world_pass(w, 3000);
+    world_latency(w, 200);
+    world_pass(w, 3000);
+    world_tell_all(w);
+    for (int i = 0; i < 400 && world_peerofs(w) == 0; i++) {
+        world_pass(w, 10);
+    }
+    assert_int_equal(world_peerofs(w), 1); /* the second one is not sent yet */
+    shard_duty_suspend(world_duty(w), 60000);
+    world_pass(w, 50000);
+    assert_int_equal(world_peerofs(w), 1);
+    shard_duty_suspend(world_duty(w), 0);
+    world_pass(w, 3000);
+    assert_int_equal(world_peerofs(w), 2);
+}
+
+static void a_migrating_cluster_is_left_alone(void **state)
+{
+    struct world *w = *state;
+    w->status = "Migrating";
+    world_publish(w);
+    world_tell_all(w);
+    world_pass(w, 60000);
+    assert_int_equal(world_peerofs(w), 0);
+    w->status = "Normal";
+    world_publish(w);
+    world_pass(w, 1100);
+    assert_int_equal(world_peerofs(w), 2);
+}
+
+static void the_budget_delays(void **state)
+{
+    struct world *w = *state;
+    world_pass(w, 3000);
+    budget_init(&w->env.correct, 1, 1, clock_mono_ms());
+    assert_true(budget_take(&w->env.correct, clock_mono_ms()));
+    world_tell_all(w);
+    world_pass(w, 500);
+    assert_int_equal(world_peerofs(w), 0);
+    world_pass(w, 2500);
+    assert_int_equal(world_peerofs(w), 2);
+}
+
+/* ---- refusals and silence ---- */
+
+static void a_refusal_backs_off_and_doubles(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = &w->redis[0];
+    world_pass(w, 3000);
+    a->trick = FAKE_CRDT_REFUSES;
+    world_tell(w, "oy", "10.0.2.1", 2);
+    static const int64_t pauses_ms[] = { 60000, 120000, 240000, 480000, 600000, 600000 };
+    world_pass(w, 1000);
+    for (size_t i = 0; i < ARRAY_LEN(pauses_ms); i++) {
+        int sent = a->peerofs;
+        assert_int_equal(sent, i + 1);
+        mono_ms at = a->peerof_at;
+        world_pass(w, at + pauses_ms[i] - 100 - clock_mono_ms());
+        assert_int_equal(a->peerofs, sent);
+        world_pass(w, 1300);
+        assert_int_equal(a->peerofs, sent + 1);
+    }
+    a->trick = FAKE_CRDT_HONEST;
+    world_tell(w, "oy", "10.0.2.2", 2); /* a change ends the pause */
+    world_pass(w, 1000);
+    assert_true(world_has_peer(w, a, 2, "10.0.2.2"));
+}
+
+static void ok_without_effect_backs_off(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = &w->redis[0];
+    world_pass(w, 3000);
+    a->trick = FAKE_CRDT_PRETENDS;
+    world_tell(w, "oy", "10.0.2.1", 2);
+    world_pass(w, 55000);
+    assert_int_equal(a->peerofs, 1);
+    world_pass(w, 8000);
+    assert_int_equal(a->peerofs, 2);
+    world_pass(w, 110000);
+    assert_int_equal(a->peerofs, 2);
+}
+
+/* The other DC fails over while a command to its old master is on its way: no proof of a Redis that takes nothing. */
+static void a_change_during_a_run_is_no_failure(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    world_latency(w, 200);
+    world_pass(w, 2000);
+    world_tell(w, "oy", "10.0.2.2", 2);
+    for (int i = 0; i < 400 && a->peerofs == 0; i++) {
+        world_pass(w, 10);
+    }
+    world_tell(w, "oy", "10.0.2.3", 2);
+    world_pass(w, 4000);
+    assert_true(world_has_peer(w, a, 2, "10.0.2.3"));
+    assert_int_equal(a->peerofs, 2);
+}
+
+/* ... and before the command was sent at all: then it is not. */
+static void an_outdated_run_is_dropped(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    world_latency(w, 400);
+    world_pass(w, 3000);
+    world_tell(w, "oy", "10.0.2.2", 2);
+    world_pass(w, 600); /* CRDT.INFO is back, ROLE under way */
+    assert_int_equal(a->peerofs, 0);
+    world_tell(w, "oy", "10.0.2.3", 2);
+    world_pass(w, 5000);
+    assert_int_equal(a->peerofs, 1);
+    assert_true(world_has_peer(w, a, 2, "10.0.2.3"));
+}
+
+static void silence_is_read_back(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = &w->redis[0];
+    world_pass(w, 3000);
+    a->trick = FAKE_CRDT_SWALLOWS;
+    world_tell(w, "oy", "10.0.2.1", 2);
+    world_pass(w, 60000);
+    assert_int_equal(a->peerofs, 1); /* it was carried out: the next look shows it */
+    assert_true(world_has_peer(w, a, 2, "10.0.2.1"));
+}
+
+static void silence_without_effect_is_repeated_after_a_look(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = &w->redis[0];
+    world_pass(w, 3000);
+    a->trick = FAKE_CRDT_HANGS;
+    world_tell(w, "oy", "10.0.2.1", 2);
+    world_pass(w, 500);
+    assert_int_equal(a->peerofs, 1);
+    a->trick = FAKE_CRDT_HONEST;
+    int infos = a->infos;
+    world_pass(w, 1500);
+    assert_int_equal(a->peerofs, 1);
+    world_pass(w, 4000);
+    assert_int_equal(a->peerofs, 2);
+    assert_true(a->infos > infos);
+}
+
+/* ---- removal ---- */
+
+static void a_stranger_goes_after_three_verdicts(void **state)
+{
+    struct world *w = *state;
+    w->env.remove_peers = true;
+    struct fake_crdt *a = settle(w);
+    struct addr addr = addr_of("10.0.5.1", 6379);
+    fake_crdt_put(a, 5, &addr, NULL, NULL);
+    world_pass(w, 119000);
+    assert_int_equal(a->peerofs, 0);
+    world_pass(w, 4000);
+    assert_int_equal(a->peerofs, 1);
+    assert_string_equal(a->last, "PEEROF 5 no one");
+    assert_int_equal(a->rewrites, 1);
+    assert_int_equal(w->redis[1].rewrites, 1); /* replicas do not write it by themselves */
+    assert_false(a->has_unsaved);
+    world_pass(w, 60000);
+    assert_int_equal(a->peerofs, 1);
+}
+
+static void a_stranger_stays_without_the_switch(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    struct addr addr = addr_of("10.0.5.1", 6379);
+    fake_crdt_put(a, 5, &addr, NULL, NULL);
+    world_pass(w, 600000);
+    assert_int_equal(a->peerofs, 0);
+}
+
+static void a_stranger_stays_while_the_document_is_old(void **state)
+{
+    struct world *w = *state;
+    w->env.remove_peers = true;
+    w->env.removal_verdicts = 4; /* the last one would come after the document grew old */
+    struct fake_crdt *a = settle(w);
+    struct addr addr = addr_of("10.0.5.1", 6379);
+    fake_crdt_put(a, 5, &addr, NULL, NULL);
+    world_pass(w, 30000);
+    fake_loop_advance_to(clock_mono_ms() + 600000); /* the console confirms nothing any more */
+    assert_int_equal(a->peerofs, 0);
+}
+
+static void a_dc_that_left_is_removed_on_old_versions_too(void **state)
+{
+    struct world *w = *state;
+    w->env.remove_peers = true;
+    w->redis[0].version =
+        "1.0.14"; /* the connection is made anew after PEEROF: the rewrite must not be lost */
+    struct fake_crdt *a = settle(w);
+    (void)snprintf(w->dcs, sizeof(w->dcs), "jq,oy");
+    world_publish(w);
+    world_pass(w, 130000);
+    assert_int_equal(a->peerofs, 1);
+    assert_string_equal(a->last, "PEEROF 3 no one");
+    assert_int_equal(a->rewrites, 1);
+    assert_int_equal(w->redis[1].rewrites, 1);
+    assert_false(a->has_unsaved);
+}
+
+/* ---- versions and restarts ---- */
+
+static void an_old_version_never_goes_direct(void **state)
+{
+    struct world *w = *state;
+    w->redis[0].version = "1.0.12";
+    (void)snprintf(w->route, sizeof(w->route), "%s", TWO_PROXIES);
+    world_publish(w);
+    world_tell_all(w);
+    world_pass(w, 60000);
+    assert_int_equal(world_peerofs(w), 1); /* the direct peer only */
+    assert_false(w->redis[0].peers[3].is_set);
+    assert_verdict(w, "fra", "OLD_VERSION");
+}
+
+static void a_plain_redis_gets_nothing(void **state)
+{
+    struct world *w = *state;
+    w->redis[0].version = NULL;
+    world_tell_all(w);
+    world_pass(w, 60000);
+    assert_int_equal(world_peerofs(w), 0);
+}
+
+static void the_connection_is_new_after_1_0_14(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = &w->redis[0];
+    a->version = "1.0.14";
+    world_pass(w, 3000);
+    int servers = a->servers;
+    world_tell_all(w);
+    world_pass(w, 5000);
+    assert_int_equal(a->peerofs, 2);
+    assert_int_equal(a->servers, servers + 2); /* asked anew on every connection */
+    assert_true(world_has_peer(w, a, 3, "10.0.3.1"));
+}
+
+static void a_restarted_redis_is_kicked_once(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    fake_redis_set(NULL, &a->addr, FAKE_REDIS_REFUSES);
+    world_pass(w, 100);
+    fake_crdt_restart(a);
+    mono_ms restarted_at = clock_mono_ms();
+    fake_redis_set(NULL, &a->addr, FAKE_REDIS_UP);
+    world_pass(w, 30000);
+    assert_in_range(a->peerofs, 1, 2); /* once a peer at most */
+    assert_true(a->peers[2].up_at < restarted_at + 8000);
+    assert_true(a->peers[3].up_at < restarted_at + 8000);
+}
+
+static void while_data_comes_back_links_that_are_up_stay(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    a->is_backstreaming = true;
+    world_tell(w, "oy", "10.0.2.2", 2);
+    world_pass(w, 20000);
+    assert_int_equal(a->peerofs, 0);
+    a->is_backstreaming = false;
+    world_pass(w, 1100);
+    assert_int_equal(a->peerofs, 1);
+}
+
+static void a_bad_gid_of_another_dc_is_never_sent(void **state)
+{
+    struct world *w = *state;
+    world_pass(w, 3000);
+    static const int gids[] = { 0, 16, -1, 100, 1, INT32_MAX, INT32_MIN };
+    for (size_t i = 0; i < ARRAY_LEN(gids); i++) {
+        world_tell(w, "oy", "10.0.2.1", gids[i]);
+        world_pass(w, 2500);
+        assert_verdict(w, "oy", "BAD_GID");
+    }
+    world_tell(w, "oy", "10.0.2.1", 3);
+    world_tell(w, "fra", "10.0.3.1", 3);
+    world_pass(w, 2500);
+    assert_verdict(w, "oy", "BAD_GID");
+    assert_verdict(w, "fra", "BAD_GID");
+    assert_int_equal(world_peerofs(w), 0);
+}
+
+static void a_long_broken_link_is_counted_until_its_dc_leaves(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    a->peers[3].up_at = MONO_FOREVER;
+    world_pass(w, 65000);
+    CLEANUP(str_done) struct str text = STR_INIT(1 << 20);
+    metrics_print(&text);
+    assert_non_null(strstr(str_text(&text), "\nxpipe_meta_peer_links_down 1\n"));
+    (void)snprintf(w->dcs, sizeof(w->dcs), "jq,oy");
+    world_publish(w);
+    world_pass(w, 3000);
+    str_clear(&text);
+    metrics_print(&text);
+    assert_non_null(strstr(str_text(&text), "\nxpipe_meta_peer_links_down 0\n"));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
+
+int main(void)
+{
+    log_set_level(LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        T(a_missing_peer_is_set_once),
+        T(a_peer_lost_by_redis_comes_back_within_a_poll),
+        T(the_order_of_proxies_does_not_matter),
+        T(a_proxy_more_is_set_and_written),
+        T(an_unusable_route_leaves_things_alone),
+        T(links_are_cut_one_a_run),
+        T(a_failover_is_followed),
+        T(a_demoted_master_gets_nothing),
+        T(with_two_masters_nothing_is_sent),
+        T(a_new_gid_is_published),
+        T(a_silent_redis_is_no_reason_to_act),
+        T(without_a_lease_nothing_is_ever_sent),
+        T(a_lease_lost_after_the_plan_stops_it),
+        T(a_lease_lost_on_the_way_stops_it),
+        T(demoted_between_poll_and_command),
+        T(suspension_ends_by_itself),
+        T(suspended_in_the_middle_of_a_run),
+        T(a_migrating_cluster_is_left_alone),
+        T(the_budget_delays),
+        T(a_refusal_backs_off_and_doubles),
+        T(ok_without_effect_backs_off),
+        T(a_change_during_a_run_is_no_failure),
+        T(an_outdated_run_is_dropped),
+        T(silence_is_read_back),
+        T(silence_without_effect_is_repeated_after_a_look),
+        T(a_stranger_goes_after_three_verdicts),
+        T(a_stranger_stays_without_the_switch),
+        T(a_stranger_stays_while_the_document_is_old),
+        T(a_dc_that_left_is_removed_on_old_versions_too),
+        T(an_old_version_never_goes_direct),
+        T(a_plain_redis_gets_nothing),
+        T(the_connection_is_new_after_1_0_14),
+        T(a_restarted_redis_is_kicked_once),
+        T(while_data_comes_back_links_that_are_up_stay),
+        T(a_bad_gid_of_another_dc_is_never_sent),
+        T(a_long_broken_link_is_counted_until_its_dc_leaves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
