@@ -1,0 +1,255 @@
+/* dc_store_test.c - documents and pushes applied, what the listener is told, and the table of routes. */
+#include <stdio.h>
+
+#include "meta/dcmeta/dc_store.h"
+#include "shared/base/log.h"
+#include "tests/unit/dc_fixture.h"
+#include "tests/unit/unit.h"
+
+#include "shared/base/banned.h"
+
+struct listening {
+    struct dc_store *store;
+    struct str told; /* "+a-b=c>d " in order: added, removed, changed, renamed */
+    int routes;
+};
+
+static void on_cluster(const struct cluster_meta *before, struct cluster_meta *after, void *arg)
+{
+    struct listening *l = arg;
+    if (!before) {
+        str_printf(&l->told, "+%s ", after->name);
+    } else if (!after) {
+        str_printf(&l->told, "-%s ", before->name);
+    } else {
+        str_printf(&l->told, "%s>%s ", before->name, after->name);
+    }
+    if (after) { /* the new state is visible already */
+        assert_ptr_equal(dc_store_cluster(l->store, after->name), after);
+        assert_ptr_equal(dc_store_cluster_by_id(l->store, after->db_id), after);
+    }
+}
+
+static void on_routes(void *arg)
+{
+    ((struct listening *)arg)->routes++;
+}
+
+static int open_store(void **state)
+{
+    struct listening *l = xcalloc(1, sizeof(*l));
+    l->told = STR_INIT(65536);
+    struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = l };
+    l->store = dc_store_new("JQ", &listener);
+    *state = l;
+    return 0;
+}
+
+static int close_store(void **state)
+{
+    struct listening *l = *state;
+    dc_store_free(l->store);
+    str_done(&l->told);
+    free(l);
+    return 0;
+}
+
+struct limits {
+    int removals;
+    bool is_accepted;
+};
+
+static int apply(struct listening *l, int64_t version, const struct cluster_row *rows,
+                 const char *routes, struct limits how)
+{
+    struct dc_meta *before = dc_store_snapshot(l->store);
+    struct dc_meta *after = document_of(version, rows, routes);
+    struct dc_diff diff;
+    struct brake_limits limits = { .removals = how.removals, .is_accepted = how.is_accepted };
+    struct brake_verdict verdict;
+    struct xp_err err = { 0 };
+    dc_diff_make(before, after, "jq", &diff);
+    dc_brake(&diff, &limits, &verdict);
+    str_clear(&l->told);
+    int rc = dc_store_apply(l->store, dc_store_seq(l->store), after, &diff, &verdict, 500, &err);
+    dc_diff_done(&diff);
+    dc_meta_free(before);
+    dc_meta_free(after);
+    return rc;
+}
+
+static int apply_plain(struct listening *l, int64_t version, const struct cluster_row *rows)
+{
+    return apply(l, version, rows, "", (struct limits){ .removals = 20 });
+}
+
+static void a_document_comes_in(void **state)
+{
+    struct listening *l = *state;
+    assert_string_equal(dc_store_dc(l->store), "jq");
+    assert_false(dc_store_has_document(l->store));
+    assert_int_equal(apply_plain(l, 5, ROWS(C("a", 1), C("b", 2))), 0);
+    assert_string_equal(str_text(&l->told), "+a +b ");
+    assert_true(dc_store_has_document(l->store));
+    assert_int_equal(dc_store_version(l->store), 5);
+    assert_int_equal(dc_store_confirmed_at(l->store), 500);
+    dc_store_confirm(l->store, 900);
+    assert_int_equal(dc_store_confirmed_at(l->store), 900);
+    assert_int_equal(dc_store_count(l->store), 2);
+    assert_int_equal(apply_plain(l, 5, ROWS(C("a", 1), C("b", 2))), 0); /* the same again */
+    assert_string_equal(str_text(&l->told), "");
+    assert_int_equal(apply_plain(l, 4, ROWS(C("a", 1))), XP_CONFLICT);
+    assert_int_equal(dc_store_count(l->store), 2);
+    assert_int_equal(apply(l, 4, ROWS(C("a", 1)), "", (struct limits){ .is_accepted = true }), 0);
+    assert_int_equal(dc_store_version(l->store), 4);
+    assert_string_equal(str_text(&l->told), "-b ");
+}
+
+static void a_push_in_between_spoils_a_document(void **state)
+{
+    struct listening *l = *state;
+    assert_int_equal(apply_plain(l, 5, ROWS(C("a", 1))), 0);
+    uint64_t seq = dc_store_seq(l->store);
+    struct dc_meta *before = dc_store_snapshot(l->store);
+    struct dc_meta *after = document_of(6, ROWS(C("a", 1)), "");
+    struct dc_diff diff;
+    struct brake_verdict verdict = { 0 };
+    dc_diff_make(before, after, "jq", &diff);
+    assert_false(dc_store_remove(l->store, "never-there", 700)); /* stamps all the same */
+    assert_int_equal(dc_store_changed_at(l->store), 700);
+    assert_int_equal(dc_store_apply(l->store, seq, after, &diff, &verdict, 1, NULL), XP_CONFLICT);
+    dc_diff_done(&diff);
+    dc_meta_free(before);
+    dc_meta_free(after);
+}
+
+static void pushes_of_one_cluster(void **state)
+{
+    struct listening *l = *state;
+    assert_int_equal(apply_plain(l, 5, ROWS(C("a", 1, .version = 3), C("b", 2))), 0);
+    str_clear(&l->told);
+    struct xp_err err = { 0 };
+    struct cluster_row row = C("a", 1, "1,2", .version = 8);
+    assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), 0);
+    assert_int_equal(dc_store_version(l->store), 8);
+    row.version = 7;
+    assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), XP_CONFLICT);
+    assert_non_null(strstr(err.msg, "older"));
+    row = (struct cluster_row)C("n", 3);
+    assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), 0);
+    row = (struct cluster_row)C("b2", 2); /* renamed */
+    assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), 0);
+    row = (struct cluster_row)C("b2", 12); /* deleted and made again */
+    assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), 0);
+    assert_string_equal(str_text(&l->told), "a>a +n b>b2 -b2 +b2 ");
+    assert_null(dc_store_cluster(l->store, "b"));
+    assert_null(dc_store_cluster_by_id(l->store, 2));
+    assert_int_equal(dc_store_count(l->store), 3);
+    str_clear(&l->told);
+    assert_true(dc_store_remove(l->store, "b2", 700));
+    assert_string_equal(str_text(&l->told), "-b2 ");
+    assert_null(dc_store_cluster_by_id(l->store, 12));
+    assert_int_equal(apply_plain(l, 7, ROWS(C("a", 1))), XP_CONFLICT); /* from before the push */
+}
+
+static void exchanged_names(void **state)
+{
+    struct listening *l = *state;
+    assert_int_equal(apply_plain(l, 1, ROWS(C("a", 1), C("b", 2))), 0);
+    assert_int_equal(apply_plain(l, 2, ROWS(C("b", 1), C("a", 2))), 0);
+    assert_int_equal(dc_store_cluster(l->store, "a")->db_id, 2);
+    assert_int_equal(dc_store_cluster(l->store, "b")->db_id, 1);
+    assert_int_equal(dc_store_count(l->store), 2);
+}
+
+/* The old 'a' is held back, so the new 'a' must wait; what has nothing to do with them passes. */
+static void a_held_cluster_keeps_its_name(void **state)
+{
+    struct listening *l = *state;
+    assert_int_equal(apply_plain(l, 1, ROWS(C("a", 1), C("b", 2))), 0);
+    struct limits none = { .removals = 0 };
+    assert_int_equal(apply(l, 2, ROWS(C("a", 7), C("b", 2), C("c", 3)), "", none), 0);
+    assert_string_equal(str_text(&l->told), "+c ");
+    assert_int_equal(dc_store_cluster(l->store, "a")->db_id, 1);
+    assert_null(dc_store_cluster_by_id(l->store, 7));
+    assert_int_equal(dc_store_held_count(l->store), 2);
+    json_t *held = dc_store_quarantine_json(l->store);
+    assert_int_equal(json_integer_value(json_object_get(held, "held")), 2);
+    json_decref(held);
+    struct limits accepted = { .is_accepted = true };
+    assert_int_equal(apply(l, 2, ROWS(C("a", 7), C("b", 2), C("c", 3)), "", accepted), 0);
+    assert_int_equal(dc_store_cluster(l->store, "a")->db_id, 7);
+    assert_int_equal(dc_store_held_count(l->store), 0);
+    assert_int_equal(dc_store_count(l->store), 3);
+}
+
+/* b goes to c, a goes to b; c shrinks away and is held: the whole chain waits. */
+static void a_chain_of_names_waits_as_a_whole(void **state)
+{
+    struct listening *l = *state;
+    assert_int_equal(apply_plain(l, 1, ROWS(C("a", 1), C("b", 2), C("c", 3))), 0);
+    struct limits none = { .removals = 0 };
+    assert_int_equal(apply(l, 2, ROWS(C("b", 1), C("c", 2)), "", none), 0);
+    assert_string_equal(str_text(&l->told), "");
+    assert_int_equal(dc_store_held_count(l->store), 3);
+    for (int64_t id = 1; id <= 3; id++) {
+        const struct cluster_meta *c = dc_store_cluster_by_id(l->store, id);
+        assert_ptr_equal(dc_store_cluster(l->store, c->name), c);
+    }
+}
+
+static void routes_are_swapped_or_held(void **state)
+{
+    struct listening *l = *state;
+    struct limits none = { .removals = 20 };
+    static const char route[] = ROUTE_TO_FRA(7, "PROXYTCP://10.9.0.1:80");
+    assert_int_equal(apply(l, 1, ROWS(C("a", 1)), route, none), 0);
+    assert_int_equal(l->routes, 1);
+    struct route_pick pick;
+    const struct cluster_meta *a = dc_store_cluster(l->store, "a");
+    route_table_pick(dc_store_routes(l->store), a, "jq", "fra", &pick);
+    assert_int_equal(pick.kind, ROUTE_CHOSEN);
+    assert_int_equal(pick.route_id, 7);
+    assert_non_null(pick.route);
+    route_table_pick(dc_store_routes(l->store), a, "jq", "oy", &pick);
+    assert_int_equal(pick.kind, ROUTE_DIRECT);
+    assert_null(pick.route);
+    assert_int_equal(apply(l, 2, ROWS(C("a", 1)), "", none), 0); /* limit of downgrades is 0 */
+    assert_int_equal(l->routes, 1);
+    assert_int_equal(dc_store_held_count(l->store), 1);
+    route_table_pick(dc_store_routes(l->store), a, "jq", "fra", &pick);
+    assert_int_equal(pick.kind, ROUTE_CHOSEN);
+    struct dc_meta *snapshot = dc_store_snapshot(l->store);
+    assert_int_equal(snapshot->routes.count, 1);
+    assert_string_equal(snapshot->routes.items[0].route_info, "PROXYTCP://10.9.0.1:80");
+    dc_meta_free(snapshot);
+}
+
+static void an_unusable_route_is_never_direct(void **state)
+{
+    (void)state;
+    struct dc_meta *meta = document_of(1, ROWS(C("a", 1)), ROUTE_TO_FRA(7, "garbage"));
+    struct route_table *table = route_table_new(meta->routes.items, meta->routes.count);
+    struct route_pick pick;
+    route_table_pick(table, meta->clusters.items[0], "jq", "fra", &pick);
+    assert_int_equal(pick.kind, ROUTE_UNUSABLE);
+    assert_int_equal(pick.route_id, 7);
+    assert_null(pick.route);
+    route_table_free(table);
+    dc_meta_free(meta);
+    route_table_free(NULL);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, open_store, close_store)
+
+int main(void)
+{
+    log_set_level(LOG_LEVELS);
+    const struct CMUnitTest tests[] = {
+        T(a_document_comes_in),           T(a_push_in_between_spoils_a_document),
+        T(pushes_of_one_cluster),         T(exchanged_names),
+        T(a_held_cluster_keeps_its_name), T(a_chain_of_names_waits_as_a_whole),
+        T(routes_are_swapped_or_held),    T(an_unusable_route_is_never_direct),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
