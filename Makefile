@@ -227,7 +227,16 @@ config-file: $(DAEMONS) ## write xpipe.ini from the tables in the daemons
 config-check: $(DAEMONS)
 	@tests/tools/config_file.sh $(BUILD) > $(BUILD)/xpipe.ini
 	@diff -u xpipe.ini $(BUILD)/xpipe.ini || { echo "xpipe.ini differs: run make config-file"; exit 1; }
-lint: check-tree format-check config-check lint-size lint-tidy lint-cppcheck ## every static check (minutes)
+docs: $(DAEMONS) ## write docs/api-*.md from the route tables in the daemons
+	@for name in meta console; do \
+	    $(PYTHON) tests/tools/api_page.py $(BUILD)/xpipe-$$name > $(BUILD)/api-$$name.md && cp $(BUILD)/api-$$name.md docs/api-$$name.md || exit 1; \
+	done
+docs-check: $(DAEMONS)
+	@for name in meta console; do \
+	    $(PYTHON) tests/tools/api_page.py $(BUILD)/xpipe-$$name > $(BUILD)/api-$$name.md && diff -u docs/api-$$name.md $(BUILD)/api-$$name.md || \
+	    { echo "docs/api-$$name.md differs: run make docs"; exit 1; }; \
+	done
+lint: check-tree format-check config-check docs-check lint-size lint-tidy lint-cppcheck ## every static check (minutes)
 lint-size: ## the ten longest functions, and the files over 800 lines
 	@$(PYTHON) tests/tools/sizes.py $(C_FILES)
 lint-tidy: $(BUILD)/gen/schema_sql.h ## clang-tidy 14; FILES="a.c b.c" checks these only
@@ -259,4 +268,4 @@ help: ## this list
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
         check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll format format-check \
-        config-file config-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help
+        config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help
