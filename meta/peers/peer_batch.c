@@ -54,10 +54,11 @@ static void take_row(struct peer_batch *b, struct map *index, const json_t *row)
     const char *cluster = json_string_value(json_array_get(row, 0));
     const char *shard = json_string_value(json_array_get(row, 1));
     const char *host = json_string_value(json_array_get(row, 3));
-    json_int_t gid = json_integer_value(json_array_get(row, 2));
+    const json_t *gid_json = json_array_get(row, 2);
+    json_int_t gid = json_integer_value(gid_json);
     json_int_t port = json_integer_value(json_array_get(row, 4));
-    if (!cluster || !shard || !host || port < 1 || port > 65535 || gid < INT32_MIN ||
-        gid > INT32_MAX) {
+    if (!cluster || !shard || !host || port < 1 || port > 65535 || !json_is_integer(gid_json) ||
+        gid < INT32_MIN || gid > INT32_MAX) {
         return;
     }
     AUTO_FREE char *key = xasprintf("%s/%s", cluster, shard);
