@@ -131,6 +131,16 @@ $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	$(call SAY,LINK)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -I. -o $@ $(filter %.c,$^) -lev -lpthread
 
+# What bench/ runs beside the daemons: the farm of Redis, and the bare loop it is measured against.
+FARM_C := bench/redis_farm.c $(call srcs,bench/farm_*.c)
+BENCH  := $(BUILD)/redis_farm $(BUILD)/bare_poll
+$(BUILD)/redis_farm: $(call objs,$(FARM_C)) $(BUILD)/libxp.a
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/bare_poll: $(call objs,bench/bare_poll.c bench/farm_redis.c) $(BUILD)/libxp.a
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 ##@ Test
 # `test` calls nothing but goals of this file. Every layer runs, also after a failure; the total is the last line.
 LAYERS := unit golden sim integration
@@ -206,9 +216,9 @@ demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
 	@$(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
-bench: $(if $(wildcard bench/run.py bench/run.sh),all fakes) ## every measurement of bench/
+bench: $(if $(wildcard bench/run.py bench/run.sh),all fakes $(BENCH)) ## every measurement of bench/
 	$(call bench_script,run)
-bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),all fakes) ## the poller against a bare hiredis loop
+bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(BENCH)) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
 
 ##@ Source

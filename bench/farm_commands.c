@@ -1,0 +1,245 @@
+/* farm_commands.c - commands to answers, and the faults that take the answer's place. A new fault is a row of 'faults'. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "bench/farm.h"
+#include "shared/base/mem.h"
+
+#include "shared/base/banned.h"
+
+#define BULK_BYTES (100LL * 1024 * 1024)
+
+/* ---- answers ---- */
+
+static void add_bulk(struct str *out, const char *text, size_t length)
+{
+    str_printf(out, "$%zu\r\n", length);
+    str_add(out, text, length);
+    str_puts(out, "\r\n");
+}
+
+static void answer_role(struct farm_redis *r, struct str *out)
+{
+    if (r->is_slave) {
+        str_puts(out,
+                 "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:456\r\n");
+    } else {
+        str_puts(out, "*3\r\n$6\r\nmaster\r\n:456\r\n*1\r\n"
+                      "*3\r\n$9\r\n127.0.0.1\r\n$4\r\n6380\r\n$3\r\n456\r\n");
+    }
+}
+
+static void answer_info(struct farm_redis *r, struct str *out)
+{
+    char text[512];
+    int length = snprintf(text, sizeof(text),
+                          "# Server\r\nredis_version:4.0.8\r\nxredis_crdt_version:1.0.22\r\n"
+                          "redis_git_sha1:ecf2a7b7\r\nredis_git_dirty:0\r\n"
+                          "redis_build_id:22f839f50957ff86\r\nredis_mode:standalone\r\n"
+                          "os:Linux x86_64\r\nprocess_id:%zu\r\nrun_id:%040zx\r\ntcp_port:6379\r\n"
+                          "uptime_in_seconds:86400\r\nuptime_in_days:1\r\n",
+                          r->number + 1, r->number * 2654435761U);
+    add_bulk(out, text, (size_t)length);
+}
+
+static void answer_peerof(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
+                          struct str *out)
+{
+    mono_ms now = loop_now(f->loop);
+    bool was_broken = r->broken_at != MONO_NEVER;
+    str_puts(out, farm_redis_peerof(r, argc, argv, now));
+    bool is_right = farm_redis_is_right(r);
+    if (was_broken && is_right) {
+        farm_report_corrected(f, now - r->broken_at);
+        r->broken_at = MONO_NEVER;
+    } else if (!was_broken) {
+        f->report.needless++;
+        r->broken_at = is_right ? MONO_NEVER : now;
+    }
+}
+
+static void answer_crdt_info(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
+                             struct str *out)
+{
+    if (argc != 2 || strcasecmp(argv[1], "replication") != 0) {
+        str_puts(out, "$0\r\n\r\n");
+        return;
+    }
+    const struct str *info = farm_redis_info(r, loop_now(f->loop));
+    add_bulk(out, info->buf, info->len);
+    farm_report_poll(f, r);
+}
+
+static const struct {
+    const char *name;
+    enum farm_command command;
+} commands[] = {
+    { "ROLE", FARM_ROLE },     { "CRDT.INFO", FARM_CRDT_INFO }, { "INFO", FARM_INFO },
+    { "PEEROF", FARM_PEEROF }, { "CONFIG", FARM_CONFIG },       { "CLIENT", FARM_CLIENT },
+    { "AUTH", FARM_AUTH },     { "PING", FARM_PING },
+};
+
+static enum farm_command command_of(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcasecmp(word, commands[i].name) == 0) {
+            return commands[i].command;
+        }
+    }
+    return FARM_OTHER;
+}
+
+static void answer(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
+                   struct str *out)
+{
+    enum farm_command command = command_of(argv[0]);
+    f->report.commands[command]++;
+    switch (command) {
+    case FARM_ROLE:
+        answer_role(r, out);
+        break;
+    case FARM_INFO:
+        answer_info(r, out);
+        break;
+    case FARM_CRDT_INFO:
+        answer_crdt_info(f, r, argc, argv, out);
+        break;
+    case FARM_PEEROF:
+        answer_peerof(f, r, argc, argv, out);
+        break;
+    case FARM_CONFIG: /* REWRITE */
+    case FARM_CLIENT: /* SETNAME */
+    case FARM_AUTH:
+        str_puts(out, "+OK\r\n");
+        break;
+    case FARM_PING:
+        str_puts(out, "+PONG\r\n");
+        break;
+    case FARM_OTHER:
+    case FARM_COMMANDS:
+        str_printf(out, "-ERR unknown command '%.64s'\r\n", argv[0]);
+        break;
+    }
+}
+
+/* ---- faults: what becomes of an answer that begins at 'from' of 'a->out' ---- */
+
+static void cut(struct str *out, size_t length)
+{
+    if (out->buf) {
+        out->len = length;
+        out->buf[length] = '\0';
+    }
+}
+
+static enum farm_effect fault_none(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)f;
+    (void)from;
+    (void)a;
+    return FARM_ANSWER;
+}
+
+static enum farm_effect fault_mute(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)f;
+    cut(a->out, from);
+    return FARM_SILENCE;
+}
+
+/* The command is carried out, and half of the answer comes. */
+static enum farm_effect fault_half(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)f;
+    cut(a->out, from + (a->out->len - from) / 2);
+    return FARM_SILENCE;
+}
+
+static enum farm_effect fault_cut(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)fault_half(f, from, a);
+    return FARM_CLOSE;
+}
+
+static enum farm_effect fault_garbage(struct farm *f, size_t from, struct farm_answer *a)
+{
+    cut(a->out, from);
+    for (size_t i = 0; i < 32; i++) {
+        uint64_t bytes = farm_random(f);
+        str_add(a->out, &bytes, sizeof(bytes));
+    }
+    return FARM_ANSWER;
+}
+
+static enum farm_effect fault_twice(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)f;
+    size_t length = a->out->len - from;
+    AUTO_FREE char *copy = xmemdup(a->out->buf + from, length);
+    str_add(a->out, copy, length);
+    return FARM_ANSWER;
+}
+
+static enum farm_effect fault_loading(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)f;
+    cut(a->out, from);
+    str_puts(a->out, "-LOADING Redis is loading the dataset in memory\r\n");
+    return FARM_ANSWER;
+}
+
+static enum farm_effect fault_bulk(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)f;
+    cut(a->out, from);
+    str_printf(a->out, "$%lld\r\n", BULK_BYTES);
+    a->stream_bytes = BULK_BYTES;
+    return FARM_STREAM;
+}
+
+static enum farm_effect fault_line(struct farm *f, size_t from, struct farm_answer *a)
+{
+    (void)f;
+    cut(a->out, from);
+    str_putc(a->out, '+');
+    a->stream_bytes = INT64_MAX;
+    return FARM_STREAM;
+}
+
+static const struct {
+    const char *name;
+    enum farm_effect (*apply)(struct farm *, size_t from, struct farm_answer *);
+} faults[] = {
+    { "none", fault_none },       { "mute", fault_mute },   { "half", fault_half },
+    { "cut", fault_cut },         { "twice", fault_twice }, { "garbage", fault_garbage },
+    { "loading", fault_loading }, { "bulk", fault_bulk },   { "line", fault_line },
+};
+
+size_t farm_fault_of(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+        if (strcmp(name, faults[i].name) == 0) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+const char *farm_fault_names(void)
+{
+    return "none, mute, half, cut, twice, garbage, loading, bulk, line";
+}
+
+enum farm_effect farm_answer(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
+                             struct farm_answer *ret_answer)
+{
+    size_t from = ret_answer->out->len;
+    if (faults[r->fault].apply ==
+        fault_mute) { /* a hung server does not carry out what it is told */
+        f->report.unanswered++;
+        return FARM_SILENCE;
+    }
+    answer(f, r, argc, argv, ret_answer->out);
+    return faults[r->fault].apply(f, from, ret_answer);
+}

@@ -1,0 +1,73 @@
+/* farm_redis.h - one CRDT Redis of the farm: its peers as they are and as they should be, and the texts it answers with.
+ *
+ * No I/O and no clock: the server (farm_server.c) passes the time in. A peer is "right" when it equals what the script
+ * wants; break takes it away from there, the PEEROF that brings it back is a correction and ends the time it was wrong.
+ * Links are simulated: a change of the peer takes the link down, FARM_LINK_UP_MS later it is up (crdt-redis.md 2.3, 3.2).
+ * Owner: the loop of the farm. */
+#ifndef BENCH_FARM_REDIS_H
+#define BENCH_FARM_REDIS_H
+
+#include <netinet/in.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/str.h"
+
+#define FARM_GID_MAX    15
+#define FARM_LINK_UP_MS 1000
+
+struct farm_peer {
+    bool is_set;
+    char host[INET_ADDRSTRLEN];
+    int port;
+    char *servers; /* owned; NULL: direct */
+    char *params;  /* owned; NULL: none */
+    mono_ms up_at; /* the link is up from then on */
+};
+
+struct farm_redis {
+    size_t number;
+    int gid;
+    bool is_slave;
+    size_t fault; /* index of farm_faults; 0: none */
+    int64_t delay_ms;
+    bool was_polled;
+    mono_ms broken_at; /* MONO_NEVER: every peer is right */
+    struct farm_peer actual[FARM_GID_MAX + 1];
+    struct farm_peer wanted[FARM_GID_MAX + 1];
+    /* CRDT.INFO replication as last built; its counters are written over in place */
+    struct str info;
+    size_t offset_at;
+    size_t last_io_at; /* 0: no peer is up */
+    mono_ms stale_at;  /* a link comes up then */
+    uint32_t answers;
+};
+
+/* Address of instance 'number': 127.NET.(number / 250).(1 + number % 250). */
+void farm_host(int net, size_t number, char *ret_host, size_t size);
+
+struct farm_peer_spec {
+    int gid;
+    int net;
+    int port;
+    const char *servers; /* NULL: direct */
+    const char *params;
+};
+
+void farm_redis_init(struct farm_redis *, size_t number, int gid);
+void farm_redis_done(struct farm_redis *);
+/* The peer is wanted, is there and is up. */
+void farm_redis_give_peer(struct farm_redis *, const struct farm_peer_spec *);
+/* The peer is wanted so from now on, and is not: a master of another DC moved. */
+void farm_redis_want_peer(struct farm_redis *, const struct farm_peer_spec *, mono_ms now);
+
+enum farm_break { FARM_REMOVE, FARM_ENDPOINT, FARM_DIRECT };
+/* Spoils one wanted peer, chosen by 'random'. False: there is none, or one is wrong already. */
+bool farm_redis_break(struct farm_redis *, enum farm_break how, uint64_t random, mono_ms now);
+bool farm_redis_is_right(const struct farm_redis *);
+
+/* Carries a PEEROF out; returns the reply as it goes on the wire. */
+const char *farm_redis_peerof(struct farm_redis *, size_t argc, char *const *argv, mono_ms now);
+/* The text of CRDT.INFO replication, with counters that differ from every answer before. */
+const struct str *farm_redis_info(struct farm_redis *, mono_ms now);
+
+#endif
