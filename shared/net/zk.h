@@ -12,7 +12,7 @@
  * for the server's word, and ZK_READY again only after a confirmed contact.
  *
  * A write that ends in XP_TIMEOUT or XP_UNAVAILABLE may have happened: read back.
- * Events fire once and only mean "look again". ZooKeeper's header is included by zk.c only.
+ * Events fire once and only mean "look again". ZooKeeper's header is included by zk_internal.h only.
  * Twin for the simulation: tests/sim/fake_zk.c. Thread: loop, all functions. */
 #ifndef SHARED_NET_ZK_H
 #define SHARED_NET_ZK_H
