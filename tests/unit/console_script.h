@@ -16,6 +16,7 @@ struct script {
     int status;
     char *body; /* owned */
     const char *etag;
+    bool is_java; /* knows no /api/meta/v2/ */
     bool is_held; /* keeps requests until script_release */
     struct http_req *held;
     /* what was asked */
@@ -60,6 +61,10 @@ static inline int script_handle(struct http_req *req, struct http_resp *resp, st
     }
     if (tag && s->etag && text_eq(tag, s->etag)) {
         resp->status = 304;
+        return 0;
+    }
+    if (s->is_java && text_has_prefix(http_req_target(req), "/api/meta/v2/")) {
+        http_resp_text(resp, 404, "application/json", "{}");
         return 0;
     }
     script_fill(s, resp);
