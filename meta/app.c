@@ -15,6 +15,7 @@
 
 #define SELF_CHECK_MS 60000
 #define CATCH_UP_MS   3000
+#define DRAIN_LOOK_MS 20
 
 /* The last question before every command: is the cluster ours under a valid lease, and has this process been awake? */
 static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
@@ -61,6 +62,17 @@ static void catch_up(struct loop_timer *timer)
     dc_fetch_now(CONTAINER_OF(timer, struct app, catch_up)->fetch);
 }
 
+/* The slots are with others; who asked us something still gets the answer (drain.limit.ms bounds it). */
+static void drain_look(struct loop_timer *timer)
+{
+    struct app *app = CONTAINER_OF(timer, struct app, drain);
+    if (http_server_waiting(app->http) == 0) {
+        daemon_drained(app->daemon);
+    } else {
+        loop_timer_start(timer, DRAIN_LOOK_MS);
+    }
+}
+
 static void on_sharding(enum sharding_event event, const char *detail, void *arg)
 {
     struct app *app = arg;
@@ -72,7 +84,7 @@ static void on_sharding(enum sharding_event event, const char *detail, void *arg
         dc_fetch_now(app->fetch);
         loop_timer_start(&app->catch_up, CATCH_UP_MS);
     } else if (event == SHARDING_DRAINED) {
-        daemon_drained(app->daemon);
+        loop_timer_start(&app->drain, 0);
     } else if (event == SHARDING_FAILED) {
         (void)xp_fail(&err, XP_CONFLICT, "%s", detail);
         daemon_fail(app->daemon, &err);
@@ -303,6 +315,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     app->daemon = daemon;
     app->loop = daemon_loop(daemon);
     loop_timer_init(&app->catch_up, app->loop, catch_up);
+    loop_timer_init(&app->drain, app->loop, drain_look);
     int rc = meta_config_resolve(&app->config, err);
     if (rc != 0) {
         return rc;
@@ -366,6 +379,7 @@ static void stop(void *arg)
     }
     if (app->loop) {
         loop_timer_stop(&app->catch_up);
+        loop_timer_stop(&app->drain);
     }
     shard_set_free(app->shards);
     dc_fetch_free(app->fetch);

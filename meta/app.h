@@ -34,6 +34,7 @@ struct app {
     struct dc_store *store;
     struct dc_fetch *fetch;
     struct loop_timer catch_up; /* one more fetch after the others know us */
+    struct loop_timer drain;    /* waits for the answers under way */
     struct peer_links *links;
     struct master_board *board;  /* (any) */
     struct member_list *members; /* (any) */

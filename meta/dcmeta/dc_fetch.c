@@ -277,6 +277,15 @@ static void schedule(struct dc_fetch *f, int64_t delay_ms)
     loop_timer_start(&f->timer, delay_ms);
 }
 
+/* Why the console failed stays the reason that is shown: the file is only its stand-in. */
+static void cache_failed(struct dc_fetch *f, const struct fetch_job *j)
+{
+    if (j->rc != XP_NOT_FOUND) {
+        log_warn("document.cache_unusable", "file", j->cache_file, "error", j->err.msg);
+    }
+    schedule(f, f->retry_ms);
+}
+
 static void fetch_failed_once(struct dc_fetch *f, const struct fetch_job *j)
 {
     metric_add(&fetch_failed, 1);
@@ -384,6 +393,8 @@ static void fetch_done(struct job *job)
                  log_int((int64_t)dc_store_count(f->opt.store)), "next",
                  "the console is asked again until it answers");
         schedule(f, f->retry_ms);
+    } else if (j->cache_file) {
+        cache_failed(f, j);
     } else {
         fetch_failed_once(f, j);
         if (again && !f->is_fetching) {

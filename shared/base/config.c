@@ -315,7 +315,7 @@ static int on_key(void *arg, const char *section, const char *name, const char *
         return accept_key(r, row, value) == 0;
     }
     bool ours = is_own_section(r->config, section) || text_eq(section, "common");
-    return ours ? refuse_key(r, name, "is unknown in this section; see --help-config") == 0 : 1;
+    return ours ? refuse_key(r, name, "is unknown in this section; see --print-config") == 0 : 1;
 }
 
 /* libinih is configured by globals. */
@@ -385,7 +385,7 @@ int config_set(struct config *c, const char *assignment, struct xp_err *err)
     AUTO_FREE char *name = xstrndup(assignment, (size_t)(eq - assignment));
     const struct config_row *row = row_of(c, NULL, name);
     if (!row) {
-        return xp_fail(err, XP_INVALID, "key '%.60s' is unknown; see --help-config", name);
+        return xp_fail(err, XP_INVALID, "key '%.60s' is unknown; see --print-config", name);
     }
     union value unused;
     struct xp_err why = { 0 };

@@ -2,7 +2,7 @@
  *
  * A row says everything about a key: name, type, default, limits, unit, whether SIGHUP may change
  * it, and a line of help. From the table come the parser (libinih), the checks, --check-config,
- * --help-config (the text of xpipe.ini), GET /config and the manual. An unknown key, a second
+ * --print-config (the text of xpipe.ini), GET /config and the manual. An unknown key, a second
  * definition of a key or a value out of range is refused with file and line. Values live in the
  * daemon's own struct, at the row's offset.
  *

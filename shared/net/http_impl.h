@@ -27,6 +27,7 @@ struct http_conn {    /* one TCP connection; owner: HTTP thread */
     struct list link; /* in server->conns */
     int fd;
     mono_ms cut_at; /* atomic: by then a whole header, or a whole body, has arrived */
+    int is_idle;    /* atomic: its last request is answered and no other has begun */
 };
 
 struct http_server {
@@ -118,6 +119,8 @@ void http_on_completed(void *cls, struct MHD_Connection *, void **req,
                        enum MHD_RequestTerminationCode);
 void http_on_connection(void *cls, struct MHD_Connection *, void **context,
                         enum MHD_ConnectionNotificationCode);
+/* Main, at the stop: a connection is new or in the middle of a request. */
+bool http_is_receiving(struct http_server *);
 /* Loop: cuts connections whose header or body takes too long. */
 void http_cut_slow(struct http_server *, mono_ms now);
 

@@ -19,11 +19,24 @@
 
 /* ---- connections ---- */
 
-static void set_cut_at(struct MHD_Connection *conn, mono_ms cut_at)
+static struct http_conn *context_of(struct MHD_Connection *conn)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct http_conn *c = info ? info->socket_context : NULL;
+    return info ? info->socket_context : NULL;
+}
+
+static void set_idle(struct MHD_Connection *conn, bool is_idle)
+{
+    struct http_conn *c = context_of(conn);
+    if (c) {
+        __atomic_store_n(&c->is_idle, is_idle, __ATOMIC_RELEASE);
+    }
+}
+
+static void set_cut_at(struct MHD_Connection *conn, mono_ms cut_at)
+{
+    struct http_conn *c = context_of(conn);
     if (c) {
         __atomic_store_n(&c->cut_at, cut_at, __ATOMIC_RELAXED);
     }
@@ -70,6 +83,18 @@ void http_on_connection(void *cls, struct MHD_Connection *conn, void **context,
     }
 }
 
+bool http_is_receiving(struct http_server *server)
+{
+    bool is_any = false;
+    mutex_lock(&server->lock);
+    list_for_each (it, &server->conns) {
+        const struct http_conn *c = LIST_ENTRY(it, struct http_conn, link);
+        is_any |= __atomic_load_n(&c->is_idle, __ATOMIC_ACQUIRE) == 0;
+    }
+    mutex_unlock(&server->lock);
+    return is_any;
+}
+
 void http_cut_slow(struct http_server *server, mono_ms now)
 {
     mutex_lock(&server->lock);
@@ -91,6 +116,7 @@ void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
     struct http_server *server = cls;
     struct http_req *req = http_req_new(server, uri, server->options.arg);
     req->conn = conn;
+    set_idle(conn, false);
     return req;
 }
 
@@ -289,6 +315,7 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **req_slot,
         return;
     }
     *req_slot = NULL;
+    set_idle(conn, true);
     if (req->stage == HTTP_STAGE_WAITING || req->reply) {
         (void)__atomic_sub_fetch(&server->suspended, 1, __ATOMIC_SEQ_CST);
     }

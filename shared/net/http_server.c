@@ -22,6 +22,7 @@
 #define CONNECTION_MEMORY_BYTES (20 * 1024)
 #define LISTEN_BACKLOG          511
 #define STOP_WAIT_MS            2000
+#define STOP_RECEIVE_MS         250 /* what has connected has sent its request by then, or is cut */
 
 /* ---- the socket ---- */
 
@@ -228,13 +229,34 @@ int http_server_waiting(const struct http_server *server)
     return __atomic_load_n(&server->suspended, __ATOMIC_ACQUIRE);
 }
 
-/* Gives the answers of the last moment time to leave; a client that does not read is not waited for. */
+/* Connections that the kernel accepted for us and MHD did not take any more would be reset: they are served as well. After
+ * that the port refuses, while the descriptor stays ours until MHD's thread is gone. */
+static void take_last_connections(struct http_server *server, int listener)
+{
+    struct sockaddr_storage sa;
+    socklen_t length = sizeof(sa);
+    int fd;
+    while ((fd = accept4(listener, (struct sockaddr *)&sa, &length,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+        (void)MHD_add_connection(server->daemon, fd, (struct sockaddr *)&sa, length);
+        length = sizeof(sa);
+    }
+    (void)shutdown(listener, SHUT_RDWR);
+}
+
+/* Gives the answers of the last moment time to leave; a client that does not read is not waited for, and one that does not
+ * write only shortly. */
 static void wait_for_answers(struct http_server *server)
 {
-    mono_ms deadline = clock_mono_ms() + STOP_WAIT_MS;
+    mono_ms began = clock_mono_ms();
     const struct timespec pause = { .tv_nsec = 2 * 1000 * 1000 };
-    while (__atomic_load_n(&server->suspended, __ATOMIC_SEQ_CST) > 0 &&
-           clock_mono_ms() < deadline) {
+    for (;;) {
+        int64_t waited_ms = clock_mono_ms() - began;
+        bool is_due = __atomic_load_n(&server->suspended, __ATOMIC_SEQ_CST) > 0 ||
+                      (waited_ms < STOP_RECEIVE_MS && http_is_receiving(server));
+        if (!is_due || waited_ms >= STOP_WAIT_MS) {
+            return;
+        }
         (void)nanosleep(&pause, NULL);
     }
 }
@@ -247,6 +269,9 @@ void http_server_stop(struct http_server *server)
     loop_timer_stop(&server->sweep);
     MHD_socket fd = MHD_quiesce_daemon(server->daemon);
     __atomic_store_n(&server->stopping, 1, __ATOMIC_SEQ_CST);
+    if (fd != MHD_INVALID_SOCKET) {
+        take_last_connections(server, fd);
+    }
     http_expire_waiting(server, MONO_FOREVER, "the daemon is shutting down, try another one");
     wait_for_answers(server);
     MHD_stop_daemon(server->daemon); /* nothing is suspended: 'waiting' is empty and stays so */
