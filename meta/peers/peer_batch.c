@@ -72,10 +72,10 @@ static void take_row(struct peer_batch *b, struct map *index, const json_t *row)
     }
 }
 
-static int take_answer(struct peer_batch *b, const struct http_reply *reply)
+int peer_batch_take_answer(struct peer_batch *b, const char *text, size_t length)
 {
     json_t *json = NULL;
-    int rc = jd_parse(reply->body, reply->length, &json, &b->err);
+    int rc = jd_parse(text, length, &json, &b->err);
     if (rc != 0) {
         return xp_wrap(&b->err, "answer of %s", b->base_url);
     }
@@ -118,7 +118,7 @@ static int run_batch(struct peer_batch *b)
                        reply.status, reply.body);
     }
     b->done_count = b->names.count;
-    return asks ? take_answer(b, &reply) : 0;
+    return asks ? peer_batch_take_answer(b, reply.body, reply.length) : 0;
 }
 
 static char *single_path(const struct peer_batch *b, const struct shard_name *name)

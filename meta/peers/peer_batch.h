@@ -32,6 +32,9 @@ struct peer_batch {
 };
 
 void peer_batch_run(struct peer_batch *);
+/* The answer to a batch of questions, text from outside: fills 'told', once. A part of peer_batch_run; fuzzed by
+ * tests/fuzz/peer_batch_fuzz.c. */
+int peer_batch_take_answer(struct peer_batch *, const char *text, size_t length) XP_MUST_CHECK;
 void peer_batch_done(struct peer_batch *); /* frees the content */
 
 #endif
