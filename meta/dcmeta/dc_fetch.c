@@ -507,7 +507,10 @@ void dc_fetch_now(struct dc_fetch *f)
 void dc_fetch_set_limits(struct dc_fetch *f, const struct brake_limits *limits, int64_t refresh_ms)
 {
     f->opt.limits = *limits;
-    f->opt.refresh_ms = refresh_ms;
+    if (refresh_ms != f->opt.refresh_ms) {
+        f->opt.refresh_ms = refresh_ms;
+        dc_fetch_now(f); /* the running timer still has the old period */
+    }
 }
 
 void dc_fetch_accept_once(struct dc_fetch *f)
