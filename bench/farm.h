@@ -38,7 +38,7 @@ struct farm_report {
     uint64_t accepted;
     uint64_t connected;
     uint64_t bad_commands;
-    size_t polled;            /* instances whose CRDT.INFO was answered since the start */
+    size_t polled;            /* instances whose CRDT.INFO was answered since the last reset */
     int64_t all_polled_at_us; /* 0: not yet */
     uint64_t broken;
     uint64_t corrected;
@@ -114,7 +114,7 @@ int farm_control_run_file(struct farm *, const char *path, struct xp_err *err) X
 
 void farm_report_poll(struct farm *, struct farm_redis *);
 void farm_report_corrected(struct farm *, int64_t took_ms);
-void farm_report_reset(struct farm *); /* counts and times; who was polled stays */
+void farm_report_reset(struct farm *); /* also who was polled; what is wrong stays wrong */
 void farm_report_json(const struct farm *, struct str *out);
 
 #endif

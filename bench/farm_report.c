@@ -45,9 +45,10 @@ void farm_report_reset(struct farm *f)
 {
     struct farm_report *old = &f->report;
     free(old->times_ms);
-    f->report = (struct farm_report){ .connected = old->connected,
-                                      .polled = old->polled,
-                                      .all_polled_at_us = old->all_polled_at_us };
+    f->report = (struct farm_report){ .connected = old->connected };
+    for (size_t i = 0; i < f->count; i++) {
+        f->redises[i].was_polled = false;
+    }
 }
 
 static int compare_times(const void *a, const void *b)
