@@ -49,8 +49,9 @@ static int get_dc(struct http_req *req, struct http_resp *resp, struct xp_err *e
 static int load_cluster(const struct http_req *req, struct dc_snapshot **ret_snap,
                         struct xp_err *err)
 {
-    if (refuse_xml(req, err) < 0) {
-        return err->code;
+    int rc = refuse_xml(req, err);
+    if (rc < 0) {
+        return rc;
     }
     return catalog_cluster_snapshot(api_catalog(req), http_req_param(req, "dc"),
                                     http_req_param(req, "cluster"), ret_snap, err);
@@ -59,8 +60,9 @@ static int load_cluster(const struct http_req *req, struct dc_snapshot **ret_sna
 static int get_cluster(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     struct dc_snapshot *snap = NULL;
-    if (load_cluster(req, &snap, err) < 0) {
-        return err->code;
+    int rc = load_cluster(req, &snap, err);
+    if (rc < 0) {
+        return rc;
     }
     http_resp_json(resp, document_cluster(snap, &snap->clusters[0]));
     dc_snapshot_free(snap);
@@ -70,8 +72,9 @@ static int get_cluster(struct http_req *req, struct http_resp *resp, struct xp_e
 static int get_shard(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     struct dc_snapshot *snap = NULL;
-    if (load_cluster(req, &snap, err) < 0) {
-        return err->code;
+    int rc = load_cluster(req, &snap, err);
+    if (rc < 0) {
+        return rc;
     }
     const struct snap_cluster *cluster = &snap->clusters[0];
     for (size_t i = 0; i < cluster->shard_count; i++) {

@@ -206,8 +206,8 @@ json_t *json_date(wall_ms at_ms)
     char text[64];
     char day[32];
     gmtime_r(&seconds, &tm);
-    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text, sizeof(text), "%s.%03d+0000", day, (int)(at_ms % 1000));
+    (void)strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(text, sizeof(text), "%s.%03d+0000", day, (int)(at_ms % 1000));
     return json_string(text);
 }
 

@@ -484,7 +484,7 @@ static void note_outbox(struct notifier *n, const struct notify_turn *turn)
         log_info("notify.outbox_works");
     }
     n->outbox_failed = turn->rc < 0;
-    snprintf(n->problem, sizeof(n->problem), "%s", turn->err.msg);
+    (void)snprintf(n->problem, sizeof(n->problem), "%s", turn->err.msg);
     if (turn->rc == 0) {
         n->waiting_count = turn->waiting_count;
         n->seen_version = turn->store_version;
@@ -550,7 +550,7 @@ static bool has_told_rows(const struct notifier *n)
     const struct map_slot *slot;
     while ((slot = map_next(&n->lanes, &at))) {
         const struct lane *lane = slot->value;
-        if (map_count(&lane->rows) > (size_t)(lane->sending_count + lane->refused_count)) {
+        if (map_count(&lane->rows) > (size_t)lane->sending_count + (size_t)lane->refused_count) {
             return true;
         }
     }
@@ -560,12 +560,9 @@ static bool has_told_rows(const struct notifier *n)
 /* After an event: a turn now when it can do something, else at the next timer. */
 static void plan_next(struct notifier *n)
 {
-    if (n->is_turning) {
-        return;
-    }
-    if (has_told_rows(n) && !n->outbox_failed) {
-        start_turn(n);
-    } else if (n->look_again && !n->is_stopped) {
+    bool can_send = has_told_rows(n) && !n->outbox_failed;
+    bool can_look = n->look_again && !n->is_stopped;
+    if (!n->is_turning && (can_send || can_look)) {
         start_turn(n);
     }
 }

@@ -153,8 +153,6 @@ static bool command_fits(enum slot_command command, const struct slot_entry *e, 
         return e->is_valid && !is_moving && e->slot.server_id != self_id;
     case SLOT_NOTIFY:
         return true;
-    case SLOT_COMMANDS:
-        break;
     }
     return false;
 }

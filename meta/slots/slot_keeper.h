@@ -13,7 +13,7 @@
 struct slot_keeper;
 
 /* In the order of a hand-over. */
-enum slot_command { SLOT_IMPORT, SLOT_EXPORT, SLOT_ADD, SLOT_DELETE, SLOT_NOTIFY, SLOT_COMMANDS };
+enum slot_command { SLOT_IMPORT, SLOT_EXPORT, SLOT_ADD, SLOT_DELETE, SLOT_NOTIFY };
 const char *slot_command_path(enum slot_command command); /* "importslot", ... */
 
 struct slot_keeper_options {

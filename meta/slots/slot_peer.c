@@ -51,7 +51,7 @@ static int http_slot_call(void *ctx, const struct server_info *to,
                        (long long)to->id);
     }
     char url[160];
-    snprintf(url, sizeof(url), "http://%s/api/metacluster/%s/%d", ADDR_TEXT(&to->addr),
+    (void)snprintf(url, sizeof(url), "http://%s/api/metacluster/%s/%d", ADDR_TEXT(&to->addr),
              slot_command_path(call->command), call->slot);
     struct http_call request = { .method = "POST",
                                  .url = url,

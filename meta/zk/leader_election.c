@@ -40,7 +40,7 @@ static void make_uuid(char *buf)
     }
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    snprintf(buf, UUID_TEXT_MAX,
+    (void)snprintf(buf, UUID_TEXT_MAX,
              "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
              b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
              b[15]);
@@ -164,7 +164,7 @@ static void create_node(struct leader_election *e)
     struct xp_err err;
     AUTO_FREE char *path = xasprintf("%s/" NODE_PREFIX "%s" NODE_SUFFIX, e->path, e->uuid);
     char data[24];
-    snprintf(data, sizeof(data), "%lld", (long long)e->options.server_id);
+    (void)snprintf(data, sizeof(data), "%lld", (long long)e->options.server_id);
     set_leader(e, false);
     if (zk_create(e->options.zk, path, data, strlen(data), ZK_EPHEMERAL | ZK_SEQUENTIAL, created, e,
                   e->round, &err) < 0) {

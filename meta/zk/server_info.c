@@ -27,7 +27,7 @@ static int info_from_json(const json_t *root, struct server_info *info, struct x
                        (long long)info->id);
     }
     if (start_id && strlen(start_id) < sizeof(info->start_id)) {
-        snprintf(info->start_id, sizeof(info->start_id), "%s", start_id);
+        (void)snprintf(info->start_id, sizeof(info->start_id), "%s", start_id);
     }
     return 0;
 }
@@ -75,6 +75,6 @@ void server_start_id_make(char *buf)
         words[0] = (uint64_t)clock_wall_ms();
         words[1] = (uint64_t)clock_mono_us();
     }
-    snprintf(buf, SERVER_START_ID_MAX, "%016llx%016llx", (unsigned long long)words[0],
+    (void)snprintf(buf, SERVER_START_ID_MAX, "%016llx%016llx", (unsigned long long)words[0],
              (unsigned long long)words[1]);
 }

@@ -124,7 +124,7 @@ static void reg_wait(struct server_registry *r, const struct server_info *found)
     int64_t limit_ms = WAIT_TIMEOUT_COUNT * zk_negotiated_timeout_ms(r->options.zk);
     if (now - r->waiting_since >= limit_ms) {
         char why[200];
-        snprintf(why, sizeof(why),
+        (void)snprintf(why, sizeof(why),
                  "server id %lld is taken by %s; give every metaserver of the DC its own "
                  "metaserver.id",
                  (long long)r->options.self.id, ADDR_TEXT(&found->addr));

@@ -55,7 +55,9 @@ static inline struct list *list_pop_front(struct list *head)
         return NULL;
     }
     struct list *first = head->next;
-    list_remove(first);
+    head->next = first->next;
+    head->next->prev = head;
+    list_init(first);
     return first;
 }
 

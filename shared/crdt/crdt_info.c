@@ -349,11 +349,7 @@ int crdt_info_parse(const char *text, size_t length, struct crdt_info *ret_info,
     memset(&info, 0, offsetof(struct crdt_info, peers));
     info.connected_slaves = -1;
     info.master_repl_offset = -1;
-    struct scan scan; /* same here */
-    scan.info = &info;
-    scan.last_dropped = UINT32_MAX;
-    scan.has_gid_line = false;
-    scan.ovc = (struct crdt_text){ 0 };
+    struct scan scan = { .info = &info, .last_dropped = UINT32_MAX };
 
     struct info_lines lines = { text, text ? text + length : NULL };
     struct info_line line;

@@ -30,24 +30,27 @@ static int fold_dc(char *name, struct xp_err *err)
     return XP_OK;
 }
 
-static int need_text(const json_t *value, const char **ret_text, struct xp_err *err)
+/* Borrowed from 'value'; NULL when it is not a text, then 'err' says so. */
+static const char *need_text(const json_t *value, struct xp_err *err)
 {
-    if (!json_is_string(value)) {
-        return xp_fail(err, XP_INVALID, "it is not a text");
+    const char *text = json_string_value(value);
+    if (!text) {
+        xp_fail(err, XP_INVALID, "it is not a text");
     }
-    *ret_text = json_string_value(value);
-    return XP_OK;
+    return text;
 }
 
 int meta_decode_dc_or_none(const json_t *value, void *field, struct xp_err *err)
 {
-    const char *text = NULL;
-    int rc = need_text(value, &text, err);
-    if (rc || text[0] == '\0') {
-        return rc;
+    const char *text = need_text(value, err);
+    if (!text) {
+        return XP_INVALID;
+    }
+    if (text[0] == '\0') {
+        return XP_OK;
     }
     AUTO_FREE char *name = xstrdup(text);
-    rc = fold_dc(name, err);
+    int rc = fold_dc(name, err);
     if (rc == 0) {
         free(*(char **)field);
         *(char **)field = TAKE(name);
@@ -72,11 +75,11 @@ static void drop_repeated(struct names *names)
 
 int meta_decode_dcs(const json_t *value, void *field, struct xp_err *err)
 {
-    const char *text = NULL;
-    int rc = need_text(value, &text, err);
-    if (rc) {
-        return rc;
+    const char *text = need_text(value, err);
+    if (!text) {
+        return XP_INVALID;
     }
+    int rc = 0;
     struct names names = names_split(text);
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
         rc = fold_dc(names.items[i], err);
@@ -93,10 +96,9 @@ int meta_decode_dcs(const json_t *value, void *field, struct xp_err *err)
 
 static int decode_type(const json_t *value, void *field, struct xp_err *err)
 {
-    const char *text = NULL;
-    int rc = need_text(value, &text, err);
-    if (rc) {
-        return rc;
+    const char *text = need_text(value, err);
+    if (!text) {
+        return XP_INVALID;
     }
     enum cluster_type type = cluster_type_from_text(text);
     if (type == CLUSTER_UNKNOWN) {
@@ -109,12 +111,12 @@ static int decode_type(const json_t *value, void *field, struct xp_err *err)
 /* "7,9" */
 static int decode_route_ids(const json_t *value, void *field, struct xp_err *err)
 {
-    const char *text = NULL;
-    int rc = need_text(value, &text, err);
-    if (rc) {
-        return rc;
+    const char *text = need_text(value, err);
+    if (!text) {
+        return XP_INVALID;
     }
     __typeof__(((struct cluster_meta *)0)->designated_route_ids) *ids = field;
+    int rc = 0;
     struct names parts = names_split(text);
     free(ids->items);
     ids->items = xcalloc(parts.count, sizeof(int64_t));

@@ -253,7 +253,7 @@ static void show_status(struct daemon *d, const char *text)
     if (strcmp(d->status, text) == 0) {
         return;
     }
-    snprintf(d->status, sizeof(d->status), "%.*s", (int)sizeof(d->status) - 1, text);
+    (void)snprintf(d->status, sizeof(d->status), "%.*s", (int)sizeof(d->status) - 1, text);
     sd_notifyf(0, "STATUS=%s", d->status);
     log_info("daemon.status", "status", d->status);
 }
@@ -376,7 +376,7 @@ static void on_signal(int signo, void *arg)
 static int run(struct daemon *d)
 {
     struct xp_err err = { 0 };
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     loop_signals_block();
     d->loop = loop_new();
     loop_timer_init(&d->drain_limit, d->loop, drain_limit_fire);
@@ -403,7 +403,7 @@ static int prepare_and_run(struct daemon *d)
 {
     struct xp_err err = { 0 };
     if (load_config(d, &d->config, &err) < 0) {
-        fprintf(stderr, "%s: %s\n", d->ops->name, err.msg);
+        (void)fprintf(stderr, "%s: %s\n", d->ops->name, err.msg);
         return DAEMON_EXIT_CONFIG;
     }
     if (d->args.mode == DAEMON_CHECK_CONFIG) {
@@ -413,11 +413,11 @@ static int prepare_and_run(struct daemon *d)
     }
     const char *faults = getenv("XPIPE_FAULTS");
     if (fault_configure(faults ? faults : "", &err) < 0) {
-        fprintf(stderr, "%s: XPIPE_FAULTS: %s\n", d->ops->name, err.msg);
+        (void)fprintf(stderr, "%s: XPIPE_FAULTS: %s\n", d->ops->name, err.msg);
         return DAEMON_EXIT_CONFIG;
     }
     if (apply_log_config(d, &err) < 0 || raise_file_limit(d, &err) < 0) {
-        fprintf(stderr, "%s: %s\n", d->ops->name, err.msg);
+        (void)fprintf(stderr, "%s: %s\n", d->ops->name, err.msg);
         return DAEMON_EXIT_FAILED;
     }
     return run(d);
@@ -427,7 +427,7 @@ static void print_routes(const struct daemon_ops *ops)
 {
     struct str text AUTO_STR = STR_INIT(4 * 1024 * 1024);
     http_routes_print(ops->routes, &text);
-    fputs(str_text(&text), stdout);
+    (void)fputs(str_text(&text), stdout);
 }
 
 static int run_mode(struct daemon *d)
@@ -457,7 +457,7 @@ int daemon_main(const struct daemon_ops *ops, int argc, char **argv)
     struct daemon d = { .ops = ops };
     struct xp_err err = { 0 };
     if (parse_args(argc, argv, &d.args, &err) < 0) {
-        fprintf(stderr, "%s: %s\n", ops->name, err.msg);
+        (void)fprintf(stderr, "%s: %s\n", ops->name, err.msg);
         return DAEMON_EXIT_CONFIG;
     }
     config_init(&d.config, ops->rows, ops->config);

@@ -128,17 +128,16 @@ void http_path_done(struct http_path *path)
 
 /* ---- queries ---- */
 
-static int decode_query_part(const char *in, size_t length, const char *label, char **out,
-                             struct xp_err *err)
+/* Returns what is wrong with it, or NULL and the text at 'ret_text'; *out moves behind it. */
+static const char *decode_query_part(const char *in, size_t length, char **out,
+                                     const char **ret_text)
 {
     const char *wrong = decode(in, length, true, *out);
-    if (wrong) {
-        char shown[65];
-        http_printable(label, strlen(label), shown, sizeof(shown));
-        return xp_fail(err, XP_INVALID, "query parameter '%s' %s", shown, wrong);
+    if (!wrong) {
+        *ret_text = *out;
+        *out += strlen(*out) + 1;
     }
-    *out += strlen(*out) + 1;
-    return 0;
+    return wrong;
 }
 
 /* One "name=value" or "name". */
@@ -150,18 +149,17 @@ static int add_pair(struct http_query *query, const char *pair, size_t length, c
     }
     const char *equals = memchr(pair, '=', length);
     size_t name_length = equals ? (size_t)(equals - pair) : length;
-    char label[65];
-    http_printable(pair, name_length, label, sizeof(label));
-    const char *name = *out;
-    int rc = decode_query_part(pair, name_length, label, out, err);
-    if (rc) {
-        return rc;
-    }
-    const char *value = *out;
     size_t value_length = equals ? length - name_length - 1 : 0;
-    rc = decode_query_part(equals ? equals + 1 : "", value_length, name, out, err);
-    if (rc) {
-        return rc;
+    const char *name = NULL;
+    const char *value = NULL;
+    const char *wrong = decode_query_part(pair, name_length, out, &name);
+    if (!wrong) {
+        wrong = decode_query_part(equals ? equals + 1 : "", value_length, out, &value);
+    }
+    if (wrong) {
+        char label[65];
+        http_printable(pair, name_length, label, sizeof(label));
+        return xp_fail(err, XP_INVALID, "query parameter '%s' %s", label, wrong);
     }
     query->name[query->count] = name;
     query->value[query->count++] = value;

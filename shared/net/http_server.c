@@ -49,12 +49,14 @@ static bool parse_ip(const char *ip, int port, struct sockaddr_storage *ret_sa,
 
 static int bound_port(int fd)
 {
-    struct sockaddr_storage sa = { 0 };
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } sa = { 0 };
     socklen_t length = sizeof(sa);
-    xp_check(getsockname(fd, (struct sockaddr *)&sa, &length) == 0);
-    return sa.ss_family == AF_INET6
-               ? ntohs(((const struct sockaddr_in6 *)(const void *)&sa)->sin6_port)
-               : ntohs(((const struct sockaddr_in *)(const void *)&sa)->sin_port);
+    xp_check(getsockname(fd, &sa.any, &length) == 0);
+    return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
 }
 
 /* Our own socket: MHD's option to re-use the address would set SO_REUSEPORT, and two daemons would share a port. */

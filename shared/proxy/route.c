@@ -330,7 +330,7 @@ static bool eat_hop(const char **at, const char *end, const struct route_hop *ho
 bool route_is_text(const struct route *route, const char *servers, size_t servers_length,
                    const char *params, size_t params_length)
 {
-    if (route->hop_count == 0 || !servers || (route->hop_count > 1) != (params != NULL)) {
+    if (route->hop_count == 0 || !servers) {
         return false;
     }
     const char *at = servers;
@@ -338,8 +338,11 @@ bool route_is_text(const struct route *route, const char *servers, size_t server
     if (!eat_hop(&at, end, &route->hops[0]) || at != end) {
         return false;
     }
+    if (route->hop_count == 1 || !params) {
+        return route->hop_count == 1 && !params;
+    }
     at = params;
-    end = params ? params + params_length : NULL;
+    end = params + params_length;
     for (size_t i = 1; i < route->hop_count; i++) {
         if ((i > 1 && !eat(&at, end, " ", 1)) || !eat_hop(&at, end, &route->hops[i])) {
             return false;

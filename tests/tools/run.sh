@@ -17,7 +17,7 @@ log=$(mktemp "${TMPDIR:-/tmp}/xpipe-run.XXXXXX")
 trap 'rm -f "$log"' EXIT
 export CMOCKA_MESSAGE_OUTPUT=TAP
 export ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS:-}"
-export TSAN_OPTIONS="halt_on_error=0:exitcode=66:${TSAN_OPTIONS:-}"
+export TSAN_OPTIONS="halt_on_error=0:exitcode=66:suppressions=$(dirname "$0")/tsan.supp:${TSAN_OPTIONS:-}"
 
 total_passed=0
 total_failed=0
