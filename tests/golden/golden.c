@@ -64,9 +64,10 @@ static void print_difference(const char *expected, const char *actual)
 
 static void report(struct golden_run *run, const char *name, bool ok, const char *why)
 {
-    printf("%s %s%s%s\n", ok ? "PASS" : "FAIL", name, why ? ": " : "", why ? why : "");
     run->passed += ok;
     run->failed += !ok;
+    printf("%s %d - %s%s%s\n", ok ? "ok" : "not ok", run->passed + run->failed, name,
+           why ? ": " : "", why ? why : "");
 }
 
 static void compare(struct golden_run *run, const char *name, const char *path,
@@ -123,6 +124,6 @@ int golden_main(int argc, char **argv, const char *folder, golden_fn *fn)
         free(entries[i]);
     }
     free(entries);
-    printf("%d passed, %d failed\n", run.passed, run.failed);
+    printf("1..%d\n", run.passed + run.failed);
     return run.failed > 0 || run.passed == 0;
 }

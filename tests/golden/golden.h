@@ -1,8 +1,8 @@
 /* golden.h - runs one pure function over a folder of recorded inputs and compares its text with the record.
  *
  * tests/golden/DUTY/NAME.json is an input, NAME.txt beside it the expected output. `DUTY_golden --update`
- * writes the outputs anew: read the diff before it is committed. Output: "PASS name" or "FAIL name" with the first
- * different line, then "N passed, N failed"; exit status 1 when anything failed or nothing was found. */
+ * writes the outputs anew: read the diff before it is committed. Output: TAP ("ok 1 - name", or
+ * "not ok 1 - name: why" with the first different line); exit status 1 when anything failed or nothing was found. */
 #ifndef TESTS_GOLDEN_GOLDEN_H
 #define TESTS_GOLDEN_GOLDEN_H
 
