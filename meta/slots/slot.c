@@ -100,7 +100,8 @@ int slot_parse(const char *json, size_t length, struct slot *ret_slot, struct xp
 
 const char *slot_text(const struct slot *s, char *buf)
 {
-    (void)snprintf(buf, SLOT_TEXT_MAX, "{\"serverId\":%lld,\"slotState\":\"%s\",\"toServerId\":%lld}",
-             (long long)s->server_id, state_names[s->state], (long long)s->to_server_id);
+    (void)snprintf(buf, SLOT_TEXT_MAX,
+                   "{\"serverId\":%lld,\"slotState\":\"%s\",\"toServerId\":%lld}",
+                   (long long)s->server_id, state_names[s->state], (long long)s->to_server_id);
     return buf;
 }

@@ -52,7 +52,7 @@ static int http_slot_call(void *ctx, const struct server_info *to,
     }
     char url[160];
     (void)snprintf(url, sizeof(url), "http://%s/api/metacluster/%s/%d", ADDR_TEXT(&to->addr),
-             slot_command_path(call->command), call->slot);
+                   slot_command_path(call->command), call->slot);
     struct http_call request = { .method = "POST",
                                  .url = url,
                                  .connect_timeout_ms = CONNECT_TIMEOUT_MS,

@@ -76,5 +76,5 @@ void server_start_id_make(char *buf)
         words[1] = (uint64_t)clock_mono_us();
     }
     (void)snprintf(buf, SERVER_START_ID_MAX, "%016llx%016llx", (unsigned long long)words[0],
-             (unsigned long long)words[1]);
+                   (unsigned long long)words[1]);
 }

@@ -125,9 +125,9 @@ static void reg_wait(struct server_registry *r, const struct server_info *found)
     if (now - r->waiting_since >= limit_ms) {
         char why[200];
         (void)snprintf(why, sizeof(why),
-                 "server id %lld is taken by %s; give every metaserver of the DC its own "
-                 "metaserver.id",
-                 (long long)r->options.self.id, ADDR_TEXT(&found->addr));
+                       "server id %lld is taken by %s; give every metaserver of the DC its own "
+                       "metaserver.id",
+                       (long long)r->options.self.id, ADDR_TEXT(&found->addr));
         reg_fail(r, why);
         return;
     }

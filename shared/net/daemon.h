@@ -24,9 +24,10 @@
 #include "shared/net/loop.h"
 
 enum daemon_exit {
-    DAEMON_EXIT_OK = 0,      /* stopped when asked to */
-    DAEMON_EXIT_FAILED = 1,  /* could not start, or daemon_fail was called */
-    DAEMON_EXIT_CONFIG = 2,  /* the command line or the configuration is wrong; restarting will not help */
+    DAEMON_EXIT_OK = 0,     /* stopped when asked to */
+    DAEMON_EXIT_FAILED = 1, /* could not start, or daemon_fail was called */
+    /* the command line or the configuration is wrong; restarting will not help */
+    DAEMON_EXIT_CONFIG = 2,
 };
 
 /* The [common] section. Embed it in the daemon's configuration struct and begin its table with
@@ -54,13 +55,14 @@ int daemon_check_log_level(const char *text, struct xp_err *err);
 struct daemon; /* opaque; lives from before 'start' to after 'stop' */
 
 struct daemon_ops {
-    const char *name;                       /* "xpipe-meta" */
-    const char *summary;                    /* one line for --help */
+    const char *name;    /* "xpipe-meta" */
+    const char *summary; /* one line for --help */
     const struct config_row *rows;
-    void *config;                           /* the daemon's struct, zeroed; filled before 'start' */
-    const struct daemon_config *common;     /* its member inside 'config' */
-    const struct http_route *const *routes; /* NULL-terminated array of tables, for --print-routes */
-    void *arg;                              /* for the callbacks below */
+    void *config;                       /* the daemon's struct, zeroed; filled before 'start' */
+    const struct daemon_config *common; /* its member inside 'config' */
+    /* NULL-terminated array of tables, for --print-routes */
+    const struct http_route *const *routes;
+    void *arg; /* for the callbacks below */
     /* Relations between keys, after each load; NULL: none. A failed check is exit code 2, or a refused SIGHUP. */
     int (*check)(const void *config, struct xp_err *err);
     /* Descriptors needed (connections and files); NULL: 1,024. */
@@ -82,9 +84,10 @@ struct daemon_ops {
 /* Everything; returns the exit code for main. */
 int daemon_main(const struct daemon_ops *, int argc, char **argv);
 
-struct loop *daemon_loop(struct daemon *);         /* any thread */
-bool daemon_is_draining(const struct daemon *);    /* any thread; true from the first SIGTERM on */
-void daemon_drained(struct daemon *);              /* loop: ends the loop */
+struct loop *daemon_loop(struct daemon *); /* any thread */
+/* any thread; true from the first SIGTERM on */
+bool daemon_is_draining(const struct daemon *);
+void daemon_drained(struct daemon *); /* loop: ends the loop */
 /* Loop: ends the loop with exit code 1 and logs the error: for what cannot be repaired in the running process. */
 void daemon_fail(struct daemon *, const struct xp_err *err);
 

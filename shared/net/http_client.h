@@ -15,12 +15,12 @@
 struct http_call {
     const char *method;
     const char *url;
-    const char *body;            /* NULL: none (and Content-Length: 0 for PUT and POST) */
+    const char *body; /* NULL: none (and Content-Length: 0 for PUT and POST) */
     size_t body_length;
-    const char *headers[8];      /* "Name: value"; NULL ends */
-    int64_t connect_timeout_ms;  /* required, > 0 */
-    int64_t timeout_ms;          /* whole call with its retries, required, > 0 */
-    size_t max_reply_bytes;      /* required, > 0 */
+    const char *headers[8];     /* "Name: value"; NULL ends */
+    int64_t connect_timeout_ms; /* required, > 0 */
+    int64_t timeout_ms;         /* whole call with its retries, required, > 0 */
+    size_t max_reply_bytes;     /* required, > 0 */
     int retries;
     int64_t retry_delay_ms;
 };
@@ -37,16 +37,19 @@ struct http_client;
 
 /* 'threads' handles, 'queue_max' waiting calls. curl_global_init happens here: call before other threads start. */
 struct http_client *http_client_new(struct loop *, int threads, int queue_max);
-void http_client_free(struct http_client *); /* waits for calls that are under way; NULL is fine */
+/* waits for calls that are under way; NULL is fine */
+void http_client_free(struct http_client *);
 
 /* Blocking, on any worker thread (its own handle, thread-local). XP_TIMEOUT: the request may have been carried out. A
  * connection that did not come about in time is XP_IO: nothing was sent. XP_INVALID: the call itself is wrong. */
-int http_call(const struct http_call *, struct http_reply *ret_reply, struct xp_err *) XP_MUST_CHECK;
+int http_call(const struct http_call *, struct http_reply *ret_reply,
+              struct xp_err *) XP_MUST_CHECK;
 
 /* Loop thread. Copies the call. 'done' runs on the loop exactly once: rc is that of http_call, or XP_UNAVAILABLE
  * (not sent: at shutdown, or no thread was free within timeout_ms); reply is borrowed (empty when rc < 0). A full queue is XP_TOO_MANY and done is not called. */
-typedef void http_done_fn(int rc, const struct http_reply *reply, const struct xp_err *err, void *arg, uint64_t token);
-int http_send(struct http_client *, const struct http_call *, http_done_fn *, void *arg, uint64_t token,
-              struct xp_err *) XP_MUST_CHECK;
+typedef void http_done_fn(int rc, const struct http_reply *reply, const struct xp_err *err,
+                          void *arg, uint64_t token);
+int http_send(struct http_client *, const struct http_call *, http_done_fn *, void *arg,
+              uint64_t token, struct xp_err *) XP_MUST_CHECK;
 
 #endif

@@ -29,14 +29,14 @@ enum http_where {
 enum { HTTP_LATER = 1 }; /* the handler kept the request and will call http_req_finish */
 
 struct http_resp {
-    int status;                 /* default 200 */
-    const char *content_type;   /* static text; default "application/json;charset=UTF-8" */
-    struct blob *body;          /* owned; NULL is an empty body */
-    char *etag;                 /* owned or NULL; as on the wire, with quotes */
-    char *extra[4][2];          /* owned header name and value pairs; unused ones NULL */
+    int status;               /* default 200 */
+    const char *content_type; /* static text; default "application/json;charset=UTF-8" */
+    struct blob *body;        /* owned; NULL is an empty body */
+    char *etag;               /* owned or NULL; as on the wire, with quotes */
+    char *extra[4][2];        /* owned header name and value pairs; unused ones NULL */
 };
-/* Setters take care of the ownership; each replaces the body. */
-void http_resp_json(struct http_resp *, json_t *take_value);   /* compact; NULL value: "null" */
+/* Setters take care of the ownership; each replaces the body. JSON is compact, a NULL value is "null". */
+void http_resp_json(struct http_resp *, json_t *take_value);
 void http_resp_text(struct http_resp *, int status, const char *content_type, const char *text);
 void http_resp_blob(struct http_resp *, struct blob *take_body);
 void http_resp_header(struct http_resp *, const char *name, const char *value);
@@ -46,37 +46,45 @@ void http_resp_done(struct http_resp *);
 typedef int http_handler(struct http_req *, struct http_resp *, struct xp_err *err);
 
 struct http_route {
-    const char *method;   /* "GET"...; "*" any */
-    const char *path;     /* "/api/clusters/{cluster}/dcs/{dc}"; a parameter matches one non-empty segment */
+    const char *method; /* "GET"...; "*" any */
+    /* "/api/clusters/{cluster}/dcs/{dc}"; a parameter matches one non-empty segment */
+    const char *path;
     http_handler *handler;
     enum http_where where;
     size_t max_body_bytes;
-    const char *scope;    /* "read", "write", "meta", "admin"...: shown in the table, checked by on_request */
-    const char *help;     /* one line for the route listing and the API documentation */
+    /* "read", "write", "meta", "admin"...: shown in the table, checked by on_request */
+    const char *scope;
+    const char *help; /* one line for the route listing and the API documentation */
 };
 /* A table ends with { 0 }. Routes with literal segments win over parameters. */
 
 struct http_options {
     struct loop *loop;
-    struct worker_pool *pool;            /* for HTTP_ON_WORKER; may be NULL when no route needs it */
-    const char *bind_ip;                 /* numeric */
-    int port;                            /* 0: any free one, see http_server_port */
+    struct worker_pool *pool; /* for HTTP_ON_WORKER; may be NULL when no route needs it */
+    const char *bind_ip;      /* numeric */
+    int port;                 /* 0: any free one, see http_server_port */
     int max_connections;
     int64_t handler_timeout_ms;
-    int64_t body_timeout_ms;             /* 0: 15 s; from the header to the whole body, then the connection is cut */
-    int64_t idle_timeout_ms;             /* 0: 30 s; from the last answer (or connect) to the next whole header */
-    const struct http_route *const *tables; /* NULL-terminated array of tables; borrowed for the server's life */
+    /* 0: 15 s; from the header to the whole body, then the connection is cut */
+    int64_t body_timeout_ms;
+    /* 0: 30 s; from the last answer (or connect) to the next whole header */
+    int64_t idle_timeout_ms;
+    /* NULL-terminated array of tables; borrowed for the server's life */
+    const struct http_route *const *tables;
     /* Turns an error into the wire form. Any thread. Also called for 400, 404, 405 (route == NULL), 413 and 503.
      * resp->status is set on entry: the strict status of the error (405 for XP_UNSUPPORTED without a route). */
-    void (*on_error)(const struct http_req *, const struct http_route *, const struct xp_err *, struct http_resp *);
+    void (*on_error)(const struct http_req *, const struct http_route *, const struct xp_err *,
+                     struct http_resp *);
     /* Before a handler (same thread as it): authentication, drain, domain check. 0 to go on. NULL: none. */
     int (*on_request)(struct http_req *, const struct http_route *, struct xp_err *err);
     /* After every answer, on the thread that finished it: audit, access log. NULL: none. */
-    void (*on_finished)(const struct http_req *, const struct http_route *, int status, int64_t duration_us);
-    void *arg;                           /* http_req_arg */
+    void (*on_finished)(const struct http_req *, const struct http_route *, int status,
+                        int64_t duration_us);
+    void *arg; /* http_req_arg */
 };
 
-int http_server_start(const struct http_options *, struct http_server **ret_server, struct xp_err *) XP_MUST_CHECK;
+int http_server_start(const struct http_options *, struct http_server **ret_server,
+                      struct xp_err *) XP_MUST_CHECK;
 int http_server_port(const struct http_server *);
 /* Requests that are not answered yet, for a drain. Any thread. */
 int http_server_waiting(const struct http_server *);
@@ -88,14 +96,19 @@ void http_routes_print(const struct http_route *const *tables, struct str *out);
 /* Reading a request; everything borrowed from the request, valid until it is finished. Thread: the handler's. */
 void *http_req_arg(const struct http_req *);
 const char *http_req_method(const struct http_req *);
-const char *http_req_path(const struct http_req *);      /* raw, without query */
-const char *http_req_target(const struct http_req *);    /* raw, with query, as received */
-const char *http_req_param(const struct http_req *, const char *name);  /* decoded path parameter; aborts on a wrong name */
-const char *http_req_query(const struct http_req *, const char *name);  /* decoded, first one; NULL when absent */
-size_t http_req_query_all(const struct http_req *, const char *name, const char **ret_values, size_t max);
-const char *http_req_header(const struct http_req *, const char *name); /* NULL when absent; case-insensitive */
-const char *http_req_body(const struct http_req *, size_t *ret_length); /* NUL-terminated */
-const char *http_req_peer(const struct http_req *);       /* numeric ip of the TCP peer */
+const char *http_req_path(const struct http_req *);   /* raw, without query */
+const char *http_req_target(const struct http_req *); /* raw, with query, as received */
+/* decoded path parameter; aborts on a wrong name */
+const char *http_req_param(const struct http_req *, const char *name);
+/* decoded, first one; NULL when absent */
+const char *http_req_query(const struct http_req *, const char *name);
+size_t http_req_query_all(const struct http_req *, const char *name, const char **ret_values,
+                          size_t max);
+/* NULL when absent; case-insensitive */
+const char *http_req_header(const struct http_req *, const char *name);
+/* NUL-terminated */
+const char *http_req_body(const struct http_req *, size_t *ret_length);
+const char *http_req_peer(const struct http_req *); /* numeric ip of the TCP peer */
 const char *http_req_id(const struct http_req *);
 /* The body as JSON (duplicate keys refused). Empty body: *ret_json = NULL and 0. Returns owned (json_decref). */
 int http_req_json(const struct http_req *, json_t **ret_json, struct xp_err *) XP_MUST_CHECK;
@@ -104,11 +117,13 @@ int http_req_json(const struct http_req *, json_t **ret_json, struct xp_err *) X
 void http_req_finish(struct http_req *, int rc, struct http_resp *, const struct xp_err *);
 
 /* A request without a socket, for unit tests of handlers. Free with http_req_free_test. */
-struct http_req *http_req_new_test(const char *method, const char *target, const char *body, void *arg);
+struct http_req *http_req_new_test(const char *method, const char *target, const char *body,
+                                   void *arg);
 void http_req_set_param_test(struct http_req *, const char *name, const char *value);
 void http_req_set_header_test(struct http_req *, const char *name, const char *value);
 /* What http_req_finish got: its rc, or HTTP_LATER before. Borrowed until http_req_free_test; either may be NULL. */
-int http_req_result_test(const struct http_req *, const struct http_resp **ret_resp, const struct xp_err **ret_err);
+int http_req_result_test(const struct http_req *, const struct http_resp **ret_resp,
+                         const struct xp_err **ret_err);
 void http_req_free_test(struct http_req *);
 
 #endif

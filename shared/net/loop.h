@@ -21,10 +21,12 @@
 struct loop;
 
 struct loop *loop_new(void);
-void loop_free(struct loop *);     /* NULL is fine; posted work that never ran is dropped through its 'drop' */
-void loop_run(struct loop *);      /* until loop_stop; takes the role THREAD_LOOP */
-void loop_stop(struct loop *);     /* any thread; returns at once */
-mono_ms loop_now(struct loop *);   /* the time of this turn; the same for all callbacks of one turn */
+/* NULL is fine; posted work that never ran is dropped through its 'drop' */
+void loop_free(struct loop *);
+void loop_run(struct loop *);  /* until loop_stop; takes the role THREAD_LOOP */
+void loop_stop(struct loop *); /* any thread; returns at once */
+/* the time of this turn; the same for all callbacks of one turn */
+mono_ms loop_now(struct loop *);
 /* True for 'hold_ms' after the process stood still for more than 2 s (SIGSTOP, VM pause, swap). Reads the clock, so
  * that it is true at once for a callback in the middle of which the process was stopped. */
 bool loop_was_paused(struct loop *, int64_t hold_ms);
@@ -44,8 +46,10 @@ struct loop_timer {
     void *impl; /* private: place among the running timers */
 };
 void loop_timer_init(struct loop_timer *, struct loop *, void (*fire)(struct loop_timer *));
-void loop_timer_start(struct loop_timer *, int64_t delay_ms); /* once; restarts when running; >= 0 */
-void loop_timer_stop(struct loop_timer *);                    /* also releases what the implementation holds */
+/* once; restarts when running; >= 0 */
+void loop_timer_start(struct loop_timer *, int64_t delay_ms);
+/* also releases what the implementation holds */
+void loop_timer_stop(struct loop_timer *);
 bool loop_timer_is_running(const struct loop_timer *);
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
@@ -56,7 +60,8 @@ struct loop_io {
     int wanted; /* applied once per turn, so that toggling costs nothing */
     void *impl;
 };
-void loop_io_init(struct loop_io *, struct loop *, int fd, void (*ready)(struct loop_io *, int events));
+void loop_io_init(struct loop_io *, struct loop *, int fd,
+                  void (*ready)(struct loop_io *, int events));
 void loop_io_want(struct loop_io *, int events); /* the whole mask; 0 = watch nothing */
 void loop_io_stop(struct loop_io *);
 
@@ -70,8 +75,9 @@ struct loop_msg {
     void (*deliver)(struct loop_msg *);
     void (*drop)(struct loop_msg *);
 };
-int loop_post(struct loop *, struct loop_msg *, struct xp_err *) XP_MUST_CHECK; /* any thread */
-void loop_post_reserved(struct loop *, struct loop_msg *);                      /* any thread */
+/* any thread */
+int loop_post(struct loop *, struct loop_msg *, struct xp_err *) XP_MUST_CHECK;
+void loop_post_reserved(struct loop *, struct loop_msg *); /* any thread */
 
 /* SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2: blocked in all threads made later (call block in main first), then
  * delivered on the loop through a signalfd. SIGPIPE is ignored. One watcher per loop; it ends with the loop. */

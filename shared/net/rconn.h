@@ -17,35 +17,39 @@
 #include "shared/net/loop.h"
 #include "shared/net/rreply.h"
 
-#define RCONN_PIPELINE_MAX 64
+#define RCONN_PIPELINE_MAX    64
 #define RCONN_REPLY_MAX_BYTES (1024 * 1024)
 
 struct rconn;
 
 enum rconn_state { RCONN_WAITING /* for the next try */, RCONN_CONNECTING, RCONN_READY };
 
-enum rconn_why {       /* why there is no reply */
-    RCONN_ANSWERED,    /* there is one */
+/* why there is no reply */
+enum rconn_why {
+    RCONN_ANSWERED, /* there is one */
     RCONN_NOT_CONNECTED,
-    RCONN_TIMED_OUT,   /* silence (also for the commands behind the silent one): it may have been carried out */
-    RCONN_LOST,        /* closed or reset while waiting: same */
-    RCONN_BAD_REPLY,   /* protocol error or over the size limit */
+    /* silence (also for the commands behind the silent one): it may have been carried out */
+    RCONN_TIMED_OUT,
+    RCONN_LOST,      /* closed or reset while waiting: same */
+    RCONN_BAD_REPLY, /* protocol error or over the size limit */
     RCONN_CLOSED_BY_US,
 };
 const char *rconn_why_text(enum rconn_why why);
 
 struct rconn_options {
-    struct addr addr;          /* numeric */
-    const char *user;          /* NULL or "": AUTH <password>; else AUTH <user> <password> (ACL); copied */
-    const char *password;      /* NULL or "": no AUTH; copied */
-    int64_t connect_timeout_ms;/* of connect and AUTH together; 0: 1000 */
-    int64_t first_delay_ms;    /* before the first connect, to spread a start */
+    struct addr addr; /* numeric */
+    /* NULL or "": AUTH <password>; else AUTH <user> <password> (ACL); copied */
+    const char *user;
+    const char *password;       /* NULL or "": no AUTH; copied */
+    int64_t connect_timeout_ms; /* of connect and AUTH together; 0: 1000 */
+    int64_t first_delay_ms;     /* before the first connect, to spread a start */
 };
 
 /* 'reply' is borrowed until return; NULL means no answer and 'why' says which kind. 'arg' and 'token' come back as
  * given: a token (generation) lets the owner drop what it no longer waits for. The callback may call rconn_send
  * and rconn_free. */
-typedef void rconn_reply_fn(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token);
+typedef void rconn_reply_fn(const struct rreply *reply, enum rconn_why why, void *arg,
+                            uint64_t token);
 /* Told after each change of state; may be NULL. Must not free the connection. */
 typedef void rconn_state_fn(struct rconn *, enum rconn_state state, void *arg);
 
@@ -55,12 +59,14 @@ void rconn_free(struct rconn *);
 
 /* Queues one command of 'argc' words (copied). 'timeout_ms' counts from now, 1 to 60,000.
  * Errors: XP_UNAVAILABLE (not ready), XP_TOO_MANY (pipeline full, or over 1 MiB unsent). Never runs a callback. */
-int rconn_send(struct rconn *, size_t argc, const char *const *argv, const size_t *lengths /* NULL: texts */,
-               int64_t timeout_ms, rconn_reply_fn *, void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
+int rconn_send(struct rconn *, size_t argc, const char *const *argv,
+               const size_t *lengths /* NULL: texts */, int64_t timeout_ms, rconn_reply_fn *,
+               void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 
 enum rconn_state rconn_state(const struct rconn *);
-const char *rconn_last_error(const struct rconn *); /* "" or why the last connection ended */
-mono_ms rconn_ready_since(const struct rconn *);    /* MONO_NEVER when not ready */
+/* "" or why the last connection ended */
+const char *rconn_last_error(const struct rconn *);
+mono_ms rconn_ready_since(const struct rconn *); /* MONO_NEVER when not ready */
 /* Answers what waits with RCONN_CLOSED_BY_US, closes the connection now and connects again without back-off (a PEEROF to 1.0.14 may answer twice). */
 void rconn_reconnect(struct rconn *);
 

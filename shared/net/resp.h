@@ -24,7 +24,8 @@ struct resp_reader *resp_reader_new(size_t reply_max_bytes);
 void resp_reader_free(struct resp_reader *); /* NULL is fine */
 void resp_reader_feed(struct resp_reader *, const char *bytes, size_t length);
 /* RESP_REPLY: *ret_reply is owned (rreply_free). Errors: XP_TOO_LARGE, XP_IO (not the protocol); then only free. */
-int resp_reader_next(struct resp_reader *, struct rreply **ret_reply, struct xp_err *) XP_MUST_CHECK;
+int resp_reader_next(struct resp_reader *, struct rreply **ret_reply,
+                     struct xp_err *) XP_MUST_CHECK;
 /* True when nothing was fed that is not part of a returned reply: the reader may serve another connection. */
 bool resp_reader_is_idle(const struct resp_reader *);
 

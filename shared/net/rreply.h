@@ -8,7 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum rreply_type { RREPLY_STATUS, RREPLY_ERROR, RREPLY_INTEGER, RREPLY_BULK, RREPLY_NIL, RREPLY_ARRAY };
+enum rreply_type {
+    RREPLY_STATUS,
+    RREPLY_ERROR,
+    RREPLY_INTEGER,
+    RREPLY_BULK,
+    RREPLY_NIL,
+    RREPLY_ARRAY
+};
 
 struct rreply; /* opaque */
 
@@ -18,8 +25,9 @@ enum rreply_type rreply_type(const struct rreply *);
 const char *rreply_text(const struct rreply *, size_t *ret_length /* may be NULL */);
 int64_t rreply_integer(const struct rreply *); /* 0 for other types */
 size_t rreply_count(const struct rreply *);    /* elements of an array; 0 for other types */
-const struct rreply *rreply_at(const struct rreply *, size_t index); /* NULL out of range */
-bool rreply_is_error(const struct rreply *);   /* NULL counts as an error */
+/* NULL out of range */
+const struct rreply *rreply_at(const struct rreply *, size_t index);
+bool rreply_is_error(const struct rreply *); /* NULL counts as an error */
 /* A status or bulk whose first word is 'word' (case matters): how success of OK-commands is tested. */
 bool rreply_first_word_is(const struct rreply *, const char *word);
 
@@ -27,7 +35,8 @@ bool rreply_first_word_is(const struct rreply *, const char *word);
 /* Status, error, bulk or nil. */
 struct rreply *rreply_new_text(enum rreply_type type, const char *text, size_t length);
 struct rreply *rreply_new_integer(int64_t value);
-struct rreply *rreply_new_array(struct rreply *const *elements, size_t count); /* takes the elements */
+/* takes the elements */
+struct rreply *rreply_new_array(struct rreply *const *elements, size_t count);
 void rreply_free(struct rreply *); /* NULL is fine */
 
 #endif

@@ -16,17 +16,19 @@ struct rsync;
 
 struct rsync_options {
     struct addr addr;
-    const char *user;     /* as in rconn.h; borrowed for the call */
+    const char *user; /* as in rconn.h; borrowed for the call */
     const char *password;
-    mono_ms deadline;     /* of everything done on the connection */
+    mono_ms deadline;       /* of everything done on the connection */
     size_t reply_max_bytes; /* 0: 1 MiB; at least 1,024 */
 };
 
 /* On success *ret_conn is owned (rsync_close). */
-int rsync_open(const struct rsync_options *, struct rsync **ret_conn, struct xp_err *) XP_MUST_CHECK;
+int rsync_open(const struct rsync_options *, struct rsync **ret_conn,
+               struct xp_err *) XP_MUST_CHECK;
 void rsync_close(struct rsync *); /* NULL is fine */
 /* On success (an -ERR reply included) *ret_reply is owned (rreply_free). After a failure only rsync_close is allowed. */
-int rsync_command(struct rsync *, size_t argc, const char *const *argv, const size_t *lengths /* NULL: texts */,
-                  struct rreply **ret_reply, struct xp_err *) XP_MUST_CHECK;
+int rsync_command(struct rsync *, size_t argc, const char *const *argv,
+                  const size_t *lengths /* NULL: texts */, struct rreply **ret_reply,
+                  struct xp_err *) XP_MUST_CHECK;
 
 #endif

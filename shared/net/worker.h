@@ -24,7 +24,8 @@ struct job {
 
 /* 'thread_init' and 'thread_done' (either may be NULL) run on each worker, for its own connection or handle. */
 struct worker_pool *worker_pool_new(struct loop *, const char *name, int threads, int queue_max,
-                                    void (*thread_init)(void *arg), void (*thread_done)(void *arg), void *arg);
+                                    void (*thread_init)(void *arg), void (*thread_done)(void *arg),
+                                    void *arg);
 /* XP_UNAVAILABLE: the queue is full or the pool closes; the job stays with the caller and 'done' is not called. */
 int worker_submit(struct worker_pool *, struct job *, struct xp_err *) XP_MUST_CHECK;
 /* Refuses new jobs, waits for the running ones, joins the threads, and calls every 'done' that is still owed before it
