@@ -18,6 +18,7 @@
 
 #define DOCUMENT_MAX_BYTES  (256U * 1024 * 1024)
 #define RETRY_FIRST_MS      1000
+#define RETRY_BLIND_MAX_MS  4000
 #define SUPERSEDED_FIRST_MS 20
 #define SAVE_GAP_MS         5000
 #define SAVE_DELAY_MS       100 /* gathers the changes that come together */
@@ -300,7 +301,10 @@ static void fetch_failed_once(struct dc_fetch *f, const struct fetch_job *j)
         return;
     }
     schedule(f, f->retry_ms);
-    f->retry_ms = f->retry_ms * 2 < f->opt.refresh_ms ? f->retry_ms * 2 : f->opt.refresh_ms;
+    /* Without any document this member serves nobody: it asks more often than one that only wants the news. */
+    int64_t longest_ms =
+        dc_store_has_document(f->opt.store) ? f->opt.refresh_ms : RETRY_BLIND_MAX_MS;
+    f->retry_ms = f->retry_ms * 2 < longest_ms ? f->retry_ms * 2 : longest_ms;
 }
 
 static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
@@ -320,7 +324,8 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
     /* What was held back must be seen again, and an accepted document applied: then no "not modified". */
     f->etag = dc_store_held_count(f->opt.store) > 0 ? NULL : TAKE(j->etag);
     f->etag_seq = dc_store_seq(f->opt.store);
-    if (j->diff.count > 0 || j->diff.routes_changed) {
+    bool routes_applied = j->diff.routes_changed && !j->verdict.routes_held;
+    if (j->diff.count > (size_t)j->verdict.held || routes_applied) {
         log_info("document.applied", "dc", dc_store_dc(f->opt.store), "version",
                  log_int(j->after->version), "added", log_int(j->diff.added), "modified",
                  log_int(j->diff.modified), "shrunk", log_int(j->diff.shrunk), "removed",

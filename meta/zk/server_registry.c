@@ -519,7 +519,9 @@ static void left(int rc, void *arg, uint64_t token)
 {
     (void)token;
     struct server_registry *r = arg;
-    log_info("registry.deleted", "server", log_int(r->options.self.id), "rc", log_int(rc));
+    /* Closing the session right after deletes the node as well: no answer is nothing to worry about. */
+    log_info("registry.left", "server", log_int(r->options.self.id), "confirmed",
+             rc == 0 ? "yes" : "no");
 }
 
 void server_registry_leave(struct server_registry *r)
