@@ -70,8 +70,10 @@ static bool is_bad_gid(const struct peer_facts *f, size_t index, char *note, siz
     return true;
 }
 
-/* Everything that forbids to touch the peer of this DC; PEER_OK when nothing does. */
-static enum peer_verdict obstacle(const struct peer_facts *f, size_t index, char *note, size_t size)
+/* Everything that forbids to touch the peer of this DC; PEER_OK when nothing does. The text of a route is not read again
+ * when the peer 'is_in_place': Redis has taken this very route, and reading it costs more than the rest of a poll. */
+static enum peer_verdict obstacle(const struct peer_facts *f, size_t index, bool is_in_place,
+                                  char *note, size_t size)
 {
     const struct wanted_peer *w = &f->wanted[index];
     if (!w->is_known) {
@@ -90,6 +92,7 @@ static enum peer_verdict obstacle(const struct peer_facts *f, size_t index, char
         .version = f->version,
     };
     struct peerof_target target = target_of(w);
+    target.route = is_in_place ? NULL : target.route;
     struct xp_err err = { 0 };
     int rc = peerof_check(&target, &context, &err);
     if (rc != 0) {
@@ -142,19 +145,20 @@ static bool may_change(const struct peer_facts *f, const struct crdt_peer *actua
 static void judge_wanted(const struct peer_facts *f, size_t index, struct peer_row *row)
 {
     const struct wanted_peer *w = &f->wanted[index];
+    struct peerof_target target = target_of(w);
     *row = (struct peer_row){ .wanted_index = index };
-    row->verdict = obstacle(f, index, row->note, sizeof(row->note));
     row->actual = w->is_known ? crdt_info_peer(f->info, w->gid) : NULL;
+    bool is_in_place = row->actual && peerof_is_equal(row->actual, &target);
+    row->verdict = obstacle(f, index, is_in_place, row->note, sizeof(row->note));
     if (row->verdict != PEER_OK) {
         return;
     }
-    struct peerof_target target = target_of(w);
     if (!row->actual) {
         row->verdict = PEER_MISSING;
     } else if (row->actual->problem[0]) {
         row->verdict = PEER_UNREADABLE;
         (void)snprintf(row->note, sizeof(row->note), "%s", row->actual->problem);
-    } else if (!peerof_is_equal(row->actual, &target)) {
+    } else if (!is_in_place) {
         row->verdict = PEER_CHANGED;
     }
     if (row->verdict == PEER_OK && w->is_fallback) {
@@ -295,11 +299,13 @@ static void plan_kicks(const struct peer_facts *f, struct peer_plan *plan)
     if (f->uptime_s < 0 || f->uptime_s >= KICK_UPTIME_S) {
         return;
     }
+    char note[sizeof(plan->rows[0].note)];
     for (size_t i = 0; i < f->wanted_count; i++) {
         const struct peer_row *row = &plan->rows[i];
         bool is_waiting = row->verdict == PEER_OK && row->actual && !row->actual->is_up &&
                           !row->actual->is_syncing;
-        if (is_waiting && !(f->kicked_gids & (1U << f->wanted[i].gid))) {
+        if (is_waiting && !(f->kicked_gids & (1U << f->wanted[i].gid)) &&
+            obstacle(f, i, false, note, sizeof(note)) == PEER_OK) {
             (void)add_action(plan, &(struct peer_action){
                                        .kind = PEER_ACT_KICK,
                                        .rule = "P50",

@@ -334,7 +334,7 @@ struct shard_duty *shard_duty_new(struct duty_env *env, struct cluster_meta *clu
     duty->checked_at = MONO_NEVER;
     duty->triggered = true;
     set_peers(duty);
-    shard_poll_init(duty, env->poll_fast_ms);
+    shard_poll_init(duty);
     shard_nodes_set(duty);
     return duty;
 }

@@ -76,7 +76,8 @@ struct shard_duty {
     struct shard_node *nodes;
     size_t node_count;
     struct loop_timer poll;
-    mono_ms poll_at; /* when it fires */
+    mono_ms poll_at;       /* when it fires */
+    int64_t poll_phase_ms; /* where in the period */
     struct current_master current;
     enum master_verdict verdict;
     mono_ms verdict_since;
@@ -105,7 +106,7 @@ void shard_nodes_set(
     struct shard_duty *); /* from the metadata; connections of addresses that stay are kept */
 void shard_nodes_free(struct shard_duty *);
 void shard_poll_now(struct shard_duty *, int64_t delay_ms); /* not later than that */
-void shard_poll_init(struct shard_duty *, int64_t first_delay_ms);
+void shard_poll_init(struct shard_duty *);
 void shard_node_ask_info(struct shard_node *); /* one CRDT.INFO outside the rhythm */
 
 /* shard_duty.c */

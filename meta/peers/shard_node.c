@@ -211,9 +211,34 @@ static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
     }
 }
 
-static bool is_calm(const struct shard_duty *duty)
+/* Asking faster helps only when somebody is there to answer; who comes back is asked at once (on_state). */
+static bool is_in_doubt(const struct shard_duty *duty)
 {
-    return duty->verdict == MASTER_KEEP || duty->verdict == MASTER_CHANGE;
+    if (duty->verdict == MASTER_KEEP || duty->verdict == MASTER_CHANGE) {
+        return false;
+    }
+    for (size_t i = 0; i < duty->node_count; i++) {
+        if (rconn_state(duty->nodes[i].conn) == RCONN_READY) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where in the period this shard polls: by its ids, so that thousands of them stay spread over it. */
+static int64_t phase_of(const struct shard_duty *duty, int64_t period_ms)
+{
+    const struct shard_meta *shard = cluster_meta_shard(duty->cluster, duty->shard);
+    uint64_t id = (uint64_t)duty->cluster->db_id * 31 + (shard ? (uint64_t)shard->db_id : 0) * 7;
+    return (int64_t)((id * 0x9E3779B97F4A7C15U >> 32) % (uint64_t)period_ms);
+}
+
+/* To the next moment of the phase: what delayed a poll or brought one forward does not bunch the shards for ever. */
+static int64_t to_next_poll(const struct shard_duty *duty)
+{
+    int64_t period_ms = duty->env->poll_ms;
+    int64_t since_ms = loop_now(duty->env->loop) + period_ms - duty->poll_phase_ms % period_ms;
+    return period_ms - since_ms % period_ms;
 }
 
 static void start_poll(struct shard_duty *duty, int64_t delay_ms)
@@ -229,13 +254,14 @@ static void poll_fire(struct loop_timer *timer)
         poll_node(&duty->nodes[i]);
     }
     shard_evaluate_master(duty); /* answers grow old even when nothing arrives */
-    start_poll(duty, is_calm(duty) ? duty->env->poll_ms : duty->env->poll_fast_ms);
+    start_poll(duty, is_in_doubt(duty) ? duty->env->poll_fast_ms : to_next_poll(duty));
 }
 
-void shard_poll_init(struct shard_duty *duty, int64_t first_delay_ms)
+void shard_poll_init(struct shard_duty *duty)
 {
+    duty->poll_phase_ms = phase_of(duty, duty->env->poll_ms);
     loop_timer_init(&duty->poll, duty->env->loop, poll_fire);
-    start_poll(duty, first_delay_ms);
+    start_poll(duty, to_next_poll(duty));
 }
 
 void shard_poll_now(struct shard_duty *duty, int64_t delay_ms)
@@ -324,9 +350,7 @@ void shard_nodes_set(struct shard_duty *duty)
     for (size_t i = 0; i < count; i++) {
         node_init(&duty->nodes[i], duty, &shard->redises.items[i].addr);
     }
-    int64_t spread =
-        count > 0 ? (duty->cluster->db_id * 31 + shard->db_id * 7) % duty->env->poll_ms : 0;
     for (size_t i = 0; i < count; i++) {
-        node_connect(&duty->nodes[i], spread);
+        node_connect(&duty->nodes[i], duty->poll_phase_ms);
     }
 }
