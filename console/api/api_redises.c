@@ -23,12 +23,8 @@ static int get_redises(struct http_req *req, struct http_resp *resp, struct xp_e
     if (redises_list(api_catalog(req), &place, &rows, err) < 0) {
         return err->code;
     }
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.count; i++) {
-        json_array_append_new(list, jd_text(ADDR_TEXT(&rows.items[i].addr)));
-    }
+    http_resp_json(resp, json_addrs(&rows));
     redis_rows_done(&rows);
-    http_resp_json(resp, list);
     return 0;
 }
 

@@ -211,11 +211,11 @@ json_t *json_date(wall_ms at_ms)
     return json_string(text);
 }
 
-json_t *json_names(const struct names *names)
+json_t *json_addrs(const struct redis_rows *rows)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < names->count; i++) {
-        json_array_append_new(list, jd_text(names->items[i]));
+    for (size_t i = 0; i < rows->count; i++) {
+        json_array_append_new(list, jd_text(ADDR_TEXT(&rows->items[i].addr)));
     }
     return list;
 }

@@ -7,6 +7,7 @@
 
 #include "console/api/envelope.h"
 #include "console/catalog/catalog.h"
+#include "console/catalog/redises.h"
 #include "console/documents/document_cache.h"
 #include "console/notify/notifier.h"
 #include "shared/model/json_decode.h"
@@ -93,7 +94,7 @@ bool api_query_bool(const struct http_req *, struct http_resp *, const char *nam
                     bool *ret_value);
 
 /* ---- encoding ---- */
-json_t *json_date(wall_ms at_ms); /* 2024-01-02T03:04:05.000+0000 */
-json_t *json_names(const struct names *);
+json_t *json_date(wall_ms at_ms);              /* 2024-01-02T03:04:05.000+0000 */
+json_t *json_addrs(const struct redis_rows *); /* ["ip:port", ...] */
 
 #endif

@@ -19,7 +19,6 @@ struct block {
 
 struct arena {
     struct block *blocks; /* the first one is filled */
-    size_t total_bytes;
 };
 
 struct arena *arena_new(void)
@@ -47,7 +46,6 @@ static struct block *add_block(struct arena *arena, size_t size)
     block->size = size;
     block->next = arena->blocks;
     arena->blocks = block;
-    arena->total_bytes += size;
     return block;
 }
 
@@ -84,9 +82,4 @@ void *arena_keep(struct arena *arena, void *malloced)
         }
     }
     return malloced;
-}
-
-size_t arena_bytes(const struct arena *arena)
-{
-    return arena->total_bytes;
 }

@@ -14,6 +14,5 @@ char *arena_text(struct arena *, const char *text); /* a copy; NULL becomes "" *
 void *
 arena_keep(struct arena *,
            void *malloced); /* takes a malloc'ed block, frees it with the arena; NULL is fine */
-size_t arena_bytes(const struct arena *);
 
 #endif

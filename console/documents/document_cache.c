@@ -102,26 +102,6 @@ void document_cache_free(struct document_cache *c)
 
 /* ---- ETags ---- */
 
-bool etag_matches(const char *if_none_match, const char *etag)
-{
-    const char *cursor = if_none_match;
-    const char *part;
-    size_t length;
-    while (cursor && text_next_part(&cursor, ",", &part, &length)) {
-        if (length == 1 && part[0] == '*') {
-            return true;
-        }
-        if (length > 2 && memcmp(part, "W/", 2) == 0) {
-            part += 2;
-            length -= 2;
-        }
-        if (length == strlen(etag) && memcmp(part, etag, length) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A DC name may hold bytes that a header may not. */
 static char *make_etag(const struct dc_snapshot *snap, unsigned types)
 {
@@ -200,7 +180,7 @@ static struct answer take_answer(struct doc *d)
 /* Takes the parts of 'a'. */
 static void fill_response(const struct http_req *req, struct answer *a, struct http_resp *resp)
 {
-    if (etag_matches(http_req_header(req, "If-None-Match"), a->etag)) {
+    if (http_etag_matches(http_req_header(req, "If-None-Match"), a->etag)) {
         resp->status = 304;
         blob_unref(a->blob);
         metric_add(&served_same, 1);

@@ -27,7 +27,4 @@ void document_cache_free(struct document_cache *); /* no request is under way; N
 int document_cache_serve(struct document_cache *, struct http_req *, const char *dc, unsigned types,
                          struct http_resp *, struct xp_err *) XP_MUST_CHECK;
 
-/* True when an If-None-Match value names this ETag: `*`, or a list, weak or not. NULL header is false. */
-bool etag_matches(const char *if_none_match, const char *etag);
-
 #endif

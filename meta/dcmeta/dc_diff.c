@@ -45,7 +45,7 @@ static bool shard_shrinks(const struct shard_meta *before, const struct shard_me
     return false;
 }
 
-bool dc_change_shrinks(const struct cluster_meta *before, const struct cluster_meta *after)
+static bool change_shrinks(const struct cluster_meta *before, const struct cluster_meta *after)
 {
     for (size_t i = 0; i < before->shards.count; i++) {
         const struct shard_meta *shard = &before->shards.items[i];
@@ -69,7 +69,7 @@ static void add_change(struct dc_diff *diff, enum dc_change_kind kind, struct cl
     *change = (struct dc_change){ .kind = kind };
     change->before = before ? cluster_meta_ref(before) : NULL;
     change->after = after ? cluster_meta_ref(after) : NULL;
-    change->shrinks = kind == DC_MODIFIED && dc_change_shrinks(before, after);
+    change->shrinks = kind == DC_MODIFIED && change_shrinks(before, after);
     diff->added += kind == DC_ADDED;
     diff->removed += kind == DC_REMOVED;
     diff->shrunk += change->shrinks;

@@ -39,7 +39,6 @@ struct dc_diff {
 void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, const char *current_dc,
                   struct dc_diff *ret_diff);
 void dc_diff_done(struct dc_diff *);
-bool dc_change_shrinks(const struct cluster_meta *before, const struct cluster_meta *after);
 
 struct brake_limits {
     int removals;     /* clusters removed or shrunk by one document */

@@ -131,21 +131,6 @@ const struct route_table *dc_store_routes(const struct dc_store *store)
     return store->routes;
 }
 
-static void copy_routes(const struct dc_store *store, struct dc_meta *meta)
-{
-    const struct route_meta *rows = route_table_rows(store->routes, &meta->routes.count);
-    meta->routes.items = xcalloc(meta->routes.count, sizeof(*rows));
-    for (size_t i = 0; i < meta->routes.count; i++) {
-        struct route_meta *row = &meta->routes.items[i];
-        *row = rows[i];
-        row->tag = xstrdup(rows[i].tag);
-        row->src_dc = xstrdup(rows[i].src_dc);
-        row->dst_dc = xstrdup(rows[i].dst_dc);
-        row->cluster_type = xstrdup(rows[i].cluster_type);
-        row->route_info = xstrdup(rows[i].route_info);
-    }
-}
-
 struct dc_meta *dc_store_snapshot(const struct dc_store *store)
 {
     struct dc_meta *meta = xcalloc(1, sizeof(*meta));
@@ -156,7 +141,8 @@ struct dc_meta *dc_store_snapshot(const struct dc_store *store)
     for (size_t i = 0; i < meta->clusters.count; i++) {
         (void)cluster_meta_ref(meta->clusters.items[i]);
     }
-    copy_routes(store, meta);
+    const struct route_meta *rows = route_table_rows(store->routes, &meta->routes.count);
+    meta->routes.items = route_metas_copy(rows, meta->routes.count);
     return meta;
 }
 

@@ -27,17 +27,10 @@ struct route_table *route_table_new(const struct route_meta *routes, size_t coun
 {
     struct route_table *table = xcalloc(1, sizeof(*table));
     table->count = count;
-    table->rows = xcalloc(count, sizeof(*table->rows));
+    table->rows = route_metas_copy(routes, count);
     table->parsed = xcalloc(count, sizeof(*table->parsed));
     for (size_t i = 0; i < count; i++) {
-        struct route_meta *row = &table->rows[i];
-        *row = routes[i];
-        row->tag = xstrdup(routes[i].tag);
-        row->src_dc = xstrdup(routes[i].src_dc);
-        row->dst_dc = xstrdup(routes[i].dst_dc);
-        row->cluster_type = xstrdup(routes[i].cluster_type);
-        row->route_info = xstrdup(routes[i].route_info);
-        table->parsed[i] = parse_or_null(row);
+        table->parsed[i] = parse_or_null(&table->rows[i]);
     }
     return table;
 }
@@ -48,14 +41,9 @@ void route_table_free(struct route_table *table)
         return;
     }
     for (size_t i = 0; i < table->count; i++) {
-        free(table->rows[i].tag);
-        free(table->rows[i].src_dc);
-        free(table->rows[i].dst_dc);
-        free(table->rows[i].cluster_type);
-        free(table->rows[i].route_info);
         free(table->parsed[i]);
     }
-    free(table->rows);
+    route_metas_free(table->rows, table->count);
     free(table->parsed);
     free(table);
 }

@@ -316,7 +316,7 @@ bool sharding_owns(const struct sharding *s, int slot, mono_ms now)
     return s->zk && slot_keeper_owns(s->keeper, slot, now);
 }
 
-bool sharding_lease_is_valid(const struct sharding *s, mono_ms now)
+static bool lease_is_valid(const struct sharding *s, mono_ms now)
 {
     return s->zk && zk_lease_is_valid(s->zk, now);
 }
@@ -324,16 +324,6 @@ bool sharding_lease_is_valid(const struct sharding *s, mono_ms now)
 bool sharding_is_leader(const struct sharding *s, mono_ms now)
 {
     return s->zk && leader_election_is_leader(s->election) && zk_lease_is_valid(s->zk, now);
-}
-
-int64_t sharding_server_id(const struct sharding *s)
-{
-    return s->self.id;
-}
-
-int sharding_owned_count(const struct sharding *s)
-{
-    return s->zk ? slot_keeper_held_count(s->keeper) : 0;
 }
 
 bool sharding_slot(const struct sharding *s, int slot, struct slot *ret_slot)
@@ -376,7 +366,7 @@ int sharding_check_ready(const struct sharding *s, mono_ms now, struct xp_err *e
         return xp_fail(err, XP_UNAVAILABLE, "server id %lld is used by another metaserver",
                        (long long)s->self.id);
     }
-    if (!sharding_lease_is_valid(s, now)) {
+    if (!lease_is_valid(s, now)) {
         return xp_fail(err, XP_UNAVAILABLE, "no valid ZooKeeper lease (%s)",
                        s->zk ? zk_state_text(zk_state(s->zk)) : "not started");
     }

@@ -63,10 +63,7 @@ void sharding_free(struct sharding *);
 void sharding_drain(struct sharding *, int64_t limit_ms);
 
 bool sharding_owns(const struct sharding *, int slot, mono_ms now);
-bool sharding_lease_is_valid(const struct sharding *, mono_ms now);
 bool sharding_is_leader(const struct sharding *, mono_ms now);
-int64_t sharding_server_id(const struct sharding *);
-int sharding_owned_count(const struct sharding *);
 
 enum sharding_owner_result {
     SHARDING_OWNER_FOUND = 0,

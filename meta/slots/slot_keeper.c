@@ -131,11 +131,6 @@ bool slot_keeper_has_exported(const struct slot_keeper *k, int slot)
            e->version == k->exported_version[slot];
 }
 
-int slot_keeper_held_count(const struct slot_keeper *k)
-{
-    return k->held_count;
-}
-
 /* ---- commands ---- */
 
 /* May the leader ask this of us, with the record as it is? */

@@ -34,7 +34,6 @@ void slot_keeper_look(struct slot_keeper *, int slot); /* its record changed */
 
 bool slot_keeper_owns(const struct slot_keeper *, int slot, mono_ms now);
 bool slot_keeper_has_exported(const struct slot_keeper *, int slot);
-int slot_keeper_held_count(const struct slot_keeper *);
 bool slot_keeper_holds(const struct slot_keeper *, int slot); /* without looking at the lease */
 
 /* rc 0, or XP_CONFLICT with the text of the interface ("error import 5,{...}"), or an error of zk.h. */

@@ -592,8 +592,3 @@ void slot_mover_servers_changed(struct slot_mover *m)
     m->is_urgent = m->is_busy;
     slot_mover_look(m);
 }
-
-bool slot_mover_is_busy(const struct slot_mover *m)
-{
-    return m->is_busy;
-}

@@ -38,6 +38,5 @@ void slot_mover_look(
     struct slot_mover *); /* something changed; looks in this turn or when the task ends */
 /* The same, and no further hand-over of the running task is started: slots of the dead come first. */
 void slot_mover_servers_changed(struct slot_mover *);
-bool slot_mover_is_busy(const struct slot_mover *);
 
 #endif

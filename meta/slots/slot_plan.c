@@ -27,7 +27,7 @@ const char *slot_rule_id(enum slot_rule rule)
     return rule_ids[rule];
 }
 
-const char *slot_rule_why(enum slot_rule rule)
+static const char *rule_why(enum slot_rule rule)
 {
     return rule_whys[rule];
 }
@@ -276,6 +276,6 @@ void slot_plan_print(const struct slot_plan *plan, struct str *out)
         }
         str_printf(out, " %s %lld -> %lld %s %s\n",
                    first->action == SLOT_ASSIGN ? "assign" : "move", (long long)first->from,
-                   (long long)first->to, slot_rule_id(first->rule), slot_rule_why(first->rule));
+                   (long long)first->to, slot_rule_id(first->rule), rule_why(first->rule));
     }
 }

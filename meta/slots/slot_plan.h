@@ -57,7 +57,6 @@ enum slot_action {
 enum slot_rule { SLOT_RULES(SLOT_RULE_ENUM_) SLOT_RULE_COUNT };
 
 const char *slot_rule_id(enum slot_rule rule);
-const char *slot_rule_why(enum slot_rule rule);
 
 struct slot_step {
     int slot;

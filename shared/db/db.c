@@ -111,11 +111,6 @@ void db_bind_text(struct db_stmt *s, const char *text)
     xp_check(sqlite3_bind_text(s->raw, s->next_bind++, text, -1, SQLITE_TRANSIENT) == SQLITE_OK);
 }
 
-void db_bind_null(struct db_stmt *s)
-{
-    xp_check(sqlite3_bind_null(s->raw, s->next_bind++) == SQLITE_OK);
-}
-
 int db_step(struct db_stmt *s, struct xp_err *err)
 {
     xp_check(s->raw && s->next_bind == sqlite3_bind_parameter_count(s->raw) + 1);
@@ -153,9 +148,4 @@ bool db_col_is_null(const struct db_stmt *s, int column)
 int64_t db_last_id(struct db *db)
 {
     return sqlite3_last_insert_rowid(db->raw);
-}
-
-int64_t db_changes(struct db *db)
-{
-    return sqlite3_changes64(db->raw);
 }

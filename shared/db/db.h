@@ -58,7 +58,6 @@ void db_stmt_done(struct db_stmt *);
 /* Binds in order of the parameters; chainable by repetition. NULL text binds NULL. */
 void db_bind_i64(struct db_stmt *, int64_t value);
 void db_bind_text(struct db_stmt *, const char *text); /* copied */
-void db_bind_null(struct db_stmt *);
 /* DB_ROW, 0 when done, or an xp_code: constraint violations are XP_CONFLICT and carry SQLite's text. */
 int db_step(struct db_stmt *, struct xp_err *err) XP_MUST_CHECK;
 int db_run(struct db_stmt *, struct xp_err *err) XP_MUST_CHECK; /* expects no rows */
@@ -67,6 +66,5 @@ const char *db_col_text(const struct db_stmt *,
                         int column); /* borrowed until the next step; NULL for NULL */
 bool db_col_is_null(const struct db_stmt *, int column);
 int64_t db_last_id(struct db *);
-int64_t db_changes(struct db *);
 
 #endif

@@ -73,7 +73,8 @@ static void drop_repeated(struct names *names)
     *names = kept;
 }
 
-int meta_decode_dcs(const json_t *value, void *field, struct xp_err *err)
+/* A comma list of DC names, in lower case, each once, in the order sent. */
+static int decode_dcs(const json_t *value, void *field, struct xp_err *err)
 {
     const char *text = need_text(value, err);
     if (!text) {
@@ -173,8 +174,8 @@ static const struct jfield cluster_fields[] = {
     { .name = "dbId", .type = JF_ID, .offset = CLUSTER(db_id), .flags = JF_REQUIRED },
     { .name = "type", .type = JF_CUSTOM, .offset = CLUSTER(type), .flags = JF_REQUIRED, .decode = decode_type },
     { .name = "activeDc", .type = JF_CUSTOM, .offset = CLUSTER(active_dc), .decode = meta_decode_dc_or_none },
-    { .name = "backupDcs", .type = JF_CUSTOM, .offset = CLUSTER(backup_dcs), .decode = meta_decode_dcs },
-    { .name = "dcs", .type = JF_CUSTOM, .offset = CLUSTER(dcs), .decode = meta_decode_dcs },
+    { .name = "backupDcs", .type = JF_CUSTOM, .offset = CLUSTER(backup_dcs), .decode = decode_dcs },
+    { .name = "dcs", .type = JF_CUSTOM, .offset = CLUSTER(dcs), .decode = decode_dcs },
     { .name = "orgId", .type = JF_INT64, .offset = CLUSTER(org_id) },
     { .name = "clusterDesignatedRouteIds", .type = JF_CUSTOM, .offset = CLUSTER(designated_route_ids), .decode = decode_route_ids },
     { .name = "status", .type = JF_STRING, .offset = CLUSTER(status), .max_length = TEXT_MAX },
@@ -330,18 +331,15 @@ void cluster_meta_unref(struct cluster_meta *cluster)
     free(cluster);
 }
 
+static int name_order(const void *name, const void *shard)
+{
+    return strcmp(name, ((const struct shard_meta *)shard)->name);
+}
+
 const struct shard_meta *cluster_meta_shard(const struct cluster_meta *cluster, const char *name)
 {
-    size_t low = 0;
-    size_t high = cluster->shards.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(cluster->shards.items[middle].name, name);
-        if (order == 0) {
-            return &cluster->shards.items[middle];
-        }
-        low = order < 0 ? middle + 1 : low;
-        high = order < 0 ? high : middle;
-    }
-    return NULL;
+    size_t count = cluster->shards.count;
+    return count > 0
+               ? bsearch(name, cluster->shards.items, count, sizeof(struct shard_meta), name_order)
+               : NULL;
 }

@@ -9,7 +9,7 @@
 
 #define LIST_MAX_BYTES (1024 * 1024)
 
-json_t *meta_names_to_json(const struct names *names)
+static json_t *names_to_json(const struct names *names)
 {
     struct str text AUTO_STR = STR_INIT(LIST_MAX_BYTES);
     for (size_t i = 0; i < names->count; i++) {
@@ -77,8 +77,8 @@ json_t *cluster_meta_to_json(const struct cluster_meta *cluster)
     json_object_set_new(json, "type",
                         is_known ? jd_text(cluster_type_info(cluster->type)->name) : json_null());
     json_object_set_new(json, "activeDc", jd_text(cluster->active_dc));
-    json_object_set_new(json, "backupDcs", meta_names_to_json(&cluster->backup_dcs));
-    json_object_set_new(json, "dcs", meta_names_to_json(&cluster->dcs));
+    json_object_set_new(json, "backupDcs", names_to_json(&cluster->backup_dcs));
+    json_object_set_new(json, "dcs", names_to_json(&cluster->dcs));
     json_object_set_new(json, "orgId", meta_number_or_null(cluster->org_id));
     json_object_set_new(json, "clusterDesignatedRouteIds", route_ids_to_json(cluster));
     json_object_set_new(json, "status", jd_text(cluster->status));

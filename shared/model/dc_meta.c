@@ -175,6 +175,32 @@ int dc_meta_parse(const char *text, size_t length, struct dc_meta **ret_meta, st
     return rc ? rc : dc_meta_from_json(json, ret_meta, err);
 }
 
+struct route_meta *route_metas_copy(const struct route_meta *rows, size_t count)
+{
+    struct route_meta *copies = xcalloc(count, sizeof(*copies));
+    for (size_t i = 0; i < count; i++) {
+        copies[i] = rows[i];
+        copies[i].tag = xstrdup(rows[i].tag);
+        copies[i].src_dc = xstrdup(rows[i].src_dc);
+        copies[i].dst_dc = xstrdup(rows[i].dst_dc);
+        copies[i].cluster_type = xstrdup(rows[i].cluster_type);
+        copies[i].route_info = xstrdup(rows[i].route_info);
+    }
+    return copies;
+}
+
+void route_metas_free(struct route_meta *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(rows[i].tag);
+        free(rows[i].src_dc);
+        free(rows[i].dst_dc);
+        free(rows[i].cluster_type);
+        free(rows[i].route_info);
+    }
+    free(rows);
+}
+
 void dc_meta_free(struct dc_meta *meta)
 {
     if (!meta) {
@@ -183,32 +209,27 @@ void dc_meta_free(struct dc_meta *meta)
     for (size_t i = 0; i < meta->clusters.count; i++) {
         cluster_meta_unref(meta->clusters.items[i]);
     }
-    for (size_t i = 0; i < meta->routes.count; i++) { /* texts that the table's callbacks made */
-        free(meta->routes.items[i].tag);
-        free(meta->routes.items[i].src_dc);
-        free(meta->routes.items[i].dst_dc);
-        free(meta->routes.items[i].cluster_type);
-    }
+    route_metas_free(TAKE(meta->routes.items), meta->routes.count);
+    meta->routes.count = 0;
     free(meta->clusters.items);
     free(meta->id);
     jd_done(dc_fields, meta);
     free(meta);
 }
 
+static int name_order(const void *name, const void *cluster)
+{
+    return strcmp(name, (*(struct cluster_meta *const *)cluster)->name);
+}
+
 const struct cluster_meta *dc_meta_cluster(const struct dc_meta *meta, const char *name)
 {
-    size_t low = 0;
-    size_t high = meta->clusters.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(meta->clusters.items[middle]->name, name);
-        if (order == 0) {
-            return meta->clusters.items[middle];
-        }
-        low = order < 0 ? middle + 1 : low;
-        high = order < 0 ? high : middle;
-    }
-    return NULL;
+    size_t count = meta->clusters.count;
+    struct cluster_meta *const *found =
+        count > 0
+            ? bsearch(name, meta->clusters.items, count, sizeof(struct cluster_meta *), name_order)
+            : NULL;
+    return found ? *found : NULL;
 }
 
 /* ---- to JSON ---- */

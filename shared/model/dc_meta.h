@@ -143,6 +143,10 @@ const struct shard_meta *cluster_meta_shard(const struct cluster_meta *,
  * version, status text and run ids do not count, is_migrating does. */
 bool cluster_meta_eq(const struct cluster_meta *a, const struct cluster_meta *b);
 bool route_meta_eq(const struct route_meta *a, const struct route_meta *b);
+/* The rows with texts of their own; free with route_metas_free. */
+struct route_meta *route_metas_copy(const struct route_meta *rows,
+                                    size_t count);            /* returns owned */
+void route_metas_free(struct route_meta *rows, size_t count); /* NULL is fine */
 
 /* RedisMeta of metaserver.md 4.5 as answered by getcurrentmaster and getpeermaster. gid 0 is left out as null. */
 json_t *redis_meta_to_json(const struct addr *addr, int64_t gid);

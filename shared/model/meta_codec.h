@@ -10,12 +10,8 @@
 
 /* char[ADDR_HOST_MAX + 1] of a struct addr. */
 int meta_decode_host(const json_t *value, void *field, struct xp_err *err);
-/* bool: true for an absent or empty text, which is how documents mark a master. */
-int meta_decode_is_master(const json_t *value, void *field, struct xp_err *err);
 /* char *: a DC name in lower case; the empty text gives NULL. */
 int meta_decode_dc_or_none(const json_t *value, void *field, struct xp_err *err);
-/* struct names: comma list of DC names, in lower case, each once, in the order sent. */
-int meta_decode_dcs(const json_t *value, void *field, struct xp_err *err);
 
 extern const struct jfield meta_redis_fields[]; /* struct redis_meta; jd_done frees one */
 
@@ -27,7 +23,6 @@ struct cluster_meta *cluster_meta_unusable(const json_t *value, const char *key,
                                            const char *problem);
 
 json_t *meta_redis_to_json(const struct redis_meta *);
-json_t *meta_number_or_null(int64_t value);       /* 0 gives null */
-json_t *meta_names_to_json(const struct names *); /* comma list; null when empty */
+json_t *meta_number_or_null(int64_t value); /* 0 gives null */
 
 #endif

@@ -26,7 +26,8 @@ int meta_decode_host(const json_t *value, void *field, struct xp_err *err)
     return XP_OK;
 }
 
-int meta_decode_is_master(const json_t *value, void *field, struct xp_err *err)
+/* An absent or empty text is how documents mark a master. */
+static int decode_is_master(const json_t *value, void *field, struct xp_err *err)
 {
     if (value && !json_is_string(value)) {
         return xp_fail(err, XP_INVALID, "it is not a text");
@@ -42,7 +43,7 @@ const struct jfield meta_redis_fields[] = {
     { .name = "id", .type = JF_STRING, .offset = REDIS(id), .max_length = 128 },
     { .name = "ip", .type = JF_CUSTOM, .offset = REDIS(addr.host), .flags = JF_REQUIRED, .decode = meta_decode_host },
     { .name = "port", .type = JF_PORT, .offset = REDIS(addr.port), .flags = JF_REQUIRED },
-    { .name = "master", .type = JF_CUSTOM, .offset = REDIS(is_master), .flags = JF_SEE_ABSENT, .decode = meta_decode_is_master },
+    { .name = "master", .type = JF_CUSTOM, .offset = REDIS(is_master), .flags = JF_SEE_ABSENT, .decode = decode_is_master },
     { .name = "gid", .type = JF_INT64, .offset = REDIS(gid) },
     { 0 },
 };

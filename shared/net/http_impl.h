@@ -108,7 +108,6 @@ void http_expire_waiting(struct http_server *, mono_ms now, const char *why);
 /* http_reply.c */
 /* Takes the content of resp. The status and the response, to be queued once and destroyed. Any thread. */
 struct MHD_Response *http_reply_build(const struct http_req *, struct http_resp *, int *ret_status);
-bool http_etag_matches(const char *if_none_match, const char *etag);
 
 /* http_receive.c: the callbacks of MHD. */
 void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *conn);

@@ -41,6 +41,8 @@ void http_resp_text(struct http_resp *, int status, const char *content_type, co
 void http_resp_blob(struct http_resp *, struct blob *take_body);
 void http_resp_header(struct http_resp *, const char *name, const char *value);
 void http_resp_done(struct http_resp *);
+/* True when an If-None-Match value names this ETag: "*", or a list, weak or not. NULL is false. */
+bool http_etag_matches(const char *if_none_match, const char *etag);
 
 /* Returns 0, HTTP_LATER, or an xp_code with *err set. resp is empty on entry. */
 typedef int http_handler(struct http_req *, struct http_resp *, struct xp_err *err);

@@ -195,13 +195,13 @@ static void a_cluster_is_never_newer_than_its_document(void **state)
 static void etags_compare(void **state)
 {
     (void)state;
-    assert_true(etag_matches("\"a-1-0\"", "\"a-1-0\""));
-    assert_true(etag_matches("\"x\", W/\"a-1-0\"", "\"a-1-0\""));
-    assert_true(etag_matches("*", "\"a-1-0\""));
-    assert_false(etag_matches("\"a-1-00\"", "\"a-1-0\""));
-    assert_false(etag_matches("a-1-0", "\"a-1-0\""));
-    assert_false(etag_matches("", "\"a-1-0\""));
-    assert_false(etag_matches(NULL, "\"a-1-0\""));
+    assert_true(http_etag_matches("\"a-1-0\"", "\"a-1-0\""));
+    assert_true(http_etag_matches("\"x\", W/\"a-1-0\"", "\"a-1-0\""));
+    assert_true(http_etag_matches("*", "\"a-1-0\""));
+    assert_false(http_etag_matches("\"a-1-00\"", "\"a-1-0\""));
+    assert_false(http_etag_matches("a-1-0", "\"a-1-0\""));
+    assert_false(http_etag_matches("", "\"a-1-0\""));
+    assert_false(http_etag_matches(NULL, "\"a-1-0\""));
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
