@@ -165,6 +165,7 @@ static void poll_node(struct shard_node *node)
     if (rconn_state(node->conn) != RCONN_READY || node->outstanding > 0) {
         return;
     }
+    rconn_cork(node->conn);
     if (node->server_at == MONO_NEVER) {
         (void)ask(node, ARRAY_LEN(server_words), server_words, on_server);
     }
@@ -172,6 +173,7 @@ static void poll_node(struct shard_node *node)
     if (node->role != ROLE_SLAVE) {
         shard_node_ask_info(node);
     }
+    rconn_uncork(node->conn);
 }
 
 static void on_name(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
@@ -202,8 +204,10 @@ static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
     }
     node->server_at = MONO_NEVER; /* another process may answer now: its version is read again */
     if (state == RCONN_READY) {
+        rconn_cork(conn);
         tell_name(node);
         poll_node(node);
+        rconn_uncork(conn);
     } else if (node->role != ROLE_UNKNOWN) {
         note_problem(node, rconn_last_error(conn));
         note_role(node, ROLE_UNKNOWN);

@@ -5,7 +5,8 @@
  *
  * One timer serves all states: the next try, the end of connecting, the earliest deadline of a command. It is
  * never moved later, only re-armed when it fires too early, so a poll costs at most one timer start.
- * A command is written at once, so that a poll needs no write event; what the socket does not take waits for one.
+ * A command is written at once unless corked, so that a poll needs no write event; what the socket does not take waits
+ * for one.
  * Nobody's callback runs inside rconn_send: a failed write is noticed at the next event of the loop.
  * A parser is held only while a reply is incomplete; idle connections share a spare one. */
 #include "shared/net/rconn.h"
@@ -81,6 +82,7 @@ struct rconn {
     bool has_turn; /* counted in shared->under_way */
     bool is_connected;
     bool is_write_blocked;
+    bool is_corked;
     int64_t backoff_ms;
     mono_ms ready_since;
     uint64_t generation; /* of the socket: tells a callback's caller that it was replaced */
@@ -333,6 +335,7 @@ static void close_socket(struct rconn *c)
     c->generation++;
     c->is_connected = false;
     c->is_write_blocked = false;
+    c->is_corked = false;
     c->ready_since = MONO_NEVER;
     resp_reader_free(TAKE(c->reader));
     str_clear(&c->out);
@@ -411,7 +414,9 @@ static void queue_command(struct rconn *c, size_t argc, const char *const *argv,
     resp_command_add(&c->out, argc, argv, lengths);
     ring_push(c, p);
     timer_not_later_than(c, p.deadline);
-    write_now(c);
+    if (!c->is_corked) {
+        write_now(c);
+    }
 }
 
 /* ---- reading ---- */
@@ -694,6 +699,22 @@ int rconn_send(struct rconn *c, size_t argc, const char *const *argv, const size
     struct pending p = { fn, arg, token, loop_now(c->loop) + timeout_ms };
     queue_command(c, argc, argv, lengths, p);
     return 0;
+}
+
+void rconn_cork(struct rconn *c)
+{
+    XP_ON_LOOP();
+    c->is_corked = true;
+}
+
+void rconn_uncork(struct rconn *c)
+{
+    XP_ON_LOOP();
+    bool was_corked = c->is_corked;
+    c->is_corked = false;
+    if (was_corked && c->state == RCONN_READY && c->out.len > c->out_sent) {
+        write_now(c);
+    }
 }
 
 enum rconn_state rconn_state(const struct rconn *c)

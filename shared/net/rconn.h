@@ -63,6 +63,11 @@ int rconn_send(struct rconn *, size_t argc, const char *const *argv,
                const size_t *lengths /* NULL: texts */, int64_t timeout_ms, rconn_reply_fn *,
                void *arg, uint64_t token, struct xp_err *) XP_MUST_CHECK;
 
+/* Between the two, commands are queued only; uncork writes them together, which halves the cost of a poll of two. For one
+ * callback of the owner: do not return to the loop corked. Uncorking an uncorked connection does nothing. */
+void rconn_cork(struct rconn *);
+void rconn_uncork(struct rconn *);
+
 enum rconn_state rconn_state(const struct rconn *);
 /* "" or why the last connection ended */
 const char *rconn_last_error(const struct rconn *);

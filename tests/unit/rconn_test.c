@@ -257,6 +257,34 @@ static void reconnect_is_immediate_and_answers_what_waits(void **state)
     client_close(&c);
 }
 
+static void corked_commands_are_written_together(void **state)
+{
+    (void)state;
+    char bytes[256];
+    int port = 0;
+    int listening = listen_on_free_port(4, &port);
+    struct client c;
+    client_open(&c, addr_of("127.0.0.1", port));
+    wait_ready(&c);
+    int server = accept(listening, NULL, NULL);
+    assert_true(server >= 0);
+    rconn_cork(c.conn);
+    assert_int_equal(SEND(&c, 5000, 1, "PING"), 0);
+    assert_int_equal(SEND(&c, 5000, 2, "ROLE"), 0);
+    assert_int_equal(recv(server, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+    rconn_uncork(c.conn);
+    const char both[] = "*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nROLE\r\n";
+    assert_int_equal(recv(server, bytes, sizeof(bytes), 0), sizeof(both) - 1);
+    assert_memory_equal(bytes, both, sizeof(both) - 1);
+    rconn_cork(c.conn);
+    rconn_uncork(c.conn); /* nothing waits */
+    assert_int_equal(SEND(&c, 5000, 3, "PING"), 0);
+    assert_int_equal(recv(server, bytes, sizeof(bytes), 0), sizeof(both) / 2);
+    (void)close(server);
+    (void)close(listening);
+    client_close(&c);
+}
+
 static void free_in_answer(const struct rreply *reply, enum rconn_why why, void *arg,
                            uint64_t token)
 {
@@ -621,6 +649,7 @@ int main(void)
         cmocka_unit_test(passwords_are_sent),
         cmocka_unit_test(a_server_that_is_full_is_named),
         cmocka_unit_test(reconnect_is_immediate_and_answers_what_waits),
+        cmocka_unit_test(corked_commands_are_written_together),
         cmocka_unit_test(a_callback_may_free_the_connection),
         cmocka_unit_test(freeing_answers_first),
         cmocka_unit_test(a_callback_may_reconnect),
