@@ -53,6 +53,7 @@ static void answer_peerof(struct farm *f, struct farm_redis *r, size_t argc, cha
     if (was_broken && is_right) {
         farm_report_corrected(f, now - r->broken_at);
         r->broken_at = MONO_NEVER;
+        r->mended_at = now;
     } else if (!was_broken) {
         f->report.needless++;
         r->broken_at = is_right ? MONO_NEVER : now;

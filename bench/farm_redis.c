@@ -68,6 +68,7 @@ void farm_redis_init(struct farm_redis *r, size_t number, int gid)
     *r = (struct farm_redis){ .number = number,
                               .gid = gid,
                               .broken_at = MONO_NEVER,
+                              .mended_at = MONO_NEVER,
                               .stale_at = MONO_FOREVER,
                               .info = STR_INIT(INFO_MAX_BYTES) };
 }
@@ -112,7 +113,7 @@ bool farm_redis_break(struct farm_redis *r, enum farm_break how, uint64_t random
 {
     size_t gid = pick_wanted(r, random);
     struct farm_peer *p = &r->actual[gid];
-    if (gid == 0 || r->broken_at != MONO_NEVER) {
+    if (gid == 0 || r->broken_at != MONO_NEVER || mono_age(now, r->mended_at) < FARM_REST_MS) {
         return false;
     }
     if (how == FARM_REMOVE || (how == FARM_DIRECT && !p->servers)) {

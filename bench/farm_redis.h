@@ -14,6 +14,9 @@
 
 #define FARM_GID_MAX    15
 #define FARM_LINK_UP_MS 1000
+/* A metaserver that finds a peer wrong right after it was told OK takes that for a fight with somebody else and pauses, as it
+ * should: the time of a correction is measured on instances that were left alone before. */
+#define FARM_REST_MS 5000
 
 struct farm_peer {
     bool is_set;
@@ -32,6 +35,7 @@ struct farm_redis {
     int64_t delay_ms;
     bool was_polled;
     mono_ms broken_at; /* MONO_NEVER: every peer is right */
+    mono_ms mended_at; /* MONO_NEVER: not yet; for FARM_REST_MS it is not broken again */
     struct farm_peer actual[FARM_GID_MAX + 1];
     struct farm_peer wanted[FARM_GID_MAX + 1];
     /* CRDT.INFO replication as last built; its counters are written over in place */
@@ -61,7 +65,7 @@ void farm_redis_give_peer(struct farm_redis *, const struct farm_peer_spec *);
 void farm_redis_want_peer(struct farm_redis *, const struct farm_peer_spec *, mono_ms now);
 
 enum farm_break { FARM_REMOVE, FARM_ENDPOINT, FARM_DIRECT };
-/* Spoils one wanted peer, chosen by 'random'. False: there is none, or one is wrong already. */
+/* Spoils one wanted peer, chosen by 'random'. False: there is none, one is wrong already, or was just mended. */
 bool farm_redis_break(struct farm_redis *, enum farm_break how, uint64_t random, mono_ms now);
 bool farm_redis_is_right(const struct farm_redis *);
 

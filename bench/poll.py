@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from harness.daemons import Meta  # noqa: E402
-from harness.processes import HOST, Process, Workspace, built, free_port, wait_until  # noqa: E402
+from harness.processes import HOST, Process, Timeout, Workspace, built, free_port, wait_until  # noqa: E402
 from harness.zookeeper import ZooKeeper  # noqa: E402
 
 OWN_DC, OWN_NET, OWN_GID = "jq", 1, 1
@@ -263,14 +263,17 @@ class Bench:
         return window
 
     def start_meta(self):
-        """From the exec to the first answer of every instance, and to every peer judged right."""
+        """From the exec to the first answer of every instance, and to every peer judged right. Its CPU time tells whether
+        the machine was busy with something else: the bar is for an idle one."""
         self.farm.say("reset")
         started_us = boot_us()
         self.meta.start(wait=False)
         polled = wait_until(lambda: self.farm.report()["all_polled_at_us"], 60, "the first complete round")
+        cpu = cpu_s(self.meta.pid)
         wait_until(lambda: self.judged_ok() == self.peers, 30, "every peer to be judged OK")
         judged_us = boot_us()
         self.figure("start to first complete round", (polled - started_us) / 1e6, "s", 3)
+        self.figure("CPU time of the metaserver until then", cpu, "s")
         self.figure("start to every peer judged right", (judged_us - started_us) / 1e6, "s")
         report = self.farm.report()
         self.figure("commands sent to right instances", report["commands"]["peerof"], "count", 0)
@@ -288,7 +291,11 @@ class Bench:
         portion = max(1, round(self.peers * BROKEN_PER_S / BREAKS_PER_S))
         self.farm.say("reset")
         window = measure(self.meta.pid, self.farm, self.args.seconds, lambda farm: farm.say(f"break any {portion}"))
-        wait_until(lambda: self.farm.report()["wrong_now"] == 0, 30, "every broken peer to be corrected")
+        try:
+            wait_until(lambda: self.farm.report()["wrong_now"] == 0, 30, "every broken peer to be corrected")
+        except Timeout:
+            print("\n".join(self.log_lines("correction.not_taken", "correction.failed", "correction.held")[-20:]))
+            raise
         report = self.farm.report()
         self.figure(f"polls per second, 1 % broken/s{label}", window.polls_per_s, "1/s")
         self.figure(f"CPU, 1 % broken/s{label}", window.cores, "cores", 0.35)
@@ -302,13 +309,16 @@ class Bench:
     def check_healthy(self):
         if not self.meta.running:
             raise RuntimeError(f"the metaserver ended: {self.meta.log_tail()}")
-        lines = self.meta.log_path.read_text(errors="replace").splitlines()
-        slow = [x for x in lines if " loop.slow " in x]
-        failed = [x for x in lines if " error " in x or "correction.failed" in x]
+        slow = self.log_lines(" loop.slow ")
+        failed = self.log_lines(" error ", "correction.failed", "correction.not_taken")
         self.figure("turns of the loop over 100 ms", len(slow), "count")
         self.figure("errors in the log", len(failed), "count", 0)
         for line in failed[:5]:
             print(line)
+
+    def log_lines(self, *words):
+        text = self.meta.log_path.read_text(errors="replace")
+        return [line for line in text.splitlines() if any(word in line for word in words)]
 
     def report_ratio(self, quiet, before, after):
         bare_us = 1e6 * (before.cpu_used + after.cpu_used) / (before.polls_done + after.polls_done)
