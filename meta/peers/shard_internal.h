@@ -62,7 +62,7 @@ struct shard_run { /* one correction under way */
     size_t node;
     size_t step_count;
     size_t at;
-    struct run_step steps[PEER_ACTIONS_MAX];
+    struct run_step *steps; /* owned; NULL between runs: thousands of shards keep their run */
     bool needs_rewrite;
     bool rewrite_replicas;
     bool is_outdated;      /* what is wanted changed while it was under way: it must not go on */

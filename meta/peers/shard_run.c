@@ -27,6 +27,7 @@ static void drop_steps(struct shard_run *run)
     for (size_t i = 0; i < run->step_count; i++) {
         peerof_words_done(&run->steps[i].words);
     }
+    free(TAKE(run->steps));
     run->step_count = 0;
     run->at = 0;
 }
@@ -279,6 +280,7 @@ void shard_run_start(struct shard_duty *duty, size_t node, const struct peer_fac
         return;
     }
     drop_steps(run);
+    run->steps = xcalloc(plan->action_count, sizeof(*run->steps));
     run->generation++;
     run->node = node;
     run->is_outdated = false;
