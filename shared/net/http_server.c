@@ -22,6 +22,7 @@
 #define CONNECTION_MEMORY_BYTES (20 * 1024)
 #define LISTEN_BACKLOG          511
 #define STOP_WAIT_MS            2000
+#define STOP_SETTLE_MS          50  /* MHD has taken a connection and not told us yet */
 #define STOP_RECEIVE_MS         250 /* what has connected has sent its request by then, or is cut */
 
 /* ---- the socket ---- */
@@ -254,7 +255,8 @@ static void wait_for_answers(struct http_server *server)
     const struct timespec pause = { .tv_nsec = 2 * 1000 * 1000 };
     for (;;) {
         int64_t waited_ms = clock_mono_ms() - began;
-        bool is_due = __atomic_load_n(&server->suspended, __ATOMIC_SEQ_CST) > 0 ||
+        bool is_due = waited_ms < STOP_SETTLE_MS ||
+                      __atomic_load_n(&server->suspended, __ATOMIC_SEQ_CST) > 0 ||
                       (waited_ms < STOP_RECEIVE_MS && http_is_receiving(server));
         if (!is_due || waited_ms >= STOP_WAIT_MS) {
             return;

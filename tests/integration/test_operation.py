@@ -114,7 +114,7 @@ def pair(members):
 class Asking:
     """Asks a member without a break on connections of their own; failed holds every answer that was not given.
 
-    A refused connection is no failure, nor a clear "shutting down": a load balancer takes the next member then.
+    A connection that cannot be made is no failure, nor a clear "shutting down": a load balancer takes the next member then.
     """
 
     def __init__(self, meta, path):
@@ -133,7 +133,7 @@ class Asking:
                 else:
                     self.failed.append(f"{answer.status_code} {answer.text[:200]}")
             except requests.ConnectionError as e:
-                if "Connection refused" in str(e):
+                if "Failed to establish a new connection" in str(e):
                     return
                 self.failed.append(str(e))
 
