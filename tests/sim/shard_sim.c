@@ -100,6 +100,29 @@ static void a_peer_lost_by_redis_comes_back_within_a_poll(void **state)
     assert_true(world_has_peer(w, a, 2, "10.0.2.1"));
 }
 
+static mono_ms next_poll(struct world *w, const struct fake_crdt *redis)
+{
+    int before = redis->infos;
+    for (int i = 0; i < 3000 && redis->infos == before; i++) {
+        world_pass(w, 1);
+    }
+    assert_int_equal(redis->infos, before + 1);
+    return clock_mono_ms();
+}
+
+/* Or else an event that concerns thousands of shards would make them poll together for ever (bench-poll). */
+static void a_kick_does_not_move_the_rhythm_of_polls(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    mono_ms at = next_poll(w, a);
+    world_pass(w, 300);
+    shard_duty_kick(world_duty(w));
+    assert_true(next_poll(w, a) < at + 400);
+    assert_int_equal(next_poll(w, a), at + 1000);
+    assert_int_equal(next_poll(w, a), at + 2000);
+}
+
 static void the_order_of_proxies_does_not_matter(void **state)
 {
     struct world *w = *state;
@@ -618,6 +641,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_missing_peer_is_set_once),
         T(a_peer_lost_by_redis_comes_back_within_a_poll),
+        T(a_kick_does_not_move_the_rhythm_of_polls),
         T(the_order_of_proxies_does_not_matter),
         T(a_proxy_more_is_set_and_written),
         T(an_unusable_route_leaves_things_alone),
