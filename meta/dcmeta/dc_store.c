@@ -313,6 +313,9 @@ static int check_push(const struct dc_store *store, const struct cluster_meta *c
         return xp_fail(err, XP_INVALID, "cluster '%s': %s", cluster->name, cluster->problem);
     }
     const struct cluster_meta *old = map_get_n(&store->by_id, (uint64_t)cluster->db_id);
+    const struct cluster_meta *namesake = map_get(&store->by_name, cluster->name);
+    old = old ? old
+              : namesake; /* a late push of a deleted cluster must not put out the one made anew */
     /* A version above the store's own is left from before an older document was accepted: it does not count. */
     if (old && cluster->version > 0 && cluster->version < old->version &&
         old->version <= store->version) {

@@ -54,10 +54,11 @@ const struct route_meta *route_table_rows(const struct route_table *table, size_
     return table->rows;
 }
 
+/* Documents come from outside and may use an id twice: a row that does not parse must not hide one that does. */
 static const struct route *parsed_by_id(const struct route_table *table, int64_t id)
 {
     for (size_t i = 0; i < table->count; i++) {
-        if (table->rows[i].id == id) {
+        if (table->rows[i].id == id && table->parsed[i]) {
             return table->parsed[i];
         }
     }
@@ -84,6 +85,6 @@ void route_table_pick(const struct route_table *table, const struct cluster_meta
                                      .is_fallback = choice.is_fallback };
     if (choice.kind == ROUTE_CHOSEN) {
         ret_pick->route = parsed_by_id(table, choice.route_id);
-        xp_check(ret_pick->route != NULL);
+        ret_pick->kind = ret_pick->route ? ROUTE_CHOSEN : ROUTE_UNUSABLE;
     }
 }

@@ -65,6 +65,7 @@ struct shard_run { /* one correction under way */
     struct run_step *steps; /* owned; NULL between runs: thousands of shards keep their run */
     bool needs_rewrite;
     bool rewrite_replicas;
+    bool is_owed_told;     /* the log says already that the rewrite must wait */
     bool is_outdated;      /* what is wanted changed while it was under way: it must not go on */
     uint32_t applied_gids; /* set by the last run: what Redis shows next must be as wanted */
 };
@@ -103,7 +104,7 @@ struct shard_duty {
 
 /* shard_node.c */
 void shard_nodes_set(
-    struct shard_duty *); /* from the metadata; connections of addresses that stay are kept */
+    struct shard_duty *); /* from the metadata; a changed set of addresses is connected to anew */
 void shard_nodes_free(struct shard_duty *);
 void shard_poll_now(struct shard_duty *, int64_t delay_ms); /* not later than that */
 void shard_poll_init(struct shard_duty *);

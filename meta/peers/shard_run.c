@@ -115,6 +115,19 @@ static void rewrite(struct shard_duty *duty, struct shard_node *node)
 void shard_run_rewrite(struct shard_duty *duty, struct shard_node *master)
 {
     struct shard_run *run = duty->run;
+    struct xp_err err;
+    if (!run->needs_rewrite && !run->rewrite_replicas) {
+        return;
+    }
+    if (shard_check_allowed(duty, &err) != 0) {
+        if (!run->is_owed_told) {
+            log_info("correction.rewrite_owed", "cluster", duty->cluster->name, "shard",
+                     duty->shard, "why", err.msg, "next", "sent by the next poll that may");
+        }
+        run->is_owed_told = true;
+        return;
+    }
+    run->is_owed_told = false;
     if (run->needs_rewrite) {
         rewrite(duty, master);
     }

@@ -157,6 +157,24 @@ static void a_proxy_more_is_set_and_written(void **state)
     assert_string_equal(a->peers[3].servers, "PROXYTCP://10.9.0.1:80,PROXYTCP://10.9.0.2:80");
 }
 
+static void a_rewrite_waits_for_permission(void **state)
+{
+    struct world *w = *state;
+    (void)snprintf(w->route, sizeof(w->route), "PROXYTCP://10.9.0.1:80");
+    world_publish(w);
+    struct fake_crdt *a = settle(w);
+    (void)snprintf(w->route, sizeof(w->route), "PROXYTCP://10.9.0.1:80,PROXYTCP://10.9.0.2:80");
+    world_publish(w);
+    w->permits_left = 2; /* yes to the run and to its command, no to what follows */
+    world_pass(w, 10000);
+    assert_int_equal(a->peerofs, 1);
+    assert_int_equal(a->rewrites, 0);
+    w->permits_left = -1;
+    world_pass(w, 3000);
+    assert_int_equal(a->peerofs, 1);
+    assert_int_equal(a->rewrites, 1);
+}
+
 static void an_unusable_route_leaves_things_alone(void **state)
 {
     struct world *w = *state;
@@ -644,6 +662,7 @@ int main(void)
         T(a_kick_does_not_move_the_rhythm_of_polls),
         T(the_order_of_proxies_does_not_matter),
         T(a_proxy_more_is_set_and_written),
+        T(a_rewrite_waits_for_permission),
         T(an_unusable_route_leaves_things_alone),
         T(links_are_cut_one_a_run),
         T(a_failover_is_followed),

@@ -152,6 +152,18 @@ static void pushes_of_one_cluster(void **state)
     assert_int_equal(apply_plain(l, 7, ROWS(C("a", 1))), XP_CONFLICT); /* from before the push */
 }
 
+static void a_late_push_of_a_deleted_namesake(void **state)
+{
+    struct listening *l = *state;
+    struct xp_err err = { 0 };
+    assert_int_equal(apply_plain(l, 9, ROWS(C("a", 12, .version = 9))), 0);
+    str_clear(&l->told);
+    struct cluster_row row = C("a", 2, .version = 7); /* deleted, and made again as 12 since */
+    assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), XP_CONFLICT);
+    assert_string_equal(str_text(&l->told), "");
+    assert_int_equal(dc_store_cluster(l->store, "a")->db_id, 12);
+}
+
 static void exchanged_names(void **state)
 {
     struct listening *l = *state;
@@ -240,16 +252,38 @@ static void an_unusable_route_is_never_direct(void **state)
     route_table_free(NULL);
 }
 
+static void an_id_used_by_two_routes_hides_neither(void **state)
+{
+    (void)state;
+    struct dc_meta *meta =
+        document_of(1, ROWS(C("a", 1)),
+                    ROUTE_TO_FRA(7, "garbage") "," ROUTE_TO_FRA(7, "PROXYTCP://10.9.0.1:80"));
+    struct route_table *table = route_table_new(meta->routes.items, meta->routes.count);
+    struct route_pick pick;
+    route_table_pick(table, meta->clusters.items[0], "jq", "fra", &pick);
+    assert_int_equal(pick.kind, ROUTE_CHOSEN);
+    assert_non_null(pick.route);
+    route_table_free(table);
+    dc_meta_free(meta);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, open_store, close_store)
 
 int main(void)
 {
     log_set_level(LOG_LEVELS);
     const struct CMUnitTest tests[] = {
-        T(a_document_comes_in),           T(a_push_in_between_spoils_a_document),
-        T(pushes_of_one_cluster),         T(exchanged_names),
-        T(a_held_cluster_keeps_its_name), T(a_chain_of_names_waits_as_a_whole),
-        T(routes_are_swapped_or_held),    T(an_unusable_route_is_never_direct),
+        T(a_document_comes_in),
+        T(a_push_in_between_spoils_a_document),
+        T(pushes_of_one_cluster),
+        T(a_late_push_of_a_deleted_namesake),
+        T(exchanged_names),
+        T(a_held_cluster_keeps_its_name),
+        T(a_chain_of_names_waits_as_a_whole),
+        T(routes_are_swapped_or_held),
+        T(an_unusable_route_is_never_direct),
+        T(routes_are_swapped_or_held),
+        T(an_id_used_by_two_routes_hides_neither),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
