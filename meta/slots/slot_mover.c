@@ -543,6 +543,7 @@ struct slot_mover *slot_mover_new(const struct slot_mover_options *options)
     metric_register(&assigned_total);
     metric_register(&moved_total);
     metric_register(&failed_total);
+    metric_register(&dropped_total);
     loop_timer_init(&m->timer, options->loop, timer_fired);
     return m;
 }

@@ -193,8 +193,7 @@ static void own_node_read(int rc, const char *data, size_t length, const struct 
         reg_lost(r);
         reg_create(r);
     } else if (rc < 0) {
-        reg_lost(r);
-        reg_retry_later(r);
+        reg_retry_later(r); /* no answer says nothing about the node: the lease decides meanwhile */
     } else if (stat->ephemeral_owner == zk_session_id(r->options.zk)) {
         reg_done(r);
     } else {
