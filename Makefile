@@ -202,6 +202,7 @@ fuzz-run: $(FUZZ_BIN)
 
 ##@ Demo and measurements
 # $(call bench_script,NAME) runs bench/NAME.py or bench/NAME.sh, whichever exists.
+# `exec`: a signal to make must reach the program itself, not a shell that would leave it behind.
 RUN_ENV = XPIPE_BUILD=$(abspath $(BUILD)) PYTHON=$(PYTHON)
 define bench_script
 	@if [ -f bench/$(1).py ]; then exec env $(RUN_ENV) $(PYTHON) bench/$(1).py $(ARGS); \
@@ -211,11 +212,11 @@ endef
 demo: ## two data centers on this machine, until Ctrl-C; installs what is missing first
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
-	@$(RUN_ENV) $(PYTHON) tests/harness/demo.py $(ARGS)
+	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py $(ARGS)
 demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
-	@$(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
+	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
 bench: $(if $(wildcard bench/run.py bench/run.sh),all fakes $(BENCH)) ## every measurement of bench/
 	$(call bench_script,run)
 bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(BENCH)) ## the poller against a bare hiredis loop

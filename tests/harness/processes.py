@@ -1,7 +1,7 @@
 """Starts and ends processes, finds ports, waits for conditions.
 
 A Workspace owns a temporary folder and every process started in it. Closing it (with block, exit of the interpreter,
-Ctrl-C, SIGTERM) ends the processes by pid and removes the folder; with keep=True the folder with all logs stays.
+Ctrl-C, SIGTERM, SIGHUP) ends the processes by pid and removes the folder; with keep=True the folder with all logs stays.
 """
 import atexit
 import os
@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ HOST = "127.0.0.1"
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.02
+ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 LOG_TAIL_LINES = 25
 PORT_FIRST, PORT_LAST = 20000, 32000  # below the range the kernel gives to outgoing connections
 
@@ -205,6 +207,14 @@ class Workspace:
         """Ends everything at once: first a request to all, then a wait for each."""
         if self._closed:
             return
+        # A second Ctrl-C of an impatient user must not leave half of it behind.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        try:
+            self._end_all()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _end_all(self):
         self._closed = True
         atexit.unregister(self.close)
         for p in self.processes:
@@ -226,10 +236,14 @@ class Workspace:
 
 
 def _install_signal_handler():
-    """SIGTERM ends the interpreter the ordinary way, so that atexit runs. SIGINT does so already."""
+    """SIGTERM, and SIGHUP of a closed terminal, end the interpreter the ordinary way, so that atexit runs.
+
+    SIGINT does so already.
+    """
     try:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, lambda *_: exit(143))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, lambda n, _: sys.exit(128 + n))
     except ValueError:
         pass  # not the main thread: its owner decides
 

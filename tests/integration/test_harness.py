@@ -45,7 +45,7 @@ def test_closing_ends_everything_also_frozen_processes():
     assert not alive(pid) and not accepts(server.port) and not workspace.dir.exists()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_nothing_is_left_after_a_signal(how):
     script = ("import sys, time; sys.path.insert(0, sys.argv[1])\n"
               "from harness.processes import Workspace\nfrom harness.redis_server import RedisServer\n"
