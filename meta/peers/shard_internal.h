@@ -15,17 +15,15 @@ struct shard_node { /* one Redis */
     struct rconn *conn;
     enum node_role role;
     mono_ms role_at;
+    bool was_tried; /* ROLE had an outcome, or a connection failed */
     int own_gid;
     struct redis_server_info server;
-    mono_ms server_at; /* of the INFO server answer on this connection; MONO_NEVER: ask */
-    int outstanding;   /* commands of the poll under way */
-    bool info_asked;   /* CRDT.INFO is among them */
-    bool is_crdt;      /* false after an unknown-command answer to CRDT.INFO */
-    char *info_text;   /* last CRDT.INFO of a master, for people; owned */
-    size_t info_length;
-    size_t info_cap;
-    mono_ms info_at;
-    char problem[96]; /* "" or why it does not answer as it should */
+    mono_ms server_at;      /* of the INFO server answer on this connection; MONO_NEVER: ask */
+    int outstanding;        /* commands of the poll under way */
+    bool info_asked;        /* CRDT.INFO is among them */
+    bool is_crdt;           /* false after an unknown-command answer to CRDT.INFO */
+    struct crdt_kept *info; /* last CRDT.INFO of a master, for people; owned, or NULL */
+    char problem[96];       /* "" or why it does not answer as it should */
 };
 
 struct peer_dc { /* one other DC of the cluster */
@@ -82,6 +80,9 @@ struct shard_duty {
     struct current_master current;
     enum master_verdict verdict;
     mono_ms verdict_since;
+    mono_ms first_look_until; /* so long the first master waits for what the others say */
+    mono_ms masterless_since; /* MONO_NEVER while there is a single master */
+    bool is_masterless_told;
     struct peer_dc peers[PEER_DCS_MAX];
     size_t peer_count;
     struct removal_watch removal[PEER_DCS_MAX];
@@ -133,6 +134,7 @@ void shard_run_free(struct shard_duty *);
 /* shard_state.c */
 void shard_show_verdicts(struct shard_duty *, const struct peer_plan *); /* gauges */
 void shard_hide_verdicts(struct shard_duty *);
+void shard_watch_master(struct shard_duty *, const struct master_choice *); /* alert when missing */
 void shard_watch_links(struct shard_duty *, const struct peer_facts *, const struct peer_plan *);
 void shard_record(struct shard_duty *, int gid, const char *rule, const char *command,
                   const char *reply);

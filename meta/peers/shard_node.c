@@ -28,9 +28,21 @@ static void note_problem(struct shard_node *node, const char *text)
 static void note_role(struct shard_node *node, enum node_role role)
 {
     node->role = role;
+    node->was_tried = true;
     node->role_at = loop_now(node->duty->env->loop);
     if (role != ROLE_MASTER) {
         node->own_gid = 0;
+    }
+}
+
+/* What this node said, or its silence, may have made another one the first known master, whose CRDT.INFO is read already. */
+static void evaluate_after(struct shard_node *node)
+{
+    struct shard_duty *duty = node->duty;
+    shard_evaluate_master(duty);
+    struct shard_node *master = shard_master_node(duty);
+    if (master && master != node && duty->checked_at == MONO_NEVER) {
+        shard_node_ask_info(master);
     }
 }
 
@@ -58,7 +70,7 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
         metric_add(&shard_polls_failed, 1);
         note_problem(node, reply ? "ROLE was refused" : rconn_why_text(why));
         note_role(node, ROLE_UNKNOWN);
-        shard_evaluate_master(node->duty);
+        evaluate_after(node);
         return;
     }
     metric_add(&shard_polls_ok, 1);
@@ -70,18 +82,7 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
     if (node->role == ROLE_SLAVE || !was_master) {
         note_problem(node, "");
     }
-    shard_evaluate_master(node->duty);
-}
-
-static void keep_text(struct shard_node *node, const char *text, size_t length)
-{
-    if (length + 1 > node->info_cap) {
-        node->info_cap = length + 1 + length / 8;
-        node->info_text = xrealloc(node->info_text, node->info_cap, 1);
-    }
-    memcpy(node->info_text, text, length + 1);
-    node->info_length = length;
-    node->info_at = loop_now(node->duty->env->loop);
+    evaluate_after(node);
 }
 
 static void take_info(struct shard_node *node, const char *text, size_t length)
@@ -93,7 +94,8 @@ static void take_info(struct shard_node *node, const char *text, size_t length)
         return;
     }
     note_problem(node, "");
-    keep_text(node, text, length);
+    crdt_kept_free(node->info);
+    node->info = crdt_info_keep(info);
     node->is_crdt = true;
     node->own_gid = info->own_gid;
     shard_evaluate_master(node->duty);
@@ -208,10 +210,10 @@ static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
         tell_name(node);
         poll_node(node);
         rconn_uncork(conn);
-    } else if (node->role != ROLE_UNKNOWN) {
+    } else if (node->role != ROLE_UNKNOWN || (state == RCONN_WAITING && !node->was_tried)) {
         note_problem(node, rconn_last_error(conn));
         note_role(node, ROLE_UNKNOWN);
-        shard_evaluate_master(duty);
+        evaluate_after(node);
     }
 }
 
@@ -284,7 +286,6 @@ static void node_init(struct shard_node *node, struct shard_duty *duty, const st
         .addr = *addr,
         .role_at = MONO_NEVER,
         .server_at = MONO_NEVER,
-        .info_at = MONO_NEVER,
         .server.uptime_s = -1,
         .is_crdt = true,
     };
@@ -304,7 +305,7 @@ static void node_connect(struct shard_node *node, int64_t first_delay_ms)
 static void node_free(struct shard_node *node)
 {
     rconn_free(node->conn);
-    free(node->info_text);
+    crdt_kept_free(node->info);
 }
 
 void shard_nodes_free(struct shard_duty *duty)

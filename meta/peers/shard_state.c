@@ -34,6 +34,9 @@ struct metric shard_master_changes = METRIC_COUNTER_INIT(
     "xpipe_meta_master_changes_total", "", "Changes of the current master of owned shards.");
 static struct metric links_down = METRIC_GAUGE_INIT("xpipe_meta_peer_links_down", "",
                                                     "Peer links down longer than the alert limit.");
+static struct metric masterless =
+    METRIC_GAUGE_INIT("xpipe_meta_shards_without_master", "",
+                      "Shards without a single valid master longer than the alert limit.");
 static struct metric verdict_gauges[PEER_VERDICTS] = {
     [PEER_OK] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"OK\"", VERDICT_HELP),
     [PEER_CHANGED] = METRIC_GAUGE_INIT("xpipe_meta_peers", "verdict=\"CHANGED\"", VERDICT_HELP),
@@ -63,6 +66,7 @@ void shard_duty_register_metrics(void)
     metric_register(&shard_correction_seconds);
     metric_register(&shard_master_changes);
     metric_register(&links_down);
+    metric_register(&masterless);
     for (size_t i = 0; i < PEER_VERDICTS; i++) {
         metric_register(&verdict_gauges[i]);
     }
@@ -123,9 +127,47 @@ void shard_hide_verdicts(struct shard_duty *duty)
         metric_add(&verdict_gauges[duty->shown[i]], -1);
     }
     duty->shown_count = 0;
+    metric_add(&masterless, duty->is_masterless_told ? -1 : 0);
+    duty->is_masterless_told = false;
     for (int gid = 0; gid <= CRDT_GID_MAX; gid++) {
         forget_link(&duty->links[gid]);
     }
+}
+
+/* ---- master ---- */
+
+static void master_is_back(struct shard_duty *duty)
+{
+    if (duty->is_masterless_told) {
+        metric_add(&masterless, -1);
+        log_info("master.found", "cluster", duty->cluster->name, "shard", duty->shard, "master",
+                 ADDR_TEXT(&duty->current.addr));
+    }
+    duty->is_masterless_told = false;
+    duty->masterless_since = MONO_NEVER;
+}
+
+void shard_watch_master(struct shard_duty *duty, const struct master_choice *choice)
+{
+    mono_ms now = loop_now(duty->env->loop);
+    if (duty->verdict == MASTER_KEEP) {
+        master_is_back(duty);
+        return;
+    }
+    if (duty->masterless_since == MONO_NEVER) {
+        duty->masterless_since = now;
+    }
+    if (duty->is_masterless_told || now - duty->masterless_since <= duty->env->link_alert_ms) {
+        return;
+    }
+    duty->is_masterless_told = true;
+    metric_add(&masterless, 1);
+    log_warn("master.missing", "cluster", duty->cluster->name, "shard", duty->shard, "verdict",
+             master_verdict_text(duty->verdict), "masters", log_int(choice->masters), "silent",
+             log_int(choice->unknown), "kept",
+             addr_is_none(&duty->current.addr) ? "-" : ADDR_TEXT(&duty->current.addr), "next",
+             "see 'redises' of GET /api/meta/v2/peers/{cluster}/{shard}; nothing is corrected here "
+             "until exactly one Redis is a master");
 }
 
 /* ---- links ---- */
@@ -307,9 +349,8 @@ static void add_plan(struct shard_duty *duty, struct shard_node *node, json_t *o
 {
     json_t *peers = json_array();
     struct crdt_info *info = duty->env->scratch_info;
-    struct xp_err err;
-    if (node && node->info_text &&
-        crdt_info_parse(node->info_text, node->info_length, info, &err) == 0) {
+    if (node && node->info) {
+        crdt_kept_view(node->info, info);
         struct wanted_peer wanted[PEER_DCS_MAX];
         struct peer_facts facts;
         struct peer_plan *plan = duty->env->scratch_plan;
