@@ -6,6 +6,8 @@
 #include "console/documents/document_cache.h"
 
 #include <ctype.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "console/documents/document.h"
@@ -102,16 +104,33 @@ void document_cache_free(struct document_cache *c)
 
 /* ---- ETags ---- */
 
-/* A DC name may hold bytes that a header may not. */
-static char *make_etag(const struct dc_snapshot *snap, unsigned types)
+#define DIGEST_BYTES 8
+
+static void digest_text(const char *bytes, size_t length, char ret_hex[2 * DIGEST_BYTES + 1])
 {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    xp_check(EVP_Digest(bytes, length, digest, &size, EVP_sha256(), NULL) == 1 &&
+             size >= DIGEST_BYTES);
+    for (size_t i = 0; i < DIGEST_BYTES; i++) {
+        (void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+    }
+}
+
+/* The version is for people. The digest makes the tag true: after a restored backup, or with a newer program, the same
+ * version can mean other bytes, and a metaserver that gets 304 would keep the old ones until the next change.
+ * A DC name may hold bytes that a header may not. */
+static char *make_etag(const struct dc_snapshot *snap, const char *bytes, size_t length)
+{
+    char digest[2 * DIGEST_BYTES + 1];
+    digest_text(bytes, length, digest);
     char *safe AUTO_FREE = xstrdup(snap->dc);
     for (char *p = safe; *p; p++) {
         if (!isalnum((unsigned char)*p) && !strchr("_.-", *p)) {
             *p = '_';
         }
     }
-    return xasprintf("\"%s-%lld-%x\"", safe, (long long)snap->dc_version, types);
+    return xasprintf("\"%s-%lld-%s\"", safe, (long long)snap->dc_version, digest);
 }
 
 /* ---- the table ---- */
@@ -224,8 +243,10 @@ static int build(struct document_cache *c, const struct doc *d, struct built *re
     char *bytes = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     xp_check(bytes != NULL);
-    *ret_built = (struct built){ .blob = blob_new(bytes, strlen(bytes)),
-                                 .etag = make_etag(snap, d->types),
+    size_t length = strlen(bytes);
+    char *etag = make_etag(snap, bytes, length);
+    *ret_built = (struct built){ .blob = blob_new(bytes, length), /* takes the bytes */
+                                 .etag = etag,
                                  .version = snap->dc_version,
                                  .store_version = snap->version };
     dc_snapshot_free(snap);
