@@ -423,7 +423,7 @@ static void copy_busy(const struct lane *lane, mono_ms now, struct turn_lane *ou
         out->busy[out->busy_count++] =
             (struct busy_row){ .cluster = xstrdup(row->cluster),
                                .idx = row->idx,
-                               .unless_newer = row->state == ROW_REFUSED };
+                               .unless_newer = row->state != ROW_SENDING };
     }
 }
 

@@ -23,6 +23,9 @@ struct site { /* one scripted metaserver and everything the notifier needs */
     char refused[64];   /* this cluster alone is answered 500; "" none */
     char *seen[SEEN_MAX];
     size_t seen_count;
+    int64_t poll_ms;
+    bool holds_next; /* the next call is not answered but put into 'held' */
+    struct http_req *held;
     struct loop_timer tick;
 };
 
@@ -41,6 +44,11 @@ static int on_change(struct http_req *req, struct http_resp *resp, struct xp_err
         xasprintf("%s %s v%lld", http_req_method(req), cluster,
                   (long long)json_integer_value(json_object_get(json, "version")));
     resp->status = text_eq(cluster, s->refused) ? 500 : s->answer;
+    if (s->holds_next) {
+        s->holds_next = false;
+        s->held = req;
+        return HTTP_LATER;
+    }
     return 0;
 }
 
@@ -83,7 +91,7 @@ static void start_notifier(struct site *s, const char *metaservers)
     struct notifier_settings settings = { .metaservers = metaservers,
                                           .types = TYPE_BIT(CLUSTER_ONE_WAY) |
                                                    TYPE_BIT(CLUSTER_BI_DIRECTION),
-                                          .poll_ms = 50,
+                                          .poll_ms = s->poll_ms,
                                           .connect_timeout_ms = 500,
                                           .timeout_ms = 2000,
                                           .retry_min_ms = 30,
@@ -124,6 +132,7 @@ static int setup(void **state)
     site = s;
     s->answer = 200;
     s->refresh_answer = 404;
+    s->poll_ms = 50;
     fixture_open(&s->f);
     s->loop = loop_new();
     s->client = http_client_new(s->loop, 4, 20);
@@ -337,6 +346,46 @@ static void routes_ask_for_a_refresh_and_java_may_not_know_it(void **state)
     assert_int_equal(seen("REFRESH {\"dc\":\"jq\",\"version\":"), 1); /* 404 ends the matter */
 }
 
+static bool is_held(struct site *s)
+{
+    return s->held != NULL;
+}
+
+static bool has_seen_three(struct site *s)
+{
+    return s->seen_count >= 3;
+}
+
+static bool has_one_row_of_jq(struct site *s)
+{
+    (void)s;
+    return outbox_rows_of("jq") == 1;
+}
+
+/* What changes while an older push of the same cluster is under way goes out behind it at once, not at the next poll. */
+static void a_change_during_a_push_follows_it_at_once(void **state)
+{
+    (void)state;
+    base_data();
+    site->poll_ms = 60000; /* longer than the test waits */
+    char *urls AUTO_FREE = url_json(site, NULL);
+    start_notifier(site, urls);
+    site->holds_next = true;
+    create_demo("demo");
+    wait_for(is_held);
+    must("POST", "/api/shards/demo", "[{\"shardName\":\"s1\",\"shardMonitorName\":\"s1\"}]");
+    create_demo(
+        "other"); /* told and acknowledged: the outbox was looked at during the push of demo */
+    wait_for(has_one_row_of_jq);
+    struct http_resp resp = { .status = 200 };
+    http_req_finish(site->held, 0, &resp, NULL);
+    wait_for(has_seen_three);
+    assert_non_null(strstr(site->seen[0], "PUT demo "));
+    assert_non_null(strstr(site->seen[1], "PUT other "));
+    assert_non_null(strstr(site->seen[2], "PUT demo "));
+    assert_string_not_equal(site->seen[0], site->seen[2]);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -349,6 +398,7 @@ int main(void)
         CASE(newer_changes_replace_older_ones),
         CASE(what_was_not_told_is_told_after_a_restart),
         CASE(routes_ask_for_a_refresh_and_java_may_not_know_it),
+        CASE(a_change_during_a_push_follows_it_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
