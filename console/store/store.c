@@ -230,6 +230,13 @@ int store_change(struct store *store, const struct change_ctx *ctx, const struct
     };
     int rc = db_tx(store->pool, run_change, &job, err);
     json_decref(job.change.body);
+    if (rc ==
+        XP_TIMEOUT) { /* perhaps committed: documents and pushes must not wait for the next change */
+        int64_t head = 0;
+        if (db_read(store->pool, read_version, &head, NULL) == 0) {
+            raise_version(store, head);
+        }
+    }
     if (rc != 0 && !job.is_undone) {
         return rc;
     }

@@ -216,6 +216,18 @@ static void a_refused_commit_leaves_nothing(void **state)
     add_cluster(w, "demo", NULL, "jq,oy");
     assert_int_equal(store_version(w->store), before + 1);
 }
+
+/* The writer must not believe it; documents and pushes must know it at once. */
+static void a_commit_whose_answer_is_lost_still_raises_the_version(void **state)
+{
+    struct world *w = *state;
+    int64_t before = store_version(w->store);
+    assert_int_equal(fault_configure("db_commit=error", &w->err), 0);
+    assert_int_equal(try_cluster(w, "demo", NULL, "jq,oy"), XP_TIMEOUT);
+    assert_int_equal(fault_configure("", &w->err), 0);
+    assert_int_equal(sql_number(w->path, "SELECT count(*) FROM cluster_tbl"), 1);
+    assert_int_equal(store_version(w->store), before + 1);
+}
 #endif
 
 static void fill_disk(struct store *store, const struct world *w)
@@ -370,6 +382,7 @@ int main(void)
 #if defined(XP_FAULTS) && XP_FAULTS
         TEST(a_crash_around_commit_is_all_or_nothing),
         TEST(a_refused_commit_leaves_nothing),
+        TEST(a_commit_whose_answer_is_lost_still_raises_the_version),
 #endif
         TEST(a_disk_that_refuses_leaves_nothing_half_done),
         TEST(a_folder_that_cannot_be_written_says_so),
