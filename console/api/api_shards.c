@@ -220,7 +220,8 @@ static int delete_shards(struct http_req *req, struct http_resp *resp, struct xp
     }
     struct shards_delete what = { .cluster = http_req_param(req, "cluster"),
                                   .names = (const char *const *)names.items,
-                                  .count = names.count };
+                                  .count = names.count,
+                                  .is_list = true };
     return remove_shards(req, resp, &what, err);
 }
 

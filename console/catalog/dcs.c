@@ -3,6 +3,8 @@
 #include "console/catalog/lookup.h"
 #include "shared/base/str.h"
 
+#include <string.h>
+
 #include "shared/base/banned.h"
 
 enum { DCS_MAX = 256, DESCRIPTION_MAX_BYTES = 1024 };
@@ -85,6 +87,9 @@ int dcs_create(struct catalog *cat, const struct change_ctx *ctx, const struct d
                struct catalog_result *ret_result, struct xp_err *err)
 {
     int rc = check_edit(edit, err);
+    if (rc == 0 && strchr(edit->name, ',')) { /* backupDcs and dcs are comma lists */
+        rc = xp_fail(err, XP_INVALID, "dc_name must not contain ','");
+    }
     if (rc != 0) {
         return rc;
     }

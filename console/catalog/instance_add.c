@@ -30,8 +30,10 @@ void instance_note(const struct change *change, const struct instance_target *ta
 int instance_clear_masters(const struct change *change, const struct instance_target *target,
                            int64_t redis_id, struct xp_err *err)
 {
-    enum query_id id = target->cluster->info->is_multi_active ? Q_REDIS_CLEAR_MASTERS_DC
-                                                              : Q_REDIS_CLEAR_MASTERS_SHARD;
+    /* Only a master in the active DC is the shard's. One that is reported elsewhere (a cut-off DC, a checker that is
+     * early or late) must not take the flag from the active DC, whose document would not even be told. */
+    bool is_of_shard = target->cluster->active_dc_id == target->dc->id;
+    enum query_id id = is_of_shard ? Q_REDIS_CLEAR_MASTERS_SHARD : Q_REDIS_CLEAR_MASTERS_DC;
     return query_run(change->db, id,
                      QUERY_ARGS(QI(target->dc_cluster_shard_id), QI(redis_id), QI(change->now_ms)),
                      err);

@@ -125,6 +125,10 @@ int name_check(const char *what, const char *name, struct xp_err *err)
             return xp_fail(err, XP_INVALID, "%s must not contain '/' or control characters", what);
         }
     }
+    if (text_eq(name, ".") || text_eq(name, "..")) {
+        return xp_fail(err, XP_INVALID, "%s must not be '%s': clients drop it from a path", what,
+                       name);
+    }
     if (name[0] == ' ' || name[length - 1] == ' ') {
         return xp_fail(err, XP_INVALID, "%s must not begin or end with a blank", what);
     }

@@ -50,7 +50,7 @@ int find_shard(struct db *, int64_t cluster_id, const char *name, struct shard_r
                struct xp_err *) XP_MUST_CHECK;
 const struct dc_ref *dc_refs_by_id(const struct dc_refs *, int64_t dc_id); /* NULL */
 
-/* 1..128 bytes of UTF-8 without control characters, '/' and blanks at the ends. 'what' names the field in the text. */
+/* 1..128 bytes of UTF-8 without control characters, '/' and blanks at the ends; not '.' or '..'. 'what' names the field in the text. */
 int name_check(const char *what, const char *name, struct xp_err *) XP_MUST_CHECK;
 /* UTF-8 without control characters but TAB, CR, LF; NULL is fine. */
 int text_check(const char *what, const char *text, size_t max_bytes, struct xp_err *) XP_MUST_CHECK;

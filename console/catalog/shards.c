@@ -211,7 +211,7 @@ static int delete_named(const struct change *change, const struct shards_delete 
             find_shard(change->db, cluster_id, args->names[i] ? args->names[i] : "", &shard, err);
         if (rc == 0 && !shard.id) {
             return xp_fail(err, XP_NOT_FOUND, "%s already not exist",
-                           args->count > 1 ? "Some shard" : "Shard");
+                           args->is_list ? "Some shard" : "Shard");
         }
         if (rc == 0) {
             rc = delete_one(change, &shard, err);

@@ -67,9 +67,10 @@ struct shards_delete {
     const char *cluster;
     const char *const *names;
     size_t count;
+    bool is_list; /* the caller sent a list, be it of one name: chooses the text below */
 };
-/* XP_NOT_FOUND with `Cluster already not exist`, `Shard already not exist` (one name) or `Some shard already not exist`
- * (several; then nothing is deleted): old endpoints answer these with state 0. Effect: changed, all DCs. */
+/* XP_NOT_FOUND with `Cluster already not exist`, `Shard already not exist` or, for a list, `Some shard already not exist`
+ * (nothing is deleted): old endpoints answer these with state 0. Effect: changed, all DCs. */
 int shards_delete(struct catalog *, const struct change_ctx *, const struct shards_delete *,
                   struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;
 

@@ -43,6 +43,9 @@ static void create_refuses_with_the_known_texts_in_order(void **state)
     s.name = "a/b";
     FAILS(w, XP_INVALID, "clusterName must not contain '/' or control characters", clusters_create,
           &s);
+    s.name = "..";
+    FAILS(w, XP_INVALID, "clusterName must not be '..': clients drop it from a path",
+          clusters_create, &s);
     s.name = "\xff";
     FAILS(w, XP_INVALID, "clusterName is not valid UTF-8", clusters_create, &s);
     s.name = "demo";
@@ -216,6 +219,8 @@ static void dcs_and_organizations_keep_their_rules(void **state)
     struct world *w = *state;
     struct dc_edit edit = { .name = "JQ", .zone_id = 1 };
     FAILS(w, XP_CONFLICT, "dc jq already exists", dcs_create, &edit);
+    edit.name = "a,b";
+    FAILS(w, XP_INVALID, "dc_name must not contain ','", dcs_create, &edit);
     edit.name = "none";
     FAILS(w, XP_NOT_FOUND, "dc with name:none not exist", dcs_update, &edit);
     edit = (struct dc_edit){ .name = "jq", .active = TRI_NO };

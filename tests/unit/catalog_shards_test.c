@@ -39,7 +39,7 @@ static void empty_shards_come_as_a_whole_or_not_at_all(void **state)
     FAILS(w, XP_CONFLICT,
           "fail shards:S1 (nothing was created): Duplicated shard name under same cluster.",
           shards_create, &args);
-    struct shards_delete gone = { "demo", (const char *const[]){ "s3" }, 1 };
+    struct shards_delete gone = { "demo", (const char *const[]){ "s3" }, 1, false };
     FAILS(w, XP_NOT_FOUND, "Shard already not exist", shards_delete,
           &gone); /* s3 was rolled back */
     args.cluster = "none";
@@ -181,7 +181,7 @@ static void deleting_shards(void **state)
     add_cluster(w, "demo", NULL, "jq,oy");
     add_shard(w, "demo", "s1", "jq", "1.1.1.1:1");
     add_shard(w, "demo", "s2", "jq", "1.1.1.1:2");
-    struct shards_delete args = { "none", (const char *const[]){ "s1", "s9" }, 2 };
+    struct shards_delete args = { "none", (const char *const[]){ "s1", "s9" }, 2, true };
     FAILS(w, XP_NOT_FOUND, "Cluster already not exist", shards_delete, &args);
     args.cluster = "demo";
     FAILS(w, XP_NOT_FOUND, "Some shard already not exist", shards_delete, &args);
@@ -190,6 +190,35 @@ static void deleting_shards(void **state)
     OK(w, shards_delete, &args);
     ASSERT_EFFECTS(w, "changed demo:jq,oy");
     add_shard(w, "demo", "S1", "jq", "1.1.1.1:1"); /* name and address are free again */
+}
+
+static int64_t document_version(struct world *w, const char *dc)
+{
+    int64_t version = 0;
+    assert_int_equal(catalog_dc_version(&w->cat, dc, &version, &w->err), 0);
+    return version;
+}
+
+static void a_master_outside_the_active_dc_takes_no_flag_from_it(void **state)
+{
+    struct world *w = *state;
+    add_cluster(w, "demo", NULL, "jq,oy");
+    add_shard(w, "demo", "s1", "jq", "1.1.1.1:1");
+    add_shard(w, "demo", "s1", "oy", "2.2.2.2:1");
+    struct instance_spec item = { .addr = "1.1.1.1:1", .is_master = true };
+    struct redises_edit edit = { { "demo", "jq", "s1" }, &item, 1 };
+    OK(w, redises_set_master, &edit);
+    int64_t version = document_version(w, "jq");
+    item.addr = "2.2.2.2:1";
+    edit.place.dc = "oy";
+    OK(w, redises_set_master, &edit);
+    ASSERT_EFFECTS(w, "changed demo:oy"); /* jq is not told, so jq must not have changed */
+    assert_int_equal(document_version(w, "jq"), version);
+    CLEANUP(redis_rows_done) struct redis_rows rows = { 0 };
+    edit.place.dc = "jq";
+    assert_int_equal(redises_list(&w->cat, &edit.place, &rows, &w->err), 0);
+    assert_int_equal(rows.count, 1);
+    assert_true(rows.items[0].is_master);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_open, world_close)
@@ -203,6 +232,7 @@ int main(void)
         TEST(the_keeper_seam_is_asked_for_listed_dcs_of_types_with_keepers),
         TEST(redises_come_and_go),
         TEST(deleting_shards),
+        TEST(a_master_outside_the_active_dc_takes_no_flag_from_it),
     };
     return cmocka_run_group_tests_name("catalog_shards", tests, NULL, NULL);
 }
