@@ -33,7 +33,6 @@ enum thread_role thread_role(void);
 #define XP_REQUIRES(m)  XP_ANNOTATE_(requires_capability(m))
 #define XP_ACQUIRE(...) XP_ANNOTATE_(acquire_capability(__VA_ARGS__))
 #define XP_RELEASE(...) XP_ANNOTATE_(release_capability(__VA_ARGS__))
-#define XP_EXCLUDES(m)  XP_ANNOTATE_(locks_excluded(m))
 #define XP_NO_ANALYSIS  XP_ANNOTATE_(no_thread_safety_analysis)
 
 /* A mutex the analysis knows. Never held over I/O. */

@@ -475,11 +475,6 @@ bool zk_lease_is_valid(const struct zk *zk, mono_ms now)
     return zk->lease_end != MONO_NEVER && now < zk->lease_end && clock_mono_ms() < zk->lease_end;
 }
 
-mono_ms zk_lease_end(const struct zk *zk)
-{
-    return zk->lease_end;
-}
-
 int64_t zk_negotiated_timeout_ms(const struct zk *zk)
 {
     return zk->timeout_ms;

@@ -46,7 +46,6 @@ void zk_set_hosts(struct zk *, const char *hosts); /* at the next (re)connect */
 
 enum zk_state zk_state(const struct zk *);
 bool zk_lease_is_valid(const struct zk *, mono_ms now);
-mono_ms zk_lease_end(const struct zk *); /* MONO_NEVER without one */
 int64_t zk_negotiated_timeout_ms(const struct zk *);
 int64_t zk_session_id(const struct zk *); /* 0 without a session */
 /* grows with every new session: results of an older one are stale */
