@@ -36,11 +36,13 @@ static bool is_repeated(const struct master_facts *f, size_t index)
 void master_choose(const struct master_facts *f, struct master_choice *ret_choice)
 {
     struct master_choice choice = { .verdict = MASTER_NONE };
+    bool is_untried = false;
     for (size_t i = 0; i < f->count; i++) {
         enum node_role role = fresh_role(f, &f->nodes[i]);
         if (is_repeated(f, i)) {
             continue;
         }
+        is_untried |= f->nodes[i].is_untried;
         if (role == ROLE_UNKNOWN) {
             choice.unknown++;
         } else if (role == ROLE_MASTER) {
@@ -50,6 +52,10 @@ void master_choose(const struct master_facts *f, struct master_choice *ret_choic
     }
     if (choice.masters == 1) {
         choice.verdict = judge_single(f, &f->nodes[choice.index]);
+        /* Of two masters the one that answers first is not the right one for that. */
+        if (choice.verdict == MASTER_CHANGE && is_untried && addr_is_none(&f->current.addr)) {
+            choice.verdict = MASTER_WAIT;
+        }
     } else if (choice.masters > 1) {
         choice.verdict = MASTER_SEVERAL;
     }

@@ -19,6 +19,7 @@ struct node_fact {
     enum node_role role; /* as last answered */
     mono_ms role_at;     /* when; MONO_NEVER */
     int own_gid;         /* from CRDT.INFO of a master; 0 not known yet */
+    bool is_untried;     /* neither answered nor failed so far, and there is time to wait for it */
 };
 
 struct current_master {
@@ -40,7 +41,7 @@ enum master_verdict {
     MASTER_NONE,    /* nobody says master: keep what was known, alert */
     MASTER_SEVERAL, /* two or more: keep, alert, re-point nothing */
     MASTER_BAD_GID, /* the only master's gid is missing or outside 1..15: keep, alert */
-    MASTER_WAIT,    /* the only master's gid has not been read yet */
+    MASTER_WAIT,    /* the only master's gid is not read yet, or it would be the first known and others are untried */
 };
 
 struct master_choice {

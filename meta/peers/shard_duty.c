@@ -11,6 +11,7 @@
 
 #include "shared/base/banned.h"
 
+#define FIRST_LOOK_MS 3000
 #define ROLE_SLACK_MS 500 /* an answer is fresh for a poll, its time limit and this */
 
 /* ---- master ---- */
@@ -69,10 +70,15 @@ static void note_verdict(struct shard_duty *duty, const struct master_choice *ch
 void shard_evaluate_master(struct shard_duty *duty)
 {
     struct node_fact nodes[NODES_MAX];
+    bool is_first_look = loop_now(duty->env->loop) < duty->first_look_until;
     for (size_t i = 0; i < duty->node_count; i++) {
         const struct shard_node *n = &duty->nodes[i];
         nodes[i] = (struct node_fact){
-            .addr = n->addr, .role = n->role, .role_at = n->role_at, .own_gid = n->own_gid
+            .addr = n->addr,
+            .role = n->role,
+            .role_at = n->role_at,
+            .own_gid = n->own_gid,
+            .is_untried = is_first_look && !n->was_tried,
         };
     }
     struct master_facts facts = {
@@ -88,6 +94,7 @@ void shard_evaluate_master(struct shard_duty *duty)
         change_master(duty, &duty->nodes[choice.index]);
     }
     note_verdict(duty, &choice);
+    shard_watch_master(duty, &choice);
 }
 
 struct shard_node *shard_master_node(struct shard_duty *duty)
@@ -328,6 +335,8 @@ struct shard_duty *shard_duty_new(struct duty_env *env, struct cluster_meta *clu
     duty->shard = xstrdup(shard_name);
     duty->verdict = MASTER_NONE;
     duty->verdict_since = loop_now(env->loop);
+    duty->first_look_until = loop_now(env->loop) + FIRST_LOOK_MS;
+    duty->masterless_since = MONO_NEVER;
     duty->suspended_until = MONO_NEVER;
     duty->backoff_until = MONO_NEVER;
     duty->wrong_since = MONO_NEVER;

@@ -56,6 +56,27 @@ static struct current_master known(int port, int gid)
     return (struct current_master){ addr_of("10.0.0.1", port), gid };
 }
 
+/* After a start the master that answers first waits for what the others say; a known one does not change that. */
+static void the_first_master_waits_for_the_others(void **state)
+{
+    (void)state;
+    struct node_fact nodes[] = {
+        { .addr = addr_of("10.0.0.1", 6379), .role = ROLE_MASTER, .role_at = NOW, .own_gid = 1 },
+        { .addr = addr_of("10.0.0.1", 6380), .role_at = MONO_NEVER, .is_untried = true },
+    };
+    struct master_facts facts = { .now = NOW, .fresh_ms = FRESH, .nodes = nodes, .count = 2 };
+    struct master_choice choice;
+    master_choose(&facts, &choice);
+    assert_int_equal(choice.verdict, MASTER_WAIT);
+    facts.current = known(6380, 1);
+    master_choose(&facts, &choice);
+    assert_int_equal(choice.verdict, MASTER_CHANGE);
+    facts.current = (struct current_master){ 0 };
+    nodes[1].is_untried = false; /* asked in vain */
+    master_choose(&facts, &choice);
+    assert_int_equal(choice.verdict, MASTER_CHANGE);
+}
+
 static void one_master_is_taken(void **state)
 {
     (void)state;
@@ -147,6 +168,7 @@ static void the_board(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_master_waits_for_the_others),
         cmocka_unit_test(one_master_is_taken),
         cmocka_unit_test(no_master_or_several_keep_what_is_known),
         cmocka_unit_test(an_old_answer_is_none),
