@@ -24,6 +24,7 @@ FEATURE(sentinels, "sentinels")
 FEATURE(switches, "switches")
 FEATURE(checks, "health checks")
 FEATURE(rows, "raw rows between consoles")
+FEATURE(pages, "shard models of the pages")
 
 #define ROW(method, path, name)                                                                    \
     {                                                                                              \
@@ -54,6 +55,10 @@ const struct http_route api_unsupported_routes[] = {
     ROW("*", "/api/keepercontainer", containers),
     ROW("*", "/api/keepercontainer/{dc}", containers),
     ROW("*", "/api/keepercontainer/{ip}/{port}", containers),
+    ROW("GET", "/api/keeper_container/all", containers),
+    ROW("GET", "/console/dcs/{dc}/cluster/{cluster}/activekeepercontainers", containers),
+    ROW("POST", "/console/dcs/{dc}/availablekeepers", keepers),
+    ROW("*", "/console/clusters/{cluster}/dcs/{dc}/shards/{shard}", pages),
     ROW("POST", "/api/migration/{action}", migration),
     ROW("GET", "/api/migration/{what}", migration),
     ROW("GET", "/api/migration/{what}/{id}", migration),
@@ -64,6 +69,14 @@ const struct http_route api_unsupported_routes[] = {
     ROW("*", "/api/sentinels/{id}", sentinels),
     ROW("POST", "/api/config/{key}/{action}", switches),
     ROW("POST", "/api/config/{key}/{cluster}/{action}", switches),
+    ROW("GET", "/api/config/sentinel/check/{cluster}", switches),
+    ROW("GET", "/api/config/sentinel/check/exclude/all", switches),
+    ROW("POST", "/api/config/sentinel/check/{cluster}/{action}", switches),
+    ROW("POST", "/api/config/sentinel/check/{cluster}/stop/{minutes}", switches),
+    ROW("GET", "/api/config/alert/cluster/exclude/all", switches),
+    ROW("POST", "/api/config/alert/{cluster}/stop/{minutes}", switches),
+    ROW("POST", "/api/config/ignore/migration/system/availability/{value}", switches),
+    ROW("POST", "/api/config/allow/migration/auto/{value}", switches),
     ROW("GET", "/api/redis/inner/unhealthy", checks),
     ROW("GET", "/api/redis/inner/unhealthy/all", checks),
     ROW("GET", "/api/redis/delay/{ip}/{port}", checks),

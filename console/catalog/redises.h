@@ -53,7 +53,7 @@ int redises_add(struct catalog *, const struct change_ctx *, const struct redise
 int redises_remove(struct catalog *, const struct change_ctx *, const struct redises_edit *,
                    struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;
 /* Sets the master flag of the addresses given (is_master of each item). A new master takes the flag from every other
- * redis of the shard: in all DCs for one-way types, in the same DC for multi-active ones. Unknown addresses of this shard
+ * redis of the shard: in all DCs when it stands in the active DC, else in its own DC only. Unknown addresses of this shard
  * and DC: XP_NOT_FOUND. */
 int redises_set_master(struct catalog *, const struct change_ctx *, const struct redises_edit *,
                        struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;

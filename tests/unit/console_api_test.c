@@ -383,6 +383,16 @@ static void roles_and_keepers(void **state)
            "{\"message\":\"unfound cluster none\",\"exception\":\"NOT_FOUND\"}");
     expect("POST", "/api/keepers/check", "{\"host\":\"10.0.1.1\",\"port\":6379}", 200,
            "{\"state\":0,\"message\":null,\"payload\":false}");
+    static const char *const paths[] = { "/api/config/sentinel/check/c",
+                                         "/api/config/sentinel/check/exclude/all",
+                                         "/api/config/alert/cluster/exclude/all",
+                                         "/api/keeper_container/all",
+                                         "/console/clusters/c/dcs/jq/shards/s1" };
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) { /* a missing feature, not a wrong path */
+        struct reply refused CLEANUP(reply_done) = call(&f, "GET", paths[i], NULL);
+        assert_int_equal(refused.status, 501);
+        assert_non_null(strstr(refused.body, "{\"state\":-1,\"message\":\"not supported: "));
+    }
     expect("POST", "/api/keepers/jq/demo/s1", NULL, 501,
            "{\"state\":-1,\"message\":\"not supported: keepers\"}");
 }
