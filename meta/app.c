@@ -16,6 +16,7 @@
 #define SELF_CHECK_MS 60000
 #define CATCH_UP_MS   3000
 #define DRAIN_LOOK_MS 20
+#define DRAIN_HTTP_MS 3000 /* a request may wait for a member that is stopping as well */
 
 /* The last question before every command: is the cluster ours under a valid lease, and has this process been awake? */
 static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
@@ -62,11 +63,11 @@ static void catch_up(struct loop_timer *timer)
     dc_fetch_now(CONTAINER_OF(timer, struct app, catch_up)->fetch);
 }
 
-/* The slots are with others; who asked us something still gets the answer (drain.limit.ms bounds it). */
+/* The slots are with others; who asked us something still gets the answer, for a while. */
 static void drain_look(struct loop_timer *timer)
 {
     struct app *app = CONTAINER_OF(timer, struct app, drain);
-    if (http_server_waiting(app->http) == 0) {
+    if (http_server_waiting(app->http) == 0 || loop_now(app->loop) >= app->drain_until) {
         daemon_drained(app->daemon);
     } else {
         loop_timer_start(timer, DRAIN_LOOK_MS);
@@ -84,6 +85,7 @@ static void on_sharding(enum sharding_event event, const char *detail, void *arg
         dc_fetch_now(app->fetch);
         loop_timer_start(&app->catch_up, CATCH_UP_MS);
     } else if (event == SHARDING_DRAINED) {
+        app->drain_until = loop_now(app->loop) + DRAIN_HTTP_MS;
         loop_timer_start(&app->drain, 0);
     } else if (event == SHARDING_FAILED) {
         (void)xp_fail(&err, XP_CONFLICT, "%s", detail);
@@ -276,7 +278,7 @@ static void make_sharding(struct app *app)
         .port = (int)c->server_port,
         .server_id = c->metaserver_id,
         .session_timeout_ms = c->zk_session_timeout_ms,
-        .http = app->calls,
+        .http = app->slot_calls,
         .slot_refresh_ms = c->slot_refresh_ms,
         .servers_check_ms = c->servers_check_ms,
         .leader_check_ms = c->leader_check_ms,
@@ -325,6 +327,8 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
         xasprintf("xpipe-meta-%s-%lld", app->config.dc, (long long)app->config.metaserver_id);
     app->validate_domain = app->config.validate_domain;
     app->calls = http_client_new(app->loop, (int)app->config.http_call_threads, APP_QUEUE_MAX);
+    app->copies = http_client_new(app->loop, APP_COPY_THREADS, APP_QUEUE_MAX);
+    app->slot_calls = http_client_new(app->loop, APP_SLOT_THREADS, APP_QUEUE_MAX);
     app->pool = worker_pool_new(app->loop, "worker", (int)app->config.http_workers, APP_QUEUE_MAX,
                                 NULL, NULL, NULL);
     app->peer_pool =
@@ -385,6 +389,8 @@ static void stop(void *arg)
     dc_fetch_free(app->fetch);
     peer_links_free(app->links);
     sharding_free(app->sharding);
+    http_client_free(app->slot_calls);
+    http_client_free(app->copies);
     http_client_free(app->calls);
     dc_store_free(app->store);
     master_board_free(app->board);

@@ -20,6 +20,8 @@
 
 #define APP_QUEUE_MAX    10000 /* jobs that wait for a worker */
 #define APP_PEER_THREADS 8
+#define APP_COPY_THREADS 4
+#define APP_SLOT_THREADS 4
 
 struct app {
     struct daemon *daemon; /* first: daemon_routes find it here */
@@ -28,13 +30,17 @@ struct app {
     struct worker_pool *pool; /* (any) documents, batches */
     struct worker_pool *
         peer_pool; /* (any) conversations with other DCs: a dead DC must not take the other workers */
-    struct http_client *calls; /* forwarded requests, slot commands */
+    struct http_client *calls;  /* forwarded requests */
+    struct http_client *copies; /* to the other members, nobody waits for them */
+    struct http_client
+        *slot_calls; /* the leader's slot commands: a member that hangs must not delay them */
     struct http_server *http;
     struct sharding *sharding;
     struct dc_store *store;
     struct dc_fetch *fetch;
     struct loop_timer catch_up; /* one more fetch after the others know us */
     struct loop_timer drain;    /* waits for the answers under way */
+    mono_ms drain_until;
     struct peer_links *links;
     struct master_board *board;  /* (any) */
     struct member_list *members; /* (any) */

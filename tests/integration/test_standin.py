@@ -579,6 +579,7 @@ def test_cut_refused_and_hanging_proxy(redis_of, proxy_of):
     a.wait_up(2)
     near.hang()
     near.cut()
+    wait_until(lambda: a.peers[2].status == "down" and a.peers[2].last_io_s == -1, 5, "the handshake to begin")
     stays(lambda: a.peers[2].status == "down" and a.peers[2].last_io_s == -1, 0.5, "the link being in handshake")
 
 
