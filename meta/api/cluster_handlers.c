@@ -309,11 +309,16 @@ static void ask_member(struct app *app, const struct addr *member, const char *b
         .max_reply_bytes = BATCH_MAX_BYTES * 2,
     };
     CLEANUP(http_reply_done) struct http_reply reply = { 0 };
-    struct xp_err err;
+    struct xp_err err = { 0 };
     json_t *json = NULL;
-    if (http_call(&call, &reply, &err) != 0 || reply.status != 200 ||
-        jd_parse(reply.body, reply.length, &json, &err) != 0) {
-        return; /* what it owns is simply not known in this answer */
+    int rc = http_call(&call, &reply, &err);
+    if (rc == 0 && reply.status != 200) {
+        rc = xp_fail(&err, XP_REMOTE, "answered %d: %.100s", reply.status, reply.body);
+    }
+    if (rc != 0 || jd_parse(reply.body, reply.length, &json, &err) != 0) {
+        log_info("peers.member_silent", "member", ADDR_TEXT(member), "error", err.msg, "next",
+                 "its masters are left out of this answer; the other DC asks again");
+        return;
     }
     (void)json_array_extend(masters, json_object_get(json, "masters"));
     json_decref(json);

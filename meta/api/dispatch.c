@@ -117,6 +117,7 @@ static void on_copy(int rc, const struct http_reply *reply, const struct xp_err 
 }
 
 struct send_to {
+    struct http_client *client;
     const struct server_info *server;
     const char *header; /* whole "forward: ..." */
     int64_t timeout_ms;
@@ -131,17 +132,18 @@ static int send_on(struct app *app, struct http_req *req, const struct send_to *
     const char *body = http_req_body(req, &length);
     AUTO_FREE char *url =
         xasprintf("http://%s%s", ADDR_TEXT(&to->server->addr), http_req_target(req));
+    AUTO_FREE char *id = xasprintf("X-Request-Id: %s", http_req_id(req));
     struct http_call call = {
         .method = http_req_method(req),
         .url = url,
         .body = length > 0 ? body : NULL,
         .body_length = length,
-        .headers = { "Content-Type: application/json", to->header },
+        .headers = { "Content-Type: application/json", to->header, id },
         .connect_timeout_ms = app->config.member_connect_timeout_ms,
         .timeout_ms = to->timeout_ms,
         .max_reply_bytes = ANSWER_MAX_BYTES,
     };
-    return http_send(app->calls, &call, to->done, to->arg, (uint64_t)to->server->id, err);
+    return http_send(to->client, &call, to->done, to->arg, (uint64_t)to->server->id, err);
 }
 
 static int fail_circular(const struct hops *hops, int64_t me, struct xp_err *err)
@@ -179,6 +181,7 @@ static int forward_to(struct app *app, struct http_req *req, const struct server
     AUTO_FREE char *text = hops_text(hops, "FORWARD", app->config.metaserver_id);
     AUTO_FREE char *header = xasprintf("forward: %s", text);
     struct send_to to = {
+        .client = app->calls,
         .server = owner,
         .header = header,
         .timeout_ms = app->config.member_timeout_ms,
@@ -225,9 +228,11 @@ static void send_copies(struct app *app, struct http_req *req, int64_t except)
         if (servers[i].id == app->config.metaserver_id || servers[i].id == except) {
             continue;
         }
-        struct send_to to = {
-            .server = &servers[i], .header = header, .timeout_ms = COPY_TIMEOUT_MS, .done = on_copy
-        };
+        struct send_to to = { .client = app->copies,
+                              .server = &servers[i],
+                              .header = header,
+                              .timeout_ms = COPY_TIMEOUT_MS,
+                              .done = on_copy };
         struct xp_err err;
         if (send_on(app, req, &to, &err) != 0) {
             log_warn("dispatch.copy_failed", "member", log_int(servers[i].id), "error", err.msg);
@@ -257,6 +262,7 @@ int dispatch_multicast(struct http_req *req, struct http_resp *resp, int64_t db_
     http_resp_done(resp);
     AUTO_FREE char *header = dispatch_multicast_header(app);
     struct send_to to = {
+        .client = app->calls,
         .server = &owner,
         .header = header,
         .timeout_ms = app->config.member_timeout_ms,
