@@ -225,6 +225,7 @@ bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(B
 ##@ Source
 TIDY_FLAGS = -std=gnu11 $(filter-out -MMD -MP,$(CPPFLAGS))
 C_FILES  := $(call srcs,shared/*/*.c meta/*.c meta/*/*.c console/*.c console/*/*.c ctl/*.c)
+FAKES_C  := $(call srcs,tests/fakes/*/*.c)
 ALL_C    := $(call srcs,shared/*/*.[ch] meta/*.[ch] meta/*/*.[ch] console/*.[ch] console/*/*.[ch] ctl/*.[ch] \
               bench/*.[ch] tests/*/*.[ch] tests/fakes/*/*.[ch])
 format: ## lay out every C file with clang-format 14
@@ -251,9 +252,9 @@ lint: check-tree format-check config-check docs-check lint-size lint-tidy lint-c
 lint-size: ## the ten longest functions, and the files over 800 lines
 	@$(PYTHON) tests/tools/sizes.py $(C_FILES)
 lint-tidy: $(BUILD)/gen/schema_sql.h ## clang-tidy 14; FILES="a.c b.c" checks these only
-	@BUILD=$(BUILD) tests/tools/tidy.sh $(or $(FILES),$(C_FILES)) -- $(TIDY_FLAGS)
+	@BUILD=$(BUILD) tests/tools/tidy.sh $(or $(FILES),$(C_FILES) $(FAKES_C)) -- $(TIDY_FLAGS)
 lint-cppcheck: $(BUILD)/gen/schema_sql.h
-	@BUILD=$(BUILD) tests/tools/cppcheck.sh $(or $(FILES),$(C_FILES)) -- $(TIDY_FLAGS)
+	@BUILD=$(BUILD) tests/tools/cppcheck.sh $(or $(FILES),$(C_FILES) $(FAKES_C)) -- $(TIDY_FLAGS)
 lint-analyzer: ## gcc -fanalyzer over every file (slow, not part of lint)
 	$(MAKE) -k CC=gcc MODE=analyzer $(call own_build,analyzer) all
 

@@ -33,7 +33,7 @@ static void note_sender(struct logged *l, struct rm_ctx *ctx)
 
     l->sender[0] = '\0';
     if (name) {
-        snprintf(l->sender, sizeof l->sender, "%s", RM_StringPtrLen(name, NULL));
+        (void)snprintf(l->sender, sizeof l->sender, "%s", RM_StringPtrLen(name, NULL));
         RM_FreeString(ctx, name);
     }
 }

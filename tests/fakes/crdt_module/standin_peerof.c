@@ -27,7 +27,7 @@ static const char *deadly(const char *what)
     RM_Log(NULL, "warning", "standin: deadly PEEROF input: %s", what);
     if (standin.set.crash_aborts) {
         (void)signal(SIGSEGV, SIG_DFL);
-        raise(SIGSEGV);
+        (void)raise(SIGSEGV);
     }
     return "ERR STANDIN would have crashed";
 }
