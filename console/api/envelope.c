@@ -101,7 +101,7 @@ void envelope_error(const struct http_req *req, const struct http_route *route,
     bool strict = envelope_is_strict(req);
     int status = strict ? strict_status(route, err->code) : compat_status(req, route, err->code);
     bool has_state =
-        (route && !is_read(req)) || err->code == XP_UNSUPPORTED || err->code == XP_FORBIDDEN;
+        err->code == XP_FORBIDDEN || (route && (!is_read(req) || err->code == XP_UNSUPPORTED));
     answer(req, resp, status, err, has_state ? state_body(err) : exception_body(err));
 }
 

@@ -301,6 +301,9 @@ def test_killed_metaserver_is_replaced(world, who):
     victim.kill()
     took = wait_served(world, HOME, TAKEOVER_S + LOADED)
     print(f"{who} killed to every shard served, s: {took:.2f}")
+    survivor = next(m for m in world.dcs[HOME].metas if m is not victim)
+    wait_until(lambda: survivor.get("/api/metacluster/debug")["inchargeSlotsSize"] == 256, LOADED,
+               "the survivor to have every slot, also those without a cluster")
     world.master(HOME).run("PEEROF", gid(world, AWAY), "no", "one")
     wait_until(is_right(world), 15, "a correction by the new owner")
     victim.start()
