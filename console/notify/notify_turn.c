@@ -107,11 +107,14 @@ static int prepare(const struct notify_turn *turn, const struct outbox_row *row,
     return 0;
 }
 
-/* Chooses from one DC's rows, oldest first. Rows that need no push are acknowledged here. */
+/* Chooses from one DC's rows, oldest first. Rows that need no push are acknowledged here, in one transaction: a bulk load
+ * of clusters whose type is not pushed must not pay a commit for each. */
 static int choose(struct notify_turn *turn, const struct turn_lane *lane,
                   const struct outbox_rows *rows, struct xp_err *err)
 {
     int room = lane->room;
+    struct outbox_row *needless AUTO_FREE = xcalloc(rows->count + 1, sizeof(*needless));
+    size_t needless_count = 0;
     for (size_t i = 0; i < rows->count && room > 0; i++) {
         const struct outbox_row *row = &rows->items[i];
         if (is_busy(lane, row)) {
@@ -126,13 +129,12 @@ static int choose(struct notify_turn *turn, const struct turn_lane *lane,
             turn->item_count++;
             room--;
         } else if (rc == XP_NOT_FOUND) {
-            rc = outbox_ack(turn->catalog->store, row, 1, err);
-        }
-        if (rc < 0) {
+            needless[needless_count++] = *row; /* texts borrowed */
+        } else {
             return rc;
         }
     }
-    return 0;
+    return needless_count > 0 ? outbox_ack(turn->catalog->store, needless, needless_count, err) : 0;
 }
 
 static int look_at_lane(struct notify_turn *turn, const struct turn_lane *lane, struct xp_err *err)

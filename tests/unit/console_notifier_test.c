@@ -346,6 +346,26 @@ static void routes_ask_for_a_refresh_and_java_may_not_know_it(void **state)
     assert_int_equal(seen("REFRESH {\"dc\":\"jq\",\"version\":"), 1); /* 404 ends the matter */
 }
 
+static void types_that_are_not_pushed_leave_the_outbox(void **state)
+{
+    (void)state;
+    base_data();
+    for (int i = 0; i < 20; i++) {
+        char *body AUTO_FREE = xasprintf("{\"clusterName\":\"s%d\",\"clusterType\":\"SINGLE_DC\","
+                                         "\"dcs\":[\"jq\"],\"desc\":\"d\","
+                                         "\"organizationId\":8,\"clusterAdminEmails\":\"a@b.c\"}",
+                                         i);
+        must("POST", "/api/clusters", body);
+    }
+    create_demo("demo");
+    assert_int_equal(outbox_rows_of("jq"), 21);
+    char *urls AUTO_FREE = url_json(site, NULL);
+    start_notifier(site, urls);
+    wait_for(jq_is_told);
+    assert_int_equal(site->seen_count, 1);
+    assert_int_equal(seen("PUT demo "), 1);
+}
+
 static bool is_held(struct site *s)
 {
     return s->held != NULL;
@@ -398,6 +418,7 @@ int main(void)
         CASE(newer_changes_replace_older_ones),
         CASE(what_was_not_told_is_told_after_a_restart),
         CASE(routes_ask_for_a_refresh_and_java_may_not_know_it),
+        CASE(types_that_are_not_pushed_leave_the_outbox),
         CASE(a_change_during_a_push_follows_it_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
