@@ -217,8 +217,7 @@ demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
 	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
-bench: $(if $(wildcard bench/run.py bench/run.sh),all fakes $(BENCH)) ## every measurement of bench/
-	$(call bench_script,run)
+bench: bench-poll ## every measurement of bench/
 bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(BENCH)) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
 
