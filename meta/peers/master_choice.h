@@ -41,7 +41,8 @@ enum master_verdict {
     MASTER_NONE,    /* nobody says master: keep what was known, alert */
     MASTER_SEVERAL, /* two or more: keep, alert, re-point nothing */
     MASTER_BAD_GID, /* the only master's gid is missing or outside 1..15: keep, alert */
-    MASTER_WAIT,    /* the only master's gid is not read yet, or it would be the first known and others are untried */
+    /* the only master's gid is not read yet, or it would be the first known and others are untried */
+    MASTER_WAIT,
 };
 
 struct master_choice {
