@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "shared/base/mem.h"
 #include "shared/net/resp.h"
 #include "tests/unit/unit.h"
 
@@ -85,6 +86,32 @@ static void trees_are_read(void **state)
     check_tree(rreply_new_array(both, 2));
     rreply_free(rreply_new_array(NULL, 0));
     rreply_free(NULL);
+}
+
+/* crdt-redis.md 4, sample S12: what ROLE answers, byte for byte. */
+static void role_answers_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wire, *role;
+        size_t count;
+    } rows[] = {
+        { "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n", "master", 3 },
+        { "*3\r\n$6\r\nmaster\r\n:456\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$5\r\n17002\r\n$"
+          "3\r\n456\r\n",
+          "master", 3 },
+        { "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:17001\r\n$9\r\nconnected\r\n:456\r\n", "slave",
+          5 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct rreply *reply = parse_text(rows[i].wire);
+        size_t length;
+        assert_int_equal(rreply_type(reply), RREPLY_ARRAY);
+        assert_int_equal(rreply_count(reply), rows[i].count);
+        assert_string_equal(rreply_text(rreply_at(reply, 0), &length), rows[i].role);
+        assert_int_equal(length, strlen(rows[i].role));
+        rreply_free(reply);
+    }
 }
 
 static bool first_word_is(const char *wire, const char *word)
@@ -204,10 +231,15 @@ static void the_limit_counts_one_reply(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_are_read),       cmocka_unit_test(bytes_may_hold_nuls),
-        cmocka_unit_test(trees_are_read),       cmocka_unit_test(the_first_word_tells_success),
-        cmocka_unit_test(commands_are_encoded), cmocka_unit_test(a_reply_may_come_in_pieces),
-        cmocka_unit_test(limits_hold),          cmocka_unit_test(the_limit_counts_one_reply),
+        cmocka_unit_test(texts_are_read),
+        cmocka_unit_test(bytes_may_hold_nuls),
+        cmocka_unit_test(trees_are_read),
+        cmocka_unit_test(role_answers_are_read),
+        cmocka_unit_test(the_first_word_tells_success),
+        cmocka_unit_test(commands_are_encoded),
+        cmocka_unit_test(a_reply_may_come_in_pieces),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(the_limit_counts_one_reply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
