@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "meta/slots/slot.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
@@ -418,12 +419,17 @@ static void ok_without_effect_backs_off(void **state)
     world_pass(w, 3000);
     a->trick = FAKE_CRDT_PRETENDS;
     world_tell(w, "oy", "10.0.2.1", 2);
-    world_pass(w, 55000);
+    world_pass(w, 1500);
     assert_int_equal(a->peerofs, 1);
-    world_pass(w, 8000);
-    assert_int_equal(a->peerofs, 2);
-    world_pass(w, 110000);
-    assert_int_equal(a->peerofs, 2);
+    static const int64_t pauses_ms[] = { 2000, 4000, 8000, 16000, 32000 };
+    for (size_t i = 0; i < ARRAY_LEN(pauses_ms); i++) {
+        int sent = a->peerofs;
+        mono_ms at = a->peerof_at;
+        world_pass(w, at + pauses_ms[i] - 100 - clock_mono_ms());
+        assert_int_equal(a->peerofs, sent);
+        world_pass(w, 2300);
+        assert_int_equal(a->peerofs, sent + 1);
+    }
 }
 
 /* The other DC fails over while a command to its old master is on its way: no proof of a Redis that takes nothing. */
@@ -651,6 +657,34 @@ static void a_long_broken_link_is_counted_until_its_dc_leaves(void **state)
     assert_non_null(strstr(str_text(&text), "\nxpipe_meta_peer_links_down 0\n"));
 }
 
+static bool is_masterless(int count)
+{
+    CLEANUP(str_done) struct str text = STR_INIT(1U << 20);
+    AUTO_FREE char *line = xasprintf("\nxpipe_meta_shards_without_master %d\n", count);
+    metrics_print(&text);
+    return strstr(str_text(&text), line) != NULL;
+}
+
+static void a_shard_without_a_master_is_an_alert(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    fake_crdt_set_role(a, false);
+    world_pass(w, 50000);
+    assert_true(is_masterless(0)); /* a failover may be under way */
+    world_pass(w, 15000);
+    assert_true(is_masterless(1));
+    fake_crdt_set_role(a, true);
+    world_pass(w, 3000);
+    assert_true(is_masterless(0));
+    fake_crdt_set_role(a, false);
+    world_pass(w, 65000);
+    assert_true(is_masterless(1));
+    shard_set_slot(w->shards, slot_of_cluster(dc_store_cluster(w->store, WORLD_CLUSTER)->db_id),
+                   false); /* who does not own the shard does not count it */
+    assert_true(is_masterless(0));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 int main(void)
@@ -663,6 +697,7 @@ int main(void)
         T(the_order_of_proxies_does_not_matter),
         T(a_proxy_more_is_set_and_written),
         T(a_rewrite_waits_for_permission),
+        T(a_shard_without_a_master_is_an_alert),
         T(an_unusable_route_leaves_things_alone),
         T(links_are_cut_one_a_run),
         T(a_failover_is_followed),
