@@ -28,12 +28,12 @@ struct app {
     struct meta_config config;
     struct loop *loop;
     struct worker_pool *pool; /* (any) documents, batches */
-    struct worker_pool *
-        peer_pool; /* (any) conversations with other DCs: a dead DC must not take the other workers */
+    /* (any) conversations with other DCs: a dead DC must not take the other workers */
+    struct worker_pool *peer_pool;
     struct http_client *calls;  /* forwarded requests */
     struct http_client *copies; /* to the other members, nobody waits for them */
-    struct http_client
-        *slot_calls; /* the leader's slot commands: a member that hangs must not delay them */
+    /* the leader's slot commands: a member that hangs must not delay them */
+    struct http_client *slot_calls;
     struct http_server *http;
     struct sharding *sharding;
     struct dc_store *store;

@@ -39,8 +39,8 @@ typedef int keeper_choice_fn(struct change *, const struct keeper_request *, voi
 struct catalog { /* wiring: filled once at start, then immutable; borrowed by every call */
     struct store *store;
     const struct dc_alias *alias; /* NULL: none */
-    bool
-        has_global_monitor_names; /* x-pipe's historical rule: monitor names unique over all clusters */
+    /* x-pipe's historical rule: monitor names unique over all clusters */
+    bool has_global_monitor_names;
     keeper_choice_fn *keeper_choice; /* NULL: no keepers are chosen */
     void *keeper_choice_arg;
 };

@@ -35,8 +35,8 @@ struct shards_with_redises {
     const char *cluster;
     const struct shard_part *parts; /* at most 10,000 */
     size_t count;
-    bool
-        is_one_shard; /* POST /api/shards/{c}/{s}: its DC and monitor-name rules and texts; else the 'with/redises' form */
+    /* POST /api/shards/{c}/{s}: its DC and monitor-name rules and texts; else the 'with/redises' form */
+    bool is_one_shard;
 };
 /* Finds or creates each shard, adds its redises (those already there are skipped), then asks the keeper_choice of the
  * catalog for each listed DC of a type with keepers; keepers are NOT chosen while that is NULL (a later issue). */

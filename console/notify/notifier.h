@@ -29,9 +29,9 @@ struct notifier_options {
 };
 
 struct notifier_settings { /* may change at run time */
-    const char
-        *metaservers; /* JSON {"dc":"http://host:port"}; DC names in any case, inner or outer */
-    unsigned types;   /* TYPE_BITs that are pushed; 0: all */
+    /* JSON {"dc":"http://host:port"}; DC names in any case, inner or outer */
+    const char *metaservers;
+    unsigned types; /* TYPE_BITs that are pushed; 0: all */
     int64_t poll_ms;
     int64_t connect_timeout_ms;
     int64_t timeout_ms;

@@ -34,10 +34,10 @@ struct change_ctx {
     const char *actor; /* user or token name */
     const char *request_id;
     const char *peer_ip;
-    int64_t
-        if_version; /* > 0: the cluster must still have this version (If-Match), else XP_CONFLICT; else ignored */
-    bool
-        dry_run; /* do everything, then roll back: checks and results are real, nothing is stored */
+    /* > 0: the cluster must still have this version (If-Match), else XP_CONFLICT; else ignored */
+    int64_t if_version;
+    /* do everything, then roll back: checks and results are real, nothing is stored */
+    bool dry_run;
 };
 
 /* A change in progress, given to the function that makes it. */
@@ -47,8 +47,8 @@ struct change {
     wall_ms now_ms; /* one time for all rows of the change */
     const struct change_ctx *ctx;
     json_t *body; /* object, empty at first: the function describes the change in it */
-    bool
-        is_noop; /* set it when there was nothing to change: no row is appended, the version stays */
+    /* set it when there was nothing to change: no row is appended, the version stays */
+    bool is_noop;
 };
 typedef int store_change_fn(struct change *, void *arg, struct xp_err *);
 

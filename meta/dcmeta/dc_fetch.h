@@ -24,8 +24,8 @@ struct dc_fetch_options {
     const char *cluster_types; /* "ONE_WAY,BI_DIRECTION"; copied */
     const char *cache_file;    /* "" none; copied */
     int64_t refresh_ms;
-    int64_t
-        sync_delay_ms; /* console without versions: how long after a push its documents are distrusted */
+    /* console without versions: how long after a push its documents are distrusted */
+    int64_t sync_delay_ms;
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     struct brake_limits limits;

@@ -38,8 +38,8 @@ struct sharding_options {
     int port;
     int64_t server_id; /* 1..SERVER_ID_MAX */
     int64_t session_timeout_ms;
-    struct http_client
-        *http; /* borrowed; for the slot commands of the leader; unused with 'peer' */
+    /* borrowed; for the slot commands of the leader; unused with 'peer' */
+    struct http_client *http;
     const struct slot_peer_ops *peer; /* copied; NULL: HTTP */
     int64_t slot_refresh_ms;          /* slot.refresh.milli */
     int64_t servers_check_ms;         /* cluster.servers.check.milli */

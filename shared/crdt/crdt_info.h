@@ -47,8 +47,8 @@ struct crdt_peer {
     struct crdt_text proxy_servers;
     struct crdt_text proxy_server; /* the one in use */
     struct crdt_text proxy_params;
-    const char *
-        problem; /* never NULL: "" or a constant, what is wrong with this block; then act on it never */
+    /* never NULL: "" or a constant, what is wrong with this block; then act on it never */
+    const char *problem;
 };
 
 struct crdt_info {

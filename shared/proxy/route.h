@@ -73,8 +73,8 @@ enum route_choice_kind {
 struct route_choice {
     enum route_choice_kind kind;
     int64_t route_id; /* of the route chosen; the first choice when unusable; 0 when direct */
-    bool
-        is_fallback; /* the first choice was unusable, this is the next one in cyclic order: alert */
+    /* the first choice was unusable, this is the next one in cyclic order: alert */
+    bool is_fallback;
     struct route route; /* when chosen */
     char reason[160];   /* why, in words, for people */
 };
