@@ -67,10 +67,10 @@ void shard_run_free(struct shard_duty *duty)
     duty->run = NULL;
 }
 
-static void back_off(struct shard_duty *duty)
+static void back_off(struct shard_duty *duty, int64_t first_ms)
 {
     const struct duty_env *env = duty->env;
-    int64_t next_ms = duty->backoff_ms == 0 ? env->backoff_first_ms : duty->backoff_ms * 2;
+    int64_t next_ms = duty->backoff_ms == 0 ? first_ms : duty->backoff_ms * 2;
     duty->backoff_ms = next_ms < env->backoff_max_ms ? next_ms : env->backoff_max_ms;
     duty->backoff_until = loop_now(env->loop) + duty->backoff_ms;
 }
@@ -184,8 +184,8 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     if (!ok) {
         metric_add(reply ? &shard_corrections_refused : &shard_corrections_unknown, 1);
         if (reply) {
-            back_off(
-                duty); /* an answer of "no" does not change by asking again; silence is read back by the next poll */
+            /* An answer of "no" does not change by asking again. */
+            back_off(duty, duty->env->backoff_first_ms);
         }
         log_step(duty, step, command, text, false);
         end_run(duty);
@@ -264,7 +264,10 @@ static void next_step(struct shard_duty *duty)
     }
 }
 
-/* Redis answered OK to the last run and yet shows something else: repeating it would go on for ever. */
+/* Redis answered OK to the last run and yet shows something else: it did not take it, or somebody else changes it at the same
+ * time. The first pause is short, for the second case; it doubles like every other. */
+#define NOT_TAKEN_FIRST_MS 2000
+
 static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
 {
     uint32_t again = 0;
@@ -276,7 +279,7 @@ static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
     if (!again) {
         return false;
     }
-    back_off(duty);
+    back_off(duty, NOT_TAKEN_FIRST_MS);
     log_warn("correction.not_taken", "cluster", duty->cluster->name, "shard", duty->shard, "gids",
              log_fmt("0x%x", (unsigned)again), "pause_ms", log_int(duty->backoff_ms));
     return true;
