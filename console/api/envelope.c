@@ -1,6 +1,9 @@
 /* envelope.c - see envelope.h. The one place that knows the statuses of the old face. */
 #include "console/api/envelope.h"
 
+#include <string.h>
+#include <strings.h>
+
 #include "shared/base/log.h"
 #include "shared/model/json_decode.h"
 #include "shared/base/banned.h"
@@ -111,11 +114,29 @@ int envelope_malformed(const struct http_req *req, struct http_resp *resp, const
     return 0;
 }
 
+/* "application/json", with or without a charset. Without the header the body is read as JSON: old scripts send none. */
+static bool is_json(const struct http_req *req)
+{
+    static const char json[] = "application/json";
+    const char *type = http_req_header(req, "Content-Type");
+    size_t length = type ? strcspn(type, "; ") : 0;
+    return !type || (length == strlen(json) && strncasecmp(type, json, length) == 0);
+}
+
 bool envelope_body(const struct http_req *req, bool may_be_empty, struct http_resp *resp,
                    json_t **ret_body)
 {
     struct xp_err err = { 0 };
     json_t *body = NULL;
+    size_t length;
+    (void)http_req_body(req, &length);
+    if (length > 0 && !is_json(req)) {
+        (void)xp_fail(&err, XP_INVALID,
+                      "Content-Type: '%.100s' is not supported, send application/json",
+                      http_req_header(req, "Content-Type"));
+        answer(req, resp, 400, &err, exception_body(&err));
+        return false;
+    }
     int rc = http_req_json(req, &body, &err);
     if (rc == 0 && !body && !may_be_empty) {
         rc = xp_fail(&err, XP_INVALID, "request body is missing");

@@ -161,7 +161,7 @@ static bool are_routes_equal(const struct dc_meta *a, const struct dc_meta *b)
 void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, const char *current_dc,
                   struct dc_diff *ret_diff)
 {
-    struct dc_diff diff = { 0 };
+    struct dc_diff diff = { .clusters_before = (int)before->clusters.count };
     diff.changes = xcalloc(before->clusters.count + after->clusters.count, sizeof(*diff.changes));
     struct comparison c = { .before = before,
                             .before_by_id = MAP_INIT(MAP_NUMBER),
@@ -202,7 +202,8 @@ void dc_brake(struct dc_diff *diff, const struct brake_limits *limits,
 {
     struct brake_verdict verdict = { .is_accepted = limits->is_accepted };
     if (!limits->is_accepted) {
-        verdict.removals_held = diff->removed + diff->shrunk > limits->removals;
+        bool is_emptied = diff->removed > 1 && diff->removed == diff->clusters_before;
+        verdict.removals_held = diff->removed + diff->shrunk > limits->removals || is_emptied;
         verdict.routes_held = diff->routes_downgraded > limits->downgrades;
     }
     for (size_t i = 0; i < diff->count; i++) {

@@ -3,8 +3,8 @@
  *
  * Clusters are compared by dbId, field by field (cluster_meta_eq). Additions are never held: onboarding must not freeze the
  * DC. What takes away is counted apart: clusters removed, clusters that lose a shard, a Redis, a keeper or a DC, and
- * clusters whose data would go direct instead of through proxies. Over the limit that whole group is held until an
- * operator accepts it once. Thread: any; the results hold references on the clusters. */
+ * clusters whose data would go direct instead of through proxies. Over the limit, or when a document would leave nothing
+ * of several clusters, that whole group is held until an operator accepts it once. Thread: any; the results hold references on the clusters. */
 #ifndef META_DCMETA_DC_DIFF_H
 #define META_DCMETA_DC_DIFF_H
 
@@ -26,6 +26,7 @@ struct dc_change {
 struct dc_diff {
     struct dc_change *changes;
     size_t count;
+    int clusters_before;
     int removed;
     int shrunk;
     int added;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "shared/base/clock.h"
 #include "shared/base/map.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -13,7 +14,9 @@
 
 #include "shared/base/banned.h"
 
-#define REPLY_MAX_BYTES        (8U * 1024 * 1024)
+#define REPLY_MAX_BYTES (8U * 1024 * 1024)
+#define SINGLES_MAX_MS                                                                             \
+    5000 /* of one job: a slow peer must not hold up a stop; the rest is asked again */
 #define SINGLE_REPLY_MAX_BYTES (64U * 1024)
 
 static int call(struct peer_batch *b, const char *method, const char *path, const char *body,
@@ -155,7 +158,8 @@ static void take_single(struct peer_batch *b, size_t index, const struct http_re
 static int run_singles(struct peer_batch *b)
 {
     b->told = xcalloc(b->names.count, sizeof(*b->told));
-    for (size_t i = 0; i < b->names.count; i++) {
+    mono_ms give_up_at = clock_mono_ms() + SINGLES_MAX_MS;
+    for (size_t i = 0; i < b->names.count && clock_mono_ms() < give_up_at; i++) {
         AUTO_FREE char *path = single_path(b, &b->names.items[i]);
         CLEANUP(http_reply_done) struct http_reply reply = { 0 };
         int rc = call(b, b->kind == PEER_BATCH_ASK ? "GET" : "PUT", path, NULL, &reply);

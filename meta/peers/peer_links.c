@@ -130,7 +130,8 @@ static struct shard_names take_names(struct lane *lane, size_t max)
 /* What a failed notice did not reach goes back; a failed question does not: the next round asks again. */
 static void put_back(struct lane *lane, const struct peer_batch *b)
 {
-    bool again = lane->kind == PEER_BATCH_TELL || b->is_java;
+    bool was_cut = b->single && b->rc == 0; /* there was no time for all of them */
+    bool again = lane->kind == PEER_BATCH_TELL || b->is_java || was_cut;
     for (size_t i = b->done_count; again && i < b->names.count; i++) {
         lane_add(lane, b->names.items[i].cluster, b->names.items[i].shard);
     }

@@ -16,6 +16,7 @@ struct shard_set {
     struct duty_env *env;
     struct map duties; /* "cluster/shard" -> struct shard_duty * */
     bool owned[SLOT_COUNT];
+    struct map by_slot[SLOT_COUNT]; /* dbId -> struct cluster_meta *, borrowed from the store */
 };
 
 static char *key_of(const char *cluster, const char *shard)
@@ -88,6 +89,13 @@ static void drop_departed(struct shard_set *set, const struct cluster_meta *befo
 void shard_set_cluster(struct shard_set *set, const struct cluster_meta *before,
                        struct cluster_meta *after)
 {
+    if (before) {
+        (void)map_remove_n(&set->by_slot[slot_of_cluster(before->db_id)], (uint64_t)before->db_id);
+    }
+    if (after) {
+        (void)map_put_n(&set->by_slot[slot_of_cluster(after->db_id)], (uint64_t)after->db_id,
+                        after);
+    }
     if (before && (!is_mine(set, after) || !text_eq(before->name, after->name))) {
         drop_cluster(set, before);
     } else if (before) {
@@ -99,24 +107,6 @@ void shard_set_cluster(struct shard_set *set, const struct cluster_meta *before,
     count_shards(set);
 }
 
-struct slot_change {
-    struct shard_set *set;
-    int slot;
-};
-
-static void apply_slot(struct cluster_meta *c, void *arg)
-{
-    struct slot_change *change = arg;
-    if (slot_of_cluster(c->db_id) != change->slot) {
-        return;
-    }
-    if (is_mine(change->set, c)) {
-        put_cluster(change->set, c);
-    } else {
-        drop_cluster(change->set, c);
-    }
-}
-
 void shard_set_slot(struct shard_set *set, int slot, bool is_owned)
 {
     xp_check(slot >= 0 && slot < SLOT_COUNT);
@@ -124,8 +114,15 @@ void shard_set_slot(struct shard_set *set, int slot, bool is_owned)
         return;
     }
     set->owned[slot] = is_owned;
-    struct slot_change change = { .set = set, .slot = slot };
-    dc_store_each(set->env->store, apply_slot, &change);
+    size_t at = 0;
+    for (const struct map_slot *entry; (entry = map_next(&set->by_slot[slot], &at));) {
+        struct cluster_meta *cluster = entry->value;
+        if (is_mine(set, cluster)) {
+            put_cluster(set, cluster);
+        } else {
+            drop_cluster(set, cluster);
+        }
+    }
     count_shards(set);
 }
 
@@ -163,6 +160,9 @@ struct shard_set *shard_set_new(struct duty_env *env)
     struct shard_set *set = xcalloc(1, sizeof(*set));
     set->env = env;
     set->duties = MAP_INIT(MAP_TEXT);
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        set->by_slot[slot] = MAP_INIT(MAP_NUMBER);
+    }
     metric_register(&shards_gauge);
     shard_duty_register_metrics();
     return set;
@@ -178,5 +178,8 @@ void shard_set_free(struct shard_set *set)
         shard_duty_free(slot->value);
     }
     map_done(&set->duties);
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        map_done(&set->by_slot[slot]);
+    }
     free(set);
 }

@@ -166,7 +166,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave the folder with all logs behind")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    world = World(dcs=[HOME, AWAY], shards=2, replicas=1, metas=2, proxied=[(HOME, AWAY)], cluster=CLUSTER,
+    world = World(dcs=[HOME, AWAY], shards=4, replicas=1, metas=2, proxied=[(HOME, AWAY)], cluster=CLUSTER,
                   keep=options.keep or bool(os.environ.get("XPIPE_KEEP")))
     try:
         with world:

@@ -13,7 +13,7 @@ from harness.proxy import Proxy
 
 HOME, AWAY = "jq", "fra"
 CORRECTED_S = 2.0     # design.md 7: a wrong peer is corrected within 2 s
-LOADED = 3.0          # this machine may run the compiler beside the tests: limits are for defects, figures go to bench/
+LOADED = 3.0          # how much longer a single wait may take on a machine that compiles beside the tests
 POLLS_S = 3.0         # three polls: long enough to see a command that should not come
 
 
@@ -137,8 +137,8 @@ def test_peer_with_wrong_endpoint_is_corrected(world):
 def test_corrections_come_within_two_seconds(world):
     took = sorted(break_and_measure(world, gid(world, AWAY), "no", "one", shard=shard)
                   for _ in range(3) for shard in world.shard_names)
-    print("detection to correction, s:", [round(t, 2) for t in took])
-    assert took[-1] <= CORRECTED_S * LOADED
+    print("break to correction, s:", [round(t, 2) for t in took])
+    assert took[-2] <= CORRECTED_S, "one of twelve may be the machine's fault, two are ours"
 
 
 def test_nothing_is_sent_while_all_is_right(world):
@@ -258,7 +258,7 @@ def test_failover_repoints_the_other_dc(world, kill):
             old.start()
             old.replicate(new)
     print("new master shown to re-pointed, s:", [round(t, 2) for t in took])
-    assert max(took) <= CORRECTED_S * LOADED
+    assert min(took) <= CORRECTED_S, "one of two may be the machine's fault"
     wait_until(is_right(world), 30, "all links")
 
 
@@ -291,7 +291,7 @@ def wait_served(world, dc, seconds):
     return time.monotonic() - began
 
 
-SESSION_S = 5.0
+SESSION_S = 5.0       # zk.session.timeout.milli
 TAKEOVER_S = SESSION_S + 1.0
 
 
@@ -301,6 +301,7 @@ def test_killed_metaserver_is_replaced(world, who):
     victim.kill()
     took = wait_served(world, HOME, TAKEOVER_S + LOADED)
     print(f"{who} killed to every shard served, s: {took:.2f}")
+    assert took <= TAKEOVER_S
     survivor = next(m for m in world.dcs[HOME].metas if m is not victim)
     wait_until(lambda: survivor.get("/api/metacluster/debug")["inchargeSlotsSize"] == 256, LOADED,
                "the survivor to have every slot, also those without a cluster")
@@ -373,6 +374,23 @@ def test_zookeeper_down_stops_every_command_and_heals(world):
         stays(lambda: len(commands(world)) == 1, POLLS_S, "no command without ZooKeeper")
     finally:
         zookeeper.resume()
+    wait_until(lambda: all(m.readiness()[0] for m in world.dcs[HOME].metas), 30, "the metaservers to be ready again")
+    wait_until(is_right(world), 20, "the correction after ZooKeeper came back")
+
+
+@pytest.mark.slow
+def test_zookeeper_killed_and_started_again(world):
+    """The tree is on its disk: sessions are gone, slots are not."""
+    zookeeper = world.dcs[HOME].zookeeper
+    zookeeper.kill()
+    try:
+        for meta in world.dcs[HOME].metas:
+            wait_until(lambda: meta.request("GET", "/ready").status_code == 503, TAKEOVER_S + LOADED, f"{meta.name} not ready")
+        world.clear_logs()
+        world.master(HOME).run("PEEROF", gid(world, AWAY), "no", "one")
+        stays(lambda: len(commands(world)) == 1, POLLS_S, "no command without ZooKeeper")
+    finally:
+        zookeeper.start()
     wait_until(lambda: all(m.readiness()[0] for m in world.dcs[HOME].metas), 30, "the metaservers to be ready again")
     wait_until(is_right(world), 20, "the correction after ZooKeeper came back")
 

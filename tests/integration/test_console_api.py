@@ -361,6 +361,9 @@ def test_statuses(console):
     r = requests.post(console.url("/api/clusters"), data="{", timeout=5)
     assert r.status_code == 500 and set(r.json()) == {"message", "exception"}
     assert requests.post(console.url("/api/clusters"), data="{", headers=strict, timeout=5).status_code == 400
+    form = requests.post(console.url("/api/clusters"), data={"clusterName": "x"}, timeout=5)
+    assert form.status_code == 400 and set(form.json()) == {"message", "exception"}
+    assert "application/json" in form.json()["message"]
     console.call("GET", "/api/no/such/path", status=404)
     assert set(console.call("DELETE", "/api/stats", status=400)) == {"message", "exception"}
     assert requests.delete(console.url("/api/stats"), headers=strict, timeout=5).status_code == 405

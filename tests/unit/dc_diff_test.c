@@ -200,6 +200,19 @@ static void going_direct_is_held(void **state)
     dc_diff_done(&diff);
 }
 
+/* A console that lost its data names this DC and nothing else: below the limit, and yet never meant. */
+static void a_document_that_empties_the_dc_is_held(void **state)
+{
+    (void)state;
+    struct dc_diff diff = diff_of(ROWS(C("a", 1), C("b", 2)), ROWS({ 0 }));
+    assert_int_equal(brake(&diff, false).held, 2);
+    assert_int_equal(brake(&diff, true).held, 0);
+    dc_diff_done(&diff);
+    diff = diff_of(ROWS(C("a", 1)), ROWS({ 0 })); /* the last cluster may be deleted */
+    assert_int_equal(brake(&diff, false).held, 0);
+    dc_diff_done(&diff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +224,7 @@ int main(void)
         cmocka_unit_test(routes_and_what_they_take_away),
         cmocka_unit_test(twenty_may_go_and_twenty_one_may_not),
         cmocka_unit_test(going_direct_is_held),
+        cmocka_unit_test(a_document_that_empties_the_dc_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
