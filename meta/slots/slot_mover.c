@@ -74,6 +74,8 @@ struct slot_mover {
 
     int64_t backoff_ms; /* 0: the last task went well */
     mono_ms moves_not_before;
+    bool
+        is_unlevel; /* the last task, of ours or of the leader before us, may have stopped half way */
 
     struct follow_up follow_ups[MOVER_FOLLOW_UPS_MAX]; /* ring */
     size_t follow_first;
@@ -454,6 +456,7 @@ static void task_check_end(struct slot_mover *m)
     log_info("slots.task_done", "steps", log_int((int64_t)m->next_step), "failed",
              log_int(m->failures), "cut", is_cut ? "true" : "false");
     note_outcome(m);
+    m->is_unlevel = is_cut || m->failures > 0;
     if (m->look_again || is_cut) {
         look_in(m, 0);
     }
@@ -475,6 +478,7 @@ static void decide(struct slot_mover *m)
         .gone_grace_ms = m->options.gone_grace_ms,
         .unknown_grace_ms = m->options.unknown_grace_ms,
         .allow_moves = m->moves_not_before == MONO_NEVER || now >= m->moves_not_before,
+        .level_out = m->is_unlevel,
     };
     const struct server_info *list = server_registry_list(m->options.registry, &facts.alive_count);
     facts.gone = server_registry_gone(m->options.registry, &facts.gone_count);
@@ -484,6 +488,9 @@ static void decide(struct slot_mover *m)
     }
     facts.alive = alive;
     slot_plan_decide(&facts, &m->plan);
+    if (m->plan.count == 0 && facts.allow_moves) {
+        m->is_unlevel = false;
+    }
     if (m->plan.look_again_at != MONO_FOREVER) {
         look_in(m, m->plan.look_again_at - now + 1);
     }
@@ -570,6 +577,7 @@ void slot_mover_set_leader(struct slot_mover *m, bool is_leader)
     m->follow_count = 0;
     m->backoff_ms = 0;
     m->moves_not_before = MONO_NEVER;
+    m->is_unlevel = true;
     for (size_t i = 0; i < MOVER_PARALLEL; i++) {
         m->hand_overs[i].is_used = false;
     }

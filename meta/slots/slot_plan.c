@@ -180,9 +180,11 @@ static void deal_orphans(struct draft *d)
     }
 }
 
-static bool is_easy(int64_t held, int64_t average)
+/* Half of the average is enough to be left alone, unless a rebalance stopped half way: nobody would go on with it. */
+static bool is_easy(const struct slot_plan_facts *f, int64_t held, int64_t average)
 {
-    return held < average / 2 || (held == 0 && average > 0);
+    int64_t enough = f->level_out ? average : average / 2;
+    return held < enough || (held == 0 && average > 0);
 }
 
 /* Moves up to 'wanted' slots of one donor that is above the average; returns how many. */
@@ -222,7 +224,7 @@ static void rebalance(struct draft *d)
 {
     int64_t average = held_total(d) / (int64_t)d->facts->alive_count;
     for (size_t i = 0; i < d->facts->alive_count; i++) {
-        if (is_easy(d->held[i], average)) {
+        if (is_easy(d->facts, d->held[i], average)) {
             top_up(d, i, average);
         }
     }

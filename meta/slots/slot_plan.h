@@ -37,6 +37,7 @@ struct slot_plan_facts {
     int64_t gone_grace_ms;    /* before the slots of a vanished server move */
     int64_t unknown_grace_ms; /* before the slots of a never seen server move */
     bool allow_moves;         /* false while earlier hand-overs failed a moment ago */
+    bool level_out; /* an earlier rebalance was not finished: fill up everybody below the average */
 };
 
 enum slot_action {

@@ -1,6 +1,7 @@
 /* slot_plan_golden.c - the leader's slot decisions over recorded situations.
  *
- * Input: {"now_ms", "grace_ms", "unknown_grace_ms", "known_since_ms", "allow_moves", "alive": [ids],
+ * Input: {"now_ms", "grace_ms", "unknown_grace_ms", "known_since_ms", "allow_moves", "level_out",
+ * "alive": [ids],
  * "gone": [{"id","at_ms"}], "slots": [{"range":"0-127", <slot JSON>}]}; slots not named have no node. */
 #include <jansson.h>
 #include <stdio.h>
@@ -82,6 +83,7 @@ static int read_situation(const json_t *root, struct situation *s, struct xp_err
     s->facts.gone_grace_ms = number(root, "grace_ms", 0);
     s->facts.unknown_grace_ms = number(root, "unknown_grace_ms", 0);
     s->facts.servers_known_since = number(root, "known_since_ms", 0);
+    s->facts.level_out = json_is_true(json_object_get(root, "level_out"));
     s->facts.allow_moves = !json_is_false(json_object_get(root, "allow_moves"));
     int rc = read_servers(s, root, err);
     return rc < 0 ? rc : read_slots(s, json_object_get(root, "slots"), err);
