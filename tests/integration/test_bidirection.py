@@ -363,9 +363,11 @@ def test_console_down_does_not_matter_even_after_a_restart(world):
 
 
 @pytest.mark.slow
-def test_zookeeper_down_stops_every_command_and_heals(world):
+@pytest.mark.parametrize("down, up", [("pause", "resume"), ("kill", "start")], ids=["frozen", "killed"])
+def test_zookeeper_down_stops_every_command_and_heals(world, down, up):
+    """Killed: sessions are gone, the slots are on its disk."""
     zookeeper = world.dcs[HOME].zookeeper
-    zookeeper.pause()
+    getattr(zookeeper, down)()
     try:
         for meta in world.dcs[HOME].metas:
             wait_until(lambda: meta.request("GET", "/ready").status_code == 503, TAKEOVER_S + LOADED, f"{meta.name} not ready")
@@ -373,24 +375,7 @@ def test_zookeeper_down_stops_every_command_and_heals(world):
         world.master(HOME).run("PEEROF", gid(world, AWAY), "no", "one")
         stays(lambda: len(commands(world)) == 1, POLLS_S, "no command without ZooKeeper")
     finally:
-        zookeeper.resume()
-    wait_until(lambda: all(m.readiness()[0] for m in world.dcs[HOME].metas), 30, "the metaservers to be ready again")
-    wait_until(is_right(world), 20, "the correction after ZooKeeper came back")
-
-
-@pytest.mark.slow
-def test_zookeeper_killed_and_started_again(world):
-    """The tree is on its disk: sessions are gone, slots are not."""
-    zookeeper = world.dcs[HOME].zookeeper
-    zookeeper.kill()
-    try:
-        for meta in world.dcs[HOME].metas:
-            wait_until(lambda: meta.request("GET", "/ready").status_code == 503, TAKEOVER_S + LOADED, f"{meta.name} not ready")
-        world.clear_logs()
-        world.master(HOME).run("PEEROF", gid(world, AWAY), "no", "one")
-        stays(lambda: len(commands(world)) == 1, POLLS_S, "no command without ZooKeeper")
-    finally:
-        zookeeper.start()
+        getattr(zookeeper, up)()
     wait_until(lambda: all(m.readiness()[0] for m in world.dcs[HOME].metas), 30, "the metaservers to be ready again")
     wait_until(is_right(world), 20, "the correction after ZooKeeper came back")
 
