@@ -24,6 +24,11 @@ void fake_loop_after_step(void (*check)(void *arg), void *arg);
 /* SIGSTOP and SIGCONT: from now on for 'ms' nothing of this loop runs; then all that is overdue does, and
  * loop_was_paused tells when it was over 2 s. */
 void fake_loop_freeze(struct loop *, int64_t ms);
+/* kill -9: what this loop sends from now on never arrives; the twins of ZooKeeper, HTTP and Redis ask. */
+void fake_loop_crash(struct loop *);
+bool fake_loop_is_crashed(const struct loop *);
+/* The loop whose callback (or whose worker's job) runs now; NULL between steps. */
+struct loop *fake_loop_current(void);
 /* Delivers a signal to the loop's watcher (as a message). False when it watches none. */
 bool fake_loop_signal(struct loop *, int signo);
 
