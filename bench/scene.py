@@ -1,0 +1,143 @@
+"""The scene of the measurements with Redis: the farm, the DC document that describes it, and the other side.
+
+Real: xpipe-meta (as built), ZooKeeper, TCP. Stood in for: the Redis (bench/redis_farm, one process), the console and the
+metaservers of two other DCs (a small HTTP server in here that serves one prepared document and answers the batches).
+"""
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from harness.processes import HOST, Process, built, free_port
+
+OWN_DC, OWN_NET, OWN_GID = "jq", 1, 1
+OTHER_DCS = {"oy": (2, 2), "fra": (3, 3)}  # name -> (gid, second octet of its masters)
+PEER_PORT = 16379  # nobody listens there: the links of the farm are simulated
+
+
+def host_of(net, number):
+    """As farm_host() in bench/farm_redis.c."""
+    return f"127.{net}.{number // 250}.{1 + number % 250}"
+
+
+def route_of(gid):
+    """Servers and params of the route towards a DC: four near proxies, then two hops of three."""
+    near = ",".join(f"PROXYTCP://127.0.{gid}.{i}:21080" for i in range(1, 5))
+    hops = [",".join(f"PROXYTLS://127.0.{gid + 10 * hop}.{i}:21443" for i in range(1, 4)) for hop in (1, 2)]
+    return near, " ".join(hops)
+
+
+# ---- the other side of the metaserver: console and other DCs ----
+
+def document(count, port):
+    """The DC document of console-api.md 3.9.1: 'count' bi-direction clusters of one shard with one Redis."""
+    def cluster(i):
+        redis = {"id": "unknown", "ip": host_of(OWN_NET, i), "port": port, "master": "", "gid": OWN_GID}
+        shard = {"id": "s1", "dbId": 500000 + i, "sentinelId": 0, "sentinelMonitorName": f"bench-{i:05}+s1+{OWN_DC}",
+                 "keepers": [], "redises": [redis], "appliers": []}
+        return {"id": f"bench-{i:05}", "dbId": 1 + i, "type": "BI_DIRECTION", "activeDc": None, "backupDcs": None,
+                "dcs": ",".join([OWN_DC, *OTHER_DCS]), "status": "Normal", "orgId": 8, "version": 7,
+                "clusterDesignatedRouteIds": "", "shards": {"s1": shard}}
+    routes = [{"id": gid, "clusterType": "", "orgId": 0, "tag": "meta", "srcDc": OWN_DC, "dstDc": dc, "isPublic": True,
+               "routeInfo": " ".join(route_of(gid))} for dc, (gid, _) in OTHER_DCS.items()]
+    return {"id": OWN_DC, "version": 7, "dcId": 1, "zone": "bench", "metaServers": [], "keeperContainers": [],
+            "applierContainers": [], "sentinels": {}, "azs": [], "routes": routes,
+            "clusters": {f"bench-{i:05}": cluster(i) for i in range(count)}}
+
+
+class OtherSide(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, count, redis_port):
+        super().__init__((HOST, 0), Handler)
+        self.document = json.dumps(document(count, redis_port)).encode()
+        self.etag = '"jq-7-1"'
+        self.calls = {}
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://{HOST}:{self.server_address[1]}"
+
+    def masters(self, dc, shards):
+        gid, net = OTHER_DCS[dc]
+        return {"masters": [[c, s, gid, host_of(net, int(c[6:])), PEER_PORT] for c, s in shards]}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body=b"", etag=None):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if etag:
+            self.send_header("ETag", etag)
+        self.end_headers()
+        if body:
+            self.wfile.write(body)
+
+    def note(self, name):
+        self.server.calls[name] = self.server.calls.get(name, 0) + 1
+
+    def do_GET(self):
+        self.note("document")
+        if self.headers.get("If-None-Match") == self.server.etag:
+            self.answer(304, etag=self.server.etag)
+        else:
+            self.answer(200, self.server.document, self.server.etag)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        dc, _, name = self.path.lstrip("/").partition("/")
+        self.note(name.rsplit("/", 1)[-1])
+        if name.endswith("/peermasters"):
+            self.answer(200, json.dumps(self.server.masters(dc, body["shards"])).encode())
+        else:
+            self.answer(200, b"{}")
+
+
+# ---- processes ----
+
+class Farm(Process):
+    def __init__(self, workspace, count):
+        super().__init__(workspace, "redis_farm")
+        self.count = count
+        self.port, self.control = free_port(), free_port()
+        self.script = self.dir / "farm.script"
+        lines = [f"peer {gid} {net} {PEER_PORT} {route_of(gid)[0]} {route_of(gid)[1].replace(' ', '+')}"
+                 for gid, net in OTHER_DCS.values()]
+        self.script.write_text("\n".join(lines) + "\n")
+        self._file = None
+
+    def command(self):
+        return [built("redis_farm"), "--port", self.port, "--control", self.control, "--count", self.count,
+                "--net", OWN_NET, "--gid", OWN_GID, "--script", self.script]
+
+    def is_ready(self):
+        return "ready" in self.log_path.read_text()
+
+    def say(self, line):
+        """One line of the script language (bench/farm_control.c); returns the answer."""
+        if self._file is None:
+            self._file = socket.create_connection((HOST, self.control), timeout=10).makefile("rw")
+        self._file.write(line + "\n")
+        self._file.flush()
+        answer = self._file.readline().strip()
+        if not answer or answer.startswith("error"):
+            raise RuntimeError(f"farm: {line}: {answer or 'no answer'}")
+        return answer
+
+    def report(self):
+        return json.loads(self.say("report"))
+
+    def polls(self):
+        return self.report()["commands"]["crdt_info"]
+
+
+def boot_us():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000  # the clock of the farm
