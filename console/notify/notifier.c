@@ -326,6 +326,9 @@ static char *push_url(const struct lane *lane, const struct push_item *item)
     } else {
         str_puts(&url, "/api/meta/clusterchange/");
         url_add_encoded(&url, item->cluster);
+        if (item->kind == PUSH_DELETED) {
+            str_printf(&url, "?version=%lld", (long long)item->idx);
+        }
     }
     return str_take(&url);
 }

@@ -5,7 +5,7 @@
  * from retry_min to retry_max. A cluster that is refused (status >= 400) waits by itself, the others of the lane go on.
  * One push for each (DC, cluster): what is sent is the present state, read right before, with its version.
  *   changed         PUT    {metaserver}/api/meta/clusterchange/{cluster}   body: ClusterMeta of that DC
- *   deleted         DELETE {metaserver}/api/meta/clusterchange/{cluster}
+ *   deleted         DELETE {metaserver}/api/meta/clusterchange/{cluster}?version={idx}
  *   whole document  POST   {metaserver}/api/meta/v2/refresh                best effort: x-pipe's Java has no such call
  * Not here: who must be told (console/catalog writes the outbox). A lane without a configured metaserver keeps its rows.
  * Bounded: 'pushes_max' calls at a time in all, a fair part of them for each lane, one for a lane that fails.

@@ -114,17 +114,37 @@ static int handle_cluster_put(struct http_req *req, struct http_resp *resp, stru
     return HTTP_LATER;
 }
 
+/* ?version=N from our console; a Java one does not say it. */
+static int deletion_version(const struct http_req *req, int64_t *ret_version, struct xp_err *err)
+{
+    const char *text = http_req_query(req, "version");
+    *ret_version = 0;
+    if (text && !text_to_i64(text, strlen(text), 1, INT64_MAX, ret_version)) {
+        return xp_fail(err, XP_INVALID, "version: '%s' is not a version of the change log", text);
+    }
+    return 0;
+}
+
 static int local_cluster_delete(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     (void)resp;
-    (void)err;
     struct app *app = http_req_arg(req);
     const char *name = http_req_param(req, "cluster");
-    if (dc_store_remove(app->store, name, loop_now(app->loop))) {
-        log_info("cluster.deleted", "cluster", name);
+    bool was_there = dc_store_cluster(app->store, name) != NULL;
+    int64_t version;
+    int rc = deletion_version(req, &version, err);
+    if (rc == 0) {
+        rc = dc_store_remove(app->store, name, version, loop_now(app->loop), err);
+    }
+    if (rc == XP_CONFLICT) {
+        log_info("push.ignored", "why", err->msg);
+        return 0; /* overtaken: the cluster was made anew since */
+    }
+    if (rc == 0 && was_there) {
+        log_info("cluster.deleted", "cluster", name, "version", log_int(version));
         dc_fetch_changed(app->fetch);
     }
-    return 0;
+    return rc;
 }
 
 /* Deleting what is not there is success: the console repeats a delete until it is confirmed. */
@@ -133,6 +153,11 @@ static int handle_cluster_delete(struct http_req *req, struct http_resp *resp, s
     struct app *app = http_req_arg(req);
     const struct cluster_meta *cluster =
         dc_store_cluster(app->store, http_req_param(req, "cluster"));
+    int64_t version;
+    int rc = deletion_version(req, &version, err);
+    if (rc != 0) {
+        return rc; /* before any copy goes out */
+    }
     return dispatch_multicast(req, resp, cluster ? cluster->db_id : 0, local_cluster_delete, err);
 }
 

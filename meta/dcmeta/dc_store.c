@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "meta/dcmeta/deleted_clusters.h"
 #include "shared/base/log.h"
 #include "shared/base/map.h"
 #include "shared/base/mem.h"
@@ -30,7 +31,9 @@ struct dc_store {
     struct route_table *routes;
     uint64_t seq;
     mono_ms changed_at;
-    int64_t version;
+    int64_t version;          /* the highest of the document and the pushes since */
+    int64_t document_version; /* of the last document that was applied */
+    struct deleted_clusters deleted;
     bool has_document;
     mono_ms confirmed_at;
     int held; /* of the last document */
@@ -46,6 +49,7 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
     store->listener = *listener;
     store->by_name = MAP_INIT(MAP_TEXT);
     store->by_id = MAP_INIT(MAP_NUMBER);
+    deleted_clusters_init(&store->deleted);
     store->routes = route_table_new(NULL, 0);
     store->confirmed_at = MONO_NEVER;
     store->changed_at = MONO_NEVER;
@@ -66,6 +70,7 @@ void dc_store_free(struct dc_store *store)
     }
     map_done(&store->by_name);
     map_done(&store->by_id);
+    deleted_clusters_done(&store->deleted);
     route_table_free(store->routes);
     names_done(&store->held_names);
     free(store->dc);
@@ -266,6 +271,14 @@ static void note_held(struct dc_store *store, const struct dc_diff *diff,
     }
 }
 
+static void raise_version(struct dc_store *store, int64_t version)
+{
+    if (version > store->version) {
+        store->version = version;
+        metric_set(&version_gauge, version);
+    }
+}
+
 static int check_version(const struct dc_store *store, const struct dc_meta *after,
                          const struct brake_verdict *verdict, struct xp_err *err)
 {
@@ -290,7 +303,9 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
         return rc;
     }
     store->has_document = true;
-    store->version = after->version;
+    store->version = store->document_version = after->version;
+    /* An accepted older document: what was deleted at versions above it never happened. */
+    deleted_clusters_settle(&store->deleted, verdict->is_accepted ? INT64_MAX : after->version);
     store->confirmed_at = confirmed_at;
     metric_set(&version_gauge, store->version);
     note_held(store, diff, verdict, hold_collisions(store, diff));
@@ -306,24 +321,49 @@ void dc_store_confirm(struct dc_store *store, mono_ms confirmed_at)
     store->confirmed_at = confirmed_at;
 }
 
+/* The cluster that a push or a deletion is about: by name, or by id when it was renamed. */
+static const struct cluster_meta *present(const struct dc_store *store, const char *name,
+                                          int64_t db_id)
+{
+    const struct cluster_meta *same_id = map_get_n(&store->by_id, (uint64_t)db_id);
+    return same_id ? same_id : map_get(&store->by_name, name);
+}
+
+/* What a change of this cluster must be newer than when the cluster is not here. */
+static int64_t gone_at(const struct dc_store *store, const char *name)
+{
+    int64_t deleted = deleted_clusters_version(&store->deleted, name);
+    return deleted > store->document_version ? deleted : store->document_version;
+}
+
+static int check_age(const struct dc_store *store, const char *name, int64_t db_id, int64_t version,
+                     struct xp_err *err)
+{
+    const struct cluster_meta *old = present(store, name, db_id);
+    if (version == 0) {
+        return 0;
+    }
+    /* A version above the store's own is left from before an older document was accepted: it does not count. */
+    if (old && version < old->version && old->version <= store->version) {
+        return xp_fail(err, XP_CONFLICT,
+                       "cluster '%s' has version %lld, older than %lld which is in use", name,
+                       (long long)version, (long long)old->version);
+    }
+    if (!old && version <= gone_at(store, name)) {
+        return xp_fail(err, XP_CONFLICT,
+                       "cluster '%s' has version %lld, older than its deletion (known at %lld)",
+                       name, (long long)version, (long long)gone_at(store, name));
+    }
+    return 0;
+}
+
 static int check_push(const struct dc_store *store, const struct cluster_meta *cluster,
                       struct xp_err *err)
 {
     if (cluster->problem) {
         return xp_fail(err, XP_INVALID, "cluster '%s': %s", cluster->name, cluster->problem);
     }
-    const struct cluster_meta *old = map_get_n(&store->by_id, (uint64_t)cluster->db_id);
-    const struct cluster_meta *namesake = map_get(&store->by_name, cluster->name);
-    old = old ? old
-              : namesake; /* a late push of a deleted cluster must not put out the one made anew */
-    /* A version above the store's own is left from before an older document was accepted: it does not count. */
-    if (old && cluster->version > 0 && cluster->version < old->version &&
-        old->version <= store->version) {
-        return xp_fail(err, XP_CONFLICT,
-                       "cluster '%s' has version %lld, older than %lld which is in use",
-                       cluster->name, (long long)cluster->version, (long long)old->version);
-    }
-    return 0;
+    return check_age(store, cluster->name, cluster->db_id, cluster->version, err);
 }
 
 int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono_ms now,
@@ -333,10 +373,7 @@ int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono
     if (rc == 0) {
         store->seq++;
         store->changed_at = now;
-        if (take_cluster->version > store->version) {
-            store->version = take_cluster->version;
-            metric_set(&version_gauge, store->version);
-        }
+        raise_version(store, take_cluster->version);
         struct cluster_meta *before = map_get_n(&store->by_id, (uint64_t)take_cluster->db_id);
         struct cluster_meta *namesake = map_get(&store->by_name, take_cluster->name);
         if (namesake && namesake != before) {
@@ -348,15 +385,24 @@ int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono
     return rc;
 }
 
-bool dc_store_remove(struct dc_store *store, const char *name, mono_ms now)
+int dc_store_remove(struct dc_store *store, const char *name, int64_t version, mono_ms now,
+                    struct xp_err *err)
 {
+    struct cluster_meta *old = map_get(&store->by_name, name);
+    int rc = old ? check_age(store, name, old->db_id, version, err) : 0;
+    if (rc != 0) {
+        return rc;
+    }
     store->seq++;
     store->changed_at = now;
-    struct cluster_meta *old = map_get(&store->by_name, name);
+    if (version > store->document_version) {
+        raise_version(store, version);
+        deleted_clusters_add(&store->deleted, name, version);
+    }
     if (old) {
         replace(store, old, NULL);
     }
-    return old != NULL;
+    return 0;
 }
 
 json_t *dc_store_quarantine_json(const struct dc_store *store)

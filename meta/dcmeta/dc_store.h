@@ -54,11 +54,15 @@ int dc_store_apply(struct dc_store *, uint64_t seq, const struct dc_meta *after,
                    struct xp_err *err) XP_MUST_CHECK;
 void dc_store_confirm(struct dc_store *, mono_ms confirmed_at); /* 304 */
 
-/* One pushed cluster (takes the reference). XP_CONFLICT: older than what is here. XP_INVALID: the cluster has a problem. */
+/* One pushed cluster (takes the reference). XP_CONFLICT: older than what is here, than its deletion, or than a document
+ * that does not have it. XP_INVALID: the cluster has a problem. */
 int dc_store_put(struct dc_store *, struct cluster_meta *take_cluster, mono_ms now,
                  struct xp_err *err) XP_MUST_CHECK;
-/* True when it was there. Also stamps the change when it was not, so that a fetch under way cannot bring it back. */
-bool dc_store_remove(struct dc_store *, const char *name, mono_ms now);
+/* A pushed deletion; version 0: from a console without versions. Removing what is not there is success, and stamps the
+ * change all the same, so that neither a fetch under way nor an overtaken push can bring it back.
+ * XP_CONFLICT: the cluster was made or changed after that deletion. */
+int dc_store_remove(struct dc_store *, const char *name, int64_t version, mono_ms now,
+                    struct xp_err *err) XP_MUST_CHECK;
 
 /* What the last document would have changed and was held back; {"held":0} when nothing. Returns owned. */
 json_t *dc_store_quarantine_json(const struct dc_store *);

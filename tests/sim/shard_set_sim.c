@@ -141,7 +141,7 @@ static void changes_keep_the_duty(void **state)
     assert_true(shard_duty_has_peer(duty, "oy"));
     put(f, (struct cluster_row)C("a", 1, "6379", "jq,oy"));
     assert_false(shard_duty_has_peer(duty, "fra"));
-    assert_true(dc_store_remove(f->store, "a", 2));
+    assert_int_equal(dc_store_remove(f->store, "a", 0, 2, NULL), 0);
     assert_int_equal(shard_set_count(f->set), 0);
 }
 

@@ -293,7 +293,7 @@ static void a_push_during_a_slow_fetch_wins(void **state)
     f->console.is_held = true;
     dc_fetch_now(f->fetch);
     wait_for(f, is_held, 0);
-    assert_true(dc_store_remove(f->store, "b", loop_now(f->loop)));
+    assert_int_equal(dc_store_remove(f->store, "b", 0, loop_now(f->loop), NULL), 0);
     script_release(&f->console); /* the answer from before: 'b' is in it */
     int asked = f->console.requests;
     serve(f, 5, ROWS(C("a", 1)));

@@ -115,7 +115,8 @@ static void a_push_in_between_spoils_a_document(void **state)
     struct dc_diff diff;
     struct brake_verdict verdict = { 0 };
     dc_diff_make(before, after, "jq", &diff);
-    assert_false(dc_store_remove(l->store, "never-there", 700)); /* stamps all the same */
+    /* stamps all the same */
+    assert_int_equal(dc_store_remove(l->store, "never-there", 0, 700, NULL), 0);
     assert_int_equal(dc_store_changed_at(l->store), 700);
     assert_int_equal(dc_store_apply(l->store, seq, after, &diff, &verdict, 1, NULL), XP_CONFLICT);
     dc_diff_done(&diff);
@@ -146,7 +147,7 @@ static void pushes_of_one_cluster(void **state)
     assert_null(dc_store_cluster_by_id(l->store, 2));
     assert_int_equal(dc_store_count(l->store), 3);
     str_clear(&l->told);
-    assert_true(dc_store_remove(l->store, "b2", 700));
+    assert_int_equal(dc_store_remove(l->store, "b2", 0, 700, &err), 0);
     assert_string_equal(str_text(&l->told), "-b2 ");
     assert_null(dc_store_cluster_by_id(l->store, 12));
     assert_int_equal(apply_plain(l, 7, ROWS(C("a", 1))), XP_CONFLICT); /* from before the push */
@@ -162,6 +163,66 @@ static void a_late_push_of_a_deleted_namesake(void **state)
     assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), XP_CONFLICT);
     assert_string_equal(str_text(&l->told), "");
     assert_int_equal(dc_store_cluster(l->store, "a")->db_id, 12);
+}
+
+static int put(struct listening *l, struct cluster_row row, struct xp_err *err)
+{
+    return dc_store_put(l->store, cluster_of(&row), 600, err);
+}
+
+static void a_push_that_its_deletion_overtook(void **state)
+{
+    struct listening *l = *state;
+    struct xp_err err = { 0 };
+    assert_int_equal(apply_plain(l, 5, ROWS(C("a", 1, .version = 5))), 0);
+    assert_int_equal(dc_store_remove(l->store, "a", 9, 700, &err), 0);
+    assert_int_equal(dc_store_version(l->store), 9);
+    assert_int_equal(put(l, (struct cluster_row)C("a", 1, .version = 8), &err), XP_CONFLICT);
+    assert_non_null(strstr(err.msg, "older than its deletion"));
+    assert_null(dc_store_cluster(l->store, "a"));
+    assert_int_equal(apply_plain(l, 8, ROWS(C("a", 1, .version = 8))), XP_CONFLICT);
+    assert_int_equal(put(l, (struct cluster_row)C("a", 2, .version = 10), &err), 0); /* anew */
+    assert_int_equal(dc_store_cluster(l->store, "a")->db_id, 2);
+}
+
+static void a_deletion_that_the_next_cluster_of_that_name_overtook(void **state)
+{
+    struct listening *l = *state;
+    struct xp_err err = { 0 };
+    assert_int_equal(apply_plain(l, 5, ROWS(C("a", 1, .version = 5))), 0);
+    assert_int_equal(put(l, (struct cluster_row)C("a", 2, .version = 10), &err), 0);
+    uint64_t seq = dc_store_seq(l->store);
+    assert_int_equal(dc_store_remove(l->store, "a", 9, 700, &err), XP_CONFLICT);
+    assert_non_null(strstr(err.msg, "older"));
+    assert_int_equal(dc_store_seq(l->store), seq); /* nothing happened */
+    assert_int_equal(dc_store_cluster(l->store, "a")->db_id, 2);
+}
+
+static void a_push_of_what_a_newer_document_does_not_have(void **state)
+{
+    struct listening *l = *state;
+    struct xp_err err = { 0 };
+    assert_int_equal(apply_plain(l, 5, ROWS(C("a", 1, .version = 5))), 0);
+    assert_int_equal(dc_store_remove(l->store, "a", 9, 700, &err), 0);
+    assert_int_equal(apply_plain(l, 12, ROWS(C("b", 3, .version = 12))), 0);
+    assert_int_equal(put(l, (struct cluster_row)C("a", 1, .version = 8), &err), XP_CONFLICT);
+    assert_int_equal(put(l, (struct cluster_row)C("a", 1, .version = 12), &err), XP_CONFLICT);
+    assert_int_equal(put(l, (struct cluster_row)C("a", 4, .version = 13), &err), 0);
+    assert_int_equal(put(l, (struct cluster_row)C("java", 5), &err), 0); /* says no version */
+}
+
+/* A restored console counts from an older version; once an operator accepted it, its pushes count. */
+static void after_an_accepted_older_document_deletions_are_forgotten(void **state)
+{
+    struct listening *l = *state;
+    struct xp_err err = { 0 };
+    assert_int_equal(apply_plain(l, 50, ROWS(C("a", 1, .version = 50), C("b", 2))), 0);
+    assert_int_equal(dc_store_remove(l->store, "b", 60, 700, &err), 0);
+    assert_int_equal(
+        apply(l, 40, ROWS(C("a", 1, .version = 40)), "", (struct limits){ .is_accepted = true }),
+        0);
+    assert_int_equal(put(l, (struct cluster_row)C("b", 2, .version = 41), &err), 0);
+    assert_int_equal(dc_store_version(l->store), 41);
 }
 
 static void exchanged_names(void **state)
@@ -277,6 +338,10 @@ int main(void)
         T(a_push_in_between_spoils_a_document),
         T(pushes_of_one_cluster),
         T(a_late_push_of_a_deleted_namesake),
+        T(a_push_that_its_deletion_overtook),
+        T(a_deletion_that_the_next_cluster_of_that_name_overtook),
+        T(a_push_of_what_a_newer_document_does_not_have),
+        T(after_an_accepted_older_document_deletions_are_forgotten),
         T(exchanged_names),
         T(a_held_cluster_keeps_its_name),
         T(a_chain_of_names_waits_as_a_whole),

@@ -165,6 +165,25 @@ static void new_endpoints_answer_with_the_right_status(void **state)
     assert_int_equal(error_on(f, "GET", NULL, XP_NOT_FOUND, &body), 404);
 }
 
+static void a_deletion_with_a_wrong_version_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const wrong[] = { "x", "-1", "0", "1e3", "99999999999999999999", "" };
+    const struct http_route *route = route_of("DELETE", "/api/meta/clusterchange/{cluster}");
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        AUTO_FREE char *target = xasprintf("/api/meta/clusterchange/c1?version=%s", wrong[i]);
+        struct http_req *req = http_req_new_test("DELETE", target, NULL, &f->app);
+        http_req_set_param_test(req, "cluster", "c1");
+        struct http_resp resp = { 0 };
+        struct xp_err err = { 0 };
+        assert_int_equal(route->handler(req, &resp, &err), XP_INVALID);
+        assert_non_null(strstr(err.msg, "version: "));
+        http_resp_done(&resp);
+        http_req_free_test(req);
+    }
+    assert_non_null(dc_store_cluster(f->app.store, "c1"));
+}
+
 /* ---- the Host header ---- */
 
 static int check_host(struct fixture *f, const char *path, const char *host, int *ret_status)
@@ -356,6 +375,7 @@ int main(void)
         cmocka_unit_test(the_table_is_as_recorded),
         T(compatible_endpoints_answer_500),
         T(new_endpoints_answer_with_the_right_status),
+        T(a_deletion_with_a_wrong_version_is_refused),
         T(a_wrong_host_is_refused_when_asked_to),
         T(masters_from_the_board),
         T(many_masters_at_once),
