@@ -8,7 +8,9 @@ static __thread enum thread_role my_role = THREAD_ANY;
 void thread_set_role(enum thread_role role, const char *name)
 {
     my_role = role;
-    (void)pthread_setname_np(pthread_self(), name);
+    if (name) {
+        (void)pthread_setname_np(pthread_self(), name);
+    }
 }
 
 enum thread_role thread_role(void)

@@ -13,7 +13,8 @@
 
 enum thread_role { THREAD_ANY, THREAD_LOOP, THREAD_WORKER, THREAD_HTTP, THREAD_ZK };
 
-void thread_set_role(enum thread_role role, const char *name); /* name: at most 15 characters */
+/* name: at most 15 characters; NULL keeps the one it has */
+void thread_set_role(enum thread_role role, const char *name);
 enum thread_role thread_role(void);
 
 #define XP_ON_ROLE_(role) xp_check(thread_role() == THREAD_ANY || thread_role() == (role))

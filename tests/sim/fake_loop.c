@@ -22,6 +22,7 @@ struct loop {
     struct list posted;
     int posted_count;
     bool is_stopping;
+    bool is_crashed;
     mono_ms frozen_until;
     mono_ms paused_at;
     struct shared_slot shared[LOOP_SHARED_MAX];
@@ -36,6 +37,7 @@ static struct {
     uint64_t next_seq;
     struct loop *loops[LOOPS_MAX];
     int loop_count;
+    struct loop *current;
     void (*check)(void *arg);
     void *check_arg;
 } world = { .now = 1000000, .wall_offset = 1700000000000 - 1000000 };
@@ -75,7 +77,7 @@ static struct loop *loop_with_message(void)
 {
     for (int i = 0; i < world.loop_count; i++) {
         struct loop *l = world.loops[i];
-        if (!is_frozen(l) && !list_is_empty(&l->posted)) {
+        if (!list_is_empty(&l->posted) && !l->is_crashed && !is_frozen(l)) {
             return l;
         }
     }
@@ -92,10 +94,10 @@ struct next_timer {
 static struct next_timer event_of(struct loop *l)
 {
     const struct timer_node *top = timer_heap_top(&l->timers);
-    if (is_frozen(l) && !list_is_empty(&l->posted)) {
+    if (is_frozen(l) && !list_is_empty(&l->posted) && !l->is_crashed) {
         return (struct next_timer){ l, l->frozen_until, 0 };
     }
-    if (!top) {
+    if (!top || l->is_crashed) {
         return (struct next_timer){ 0 };
     }
     mono_ms at = is_frozen(l) && top->deadline < l->frozen_until ? l->frozen_until : top->deadline;
@@ -123,18 +125,22 @@ static void deliver_one(struct loop *l)
     struct list *link = list_pop_front(&l->posted);
     l->posted_count--;
     struct loop_msg *msg = LIST_ENTRY(link, struct loop_msg, link);
-    thread_set_role(THREAD_LOOP, "sim-loop");
+    thread_set_role(THREAD_LOOP, NULL);
+    world.current = l;
     msg->deliver(msg);
-    thread_set_role(THREAD_ANY, "sim");
+    world.current = NULL;
+    thread_set_role(THREAD_ANY, NULL);
 }
 
 static void fire_one(struct loop *l)
 {
     struct loop_timer *t = timer_heap_top(&l->timers)->timer;
     timer_heap_remove(&l->timers, t);
-    thread_set_role(THREAD_LOOP, "sim-loop");
+    thread_set_role(THREAD_LOOP, NULL);
+    world.current = l;
     t->fire(t);
-    thread_set_role(THREAD_ANY, "sim");
+    world.current = NULL;
+    thread_set_role(THREAD_ANY, NULL);
 }
 
 /* One callback that is due at or before 'until'; false when there is none. */
@@ -198,6 +204,33 @@ void fake_loop_freeze(struct loop *l, int64_t ms)
     }
 }
 
+mono_ms fake_loop_frozen_until(const struct loop *l)
+{
+    return l->frozen_until;
+}
+
+void fake_loop_crash(struct loop *l)
+{
+    l->is_crashed = true;
+}
+
+bool fake_loop_is_crashed(const struct loop *l)
+{
+    return l && l->is_crashed;
+}
+
+struct loop *fake_loop_current(void)
+{
+    return world.current;
+}
+
+struct loop *fake_loop_enter(struct loop *l)
+{
+    struct loop *before = world.current;
+    world.current = l;
+    return before;
+}
+
 /* ---- loop.h ---- */
 
 struct loop *loop_new(void)
@@ -205,6 +238,7 @@ struct loop *loop_new(void)
     xp_check(world.loop_count < LOOPS_MAX);
     struct loop *l = xcalloc(1, sizeof(*l));
     list_init(&l->posted);
+    l->frozen_until = MONO_NEVER;
     l->paused_at = MONO_NEVER;
     world.loops[world.loop_count++] = l;
     return l;

@@ -24,11 +24,16 @@ void fake_loop_after_step(void (*check)(void *arg), void *arg);
 /* SIGSTOP and SIGCONT: from now on for 'ms' nothing of this loop runs; then all that is overdue does, and
  * loop_was_paused tells when it was over 2 s. */
 void fake_loop_freeze(struct loop *, int64_t ms);
-/* kill -9: what this loop sends from now on never arrives; the twins of ZooKeeper, HTTP and Redis ask. */
+/* When it ends; in the past, or MONO_NEVER, for a loop that is not frozen. */
+mono_ms fake_loop_frozen_until(const struct loop *);
+/* kill -9: nothing of this loop runs any more, and what it sends from now on never arrives (the twins of ZooKeeper, HTTP
+ * and Redis ask). It can only be freed. */
 void fake_loop_crash(struct loop *);
-bool fake_loop_is_crashed(const struct loop *);
+bool fake_loop_is_crashed(const struct loop *); /* NULL: false */
 /* The loop whose callback (or whose worker's job) runs now; NULL between steps. */
 struct loop *fake_loop_current(void);
+/* For twins that run a piece of another loop's work. Returns the one before, to be entered again. */
+struct loop *fake_loop_enter(struct loop *);
 /* Delivers a signal to the loop's watcher (as a message). False when it watches none. */
 bool fake_loop_signal(struct loop *, int signo);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shared/base/mem.h"
+#include "tests/sim/fake_loop.h"
 
 #include "shared/base/banned.h"
 
@@ -360,7 +361,9 @@ int rconn_send(struct rconn *c, size_t argc, const char *const *argv, const size
     mono_ms now = loop_now(c->loop);
     int64_t there_and_back_ms = round_trip_ms(&c->addr);
     c->last_arrival = max_ms(c->last_arrival, now + there_and_back_ms - there_and_back_ms / 2);
-    loop_timer_start(&k->arrival, c->last_arrival - now);
+    if (!fake_loop_is_crashed(c->loop)) {
+        loop_timer_start(&k->arrival, c->last_arrival - now);
+    }
     loop_timer_start(&k->deadline, timeout_ms);
     return 0;
 }

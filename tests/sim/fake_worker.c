@@ -3,13 +3,16 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/thread.h"
+#include "tests/sim/fake_loop.h"
+#include "tests/sim/fake_thread.h"
 
 #include "shared/base/banned.h"
 
 struct virtual_thread {
     struct worker_pool *pool;
     struct loop_timer finish;
-    struct job *job; /* NULL: free */
+    struct job *job;            /* NULL: free */
+    struct fake_thread *paused; /* NULL: its job does not wait */
 };
 
 struct worker_pool {
@@ -27,18 +30,57 @@ struct worker_pool {
     bool is_closing;
 };
 
-static void as_worker(void (*fn)(void *arg), void *arg)
+static struct virtual_thread *running; /* whose job runs now; NULL: none */
+
+/* What surrounds a piece of work of a worker. */
+struct outside {
+    enum thread_role role;
+    struct loop *loop;
+    struct virtual_thread *thread;
+};
+
+static struct outside go_inside(struct worker_pool *p, struct virtual_thread *t)
 {
-    enum thread_role role = thread_role();
-    thread_set_role(THREAD_WORKER, "sim-worker");
-    fn(arg);
-    thread_set_role(role, "sim-loop");
+    struct outside before = { thread_role(), fake_loop_enter(p->loop), running };
+    thread_set_role(THREAD_WORKER, NULL);
+    running = t;
+    return before;
+}
+
+static void go_outside(const struct outside *before)
+{
+    running = before->thread;
+    (void)fake_loop_enter(before->loop);
+    thread_set_role(before->role, NULL);
+}
+
+static void call_hook(struct worker_pool *p, void (*hook)(void *arg))
+{
+    if (hook) {
+        struct outside before = go_inside(p, NULL);
+        hook(p->arg);
+        go_outside(&before);
+    }
 }
 
 static void run_job(void *arg)
 {
     struct job *job = arg;
     job->run(job);
+}
+
+static void run_on(struct virtual_thread *t)
+{
+    struct outside before = go_inside(t->pool, t);
+    if (!t->paused) {
+        t->paused = fake_thread_start(run_job, t->job);
+    } else if (fake_thread_resume(t->paused)) {
+        t->paused = NULL;
+    }
+    go_outside(&before);
+    if (!t->paused) {
+        loop_timer_start(&t->finish, t->pool->duration_ms);
+    }
 }
 
 static void start_job(struct virtual_thread *t, struct job *job)
@@ -50,8 +92,29 @@ static void start_job(struct virtual_thread *t, struct job *job)
         return;
     }
     job->outcome = 0;
-    as_worker(run_job, job);
-    loop_timer_start(&t->finish, t->pool->duration_ms);
+    run_on(t);
+}
+
+bool fake_worker_wait(struct fake_wait *w)
+{
+    struct virtual_thread *t = running;
+    xp_check(t != NULL);
+    if (!w->is_woken && !t->pool->is_closing) {
+        w->thread = t;
+        fake_thread_pause();
+        w->thread = NULL;
+    }
+    return w->is_woken;
+}
+
+void fake_worker_wake(struct fake_wait *w)
+{
+    if (!w->is_woken) {
+        w->is_woken = true;
+        if (w->thread) {
+            run_on(w->thread);
+        }
+    }
 }
 
 static void take_jobs(struct loop_timer *timer)
@@ -93,9 +156,7 @@ struct worker_pool *worker_pool_new(struct loop *l, const char *name, int thread
     for (int i = 0; i < threads; i++) {
         p->threads[i].pool = p;
         loop_timer_init(&p->threads[i].finish, l, job_finished);
-        if (thread_init) {
-            as_worker(thread_init, arg);
-        }
+        call_hook(p, thread_init);
     }
     return p;
 }
@@ -131,13 +192,15 @@ void worker_pool_free(struct worker_pool *p)
     p->is_closing = true;
     loop_timer_stop(&p->take);
     for (int i = 0; i < p->thread_count; i++) {
-        struct job *job = TAKE(p->threads[i].job);
-        loop_timer_stop(&p->threads[i].finish);
+        struct virtual_thread *t = &p->threads[i];
+        while (t->paused) {
+            run_on(t);
+        }
+        struct job *job = TAKE(t->job);
+        loop_timer_stop(&t->finish);
+        call_hook(p, p->thread_done);
         if (job) {
             job->done(job);
-        }
-        if (p->thread_done) {
-            as_worker(p->thread_done, p->arg);
         }
     }
     struct list *link;
