@@ -73,6 +73,8 @@ static int open_store(struct app *app, struct xp_err *err)
         return err->code;
     }
     app->catalog = (struct catalog){ .store = app->store, .alias = app->alias };
+    log_info("store.opened", "path", c->db_path, "version", log_int(store_version(app->store)),
+             "next", store_version(app->store) == 0 ? "this database is empty" : NULL);
     return 0;
 }
 
@@ -120,6 +122,7 @@ int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
     app->client = http_client_new(loop, pushes, pushes);
     app->pool = worker_pool_new(loop, "worker", (int)c->workers_count, (int)c->worker_queue_count,
                                 NULL, NULL, NULL);
+    app->watch = store_watch_new(loop, app->pool, app->store, c->db_check_ms);
     app->documents = document_cache_new(&app->catalog, (int)c->build_concurrent_count);
     app->notifier = notifier_new(&(struct notifier_options){ .loop = loop,
                                                              .pool = app->pool,
@@ -141,7 +144,9 @@ int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
 bool app_is_ready(void *arg, json_t *reasons)
 {
     const struct app *app = arg;
-    const char *problem = notifier_problem(app->notifier);
+    char failing[DB_PROBLEM_BYTES];
+    const char *problem =
+        store_problem(app->store, failing) ? failing : notifier_problem(app->notifier);
     if (problem) {
         json_array_append_new(reasons, jd_text(problem));
     }
@@ -168,6 +173,9 @@ void app_stop(void *arg)
 {
     struct app *app = arg;
     loop_timer_stop(&app->drain_timer);
+    if (app->watch) {
+        store_watch_stop(app->watch);
+    }
     if (app->notifier) {
         notifier_stop(app->notifier);
     }
@@ -180,6 +188,7 @@ void app_stop(void *arg)
     if (app->pool) {
         worker_pool_free(app->pool);
     }
+    store_watch_free(app->watch);
     notifier_free(app->notifier);
     document_cache_free(app->documents);
     store_close(app->store);

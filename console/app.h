@@ -9,6 +9,7 @@
 #include "console/console_config.h"
 #include "console/notify/notifier.h"
 #include "console/store/store.h"
+#include "console/store/store_watch.h"
 #include "shared/net/daemon.h"
 #include "shared/net/http_client.h"
 #include "shared/net/http_server.h"
@@ -19,6 +20,7 @@ struct app {
     struct console_config config;
     struct dc_alias *alias;
     struct store *store;
+    struct store_watch *watch;
     struct catalog catalog;
     struct http_client *client;
     struct worker_pool *pool;

@@ -81,6 +81,8 @@ const struct config_row console_config_rows[] = {
       "SQLite database file; its folder must exist and be writable", NULL },
     { "console", "console.db.busy.timeout.ms", CFG_INT, AT(db_busy_timeout_ms), "5000", 0, 60000, "ms", false,
       "How long to wait for a lock that another process holds on the database", NULL },
+    { "console", "console.db.check.ms", CFG_INT, AT(db_check_ms), "1000", 50, 60000, "ms", false,
+      "How often the console looks whether its database can be written, for /ready", NULL },
     { "console", "console.workers", CFG_INT, AT(workers_count), "8", 1, 64, "count", false,
       "Threads that run requests; each one has its own read connection to the database", NULL },
     { "console", "console.worker.queue", CFG_INT, AT(worker_queue_count), "1024", 1, 65536, "count", false,

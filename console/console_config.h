@@ -18,6 +18,7 @@ struct console_config {
     char *dc;
     char *db_path;
     int64_t db_busy_timeout_ms;
+    int64_t db_check_ms;
     int64_t workers_count;
     int64_t worker_queue_count;
     int64_t connections_max_count;

@@ -1,4 +1,5 @@
-/* api_health.c - liveness for operators and load balancers (console-api.md 3.13). /ready and /metrics: shared/net/daemon.h.
+/* api_health.c - liveness for operators and load balancers (console-api.md 3.13; 'ready' and
+ * 'reasons' are ours). /ready and /metrics: shared/net/daemon.h.
  * A single console is always the leader. */
 #include "console/api/request.h"
 #include "console/api/tables.h"
@@ -8,9 +9,12 @@ static int get_health(struct http_req *req, struct http_resp *resp, struct xp_er
 {
     (void)err;
     const struct api_context *c = api_context(req);
-    http_resp_json(resp, json_pack("{s:b, s:[], s:b, s:o, s:n, s:o}", "isLeader", 1, "status",
-                                   "crossDcLeader", 1, "dc", jd_text(c->dc), "checker", "address",
-                                   jd_text(c->address)));
+    bool ready = true;
+    json_t *reasons = c->daemon ? daemon_reasons(c->daemon, &ready) : json_array();
+    http_resp_json(resp,
+                   json_pack("{s:b, s:[], s:b, s:o, s:n, s:o, s:b, s:o}", "isLeader", 1, "status",
+                             "crossDcLeader", 1, "dc", jd_text(c->dc), "checker", "address",
+                             jd_text(c->address), "ready", ready, "reasons", reasons));
     return 0;
 }
 

@@ -134,6 +134,16 @@ int store_bookkeep(struct store *store, int (*fn)(struct db *, void *, struct xp
     return db_tx(store->pool, fn, arg, err);
 }
 
+bool store_problem(struct store *store, char ret_text[DB_PROBLEM_BYTES])
+{
+    return db_problem(store->pool, ret_text);
+}
+
+void store_check(struct store *store)
+{
+    db_check(store->pool);
+}
+
 /* ---- changing ---- */
 
 struct change_job {

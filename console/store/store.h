@@ -75,6 +75,11 @@ int64_t store_version(const struct store *);
 /* The version as this read transaction sees it. */
 int store_version_in(struct db *, int64_t *ret_idx, struct xp_err *) XP_MUST_CHECK;
 
+/* Why the database cannot be written now, for /ready; false: all is well. Any thread. See db_problem. */
+bool store_problem(struct store *, char ret_text[DB_PROBLEM_BYTES]);
+/* Looks for problems and for their end; see db_check. Workers. */
+void store_check(struct store *);
+
 /* ---- the change log: audit, event stream ---- */
 struct change_row {
     int64_t idx;

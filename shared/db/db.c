@@ -11,19 +11,20 @@
 static const struct db_code {
     int sqlite_code; /* primary code */
     enum xp_code code;
+    enum db_trouble trouble;
     const char *advice; /* NULL: SQLite's text says it */
 } db_codes[] = {
-    { SQLITE_CONSTRAINT, XP_CONFLICT,    NULL },
-    { SQLITE_TOOBIG,     XP_TOO_LARGE,   NULL },
-    { SQLITE_FULL,       XP_UNAVAILABLE, "the disk is full: free space; nothing was changed" },
-    { SQLITE_READONLY,   XP_UNAVAILABLE, "it cannot be written: check mount and permissions; nothing was changed" },
-    { SQLITE_PERM,       XP_UNAVAILABLE, "it cannot be written: check mount and permissions; nothing was changed" },
-    { SQLITE_CANTOPEN,   XP_UNAVAILABLE, "it cannot be opened: check that the folder exists and can be written" },
-    { SQLITE_BUSY,       XP_UNAVAILABLE, "another process holds it: end that process, then repeat" },
-    { SQLITE_LOCKED,     XP_UNAVAILABLE, "another process holds it: end that process, then repeat" },
-    { SQLITE_IOERR,      XP_UNAVAILABLE, "the disk refuses: check space, limits and the system log; nothing was changed" },
-    { SQLITE_CORRUPT,    XP_INTERNAL,    "it is damaged: stop the console and restore a backup" },
-    { SQLITE_NOTADB,     XP_INTERNAL,    "it is not a SQLite database: check the path in the configuration" },
+    { SQLITE_CONSTRAINT, XP_CONFLICT,    DB_WELL, NULL },
+    { SQLITE_TOOBIG,     XP_TOO_LARGE,   DB_WELL, NULL },
+    { SQLITE_FULL,       XP_UNAVAILABLE, DB_STORAGE_FAILS, "the disk is full: free space; nothing was changed" },
+    { SQLITE_READONLY,   XP_UNAVAILABLE, DB_STORAGE_FAILS, "it cannot be written: check mount and permissions; nothing was changed" },
+    { SQLITE_PERM,       XP_UNAVAILABLE, DB_STORAGE_FAILS, "it cannot be written: check mount and permissions; nothing was changed" },
+    { SQLITE_CANTOPEN,   XP_UNAVAILABLE, DB_STORAGE_FAILS, "it cannot be opened: check that the folder exists and can be written" },
+    { SQLITE_BUSY,       XP_UNAVAILABLE, DB_STORAGE_FAILS, "another process holds it: end that process, then repeat" },
+    { SQLITE_LOCKED,     XP_UNAVAILABLE, DB_STORAGE_FAILS, "another process holds it: end that process, then repeat" },
+    { SQLITE_IOERR,      XP_UNAVAILABLE, DB_STORAGE_FAILS, "the disk refuses: check space, limits and the system log; nothing was changed" },
+    { SQLITE_CORRUPT,    XP_INTERNAL,    DB_DAMAGED, "it is damaged: stop the console and restore a backup" },
+    { SQLITE_NOTADB,     XP_INTERNAL,    DB_DAMAGED, "it is not a SQLite database: check the path in the configuration" },
 };
 /* clang-format on */
 
@@ -35,6 +36,7 @@ int db_fail(struct db *db, int sqlite_code, struct xp_err *err)
         if (row->sqlite_code != (sqlite_code & 0xff)) {
             continue;
         }
+        db->trouble = row->trouble > db->trouble ? row->trouble : db->trouble;
         if (!row->advice) {
             return xp_fail(err, row->code, "%s", text);
         }

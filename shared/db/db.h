@@ -37,11 +37,20 @@ int db_pool_open(const struct db_options *, struct db_pool **ret_pool,
                  struct xp_err *err) XP_MUST_CHECK;
 void db_pool_close(struct db_pool *); /* checkpoints; NULL is fine */
 
+/* Why the database cannot be written (or what of it cannot be read): since a call failed for the disk, for the files, or
+ * for damage, until a write went well; damage stays until a restart. False: all is well. Any thread. */
+enum { DB_PROBLEM_BYTES = 256 };
+bool db_problem(struct db_pool *, char ret_text[DB_PROBLEM_BYTES]);
+/* Looks at the files; after a failure also writes and commits something without a meaning, so that db_problem ends when
+ * its cause does. What it finds is db_problem's. */
+void db_check(struct db_pool *);
+
 /* A read snapshot: fn sees one consistent state. Nothing may be written. */
 int db_read(struct db_pool *, int (*fn)(struct db *, void *arg, struct xp_err *), void *arg,
             struct xp_err *err) XP_MUST_CHECK;
 /* BEGIN IMMEDIATE, fn, COMMIT; any error rolls back everything. One writer at a time; no I/O inside fn.
- * A full or read-only disk is XP_UNAVAILABLE and says so. */
+ * A full or read-only disk is XP_UNAVAILABLE and says so; files that were deleted or replaced too: then nothing is
+ * acknowledged, whether it was written or not. */
 int db_tx(struct db_pool *, int (*fn)(struct db *, void *arg, struct xp_err *), void *arg,
           struct xp_err *err) XP_MUST_CHECK;
 

@@ -6,9 +6,12 @@
 
 #include "shared/db/db.h"
 
+enum db_trouble { DB_WELL, DB_STORAGE_FAILS, DB_DAMAGED };
+
 struct db {
     sqlite3 *raw;
-    const char *path; /* borrowed from the pool */
+    enum db_trouble trouble; /* the worst that db_fail saw since somebody set it to DB_WELL */
+    const char *path;        /* borrowed from the pool */
     const struct db_schema *schema;
     sqlite3_stmt **statements; /* by query id, all prepared at open */
 };

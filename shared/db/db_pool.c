@@ -5,6 +5,7 @@
 #include "shared/base/str.h"
 #include "shared/base/thread.h"
 #include "shared/db/db.h"
+#include "shared/db/db_files.h"
 #include "shared/db/db_internal.h"
 
 #include <errno.h>
@@ -26,6 +27,10 @@ struct
     int64_t busy_timeout_ms;
     struct mutex write_lock;
     struct db *writer;
+    struct db_files files;
+    struct mutex problem_lock;
+    char problem[DB_PROBLEM_BYTES]; /* "": none; under problem_lock */
+    bool is_damaged;                /* under problem_lock */
     struct mutex readers_lock;
     pthread_cond_t reader_free; /* on CLOCK_MONOTONIC */
     struct db **readers;        /* all, for closing */
@@ -164,6 +169,20 @@ static int open_reader(struct db_pool *pool, const struct db_schema *schema, str
     return rc == 0 ? db_prepare_all(db, err) : rc;
 }
 
+/* A damaged file is refused at once, not when the damaged page is needed. 10,000 clusters take 0.1 s. */
+static int check_content(struct db *db, struct xp_err *err)
+{
+    AUTO_FREE char *text = NULL;
+    int rc = db_exec_text(db, "PRAGMA quick_check(1)", &text, err);
+    if (rc == 0 && !text_eq(text, "ok")) {
+        db->trouble = DB_DAMAGED;
+        return xp_fail(err, XP_INTERNAL,
+                       "database '%s': it is damaged: stop the console and restore a backup (%s)",
+                       db->path, text);
+    }
+    return rc;
+}
+
 /* ---- migrations ---- */
 
 static int migrate_one(struct db *db, size_t number, struct xp_err *err)
@@ -213,6 +232,7 @@ static void init_locks(struct db_pool *pool)
 {
     pthread_condattr_t attr;
     mutex_init(&pool->write_lock);
+    mutex_init(&pool->problem_lock);
     mutex_init(&pool->readers_lock);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -224,7 +244,13 @@ static int open_all(struct db_pool *pool, const struct db_options *options, stru
 {
     int rc = take_lock(pool->path, &pool->lock_fd, err);
     if (rc == 0) {
+        rc = db_files_check_start(pool->path, err);
+    }
+    if (rc == 0) {
         rc = db_open(pool, options->schema, true, &pool->writer, err);
+    }
+    if (rc == 0) {
+        rc = check_content(pool->writer, err);
     }
     if (rc == 0) {
         rc = migrate(pool->writer, err);
@@ -235,7 +261,20 @@ static int open_all(struct db_pool *pool, const struct db_options *options, stru
     for (int i = 0; rc == 0 && i < options->readers; i++) {
         rc = open_reader(pool, options->schema, err);
     }
-    return rc;
+    return rc == 0 ? db_files_note(&pool->files, pool->path, err) : rc;
+}
+
+/* The lock is the file's, whatever links lead to it. A file that is not there yet gets its folder resolved. */
+static char *resolve(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real) {
+        return real;
+    }
+    const char *slash = strrchr(path, '/');
+    AUTO_FREE char *folder = slash ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup("./");
+    AUTO_FREE char *real_folder = realpath(folder, NULL);
+    return real_folder ? xasprintf("%s/%s", real_folder, slash ? slash + 1 : path) : xstrdup(path);
 }
 
 int db_pool_open(const struct db_options *options, struct db_pool **ret_pool, struct xp_err *err)
@@ -250,7 +289,7 @@ int db_pool_open(const struct db_options *options, struct db_pool **ret_pool, st
     }
     struct db_pool *pool = xcalloc(1, sizeof(*pool));
     init_locks(pool);
-    pool->path = xstrdup(options->path);
+    pool->path = resolve(options->path);
     pool->lock_fd = -1;
     pool->busy_timeout_ms = options->busy_timeout_ms;
     pool->readers = xcalloc((size_t)options->readers, sizeof(struct db *));
@@ -277,7 +316,9 @@ void db_pool_close(struct db_pool *pool)
     if (pool->lock_fd >= 0) {
         (void)close(pool->lock_fd);
     }
+    db_files_done(&pool->files);
     (void)pthread_cond_destroy(&pool->reader_free);
+    mutex_done(&pool->problem_lock);
     mutex_done(&pool->readers_lock);
     mutex_done(&pool->write_lock);
     free(pool->readers);
@@ -298,6 +339,81 @@ static struct timespec deadline_in(int64_t wait_ms)
     }
     return t;
 }
+
+/* ---- problems ---- */
+
+bool db_problem(struct db_pool *pool, char ret_text[DB_PROBLEM_BYTES])
+{
+    mutex_lock(&pool->problem_lock);
+    (void)snprintf(ret_text, DB_PROBLEM_BYTES, "%s", pool->problem);
+    mutex_unlock(&pool->problem_lock);
+    return ret_text[0] != '\0';
+}
+
+static void note_trouble(struct db_pool *pool, enum db_trouble trouble, const struct xp_err *err)
+{
+    mutex_lock(&pool->problem_lock);
+    if (trouble == DB_DAMAGED || (trouble == DB_STORAGE_FAILS && !pool->is_damaged)) {
+        (void)snprintf(pool->problem, sizeof(pool->problem), "%s", err->msg);
+        pool->is_damaged = trouble == DB_DAMAGED;
+    }
+    mutex_unlock(&pool->problem_lock);
+}
+
+static void note_written(struct db_pool *pool)
+{
+    mutex_lock(&pool->problem_lock);
+    if (!pool->is_damaged) {
+        pool->problem[0] = '\0';
+    }
+    mutex_unlock(&pool->problem_lock);
+}
+
+/* More writes would only spread it. */
+static int check_damage(struct db_pool *pool, struct xp_err *err)
+{
+    mutex_lock(&pool->problem_lock);
+    int rc = pool->is_damaged ? xp_fail(err, XP_INTERNAL, "%s", pool->problem) : 0;
+    mutex_unlock(&pool->problem_lock);
+    return rc;
+}
+
+/* Somebody else wrote the main file. A checkpoint by another tool is fine; a copy over the open file is not, and SQLite
+ * would notice only when it needs the pages. A connection of its own has no page in its cache. */
+static int check_foreign_change(struct db_pool *pool, struct xp_err *err)
+{
+    struct db *db = NULL;
+    int rc = db_files_check_start(pool->path, err);
+    if (rc != 0) {
+        pool->writer->trouble = DB_DAMAGED;
+        return rc;
+    }
+    rc = db_open(pool, pool->writer->schema, false, &db, err);
+    if (rc == 0) {
+        rc = check_content(db, err);
+        pool->writer->trouble =
+            db->trouble > pool->writer->trouble ? db->trouble : pool->writer->trouble;
+        db_close(db);
+    } else {
+        pool->writer->trouble = DB_STORAGE_FAILS;
+    }
+    if (rc == 0) {
+        db_files_note_main(&pool->files);
+    }
+    return rc;
+}
+
+static int check_files(struct db_pool *pool, struct xp_err *err)
+{
+    int rc = db_files_check(&pool->files, err);
+    if (rc != 0) {
+        pool->writer->trouble = DB_STORAGE_FAILS;
+        return rc;
+    }
+    return db_files_is_changed(&pool->files) ? check_foreign_change(pool, err) : 0;
+}
+
+/* ---- transactions ---- */
 
 /* NULL when every reader stays busy for the whole busy timeout. */
 static struct db *reader_take(struct db_pool *pool)
@@ -334,12 +450,18 @@ int db_read(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *
                        "all %d read connections are busy: repeat later, or configure more",
                        pool->reader_count);
     }
-    int rc = db_exec(db, "BEGIN", err);
+    struct xp_err why = { 0 };
+    db->trouble = DB_WELL;
+    int rc = db_exec(db, "BEGIN", &why);
     if (rc == 0) {
-        rc = fn(db, arg, err);
+        rc = fn(db, arg, &why);
         (void)db_exec(db, "ROLLBACK", NULL);
     }
+    note_trouble(pool, db->trouble, &why);
     reader_give(pool, db);
+    if (rc != 0 && err) {
+        *err = why;
+    }
     return rc;
 }
 
@@ -375,12 +497,71 @@ static int tx_locked(struct db *db, int (*fn)(struct db *, void *, struct xp_err
     return rc;
 }
 
+/* Once more after the commit: what went into a file that is gone is not acknowledged. */
+static int tx_checked(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *),
+                      void *arg, struct xp_err *err)
+{
+    int rc = check_files(pool, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = tx_locked(pool->writer, fn, arg, err);
+    db_files_note_main(&pool->files); /* a commit may have checkpointed */
+    if (rc == 0) {
+        rc = db_files_check(&pool->files, err);
+        pool->writer->trouble = rc == 0 ? DB_WELL : DB_STORAGE_FAILS;
+    }
+    return rc;
+}
+
 int db_tx(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *), void *arg,
           struct xp_err *err)
 {
     xp_check(thread_role() != THREAD_LOOP);
+    struct xp_err why = { 0 };
+    int rc = check_damage(pool, err);
+    if (rc != 0) {
+        return rc;
+    }
     mutex_lock(&pool->write_lock);
-    int rc = tx_locked(pool->writer, fn, arg, err);
+    pool->writer->trouble = DB_WELL;
+    rc = tx_checked(pool, fn, arg, &why);
+    if (rc == 0) {
+        note_written(pool);
+    } else {
+        note_trouble(pool, pool->writer->trouble, &why);
+    }
     mutex_unlock(&pool->write_lock);
+    if (rc != 0 && err) {
+        *err = why;
+    }
     return rc;
+}
+
+/* ---- looking ---- */
+
+static int touch(struct db *db, void *arg, struct xp_err *err)
+{
+    (void)arg;
+    AUTO_FREE char *version = NULL;
+    int rc = db_exec_text(db, "PRAGMA user_version", &version, err);
+    AUTO_FREE char *same = xasprintf("PRAGMA user_version = %s", rc == 0 ? version : "0");
+    return rc == 0 ? db_exec(db, same, err) : rc;
+}
+
+void db_check(struct db_pool *pool)
+{
+    char problem[DB_PROBLEM_BYTES];
+    struct xp_err err = { 0 };
+    if (db_problem(pool, problem)) {
+        int rc = db_tx(pool, touch, NULL, &err);
+        (void)rc; /* it noted the outcome itself */
+        return;
+    }
+    mutex_lock(&pool->write_lock);
+    pool->writer->trouble = DB_WELL;
+    if (check_files(pool, &err) != 0) {
+        note_trouble(pool, pool->writer->trouble, &err);
+    }
+    mutex_unlock(&pool->write_lock);
 }

@@ -377,6 +377,7 @@ static int run(struct daemon *d)
 {
     struct xp_err err = { 0 };
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of the write, not the end */
     loop_signals_block();
     d->loop = loop_new();
     loop_timer_init(&d->drain_limit, d->loop, drain_limit_fire);

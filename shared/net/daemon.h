@@ -6,7 +6,7 @@
  *   --config FILE   --set key=value (repeated)   --check-config   --print-config   --print-routes   --version   --help
  *
  * Signals: the first SIGTERM or SIGINT drains (at most [common] drain.limit.ms), the second one stops at once; SIGHUP
- * reads the configuration again (reloadable keys; --set keeps winning) and reopens the log. SIGPIPE is ignored.
+ * reads the configuration again (reloadable keys; --set keeps winning) and reopens the log. SIGPIPE and SIGXFSZ are ignored.
  * systemd (Type=notify): READY=1 as soon as the loop runs, STATUS= with what the daemon waits for, RELOADING=1,
  * STOPPING=1, and WATCHDOG=1 from a loop timer, so that a stuck loop is noticed.
  * Thread: main until daemon_main calls loop_run; after that as each function says. */
@@ -88,6 +88,8 @@ struct loop *daemon_loop(struct daemon *); /* any thread */
 /* any thread; true from the first SIGTERM on */
 bool daemon_is_draining(const struct daemon *);
 void daemon_drained(struct daemon *); /* loop: ends the loop */
+/* The reasons why the daemon is not ready, as a new array; sets *ret_ready. Loop. */
+json_t *daemon_reasons(struct daemon *, bool *ret_ready);
 /* Loop: ends the loop with exit code 1 and logs the error: for what cannot be repaired in the running process. */
 void daemon_fail(struct daemon *, const struct xp_err *err);
 

@@ -39,7 +39,4 @@ struct daemon {
     int exit_code;
 };
 
-/* The reasons why the daemon is not ready, as a new array; sets *ret_ready. Loop. */
-json_t *daemon_reasons(struct daemon *, bool *ret_ready);
-
 #endif

@@ -1,4 +1,5 @@
 /* Connections, statements, transactions and migrations, with a schema of the test's own. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -184,6 +185,48 @@ static void a_bad_query_is_named_at_open(void **state)
     assert_non_null(strstr(p->err.msg, "query broken: "));
 }
 
+static void files_that_were_moved_take_no_write(void **state)
+{
+    struct place *p = *state;
+    static const char *const suffixes[] = { "", "-wal", ".lock" };
+    char problem[DB_PROBLEM_BYTES];
+    char a[] = "a";
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        AUTO_FREE char *path = xasprintf("%s%s", p->path, suffixes[i]);
+        AUTO_FREE char *away = xasprintf("%s.away", path);
+        assert_int_equal(rename(path, away), 0);
+        assert_int_equal(db_tx(p->pool, insert, a, &p->err), XP_UNAVAILABLE);
+        assert_non_null(strstr(p->err.msg, "is gone under the running console"));
+        db_check(p->pool);
+        assert_true(db_problem(p->pool, problem));
+        assert_string_equal(problem, p->err.msg);
+        assert_int_equal(rename(away, path), 0);
+        db_check(p->pool);
+        assert_false(db_problem(p->pool, problem));
+    }
+    assert_int_equal(row_count(p), 0);
+    assert_int_equal(db_tx(p->pool, insert, a, &p->err), 0);
+}
+
+static void a_file_cut_to_nothing_is_not_begun_anew(void **state)
+{
+    struct place *p = *state;
+    char problem[DB_PROBLEM_BYTES];
+    char a[] = "a";
+    assert_int_equal(truncate(p->path, 0), 0);
+    assert_int_equal(db_tx(p->pool, insert, a, &p->err), XP_UNAVAILABLE);
+    assert_non_null(strstr(p->err.msg, "has 0 bytes"));
+    assert_true(db_problem(p->pool, problem));
+    db_check(p->pool); /* damage does not heal */
+    assert_true(db_problem(p->pool, problem));
+    db_pool_close(p->pool);
+    p->pool = NULL;
+    assert_int_equal(truncate(p->path, 0), 0);
+    assert_int_equal(try_open(p), XP_UNAVAILABLE);
+    assert_int_equal(unlink(p->path), 0);
+    assert_int_equal(try_open(p), 0);
+}
+
 static void misuse_aborts(void **state)
 {
     struct place *p = *state;
@@ -217,6 +260,8 @@ int main(void)
         TEST(readers_are_waited_for_with_a_limit),
         TEST(a_bad_migration_changes_nothing),
         TEST(a_bad_query_is_named_at_open),
+        TEST(files_that_were_moved_take_no_write),
+        TEST(a_file_cut_to_nothing_is_not_begun_anew),
         TEST(misuse_aborts),
         TEST(options_are_checked),
     };
