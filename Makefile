@@ -134,10 +134,14 @@ $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 # What bench/ runs beside the daemons: the farm of Redis, and the bare loop it is measured against.
 FARM_C := bench/redis_farm.c $(call srcs,bench/farm_*.c)
 BENCH  := $(BUILD)/redis_farm $(BUILD)/bare_poll
+BENCH_CONSOLE := $(BUILD)/http_load $(BUILD)/bare_store $(BUILD)/redis_farm
 $(BUILD)/redis_farm: $(call objs,$(FARM_C)) $(BUILD)/libxp.a
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/bare_poll: $(call objs,bench/bare_poll.c bench/farm_redis.c) $(BUILD)/libxp.a
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/http_load $(BUILD)/bare_store: $(BUILD)/%: $(BUILD)/bench/%.o $(BUILD)/libxp.a
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -217,9 +221,11 @@ demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
 	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
-bench: bench-poll ## every measurement of bench/
+bench: bench-poll bench-console ## every measurement of bench/
 bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(BENCH)) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
+bench-console: $(DAEMONS) $(BENCH_CONSOLE) ## REST of the console with 10,000 clusters, against bare SQLite and nginx
+	$(call bench_script,console)
 
 ##@ Source
 TIDY_FLAGS = -std=gnu11 $(filter-out -MMD -MP,$(CPPFLAGS))
@@ -278,5 +284,5 @@ help: ## this list
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
-        check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll format format-check \
+        check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll bench-console format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

@@ -2,7 +2,7 @@
 # Installs the Debian packages of packaging/deps.txt that are missing: `make deps`.
 #
 # Prints nothing to install when all is there, and then needs neither root nor the network. Some of the packages
-# bring a service (redis-server, zookeeper, prometheus). The tests start their own servers on free ports, so a
+# bring a service (redis-server, zookeeper, prometheus, nginx). The tests start their own servers on free ports, so a
 # service must not come up on its default port: while apt-get runs, policy-rc.d forbids every start, and a
 # service that this script installed is disabled afterwards. Services that were installed before are left alone.
 set -euo pipefail
@@ -10,7 +10,7 @@ set -euo pipefail
 list=${1:-$(dirname "$0")/deps.txt}
 policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 policy_is_ours=no
-services=(redis-server:redis-server zookeeper:zookeeper prometheus:prometheus)
+services=(redis-server:redis-server zookeeper:zookeeper prometheus:prometheus nginx:nginx)
 as_root=()
 
 fail() {

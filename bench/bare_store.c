@@ -1,26 +1,22 @@
-/* store_commits.c - durable commits/s of creating clusters, beside a bare SQLite loop with the same statements.
+/* bare_store.c - the yardstick of bench-console for durable writes: the rows of a new cluster, with SQLite alone.
  *
- * Usage: store_commits FOLDER [COUNT]. The bare loop is the least that anybody could do for the same rows: prepared
- * statements from schema/queries, one connection, the same pragmas, no hash, no checks in C. Both run in alternating
- * batches in one process, so that a slow disk is slow for both. */
+ * Usage: bare_store DATABASE. The database is a copy of a console's with the DCs 1 and 2. Each line "FIRST COUNT" on the
+ * standard input creates COUNT clusters and is answered with one line of JSON. It is the least that anybody could do for the
+ * same rows: the statements of schema/queries, prepared, one connection, the same pragmas, one durable transaction a
+ * cluster; no HTTP, no JSON, no hash, no checks in C. Started in the root of the checkout. */
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "console/catalog/clusters.h"
-#include "console/catalog/dcs.h"
-#include "console/catalog/organizations.h"
-#include "console/catalog/zones.h"
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
 
-enum { BATCH = 50, BODY_BYTES = 170 };
+enum { COUNT_MAX = 1000000, BODY_BYTES = 170, LINE_BYTES = 64 };
 
 static void must(bool ok, const char *what, const char *why)
 {
@@ -30,38 +26,7 @@ static void must(bool ok, const char *what, const char *why)
     }
 }
 
-/* ---- the catalog ---- */
-
-static void prepare(struct catalog *cat)
-{
-    struct xp_err err = { 0 };
-    struct change_ctx ctx = { .actor = "bench" };
-    struct catalog_result r = { 0 };
-    struct dc_edit dcs[] = { { .name = "jq", .zone_id = 1 }, { .name = "oy", .zone_id = 1 } };
-    must(zones_create(cat, &ctx, "Z", &r, &err) == 0, "zone", err.msg);
-    must(dcs_create(cat, &ctx, &dcs[0], &r, &err) == 0, "dc", err.msg);
-    must(dcs_create(cat, &ctx, &dcs[1], &r, &err) == 0, "dc", err.msg);
-}
-
-static void create_one(struct catalog *cat, int number)
-{
-    static const char *const dcs[] = { "jq", "oy" };
-    struct xp_err err = { 0 };
-    struct change_ctx ctx = { .actor = "bench", .request_id = "r" };
-    struct catalog_result r = { 0 };
-    char name[32];
-    (void)snprintf(name, sizeof(name), "cluster-%d", number);
-    struct cluster_spec spec = { .name = name,
-                                 .description = "d",
-                                 .admin_emails = "dba@example.com",
-                                 .has_org_id = true,
-                                 .dcs = dcs,
-                                 .dc_count = 2 };
-    must(clusters_create(cat, &ctx, &spec, &r, &err) == 0, name, err.msg);
-    catalog_result_done(&r);
-}
-
-/* ---- the bare loop ---- */
+/* ---- one cluster ---- */
 
 struct bare {
     sqlite3 *raw;
@@ -149,7 +114,7 @@ static void bare_one(struct bare *b, int number)
     char name[32];
     char body[BODY_BYTES + 3] = "{";
     int64_t now = clock_wall_ms();
-    (void)snprintf(name, sizeof(name), "cluster-%d", number);
+    (void)snprintf(name, sizeof(name), "bench-%05d", number);
     memset(body + 1, 'x', BODY_BYTES);
     (void)run(b, b->begin, "");
     int64_t idx = run(b, b->last, "") + 1;
@@ -160,14 +125,14 @@ static void bare_one(struct bare *b, int number)
     (void)run(b, b->insert,
               "ttititt"
               "ii",
-              name, "ONE_WAY", (int64_t)1, "d", org, "dba@example.com", "20260101000000000", idx,
-              now);
+              name, "BI_DIRECTION", (int64_t)0, "bench", org, "dba@example.com",
+              "20260101000000000", idx, now);
     int64_t id = sqlite3_last_insert_rowid(b->raw);
     for (size_t i = 0; i < ARRAY_LEN(dc_ids); i++) {
         (void)run(b, b->bind, "iii", dc_ids[i], id, now);
     }
     for (size_t i = 0; i < ARRAY_LEN(dc_ids); i++) {
-        (void)run(b, b->put, "ittiii", dc_ids[i], name, "ONE_WAY", (int64_t)0, idx, now);
+        (void)run(b, b->put, "ittiii", dc_ids[i], name, "BI_DIRECTION", (int64_t)0, idx, now);
         (void)run(b, b->count, "i", dc_ids[i]);
         (void)run(b, b->touch, "ii", dc_ids[i], idx);
     }
@@ -175,50 +140,60 @@ static void bare_one(struct bare *b, int number)
     (void)run(b, b->append,
               "iiittttt"
               "t",
-              idx, epoch, now, "bench", "r", "cluster.create", body, hash, hash);
+              idx, epoch, now, "127.0.0.1", "0123456789ab-1234", "cluster.create", body, hash,
+              hash);
     (void)run(b, b->commit, "");
+}
+
+/* ---- the batches ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void run_batch(struct bare *b, int64_t first, int64_t count)
+{
+    AUTO_FREE int64_t *took_us = xcalloc((size_t)count, sizeof(*took_us));
+    int64_t begin = clock_mono_us();
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = clock_mono_us();
+        bare_one(b, (int)(first + i));
+        took_us[i] = clock_mono_us() - at;
+    }
+    int64_t us = clock_mono_us() - begin;
+    qsort(took_us, (size_t)count, sizeof(*took_us), by_value);
+    (void)printf("{\"count\":%lld,\"seconds\":%.6f,\"p50_us\":%lld,\"p99_us\":%lld}\n",
+                 (long long)count, (double)us / 1e6, (long long)took_us[(count - 1) / 2],
+                 (long long)took_us[(count - 1) * 99 / 100]);
+    (void)fflush(stdout);
+}
+
+static bool read_number(const char **cursor, int64_t min, int64_t max, int64_t *ret_value)
+{
+    const char *part;
+    size_t length;
+    return text_next_part(cursor, " \n", &part, &length) &&
+           text_to_i64(part, length, min, max, ret_value);
 }
 
 int main(int argc, char **argv)
 {
-    int64_t count = 1000;
-    must(argc >= 2, "usage", "store_commits FOLDER [COUNT]");
-    must(argc < 3 || text_to_i64(argv[2], strlen(argv[2]), BATCH, 1000000, &count), "COUNT",
-         "50..1000000");
-    AUTO_FREE char *ours = xasprintf("%s/catalog.db", argv[1]);
-    AUTO_FREE char *theirs = xasprintf("%s/bare.db", argv[1]);
-    struct xp_err err = { 0 };
-    struct store *store = NULL;
-    struct catalog cat = { 0 };
-    struct store *seed = NULL;
-    must(store_open(&(struct store_options){ .path = theirs }, &seed, &err) == 0, theirs, err.msg);
-    cat.store = seed;
-    prepare(&cat); /* the same schema and the same DCs for both */
-    store_close(seed);
-    must(store_open(&(struct store_options){ .path = ours }, &store, &err) == 0, ours, err.msg);
-    cat.store = store;
-    prepare(&cat);
-    struct bare bare;
-    bare_open(&bare, theirs);
-    int64_t ours_us = 0;
-    int64_t theirs_us = 0;
-    for (int at = 0; at < (int)count; at += BATCH) {
-        int64_t begin = clock_mono_us();
-        for (int i = 0; i < BATCH; i++) {
-            create_one(&cat, at + i);
-        }
-        int64_t middle = clock_mono_us();
-        for (int i = 0; i < BATCH; i++) {
-            bare_one(&bare, at + i);
-        }
-        ours_us += middle - begin;
-        theirs_us += clock_mono_us() - middle;
+    must(argc == 2, "usage", "bare_store DATABASE");
+    struct bare bare = { 0 };
+    char line[LINE_BYTES];
+    bare_open(&bare, argv[1]);
+    while (fgets(line, sizeof(line), stdin)) {
+        const char *cursor = line;
+        int64_t first = 0;
+        int64_t count = 0;
+        must(read_number(&cursor, 0, COUNT_MAX, &first) &&
+                 read_number(&cursor, 1, COUNT_MAX, &count),
+             line, "expected FIRST COUNT");
+        run_batch(&bare, first, count);
     }
-    double done = (double)((count + BATCH - 1) / BATCH * BATCH);
-    (void)printf("catalog %.0f commits/s, bare SQLite %.0f commits/s, ratio %.2f\n",
-                 done * 1e6 / (double)ours_us, done * 1e6 / (double)theirs_us,
-                 (double)theirs_us / (double)ours_us);
     bare_close(&bare);
-    store_close(store);
     return 0;
 }
