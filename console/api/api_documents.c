@@ -5,6 +5,7 @@
 #include "console/api/tables.h"
 #include "console/documents/document.h"
 #include "shared/base/mem.h"
+#include "shared/base/thread.h"
 #include "shared/base/banned.h"
 
 #define TYPES_PARAMETERS_MAX 16
@@ -42,8 +43,12 @@ static int get_dc(struct http_req *req, struct http_resp *resp, struct xp_err *e
     if (refuse_xml(req, err) < 0 || wanted_types(req, &types, err) < 0) {
         return err->code;
     }
-    return document_cache_serve(api_context(req)->documents, req, http_req_param(req, "dc"), types,
-                                resp, err);
+    struct document_cache *documents = api_context(req)->documents;
+    const char *dc = http_req_param(req, "dc");
+    if (thread_role() == THREAD_HTTP) {
+        return document_cache_serve_at_once(documents, req, dc, types, resp) ? 0 : HTTP_TO_WORKER;
+    }
+    return document_cache_serve(documents, req, dc, types, resp, err);
 }
 
 static int load_cluster(const struct http_req *req, struct dc_snapshot **ret_snap,
@@ -89,7 +94,7 @@ static int get_shard(struct http_req *req, struct http_resp *resp, struct xp_err
 
 /* clang-format off */
 const struct http_route api_document_routes[] = {
-    { "GET", "/api/dc/{dc}", get_dc, HTTP_ON_WORKER, 0, "meta", "the whole document of a DC, with ETag" },
+    { "GET", "/api/dc/{dc}", get_dc, HTTP_AT_ONCE, 0, "meta", "the whole document of a DC, with ETag" },
     { "GET", "/api/dc/{dc}/cluster/{cluster}", get_cluster, HTTP_ON_WORKER, 0, "meta", "one cluster as its DC sees it" },
     { "GET", "/api/dc/{dc}/cluster/{cluster}/shard/{shard}", get_shard, HTTP_ON_WORKER, 0, "meta", "one shard as its DC sees it" },
     API_END,

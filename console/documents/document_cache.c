@@ -375,6 +375,13 @@ static bool serve_unchanged(struct document_cache *c, const char *key, struct ht
     return true;
 }
 
+bool document_cache_serve_at_once(struct document_cache *c, struct http_req *req, const char *dc,
+                                  unsigned types, struct http_resp *resp)
+{
+    char *key AUTO_FREE = make_key(c->catalog, dc, types);
+    return serve_unchanged(c, key, req, resp);
+}
+
 int document_cache_serve(struct document_cache *c, struct http_req *req, const char *dc,
                          unsigned types, struct http_resp *resp, struct xp_err *err)
 {

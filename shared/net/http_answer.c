@@ -36,16 +36,55 @@ static int status_of(const struct xp_err *err)
     return xp_code_info(err->code)->http_status;
 }
 
-enum MHD_Result http_answer_refusal(struct http_req *req)
+static int call_handler(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    int status;
-    struct MHD_Response *reply =
-        build_error(req, req->allow ? 405 : status_of(&req->refusal), &req->refusal, &status);
+    const struct http_options *options = &req->server->options;
+    int rc = options->on_request ? options->on_request(req, req->route, err) : 0;
+    return rc == 0 ? req->route->handler(req, resp, err) : rc;
+}
+
+/* HTTP thread, connection not suspended. Takes 'reply'. */
+static enum MHD_Result queue_now(struct http_req *req, struct MHD_Response *reply, int status)
+{
     enum MHD_Result queued = MHD_queue_response(req->conn, (unsigned)status, reply);
     MHD_destroy_response(reply);
     req->stage = HTTP_STAGE_QUEUED;
     account(req, status);
     return queued;
+}
+
+enum MHD_Result http_answer_refusal(struct http_req *req)
+{
+    int status;
+    struct MHD_Response *reply =
+        build_error(req, req->allow ? 405 : status_of(&req->refusal), &req->refusal, &status);
+    return queue_now(req, reply, status);
+}
+
+bool http_answer_at_once(struct http_req *req, enum MHD_Result *ret_queued)
+{
+    struct http_resp resp = { .status = 200 };
+    struct xp_err err = { 0 };
+    int rc = call_handler(req, &resp, &err);
+    if (rc == HTTP_TO_WORKER) {
+        http_resp_done(&resp);
+        return false;
+    }
+    xp_check(rc <= 0);
+    int status;
+    struct MHD_Response *reply;
+    if (rc < 0) {
+        http_resp_done(&resp);
+        reply = build_error(req, status_of(&err), &err, &status);
+    } else {
+        reply = http_reply_build(req, &resp, &status);
+    }
+    bool is_lost = fault_hit(FAULT_http_reply_lost) != 0;
+    *ret_queued = queue_now(req, reply, status);
+    if (is_lost) {
+        *ret_queued = MHD_NO;
+    }
+    return true;
 }
 
 /* ---- one answer per request ---- */
@@ -124,15 +163,12 @@ void http_req_finish(struct http_req *req, int rc, struct http_resp *resp, const
 /* On the loop or on a worker. Consumes the handler's share. */
 static void run_handler(struct http_req *req)
 {
-    const struct http_options *options = &req->server->options;
     struct http_resp resp = { .status = 200 };
     struct xp_err err = { 0 };
     int rc = 0;
     if (is_waiting(req)) { /* else the client was told "503": doing it now would make that a lie */
-        rc = options->on_request ? options->on_request(req, req->route, &err) : 0;
-        if (rc == 0) {
-            rc = req->route->handler(req, &resp, &err);
-        }
+        rc = call_handler(req, &resp, &err);
+        xp_check(rc != HTTP_TO_WORKER);
     }
     if (rc != HTTP_LATER) {
         http_req_finish(req, rc, &resp, &err);

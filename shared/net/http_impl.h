@@ -39,7 +39,7 @@ struct http_server {
     uint64_t id_prefix;
     uint64_t id_count; /* HTTP thread */
     int refs;          /* atomic: one of the starter, one of each request */
-    int suspended;     /* atomic: requests between suspension and the end of their answer */
+    int unfinished;    /* atomic: requests that were received whole, until their answer is sent */
     int stopping;      /* atomic flag */
     struct mutex lock;
     struct list waiting; /* lock held; struct http_req.link, in order of arrival */
@@ -83,6 +83,7 @@ struct http_req {
     struct job job;
     struct MHD_Response *reply; /* set by the one who takes it out of 'waiting' */
     int reply_status;
+    bool is_counted;                 /* in server->unfinished */
     bool is_reply_lost;              /* a fault point: the connection is closed instead */
     struct http_test_result *result; /* of tests only: what http_req_finish got */
 };
@@ -100,6 +101,8 @@ void http_req_keep_result(struct http_req *, int rc, struct http_resp *, const s
 /* http_answer.c */
 /* HTTP thread: the answer to req->refusal, queued at once. */
 enum MHD_Result http_answer_refusal(struct http_req *);
+/* HTTP thread: false when the handler needs a worker; else the answer is queued, and *ret_queued says whether MHD took it. */
+bool http_answer_at_once(struct http_req *req, enum MHD_Result *ret_queued);
 /* HTTP thread, after MHD_suspend_connection: gives the request to the loop or to a worker. */
 void http_dispatch(struct http_req *);
 /* Loop or main: answers 503 to what waits since before 'now' allows; MONO_FOREVER: to everything. */

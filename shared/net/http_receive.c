@@ -260,9 +260,14 @@ static enum MHD_Result on_end(struct http_req *req)
     if (req->refusal.code != 0) {
         return http_answer_refusal(req);
     }
+    req->is_counted = true;
+    (void)__atomic_add_fetch(&req->server->unfinished, 1, __ATOMIC_SEQ_CST);
+    enum MHD_Result queued;
+    if (req->route->where == HTTP_AT_ONCE && http_answer_at_once(req, &queued)) {
+        return queued;
+    }
     req->deadline = clock_mono_ms() + req->server->options.handler_timeout_ms;
     req->stage = HTTP_STAGE_WAITING;
-    (void)__atomic_add_fetch(&req->server->suspended, 1, __ATOMIC_SEQ_CST);
     MHD_suspend_connection(req->conn);
     http_dispatch(req);
     return MHD_YES;
@@ -316,8 +321,8 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **req_slot,
     }
     *req_slot = NULL;
     set_idle(conn, true);
-    if (req->stage == HTTP_STAGE_WAITING || req->reply) {
-        (void)__atomic_sub_fetch(&server->suspended, 1, __ATOMIC_SEQ_CST);
+    if (req->is_counted) {
+        (void)__atomic_sub_fetch(&server->unfinished, 1, __ATOMIC_SEQ_CST);
     }
     set_cut_at(conn, clock_mono_ms() + server->options.idle_timeout_ms);
     http_req_unref(req);

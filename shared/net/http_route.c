@@ -463,8 +463,10 @@ void http_routes_print(const struct http_route *const *tables, struct str *out)
     for (; *tables; tables++) {
         for (const struct http_route *r = *tables; r->method; r++) {
             str_printf(out, "%s %s %s %s %zu %s\n", r->method, r->path,
-                       r->where == HTTP_ON_LOOP ? "loop" : "worker", r->scope ? r->scope : "-",
-                       r->max_body_bytes, r->help ? r->help : "");
+                       r->where == HTTP_ON_LOOP   ? "loop"
+                       : r->where == HTTP_AT_ONCE ? "at-once"
+                                                  : "worker",
+                       r->scope ? r->scope : "-", r->max_body_bytes, r->help ? r->help : "");
         }
     }
 }

@@ -164,7 +164,7 @@ static int check_options(const struct http_options *o, struct xp_err *err)
     }
     for (const struct http_route *const *table = o->tables; *table; table++) {
         for (const struct http_route *r = *table; r->method; r++) {
-            if (r->where == HTTP_ON_WORKER && !o->pool) {
+            if (r->where != HTTP_ON_LOOP && !o->pool) {
                 return xp_fail(err, XP_INVALID, "route %s %s: needs a worker pool", r->method,
                                r->path);
             }
@@ -229,7 +229,7 @@ int http_server_port(const struct http_server *server)
 
 int http_server_waiting(const struct http_server *server)
 {
-    return __atomic_load_n(&server->suspended, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&server->unfinished, __ATOMIC_ACQUIRE);
 }
 
 /* Connections that the kernel accepted for us and MHD did not take any more would be reset: they are served as well. After
@@ -256,7 +256,7 @@ static void wait_for_answers(struct http_server *server)
     for (;;) {
         int64_t waited_ms = clock_mono_ms() - began;
         bool is_due = waited_ms < STOP_SETTLE_MS ||
-                      __atomic_load_n(&server->suspended, __ATOMIC_SEQ_CST) > 0 ||
+                      __atomic_load_n(&server->unfinished, __ATOMIC_SEQ_CST) > 0 ||
                       (waited_ms < STOP_RECEIVE_MS && http_is_receiving(server));
         if (!is_due || waited_ms >= STOP_WAIT_MS) {
             return;

@@ -24,9 +24,15 @@ struct http_req;
 enum http_where {
     HTTP_ON_LOOP,   /* handler runs on the loop: sub-millisecond, no blocking */
     HTTP_ON_WORKER, /* handler runs on the pool */
+    /* The handler is asked on the HTTP thread first, where it may only answer from memory (no I/O, no query, no large JSON,
+     * locks for a moment); what it cannot answer so it refuses with HTTP_TO_WORKER, and is called again on the pool. */
+    HTTP_AT_ONCE,
 };
 
-enum { HTTP_LATER = 1 }; /* the handler kept the request and will call http_req_finish */
+enum {
+    HTTP_LATER = 1,     /* the handler kept the request and will call http_req_finish */
+    HTTP_TO_WORKER = 2, /* HTTP_AT_ONCE, on the HTTP thread only: not in memory */
+};
 
 struct http_resp {
     int status;               /* default 200 */
@@ -44,7 +50,7 @@ void http_resp_done(struct http_resp *);
 /* True when an If-None-Match value names this ETag: "*", or a list, weak or not. NULL is false. */
 bool http_etag_matches(const char *if_none_match, const char *etag);
 
-/* Returns 0, HTTP_LATER, or an xp_code with *err set. resp is empty on entry. */
+/* Returns 0, HTTP_LATER, HTTP_TO_WORKER, or an xp_code with *err set. resp is empty on entry. */
 typedef int http_handler(struct http_req *, struct http_resp *, struct xp_err *err);
 
 struct http_route {
@@ -77,7 +83,8 @@ struct http_options {
      * resp->status is set on entry: the strict status of the error (405 for XP_UNSUPPORTED without a route). */
     void (*on_error)(const struct http_req *, const struct http_route *, const struct xp_err *,
                      struct http_resp *);
-    /* Before a handler (same thread as it): authentication, drain, domain check. 0 to go on. NULL: none. */
+    /* Before a handler (same thread as it, each time it is called): authentication, drain, domain check. 0 to go on.
+     * NULL: none. */
     int (*on_request)(struct http_req *, const struct http_route *, struct xp_err *err);
     /* After every answer, on the thread that finished it: audit, access log. NULL: none. */
     void (*on_finished)(const struct http_req *, const struct http_route *, int status,

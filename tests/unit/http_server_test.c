@@ -175,8 +175,21 @@ static int h_count(struct http_req *req, struct http_resp *resp, struct xp_err *
     return 0;
 }
 
+/* The thread it ran on; "?worker" is not in memory, "?refuse" is an error. */
+static int h_at_once(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    bool is_http = thread_role() == THREAD_HTTP;
+    if (is_http && http_req_query(req, "worker")) {
+        http_resp_text(resp, 200, "text/plain", "must not be seen");
+        return HTTP_TO_WORKER;
+    }
+    http_resp_text(resp, 200, "text/plain", is_http ? "http" : "worker");
+    return http_req_query(req, "refuse") ? xp_fail(err, XP_CONFLICT, "refused") : 0;
+}
+
 /* clang-format off */
 static const struct http_route routes[] = {
+    { "GET",  "/at-once",       h_at_once,  HTTP_AT_ONCE,   0,       "read",  "" },
     { "GET",  "/hello",         h_hello,    HTTP_ON_LOOP,   0,       "read",  "" },
     { "GET",  "/work",          h_hello,    HTTP_ON_WORKER, 0,       "read",  "" },
     { "POST", "/echo",          h_echo,     HTTP_ON_WORKER, 100000,  "write", "" },
@@ -804,6 +817,24 @@ static void test_later(void **state)
     world_free(w);
 }
 
+static void test_at_once(void **state)
+{
+    (void)state;
+    struct world *w = world_default();
+    expect(w, GET("/at-once"), 200, "http");
+    expect(w, GET("/at-once?worker=1"), 200, "worker");
+    expect(w, GET("/at-once?refuse=1"), 409, NULL);
+    expect(w, GET("/at-once?refuse=1&worker=1"), 409, NULL);
+    wait_int(&w->finished, 4); /* each counted once, whoever answered */
+    for (mono_ms end = clock_mono_ms() + LIMIT_MS; http_server_waiting(w->server) > 0;) {
+        assert_true(clock_mono_ms() < end);
+        (void)poll(NULL, 0, 1);
+    }
+    __atomic_store_n(&w->drain, 1, __ATOMIC_SEQ_CST);
+    expect(w, GET("/at-once"), 403, "draining");
+    world_free(w);
+}
+
 static void test_client_gone_while_suspended(void **state)
 {
     (void)state;
@@ -1002,6 +1033,7 @@ int main(void)
         cmocka_unit_test(test_crowd_while_a_worker_blocks),
         cmocka_unit_test(test_full_queue_is_503),
         cmocka_unit_test(test_later),
+        cmocka_unit_test(test_at_once),
         cmocka_unit_test(test_client_gone_while_suspended),
         cmocka_unit_test(test_handler_deadline),
         cmocka_unit_test(test_stop_with_suspended),
