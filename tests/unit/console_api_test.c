@@ -310,7 +310,7 @@ static void malformed_and_unsupported(void **state)
     expect("PUT", "/api/dc/jq/cluster/c/shard/s/keepers/adjustment", "{}", 200, "");
     expect("GET", "/health", NULL, 200,
            "{\"isLeader\":true,\"status\":[],\"crossDcLeader\":true,\"dc\":\"jq\",\"checker\":null,"
-           "\"address\":\"\"}");
+           "\"address\":\"\",\"ready\":true,\"reasons\":[]}");
 }
 
 static void strict_statuses(void **state)
