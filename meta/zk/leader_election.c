@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "shared/base/random.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
@@ -33,11 +33,8 @@ static void look(struct leader_election *e);
 
 static void make_uuid(char *buf)
 {
-    uint8_t b[16] = { 0 };
-    if (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b)) {
-        int64_t now = clock_mono_us();
-        memcpy(b, &now, sizeof(now));
-    }
+    uint8_t b[16];
+    random_fill(b, sizeof(b));
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
     (void)snprintf(buf, UUID_TEXT_MAX,

@@ -4,9 +4,8 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "shared/base/clock.h"
+#include "shared/base/random.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
@@ -70,11 +69,8 @@ bool server_id_parse(const char *name, int64_t *ret_id)
 
 void server_start_id_make(char *buf)
 {
-    uint64_t words[2] = { 0 };
-    if (getrandom(words, sizeof(words), 0) != (ssize_t)sizeof(words)) {
-        words[0] = (uint64_t)clock_wall_ms();
-        words[1] = (uint64_t)clock_mono_us();
-    }
+    uint64_t words[2];
+    random_fill(words, sizeof(words));
     (void)snprintf(buf, SERVER_START_ID_MAX, "%016llx%016llx", (unsigned long long)words[0],
                    (unsigned long long)words[1]);
 }

@@ -3,23 +3,12 @@
 #include "shared/base/map.h"
 #include "shared/base/err.h"
 #include "shared/base/mem.h"
+#include "shared/base/random.h"
 #include "shared/base/str.h"
 
-#include <pthread.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "shared/base/banned.h"
-
-static uint64_t seed;
-static pthread_once_t seed_once = PTHREAD_ONCE_INIT;
-
-static void seed_init(void)
-{
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
-        seed = 0x9E3779B97F4A7C15ULL;
-    }
-}
 
 static uint64_t mix(uint64_t h)
 {
@@ -32,8 +21,7 @@ static uint64_t mix(uint64_t h)
 
 static uint64_t hash_text(enum map_kind kind, const char *text)
 {
-    (void)pthread_once(&seed_once, seed_init);
-    uint64_t h = seed;
+    uint64_t h = random_process_seed();
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
         unsigned char c = *p;
         if (kind == MAP_TEXT_NOCASE && c >= 'A' && c <= 'Z') {
@@ -46,8 +34,7 @@ static uint64_t hash_text(enum map_kind kind, const char *text)
 
 static uint64_t hash_number(uint64_t key)
 {
-    (void)pthread_once(&seed_once, seed_init);
-    return mix(key ^ seed);
+    return mix(key ^ random_process_seed());
 }
 
 static uint64_t slot_hash(const struct map *m, const struct map_slot *s)

@@ -3,13 +3,13 @@
 #include "shared/net/http_impl.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "shared/base/random.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -189,9 +189,7 @@ new_server(const struct http_options *options,
     list_init(&server->waiting);
     list_init(&server->conns);
     loop_timer_init(&server->sweep, options->loop, on_sweep);
-    if (getrandom(&server->id_prefix, sizeof(server->id_prefix), 0) < 0) {
-        server->id_prefix = (uint64_t)clock_wall_ms();
-    }
+    server->id_prefix = random_u64();
     return server;
 }
 

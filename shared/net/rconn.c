@@ -14,12 +14,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "shared/base/log.h"
 #include "shared/base/metrics.h"
+#include "shared/base/random.h"
 #include "shared/base/str.h"
 #include "shared/base/thread.h"
 #include "shared/net/resp.h"
@@ -259,9 +259,7 @@ static void *shared_make(struct loop *l)
     struct rconn_shared *s = xcalloc(1, sizeof(*s));
     list_init(&s->queue);
     loop_timer_init(&s->pump, l, pump_fired);
-    if (getrandom(&s->random_state, sizeof(s->random_state), 0) < 0 || s->random_state == 0) {
-        s->random_state = (uint64_t)clock_mono_us() | 1;
-    }
+    s->random_state = random_u64() | 1;
     return s;
 }
 

@@ -7,11 +7,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
+#include "shared/base/random.h"
 #include "shared/base/str.h"
 #include "shared/base/thread.h"
 #include "shared/net/zk_internal.h"
@@ -358,15 +358,6 @@ static void open_timer_fired(struct loop_timer *t)
     int rc = pthread_create(&o->thread, NULL, opener_run, o);
     xp_check(rc == 0);
     set_state(zk, ZK_CONNECTING, false);
-}
-
-static int64_t random_below(int64_t limit)
-{
-    uint32_t value = 0;
-    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value)) {
-        value = (uint32_t)clock_mono_us();
-    }
-    return (int64_t)value % limit;
 }
 
 /* The handle is dead to us from here on: nothing is sent through it, and its late messages find an older epoch. */
