@@ -33,7 +33,7 @@ OPT_debug   := -O0 -g3 -DXP_FAULTS=1
 OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DXP_FAULTS=1
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -DXP_FAULTS=1
 OPT_analyzer:= -O1 -g -fanalyzer
-OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DXP_FAULTS=1
 LD_release  := -pie -Wl,-z,relro,-z,now
 LD_asan     := -fsanitize=address,undefined
 LD_tsan     := -fsanitize=thread

@@ -110,6 +110,8 @@ void shard_nodes_free(struct shard_duty *);
 void shard_poll_now(struct shard_duty *, int64_t delay_ms); /* not later than that */
 void shard_poll_init(struct shard_duty *);
 void shard_node_ask_info(struct shard_node *); /* one CRDT.INFO outside the rhythm */
+/* A reply to ROLE; NULL, another shape or another word is ROLE_UNKNOWN. Pure. */
+enum node_role shard_role_of(const struct rreply *);
 
 /* shard_duty.c */
 void shard_evaluate_master(struct shard_duty *);

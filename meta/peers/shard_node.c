@@ -46,13 +46,10 @@ static void evaluate_after(struct shard_node *node)
     }
 }
 
-static enum node_role role_of(const struct rreply *reply)
+enum node_role shard_role_of(const struct rreply *reply)
 {
-    size_t length;
-    const char *word = rreply_text(rreply_at(reply, 0), &length);
-    if (rreply_type(reply) != RREPLY_ARRAY || rreply_count(reply) == 0) {
-        return ROLE_UNKNOWN;
-    }
+    /* Of another type, or empty: no element, "". */
+    const char *word = rreply_text(rreply_at(reply, 0), NULL);
     return strcmp(word, "master") == 0  ? ROLE_MASTER
            : strcmp(word, "slave") == 0 ? ROLE_SLAVE
                                         : ROLE_UNKNOWN;
@@ -66,7 +63,7 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
         return;
     }
     node->outstanding--;
-    if (!reply || rreply_is_error(reply) || role_of(reply) == ROLE_UNKNOWN) {
+    if (!reply || rreply_is_error(reply) || shard_role_of(reply) == ROLE_UNKNOWN) {
         metric_add(&shard_polls_failed, 1);
         note_problem(node, reply ? "ROLE was refused" : rconn_why_text(why));
         note_role(node, ROLE_UNKNOWN);
@@ -75,7 +72,7 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
     }
     metric_add(&shard_polls_ok, 1);
     bool was_master = node->role == ROLE_MASTER;
-    note_role(node, role_of(reply));
+    note_role(node, shard_role_of(reply));
     if (node->role == ROLE_MASTER && !node->info_asked) {
         shard_node_ask_info(node);
     }

@@ -1,5 +1,7 @@
 """Fixtures of the integration tests. Everything listens on free ports of 127.0.0.1 and lives in a temporary folder."""
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,43 @@ from harness.redis_server import CrdtRedis, RedisServer, uses_real_crdt  # noqa:
 from harness.zookeeper import ZooKeeper  # noqa: E402
 
 
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
+_reports = None  # where the sanitizers of the daemons write what they find (MODE=asan, tsan); else it stays empty
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "standin_only: needs the stand-in; left out when a real CRDT Redis is configured")
     config.addinivalue_line("markers", "slow: takes more than about 5 seconds")
+    global _reports
+    _reports = tempfile.TemporaryDirectory(prefix="xpipe-reports-")
+    for name, options in (("ASAN", "detect_leaks=1"), ("LSAN", f"suppressions={TOOLS}/lsan.supp"), ("UBSAN", "print_stacktrace=1"),
+                          ("TSAN", f"suppressions={TOOLS}/tsan.supp")):
+        # With log_path a report does not hide in the log of a daemon that nobody reads.
+        os.environ[f"{name}_OPTIONS"] = f"{options}:print_suppressions=0:log_path={_reports.name}/{name.lower()}"
+
+
+def _check_reports():
+    found = sorted(Path(_reports.name).iterdir())
+    text = "\n".join(f"--- {p.name}\n{p.read_text(errors='replace')[:20000]}" for p in found)
+    for p in found:
+        p.unlink()
+    if found:
+        pytest.fail(text, pytrace=False)
+
+
+# Made before, and so ended after, everything else of its scope: daemons have ended, and written their reports.
+@pytest.fixture(autouse=True)
+def sanitizer_reports():
+    """A sanitizer's report fails the test during which the daemon wrote it."""
+    yield
+    _check_reports()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def last_sanitizer_reports():
+    """The reports of daemons that outlive a test."""
+    yield
+    _check_reports()
 
 
 def pytest_collection_modifyitems(items):
