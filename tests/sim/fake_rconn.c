@@ -17,6 +17,7 @@ struct rule {
     const struct loop *client; /* NULL: all */
     struct addr addr;
     enum fake_redis_mode mode;
+    bool is_view;
 };
 
 struct distance {
@@ -48,7 +49,9 @@ struct rconn {
 };
 
 struct command {
-    struct rconn *conn;
+    struct rconn *conn; /* NULL: closed, the command is on its way alone */
+    struct addr addr;
+    struct fake_redis_origin origin;
     struct list link;
     struct loop_timer arrival; /* at the Redis */
     struct loop_timer answer;  /* back here */
@@ -71,33 +74,51 @@ static struct {
     size_t distance_count;
     int64_t commands_count;
     struct list conns;
+    struct list alone; /* commands whose connection is closed */
+    struct loop *network;
+    fake_redis_sent_fn *watcher;
+    void *watcher_arg;
+    struct fake_redis_origin origin; /* of the command that is being handled */
 } world;
 
 static struct list *all_conns(void)
 {
     if (!world.conns.next) {
         list_init(&world.conns);
+        list_init(&world.alone);
     }
     return &world.conns;
 }
 
-static struct rule *find_rule(const struct loop *client, const struct addr *addr)
+static struct rule *find_rule(const struct loop *client, const struct addr *addr, bool is_view)
 {
     for (size_t i = 0; i < world.rule_count; i++) {
-        if (world.rules[i].client == client && addr_eq(&world.rules[i].addr, addr)) {
-            return &world.rules[i];
+        struct rule *r = &world.rules[i];
+        if (r->client == client && r->is_view == is_view && addr_eq(&r->addr, addr)) {
+            return r;
         }
     }
     return NULL;
 }
 
-static enum fake_redis_mode mode_of(const struct rconn *c)
+static enum fake_redis_mode mode_towards(const struct loop *client, const struct addr *addr)
 {
-    const struct rule *rule = find_rule(c->loop, &c->addr);
+    if (world.rule_count == 0) {
+        return FAKE_REDIS_UP;
+    }
+    const struct rule *rule = find_rule(client, addr, false);
     if (!rule) {
-        rule = find_rule(NULL, &c->addr);
+        rule = find_rule(NULL, addr, false);
+    }
+    if (!rule || rule->mode == FAKE_REDIS_UP) {
+        rule = find_rule(client, addr, true);
     }
     return rule ? rule->mode : FAKE_REDIS_UP;
+}
+
+static enum fake_redis_mode mode_of(const struct rconn *c)
+{
+    return mode_towards(c->loop, &c->addr);
 }
 
 static int64_t round_trip_ms(const struct addr *addr)
@@ -128,7 +149,6 @@ static void command_free(struct command *k)
     loop_timer_stop(&k->answer);
     loop_timer_stop(&k->deadline);
     list_remove(&k->link);
-    k->conn->command_count--;
     for (size_t i = 0; i < k->argc; i++) {
         free(k->argv[i]);
     }
@@ -137,13 +157,27 @@ static void command_free(struct command *k)
     free(k);
 }
 
+/* Nobody waits for it any more. What is on the network arrives all the same. */
+static void command_end(struct command *k)
+{
+    k->conn->command_count--;
+    if (!world.network || !loop_timer_is_running(&k->arrival)) {
+        command_free(k);
+        return;
+    }
+    loop_timer_stop(&k->deadline);
+    list_remove(&k->link);
+    list_push_back(&world.alone, &k->link);
+    k->conn = NULL;
+}
+
 static void answer_command(struct command *k, enum rconn_why why)
 {
     rconn_reply_fn *fn = k->fn;
     void *arg = k->arg;
     uint64_t token = k->token;
     struct rreply *reply = why == RCONN_ANSWERED ? TAKE(k->reply) : NULL;
-    command_free(k);
+    command_end(k);
     fn(reply, why, arg, token);
     rreply_free(reply);
 }
@@ -244,17 +278,30 @@ static mono_ms max_ms(mono_ms a, mono_ms b)
     return a > b ? a : b;
 }
 
+static void carry_out(struct command *k)
+{
+    xp_check(world.handler != NULL);
+    world.commands_count++;
+    world.origin = k->origin;
+    k->reply = world.handler(&k->addr, k->argc, (const char *const *)k->argv, world.handler_arg);
+}
+
 static void command_arrived(struct loop_timer *t)
 {
     struct command *k = CONTAINER_OF(t, struct command, arrival);
     struct rconn *c = k->conn;
-    enum fake_redis_mode mode = mode_of(c);
-    if (mode == FAKE_REDIS_MUTE || mode == FAKE_REDIS_UNREACHABLE || mode == FAKE_REDIS_REFUSES) {
+    enum fake_redis_mode mode = mode_towards(k->origin.client, &k->addr);
+    bool is_lost =
+        mode == FAKE_REDIS_MUTE || mode == FAKE_REDIS_UNREACHABLE || mode == FAKE_REDIS_REFUSES;
+    if (!is_lost) {
+        carry_out(k);
+    }
+    if (!c) {
+        command_free(k);
+    }
+    if (is_lost || !c) {
         return; /* the deadline, or the cut that is on its way, will tell */
     }
-    xp_check(world.handler != NULL);
-    world.commands_count++;
-    k->reply = world.handler(&c->addr, k->argc, (const char *const *)k->argv, world.handler_arg);
     mono_ms now = loop_now(c->loop);
     c->last_answer = max_ms(c->last_answer, now + round_trip_ms(&c->addr) / 2);
     if (mode == FAKE_REDIS_REPLY_LOST) {
@@ -328,12 +375,14 @@ static struct command *command_new(struct rconn *c, size_t argc, const char *con
 {
     struct command *k = xcalloc(1, sizeof(*k));
     k->conn = c;
+    k->addr = c->addr;
+    k->origin = (struct fake_redis_origin){ .client = c->loop, .sent_at = loop_now(c->loop) };
     k->argc = argc;
     k->argv = xcalloc(argc, sizeof(*k->argv));
     for (size_t i = 0; i < argc; i++) {
         k->argv[i] = lengths ? xstrndup(argv[i], lengths[i]) : xstrdup(argv[i]);
     }
-    loop_timer_init(&k->arrival, c->loop, command_arrived);
+    loop_timer_init(&k->arrival, world.network ? world.network : c->loop, command_arrived);
     loop_timer_init(&k->answer, c->loop, answer_arrived);
     loop_timer_init(&k->deadline, c->loop, deadline_passed);
     list_push_back(&c->commands, &k->link);
@@ -363,6 +412,9 @@ int rconn_send(struct rconn *c, size_t argc, const char *const *argv, const size
     c->last_arrival = max_ms(c->last_arrival, now + there_and_back_ms - there_and_back_ms / 2);
     if (!fake_loop_is_crashed(c->loop)) {
         loop_timer_start(&k->arrival, c->last_arrival - now);
+        if (world.watcher) {
+            world.watcher(c->loop, &c->addr, argc, argv, world.watcher_arg);
+        }
     }
     loop_timer_start(&k->deadline, timeout_ms);
     return 0;
@@ -414,6 +466,28 @@ void fake_redis_reset(void)
     world.rule_count = 0;
     world.distance_count = 0;
     world.commands_count = 0;
+    fake_redis_watch(NULL, NULL);
+    fake_redis_set_network(NULL);
+}
+
+void fake_redis_watch(fake_redis_sent_fn *watcher, void *arg)
+{
+    world.watcher = watcher;
+    world.watcher_arg = arg;
+}
+
+void fake_redis_set_network(struct loop *l)
+{
+    (void)all_conns();
+    while (!list_is_empty(&world.alone)) {
+        command_free(LIST_ENTRY(world.alone.next, struct command, link));
+    }
+    world.network = l;
+}
+
+const struct fake_redis_origin *fake_redis_origin(void)
+{
+    return &world.origin;
 }
 
 void fake_redis_handle(fake_redis_fn *handler, void *arg)
@@ -435,16 +509,39 @@ static void cut_connections(void)
     }
 }
 
+static void set_rule(const struct rule *given)
+{
+    struct rule *rule = find_rule(given->client, &given->addr, given->is_view);
+    bool is_needless = given->mode == FAKE_REDIS_UP && (given->is_view || given->client == NULL);
+    if (is_needless && rule) {
+        *rule = world.rules[--world.rule_count];
+    } else if (!is_needless) {
+        xp_check(rule || world.rule_count < FAKE_REDIS_RULES_MAX);
+        rule = rule ? rule : &world.rules[world.rule_count++];
+        *rule = *given;
+    }
+    if (given->mode == FAKE_REDIS_REFUSES) {
+        cut_connections();
+    }
+}
+
 void fake_redis_set(const struct loop *client, const struct addr *addr, enum fake_redis_mode mode)
 {
-    struct rule *rule = find_rule(client, addr);
-    if (!rule) {
-        xp_check(world.rule_count < FAKE_REDIS_RULES_MAX);
-        rule = &world.rules[world.rule_count++];
-    }
-    *rule = (struct rule){ client, *addr, mode };
-    if (mode == FAKE_REDIS_REFUSES) {
-        cut_connections();
+    set_rule(&(struct rule){ client, *addr, mode, false });
+}
+
+void fake_redis_set_view(const struct loop *client, const struct addr *addr,
+                         enum fake_redis_mode mode)
+{
+    set_rule(&(struct rule){ client, *addr, mode, true });
+}
+
+void fake_redis_clear_views(void)
+{
+    for (size_t i = world.rule_count; i-- > 0;) {
+        if (world.rules[i].is_view) {
+            world.rules[i] = world.rules[--world.rule_count];
+        }
     }
 }
 

@@ -30,7 +30,25 @@ void fake_redis_reset(void);
 void fake_redis_handle(fake_redis_fn *, void *arg);
 /* How 'addr' behaves towards the connections of 'client', NULL: of all loops without a rule of their own. */
 void fake_redis_set(const struct loop *client, const struct addr *addr, enum fake_redis_mode mode);
+/* How 'client' sees it while the process itself is up; UP forgets it. Counts after the rules above. */
+void fake_redis_set_view(const struct loop *client, const struct addr *addr,
+                         enum fake_redis_mode mode);
+void fake_redis_clear_views(void); /* of all clients */
 void fake_redis_set_latency(const struct addr *addr, int64_t round_trip_ms);
 int64_t fake_redis_commands_count(void); /* that reached the handler */
+
+/* Commands travel on this loop (that of the world), so that what was sent still arrives when its sender froze, crashed
+ * or closed the connection. NULL: on the sender's own loop, and closing stops them. */
+void fake_redis_set_network(struct loop *);
+/* Called for each command when it is sent. NULL: none. */
+typedef void fake_redis_sent_fn(const struct loop *client, const struct addr *, size_t argc,
+                                const char *const *argv, void *arg);
+void fake_redis_watch(fake_redis_sent_fn *, void *arg);
+/* Inside the handler: where this command comes from. 'client' may be dead: compare it only. */
+struct fake_redis_origin {
+    const struct loop *client;
+    mono_ms sent_at;
+};
+const struct fake_redis_origin *fake_redis_origin(void);
 
 #endif
