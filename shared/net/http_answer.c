@@ -22,18 +22,19 @@ static void account(struct http_req *req, int status)
     }
 }
 
-/* The daemon's wire form of an error. The status is set before, for on_error to look at or to change. */
-static struct MHD_Response *build_error(const struct http_req *req, int status,
-                                        const struct xp_err *err, int *ret_status)
-{
-    struct http_resp resp = { .status = status };
-    req->server->options.on_error(req, req->route, err, &resp);
-    return http_reply_build(req, &resp, ret_status);
-}
-
 static int status_of(const struct xp_err *err)
 {
     return xp_code_info(err->code)->http_status;
+}
+
+/* The daemon's wire form of an error. The status is set before, for on_error to look at or to change. */
+static struct http_resp error_answer(const struct http_req *req, int status,
+                                     const struct xp_err *err)
+{
+    struct http_resp resp = { .status = status };
+    req->server->options.on_error(req, req->route, err, &resp);
+    http_reply_complete(req, &resp);
+    return resp;
 }
 
 static int call_handler(struct http_req *req, struct http_resp *resp, struct xp_err *err)
@@ -43,25 +44,22 @@ static int call_handler(struct http_req *req, struct http_resp *resp, struct xp_
     return rc == 0 ? req->route->handler(req, resp, err) : rc;
 }
 
-/* HTTP thread, connection not suspended. Takes 'reply'. */
-static enum MHD_Result queue_now(struct http_req *req, struct MHD_Response *reply, int status)
+/* HTTP thread, connection not suspended. */
+static void answer_now(struct http_req *req, const struct http_resp *take_answer)
 {
-    enum MHD_Result queued = MHD_queue_response(req->conn, (unsigned)status, reply);
-    MHD_destroy_response(reply);
-    req->stage = HTTP_STAGE_QUEUED;
-    account(req, status);
-    return queued;
+    req->answer = *take_answer;
+    req->is_answered = true;
+    account(req, req->answer.status);
 }
 
-enum MHD_Result http_answer_refusal(struct http_req *req)
+void http_refuse(struct http_req *req)
 {
-    int status;
-    struct MHD_Response *reply =
-        build_error(req, req->allow ? 405 : status_of(&req->refusal), &req->refusal, &status);
-    return queue_now(req, reply, status);
+    struct http_resp answer =
+        error_answer(req, req->allow ? 405 : status_of(&req->refusal), &req->refusal);
+    answer_now(req, &answer);
 }
 
-bool http_answer_at_once(struct http_req *req, enum MHD_Result *ret_queued)
+bool http_answer_at_once(struct http_req *req)
 {
     struct http_resp resp = { .status = 200 };
     struct xp_err err = { 0 };
@@ -71,19 +69,14 @@ bool http_answer_at_once(struct http_req *req, enum MHD_Result *ret_queued)
         return false;
     }
     xp_check(rc <= 0);
-    int status;
-    struct MHD_Response *reply;
     if (rc < 0) {
         http_resp_done(&resp);
-        reply = build_error(req, status_of(&err), &err, &status);
+        resp = error_answer(req, status_of(&err), &err);
     } else {
-        reply = http_reply_build(req, &resp, &status);
+        http_reply_complete(req, &resp);
     }
-    bool is_lost = fault_hit(FAULT_http_reply_lost) != 0;
-    *ret_queued = queue_now(req, reply, status);
-    if (is_lost) {
-        *ret_queued = MHD_NO;
-    }
+    req->is_reply_lost = fault_hit(FAULT_http_reply_lost) != 0;
+    answer_now(req, &resp);
     return true;
 }
 
@@ -97,33 +90,33 @@ static bool is_waiting(struct http_req *req)
     return waits;
 }
 
-/* The first one to come gets its answer sent; a later one is dropped. Takes 'reply'. */
-static void settle(struct http_req *req, struct MHD_Response *reply, int status)
+/* The first one to come gets its answer sent; a later one is dropped. Takes the content of 'answer'. */
+static void settle(struct http_req *req, struct http_resp *answer)
 {
     struct http_server *server = req->server;
     bool is_lost = fault_hit(FAULT_http_reply_lost) != 0;
+    int status = answer->status;
     mutex_lock(&server->lock);
     bool is_first = list_is_linked(&req->link);
     if (is_first) {
         list_remove(&req->link);
-        req->reply = reply;
-        req->reply_status = status;
+        req->answer = *answer;
+        req->is_answered = true;
         req->is_reply_lost = is_lost;
-        MHD_resume_connection(req->conn);
+        http_wire_resume(req);
     }
     mutex_unlock(&server->lock);
     if (is_first) {
         account(req, status);
     } else {
-        MHD_destroy_response(reply);
+        http_resp_done(answer);
     }
 }
 
 static void settle_error(struct http_req *req, const struct xp_err *err)
 {
-    int status;
-    struct MHD_Response *reply = build_error(req, status_of(err), err, &status);
-    settle(req, reply, status);
+    struct http_resp answer = error_answer(req, status_of(err), err);
+    settle(req, &answer);
 }
 
 void http_req_finish(struct http_req *req, int rc, struct http_resp *resp, const struct xp_err *err)
@@ -133,27 +126,23 @@ void http_req_finish(struct http_req *req, int rc, struct http_resp *resp, const
         http_req_keep_result(req, rc, resp, err);
         return;
     }
-    if (!is_waiting(req)) { /* answered by the deadline or by the stop */
-        if (resp) {
-            http_resp_done(resp);
-        }
-        http_req_unref(req);
-        return;
+    struct http_resp answer = { 0 };
+    if (resp) {
+        answer = *resp;
+        *resp = (struct http_resp){ 0 };
     }
-    struct xp_err why = { .code = rc };
-    if (rc < 0) {
+    if (!is_waiting(req)) { /* answered by the deadline or by the stop */
+        http_resp_done(&answer);
+    } else if (rc < 0) {
+        struct xp_err why = { .code = rc };
         if (err && err->code == rc) {
             why = *err;
         }
+        http_resp_done(&answer);
         settle_error(req, &why);
-        if (resp) {
-            http_resp_done(resp);
-        }
     } else {
-        struct http_resp none = { 0 };
-        int status;
-        struct MHD_Response *reply = http_reply_build(req, resp ? resp : &none, &status);
-        settle(req, reply, status);
+        http_reply_complete(req, &answer);
+        settle(req, &answer);
     }
     http_req_unref(req);
 }

@@ -1,19 +1,22 @@
-/* http_impl.h - what the files of the HTTP server share. Private to shared/net/http_*.c.
+/* http_impl.h - what the files of the HTTP server share. Private to shared/net/http_*.c and its simulated twin.
+ *
+ * Two halves. The core knows no socket: http_server.c (life), http_admit.c (what came), http_answer.c (who answers),
+ * http_reply.c, http_req.c. The transport carries requests to it and answers away: libmicrohttpd (http_mhd.c,
+ * http_receive.c), or tests/sim/fake_http_server.c.
  *
  * Who owns a request, and when:
- *   1. receiving   the HTTP thread alone fills it (http_receive.c)
- *   2. waiting     its connection is suspended and it is in server->waiting; what was received is immutable and read by
+ *   1. receiving   the transport's HTTP thread alone fills it (http_req_new to http_received)
+ *   2. waiting     it is in server->waiting, its connection is suspended; what was received is immutable and read by
  *                  the handler's thread. Whoever takes it out of 'waiting' (settle in http_answer.c: the handler's
- *                  finish, the deadline sweep or the stop) sets 'reply' and resumes; everybody else drops his answer
- *   3. answered    the HTTP thread alone again: queues 'reply', frees its share when MHD says "completed"
- * Shares (refs): one of the connection, one of the handler until http_req_finish, one of a worker job until 'done'.
- * Only the HTTP thread touches the MHD connection, with one exception: MHD_resume_connection.
- * Lock: server->lock guards 'waiting' and 'conns'; MHD_resume_connection and shutdown(2) are called under it, so
- * that the connection cannot go away in between; no callback of MHD takes it while MHD holds a lock. */
+ *                  finish, the deadline sweep or the stop) sets 'answer' and resumes; everybody else drops his answer
+ *   3. answered    the HTTP thread alone again: sends 'answer', then http_req_ended
+ * Shares (refs): one of the transport, one of the handler until http_req_finish, one of a worker job until 'done'.
+ * Only the HTTP thread touches the connection, with one exception: http_wire_resume.
+ * Lock: server->lock guards 'waiting'; http_wire_resume is called under it, so that the connection cannot go away in
+ * between. */
 #ifndef SHARED_NET_HTTP_IMPL_H
 #define SHARED_NET_HTTP_IMPL_H
 
-#include <microhttpd.h>
 #include <netinet/in.h>
 
 #include "shared/base/list.h"
@@ -22,18 +25,13 @@
 
 #define HTTP_ID_MAX   64
 #define HTTP_SWEEP_MS 250
-
-struct http_conn {    /* one TCP connection; owner: HTTP thread */
-    struct list link; /* in server->conns */
-    int fd;
-    mono_ms cut_at; /* atomic: by then a whole header, or a whole body, has arrived */
-    int is_idle;    /* atomic: its last request is answered and no other has begun */
-};
+/* Of a refused body; more is answered at once, or cut. */
+#define HTTP_SWALLOW_MAX_BYTES (1024 * 1024)
 
 struct http_server {
     struct http_options options;
     struct http_table *table;
-    struct MHD_Daemon *daemon;
+    void *wire; /* the transport's */
     struct loop_timer sweep;
     int port;
     uint64_t id_prefix;
@@ -43,10 +41,7 @@ struct http_server {
     int stopping;      /* atomic flag */
     struct mutex lock;
     struct list waiting; /* lock held; struct http_req.link, in order of arrival */
-    struct list conns;   /* lock held; struct http_conn.link */
 };
-
-enum http_stage { HTTP_STAGE_NEW, HTTP_STAGE_BODY, HTTP_STAGE_WAITING, HTTP_STAGE_QUEUED };
 
 struct http_pair {
     char *name;
@@ -56,8 +51,8 @@ struct http_pair {
 struct http_req {
     struct http_server *server; /* NULL: a test's request */
     void *arg;
-    struct MHD_Connection *conn;
-    enum http_stage stage;
+    void *wire; /* the transport's: its connection */
+    int stage;  /* the transport's */
     char *method;
     char *target;
     char *path;
@@ -81,10 +76,10 @@ struct http_req {
     struct list link;      /* in server->waiting */
     struct loop_msg msg;
     struct job job;
-    struct MHD_Response *reply; /* set by the one who takes it out of 'waiting' */
-    int reply_status;
     bool is_counted;                 /* in server->unfinished */
+    bool is_answered;                /* by the one who took it out of 'waiting', or at once */
     bool is_reply_lost;              /* a fault point: the connection is closed instead */
+    struct http_resp answer;         /* complete but for the headers that http_reply_headers adds */
     struct http_test_result *result; /* of tests only: what http_req_finish got */
 };
 
@@ -98,33 +93,43 @@ void http_server_unref(struct http_server *);
 /* http_req_finish of a request without a server. Takes the content of resp. Once. */
 void http_req_keep_result(struct http_req *, int rc, struct http_resp *, const struct xp_err *);
 
+/* http_admit.c: the transport's calls, in this order, on its HTTP thread. Headers and peer are added before. */
+void http_admit(struct http_req *, const char *method); /* id, route, refusal, limit of the body */
+int64_t http_content_length(const struct http_req *);   /* -1: none given */
+/* A piece of the body. False: too much was sent of a body that is refused; cut the connection. */
+bool http_take_body(struct http_req *, const char *data, size_t length);
+/* The request is whole. True: 'answer' is there, send it (or close, when is_reply_lost). False: it was handed to its handler, the transport
+ * is told by http_wire_resume. */
+bool http_received(struct http_req *);
+void http_req_ended(
+    struct http_req *); /* sent, or the client is gone. Drops the transport's share */
+
 /* http_answer.c */
-/* HTTP thread: the answer to req->refusal, queued at once. */
-enum MHD_Result http_answer_refusal(struct http_req *);
-/* HTTP thread: false when the handler needs a worker; else the answer is queued, and *ret_queued says whether MHD took it. */
-bool http_answer_at_once(struct http_req *req, enum MHD_Result *ret_queued);
-/* HTTP thread, after MHD_suspend_connection: gives the request to the loop or to a worker. */
+void http_refuse(struct http_req *); /* HTTP thread: sets 'answer' from 'refusal' */
+/* HTTP thread: sets 'answer'; false when the handler needs a worker. */
+bool http_answer_at_once(struct http_req *);
+/* HTTP thread, the connection is suspended: gives the request to the loop or to a worker. */
 void http_dispatch(struct http_req *);
 /* Loop or main: answers 503 to what waits since before 'now' allows; MONO_FOREVER: to everything. */
 void http_expire_waiting(struct http_server *, mono_ms now, const char *why);
 
 /* http_reply.c */
-/* Takes the content of resp. The status and the response, to be queued once and destroyed. Any thread. */
-struct MHD_Response *http_reply_build(const struct http_req *, struct http_resp *, int *ret_status);
+/* Fills in what a handler leaves open: status, content type; makes a 304 of what the client has already. Any thread. */
+void http_reply_complete(const struct http_req *, struct http_resp *);
+/* Every header of 'answer', Content-Length excepted. */
+void http_reply_headers(const struct http_req *,
+                        void (*add)(void *arg, const char *name, const char *value), void *arg);
 
-/* http_receive.c: the callbacks of MHD. */
-void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *conn);
-enum MHD_Result http_on_access(void *cls, struct MHD_Connection *, const char *url,
-                               const char *method, const char *version, const char *data,
-                               size_t *data_size, void **req);
-void http_on_completed(void *cls, struct MHD_Connection *, void **req,
-                       enum MHD_RequestTerminationCode);
-void http_on_connection(void *cls, struct MHD_Connection *, void **context,
-                        enum MHD_ConnectionNotificationCode);
-/* Main, at the stop: a connection is new or in the middle of a request. */
-bool http_is_receiving(struct http_server *);
-/* Loop: cuts connections whose header or body takes too long. */
-void http_cut_slow(struct http_server *, mono_ms now);
+/* ---- the transport ---- */
+
+/* Listens; sets server->port and server->wire. */
+int http_wire_open(struct http_server *, struct xp_err *) XP_MUST_CHECK;
+void http_wire_sweep(struct http_server *, mono_ms now); /* loop: cuts what takes too long */
+void http_wire_quiesce(struct http_server *);            /* main: refuses new connections */
+/* Main: lets the answers of the last moment leave, closes everything; nothing is suspended any more. */
+void http_wire_close(struct http_server *);
+void http_wire_suspend(struct http_req *); /* HTTP thread, inside http_received */
+void http_wire_resume(struct http_req *);  /* any thread, server->lock held: 'answer' is there */
 
 /* Metrics, counted where an answer is decided. */
 void http_count_request(int status, int64_t duration_us);

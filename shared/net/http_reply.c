@@ -1,6 +1,5 @@
-/* http_reply.c - from a struct http_resp to a response of MHD: headers, entity tags, bodies without copying. */
+/* http_reply.c - what every answer has: status, entity tags, headers; and how answers are counted. */
 #include "shared/net/http_impl.h"
-#include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
 
@@ -75,37 +74,7 @@ static bool is_not_modified(const struct http_req *req, const struct http_resp *
            http_etag_matches(http_req_header(req, "If-None-Match"), resp->etag);
 }
 
-static void drop_blob(void *cls)
-{
-    blob_unref(cls);
-}
-
-/* MHD sends straight from the blob and calls drop_blob when the connection is done with it. */
-static struct MHD_Response *with_body(struct blob *take_body)
-{
-    struct MHD_Response *out;
-    if (take_body && take_body->len > 0) {
-        out = MHD_create_response_from_buffer_with_free_callback_cls(
-            take_body->len, take_body->bytes, drop_blob, take_body);
-    } else {
-        static char nothing[1];
-        blob_unref(take_body);
-        out = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
-    }
-    xp_check(out != NULL); /* out of memory */
-    return out;
-}
-
-static void add_header(struct MHD_Response *out, const char *name, const char *value)
-{
-    if (name && value && MHD_add_response_header(out, name, value) != MHD_YES) {
-        log_error("http.bad_header", "name", name, "value", value, "why",
-                  "refused by the library, left out");
-    }
-}
-
-struct MHD_Response *http_reply_build(const struct http_req *req, struct http_resp *resp,
-                                      int *ret_status)
+void http_reply_complete(const struct http_req *req, struct http_resp *resp)
 {
     if (resp->status == 0) {
         resp->status = 200;
@@ -115,18 +84,30 @@ struct MHD_Response *http_reply_build(const struct http_req *req, struct http_re
         blob_unref(TAKE(resp->body));
     }
     bool has_body = resp->body && resp->body->len > 0;
-    struct MHD_Response *out = with_body(TAKE(resp->body));
-    if (has_body) {
-        add_header(out, "Content-Type",
-                   resp->content_type ? resp->content_type : DEFAULT_CONTENT_TYPE);
+    if (!has_body) {
+        resp->content_type = NULL;
+    } else if (!resp->content_type) {
+        resp->content_type = DEFAULT_CONTENT_TYPE;
     }
-    add_header(out, "ETag", resp->etag);
-    add_header(out, "Allow", req->allow);
-    add_header(out, "X-Request-Id", req->id);
+}
+
+static void add_given(void (*add)(void *arg, const char *name, const char *value), void *arg,
+                      const char *name, const char *value)
+{
+    if (name && value) {
+        add(arg, name, value);
+    }
+}
+
+void http_reply_headers(const struct http_req *req,
+                        void (*add)(void *arg, const char *name, const char *value), void *arg)
+{
+    const struct http_resp *resp = &req->answer;
+    add_given(add, arg, "Content-Type", resp->content_type);
+    add_given(add, arg, "ETag", resp->etag);
+    add_given(add, arg, "Allow", req->allow);
+    add_given(add, arg, "X-Request-Id", req->id);
     for (size_t i = 0; i < ARRAY_LEN(resp->extra); i++) {
-        add_header(out, resp->extra[i][0], resp->extra[i][1]);
+        add_given(add, arg, resp->extra[i][0], resp->extra[i][1]);
     }
-    *ret_status = resp->status;
-    http_resp_done(resp);
-    return out;
 }

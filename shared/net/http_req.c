@@ -59,9 +59,7 @@ static void free_request(struct http_req *req)
         http_resp_done(&req->result->resp);
         free(req->result);
     }
-    if (req->reply) {
-        MHD_destroy_response(req->reply);
-    }
+    http_resp_done(&req->answer);
     http_path_done(&req->split);
     http_query_done(&req->query);
     free_pairs(req->headers, req->header_count);
