@@ -12,6 +12,9 @@
 
 #include "shared/base/banned.h"
 
+/* Up to so many clusters, and this part of all of them, are read one by one. */
+enum { POINT_READS = 64, POINT_READ_COST = 16 };
+
 /* A growing array; its memory goes to the arena at the end. */
 struct flat {
     void *items;
@@ -28,11 +31,14 @@ struct builder {
     struct db *db;
     struct arena *arena;
     struct dc_snapshot *snapshot;
-    bool is_polled; /* whole DC: empty shards and clusters are left out */
+    bool is_polled;                 /* whole DC: empty shards and clusters are left out */
+    const struct snap_since *since; /* NULL: one cluster */
     unsigned types;
     int64_t first_cluster_id; /* range: all, or one */
     int64_t last_cluster_id;
     struct flat clusters, shards, spans, redises, keepers;
+    struct flat bound;
+    struct flat changed;  /* ids of the bound clusters that are not known as they are */
     size_t cluster_at;    /* the cluster that the rows belong to now */
     size_t *shard_starts; /* by cluster */
     int64_t shard_id;     /* the shard that the rows belong to now */
@@ -52,6 +58,8 @@ static void builder_done(struct builder *b)
     free(b->spans.items);
     free(b->redises.items);
     free(b->keepers.items);
+    free(b->bound.items);
+    free(b->changed.items);
     free(b->shard_starts);
 }
 
@@ -194,13 +202,12 @@ static bool seek_cluster(struct builder *b, int64_t cluster_id)
     return b->cluster_at < b->clusters.count && cluster_items(b)[b->cluster_at].id == cluster_id;
 }
 
-static int read_shards(struct builder *b, struct xp_err *err)
+static int read_shards_of_range(struct builder *b, struct xp_err *err)
 {
     CLEANUP(db_stmt_done)
     struct db_stmt s = query_open(
         b->db, Q_SNAP_SHARDS,
         QUERY_ARGS(QI(b->snapshot->dc_id), QI(b->first_cluster_id), QI(b->last_cluster_id)));
-    b->shard_starts = xcalloc(b->clusters.count + 1, sizeof(*b->shard_starts));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
         bool is_empty = db_col_is_null(&s, 6);
@@ -216,6 +223,70 @@ static int read_shards(struct builder *b, struct xp_err *err)
         }
     }
     return rc;
+}
+
+/* ---- which clusters ---- */
+
+/* Point reads cost more for each cluster than one pass over all. */
+static bool is_few(size_t changed, size_t all)
+{
+    return changed <= POINT_READS + all / POINT_READ_COST;
+}
+
+static bool is_known(const struct snap_since *since, size_t *at, const struct snap_bound *bound)
+{
+    while (*at < since->known_count && since->known[*at].cluster_id < bound->cluster_id) {
+        (*at)++;
+    }
+    return *at < since->known_count && since->known[*at].cluster_id == bound->cluster_id &&
+           since->known[*at].version == bound->version;
+}
+
+static int read_bound(struct builder *b, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(b->db, Q_SNAP_BOUND,
+                                  QUERY_ARGS(QI(b->snapshot->dc_id), QI(b->snapshot->dc_version)));
+    size_t known_at = 0;
+    int rc = 0;
+    while ((rc = db_step(&s, err)) == DB_ROW) {
+        enum cluster_type type = cluster_type_from_text(db_col_text(&s, 2));
+        if (b->types && !(b->types & TYPE_BIT(type))) {
+            continue;
+        }
+        struct snap_bound *bound = flat_add(&b->bound, sizeof(*bound));
+        *bound = (struct snap_bound){ db_col_i64(&s, 0), db_col_i64(&s, 1) };
+        if (!is_known(b->since, &known_at, bound)) {
+            *(int64_t *)flat_add(&b->changed, sizeof(int64_t)) = bound->cluster_id;
+        }
+    }
+    b->snapshot->bound_count = b->bound.count;
+    b->snapshot->bound = arena_keep(b->arena, TAKE(b->bound.items));
+    return rc;
+}
+
+typedef int range_fn(struct builder *, struct xp_err *);
+
+/* Calls 'read' for each cluster that changed, or once for all. */
+static int read_ranges(struct builder *b, range_fn *read, struct xp_err *err)
+{
+    if (!b->since || !is_few(b->changed.count, b->snapshot->bound_count)) {
+        return read(b, err);
+    }
+    const int64_t *ids = b->changed.items;
+    int rc = 0;
+    for (size_t i = 0; i < b->changed.count && rc == 0; i++) {
+        b->first_cluster_id = ids[i];
+        b->last_cluster_id = ids[i];
+        rc = read(b, err);
+    }
+    return rc;
+}
+
+static int read_shards(struct builder *b, struct xp_err *err)
+{
+    b->shard_starts = xcalloc(b->clusters.count + 1, sizeof(*b->shard_starts));
+    return read_ranges(b, read_shards_of_range, err);
 }
 
 static int by_shard_name(const void *a, const void *b)
@@ -358,9 +429,8 @@ static int read_azs(struct builder *b, struct xp_err *err)
 /* ---- both forms ---- */
 
 struct snapshot_args {
-    const char *dc;
+    struct snap_since since;
     const char *cluster; /* NULL: the whole DC */
-    unsigned types;
 };
 
 static int seek_one_cluster(struct builder *b, const struct snapshot_args *args, struct xp_err *err)
@@ -374,15 +444,15 @@ static int seek_one_cluster(struct builder *b, const struct snapshot_args *args,
 
 static int build(struct builder *b, const struct snapshot_args *args, struct xp_err *err)
 {
-    int rc = read_head(b, args->dc, err);
-    if (rc == 0 && args->cluster) {
-        rc = seek_one_cluster(b, args, err);
+    int rc = read_head(b, args->since.dc, err);
+    if (rc == 0) {
+        rc = args->cluster ? seek_one_cluster(b, args, err) : read_bound(b, err);
     }
     if (rc == 0) {
-        rc = read_clusters(b, err);
+        rc = read_ranges(b, read_clusters, err);
     }
     if (rc == 0 && args->cluster && b->clusters.count == 0) {
-        rc = xp_fail(err, XP_NOT_FOUND, "not find dc cluster %s %s", args->dc, args->cluster);
+        rc = xp_fail(err, XP_NOT_FOUND, "not find dc cluster %s %s", args->since.dc, args->cluster);
     }
     if (rc == 0) {
         rc = read_shards(b, err);
@@ -417,7 +487,8 @@ static int snapshot_in(struct db *db, void *arg, struct xp_err *err)
         .arena = snapshot->memory,
         .snapshot = snapshot,
         .is_polled = !args->cluster,
-        .types = args->types,
+        .since = args->cluster ? NULL : &args->since,
+        .types = args->since.types,
         .last_cluster_id = INT64_MAX,
     };
     int rc = build(&b, args, err);
@@ -442,16 +513,23 @@ static int take(struct catalog *cat, const struct snapshot_args *args,
 int catalog_dc_snapshot(struct catalog *cat, const char *dc, unsigned types,
                         struct dc_snapshot **ret_snapshot, struct xp_err *err)
 {
-    return take(cat, &(struct snapshot_args){ .dc = dc ? dc : "", .types = types }, ret_snapshot,
-                err);
+    struct snap_since all = { .dc = dc, .types = types };
+    return catalog_dc_snapshot_since(cat, &all, ret_snapshot, err);
+}
+
+int catalog_dc_snapshot_since(struct catalog *cat, const struct snap_since *since,
+                              struct dc_snapshot **ret_snapshot, struct xp_err *err)
+{
+    struct snapshot_args args = { .since = *since };
+    args.since.dc = since->dc ? since->dc : "";
+    return take(cat, &args, ret_snapshot, err);
 }
 
 int catalog_cluster_snapshot(struct catalog *cat, const char *dc, const char *cluster,
                              struct dc_snapshot **ret_snapshot, struct xp_err *err)
 {
-    return take(cat,
-                &(struct snapshot_args){ .dc = dc ? dc : "", .cluster = cluster ? cluster : "" },
-                ret_snapshot, err);
+    struct snapshot_args args = { .since.dc = dc ? dc : "", .cluster = cluster ? cluster : "" };
+    return take(cat, &args, ret_snapshot, err);
 }
 
 void dc_snapshot_free(struct dc_snapshot *snapshot)

@@ -50,6 +50,12 @@ struct snap_cluster {
     const struct snap_shard *shards;
     size_t shard_count;
 };
+/* A cluster's version as documents of the DC show it: never beyond the DC's own. Whatever changes the cluster in the
+ * document changes this number. */
+struct snap_bound {
+    int64_t cluster_id;
+    int64_t version;
+};
 struct snap_route { /* active and usable */
     int64_t id;
     const char *cluster_type; /* upper case; "" any */
@@ -91,6 +97,9 @@ struct dc_snapshot {
     const char *last_modified;
     const struct snap_cluster *clusters;
     size_t cluster_count;
+    const struct snap_bound
+        *bound; /* polled form: every cluster of the DC, by id, empty ones included */
+    size_t bound_count;
     const struct snap_route *routes; /* of source DC = this one */
     size_t route_count;
     const struct snap_bad_route *bad_routes;
@@ -108,6 +117,16 @@ struct dc_snapshot {
  * keeper there; shards without any are left out. XP_NOT_FOUND: `dc <dc> not found`. Returns owned. */
 int catalog_dc_snapshot(struct catalog *, const char *dc, unsigned types,
                         struct dc_snapshot **ret_snapshot, struct xp_err *) XP_MUST_CHECK;
+/* The same for who has clusters of an earlier one: 'clusters' lacks those that are 'known' with the version they still
+ * have, unless so many changed that reading all is cheaper. 'known': by id, borrowed. */
+struct snap_since {
+    const char *dc;
+    unsigned types;
+    const struct snap_bound *known;
+    size_t known_count;
+};
+int catalog_dc_snapshot_since(struct catalog *, const struct snap_since *,
+                              struct dc_snapshot **ret_snapshot, struct xp_err *) XP_MUST_CHECK;
 /* The pushed form: exactly one cluster, empty shards included; no routes, containers, sentinels, azs.
  * XP_NOT_FOUND: `not find dc cluster <dc> <c>`. */
 int catalog_cluster_snapshot(struct catalog *, const char *dc, const char *cluster,

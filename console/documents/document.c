@@ -187,7 +187,7 @@ static json_t *route_json(const struct snap_route *r)
 
 /* All active routes by id, those that cannot be used with an empty routeInfo: a metaserver that did not see them would
  * take "no route" for "go direct" (design D9). */
-static json_t *routes_json(const struct dc_snapshot *snap)
+json_t *document_routes(const struct dc_snapshot *snap)
 {
     json_t *list = json_array();
     size_t good = 0;
@@ -202,22 +202,12 @@ static json_t *routes_json(const struct dc_snapshot *snap)
     return list;
 }
 
-static json_t *clusters_json(const struct dc_snapshot *snap)
+json_t *document_head(const struct dc_snapshot *snap)
 {
-    json_t *map = json_object();
-    for (size_t i = 0; i < snap->cluster_count; i++) {
-        set(map, snap->clusters[i].name, document_cluster(snap, &snap->clusters[i]));
-    }
-    return map;
-}
-
-json_t *document_dc(const struct dc_snapshot *snap)
-{
-    return json_pack("{s:o, s:I, s:I, s:o, s:o, s:[], s:n, s:o, s:[], s:o, s:o, s:o, s:o}", "id",
+    return json_pack("{s:o, s:I, s:I, s:o, s:o, s:[], s:n, s:o, s:[], s:o, s:o}", "id",
                      jd_text(snap->dc), "version", (json_int_t)snap->dc_version, "dcId",
                      (json_int_t)snap->dc_id, "lastModifiedTime", jd_text(snap->last_modified),
                      "zone", jd_text(snap->zone), "metaServers", "zkServer", "keeperContainers",
                      containers_json(snap), "applierContainers", "sentinels", sentinels_json(snap),
-                     "azs", azs_json(snap), "clusters", clusters_json(snap), "routes",
-                     routes_json(snap));
+                     "azs", azs_json(snap));
 }

@@ -12,8 +12,10 @@
 
 #include "console/catalog/snapshot.h"
 
-/* All return owned (json_decref). */
-json_t *document_dc(const struct dc_snapshot *);
+/* All return owned (json_decref). A whole document is the head's members, then "clusters" by name, then "routes"
+ * (document_parts.h puts it together). */
+json_t *document_head(const struct dc_snapshot *);
+json_t *document_routes(const struct dc_snapshot *);
 json_t *document_cluster(const struct dc_snapshot *, const struct snap_cluster *);
 json_t *document_shard(const struct dc_snapshot *, const struct snap_cluster *,
                        const struct snap_shard *);

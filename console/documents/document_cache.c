@@ -5,12 +5,9 @@
  * that the new version satisfies, and goes on with the next queued document until none is left. */
 #include "console/documents/document_cache.h"
 
-#include <ctype.h>
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "console/documents/document.h"
+#include "console/documents/document_parts.h"
 #include "shared/base/list.h"
 #include "shared/base/map.h"
 #include "shared/base/mem.h"
@@ -26,12 +23,13 @@ struct waiter {
     int64_t needed_version;
 };
 
-struct doc { /* guarded by the cache's lock; dc, types and key are immutable */
+struct doc { /* guarded by the cache's lock, but parts; dc, types and key are immutable */
     char *key;
     char *dc;
     unsigned types;
     enum doc_state state;
-    struct blob *blob; /* NULL before the first build */
+    struct document_parts *parts; /* of the builder alone, while DOC_BUILDING */
+    struct blob *blob;            /* NULL before the first build */
     char *etag;
     int64_t version; /* of the blob: idx of the DC */
     int64_t
@@ -80,6 +78,7 @@ struct document_cache *document_cache_new(struct catalog *catalog, int build_max
 
 static void doc_free(struct doc *d)
 {
+    document_parts_free(d->parts);
     blob_unref(d->blob);
     free(d->etag);
     free(d->dc);
@@ -100,37 +99,6 @@ void document_cache_free(struct document_cache *c)
     map_done(&c->docs);
     mutex_done(&c->lock);
     free(c);
-}
-
-/* ---- ETags ---- */
-
-#define DIGEST_BYTES 8
-
-static void digest_text(const char *bytes, size_t length, char ret_hex[2 * DIGEST_BYTES + 1])
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    xp_check(EVP_Digest(bytes, length, digest, &size, EVP_sha256(), NULL) == 1 &&
-             size >= DIGEST_BYTES);
-    for (size_t i = 0; i < DIGEST_BYTES; i++) {
-        (void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
-    }
-}
-
-/* The version is for people. The digest makes the tag true: after a restored backup, or with a newer program, the same
- * version can mean other bytes, and a metaserver that gets 304 would keep the old ones until the next change.
- * A DC name may hold bytes that a header may not. */
-static char *make_etag(const struct dc_snapshot *snap, const char *bytes, size_t length)
-{
-    char digest[2 * DIGEST_BYTES + 1];
-    digest_text(bytes, length, digest);
-    char *safe AUTO_FREE = xstrdup(snap->dc);
-    for (char *p = safe; *p; p++) {
-        if (!isalnum((unsigned char)*p) && !strchr("_.-", *p)) {
-            *p = '_';
-        }
-    }
-    return xasprintf("\"%s-%lld-%s\"", safe, (long long)snap->dc_version, digest);
 }
 
 /* ---- the table ---- */
@@ -178,6 +146,7 @@ static struct doc *find_or_add(struct document_cache *c, const char *key, const 
     d->key = xstrdup(key);
     d->dc = xstrdup(dc);
     d->types = types;
+    d->parts = document_parts_new();
     list_init(&d->waiters);
     map_put(&c->docs, d->key, d);
     return d;
@@ -235,18 +204,15 @@ static int build(struct document_cache *c, const struct doc *d, struct built *re
 {
     int64_t started_us = clock_mono_us();
     struct dc_snapshot *snap = NULL;
-    int rc = catalog_dc_snapshot(c->catalog, d->dc, d->types, &snap, err);
+    struct snap_since since = { .dc = d->dc, .types = d->types };
+    since.known = document_parts_known(d->parts, &since.known_count);
+    int rc = catalog_dc_snapshot_since(c->catalog, &since, &snap, err);
     if (rc < 0) {
         return rc;
     }
-    json_t *json = document_dc(snap);
-    char *bytes = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    xp_check(bytes != NULL);
-    size_t length = strlen(bytes);
-    char *etag = make_etag(snap, bytes, length);
-    *ret_built = (struct built){ .blob = blob_new(bytes, length), /* takes the bytes */
-                                 .etag = etag,
+    document_parts_update(d->parts, snap);
+    *ret_built = (struct built){ .blob = document_parts_join(d->parts, snap),
+                                 .etag = document_parts_etag(d->parts, snap),
                                  .version = snap->dc_version,
                                  .store_version = snap->version };
     dc_snapshot_free(snap);
