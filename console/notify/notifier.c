@@ -20,6 +20,9 @@
 #define REFUSED_MAX                                                                                \
     (TURN_SCAN_ROWS / 2) /* refused rows of one lane; more hold the whole lane back */
 #define URL_MAX_BYTES 8192
+/* An acknowledgment is a durable transaction that the writers of metadata wait for: acknowledgments wait for company. */
+#define ACK_ROWS    64
+#define ACK_WAIT_MS 100
 #define STALE_MS                                                                                   \
     600000 /* a refused row that was not chosen again for so long has left the outbox */
 
@@ -64,9 +67,12 @@ struct notifier { /* owner: loop; waker: any */
     struct map lanes;                  /* by DC id */
     struct loop_timer timer;
     int sending_count;
+    int told_count;     /* rows to be acknowledged, of all lanes */
+    mono_ms told_since; /* of the oldest of them */
     bool is_turning;
     bool is_stopped;
     bool look_again; /* something happened during the turn */
+    bool has_newer;  /* the outbox has a newer change of a cluster whose push is under way */
     bool outbox_failed;
     char problem[240];    /* why, while outbox_failed */
     int64_t seen_version; /* of the store, at the last complete look */
@@ -87,6 +93,9 @@ struct push {
 
 static struct metric queue_gauge = METRIC_GAUGE_INIT(
     "xpipe_notify_queue_rows", "", "Changes that metaservers have not been told yet");
+static struct metric acks_total =
+    METRIC_COUNTER_INIT("xpipe_notify_acknowledgments_total", "",
+                        "Transactions that took told changes out of the outbox");
 static struct metric sending_gauge =
     METRIC_GAUGE_INIT("xpipe_notify_sending", "", "Pushes under way");
 static struct lane_metrics *all_lane_metrics; /* owner: loop */
@@ -234,8 +243,11 @@ static void lane_answered(struct lane *lane)
     metric_set(&lane->metrics->down, 0);
 }
 
-static void row_told(struct lane *lane, struct row *row)
+static void row_told(struct notifier *n, struct lane *lane, struct row *row)
 {
+    if (n->told_count++ == 0) {
+        n->told_since = loop_now(n->o.loop);
+    }
     metric_add(&lane->metrics->told, 1);
     if (row->tries > 0) {
         log_info("notify.accepted", "dc", lane->dc, "cluster", row->cluster, "after",
@@ -279,10 +291,21 @@ static void settle(struct notifier *n, struct lane *lane, struct row *row,
 {
     lane_answered(lane);
     if (counts_as_told(item, row, status)) {
-        row_told(lane, row);
+        row_told(n, lane, row);
     } else {
         row_refused(n, lane, row, status);
     }
+}
+
+static int64_t rows_in_hand(const struct notifier *n)
+{
+    int64_t count = 0;
+    size_t at = 0;
+    const struct map_slot *slot;
+    while ((slot = map_next(&n->lanes, &at))) {
+        count += (int64_t)map_count(&((const struct lane *)slot->value)->rows);
+    }
+    return count;
 }
 
 static void push_free(struct push *p)
@@ -306,6 +329,9 @@ static void push_done(int rc, const struct http_reply *reply, const struct xp_er
         forget_row(lane, row);
     } else {
         settle(n, lane, row, &p->item, reply->status);
+    }
+    if (n->has_newer || n->waiting_count > rows_in_hand(n)) {
+        n->look_again = true;
     }
     push_free(p);
     plan_next(n);
@@ -346,7 +372,7 @@ static const char *method_of(enum push_kind kind)
     return "PUT";
 }
 
-static struct row *remember_row(struct lane *lane, const struct push_item *item)
+static struct row *remember_row(struct notifier *n, struct lane *lane, const struct push_item *item)
 {
     struct row *row = map_get(&lane->rows, item->cluster);
     if (!row) {
@@ -355,6 +381,8 @@ static struct row *remember_row(struct lane *lane, const struct push_item *item)
         map_put(&lane->rows, row->cluster, row);
     } else if (row->state == ROW_REFUSED) {
         lane->refused_count--;
+    } else if (row->state == ROW_TOLD) { /* a newer change before the acknowledgment of this one */
+        n->told_count--;
     }
     if (row->idx != item->idx) {
         row->tries = 0;
@@ -387,7 +415,7 @@ static void send_push(struct notifier *n, struct push_item *item)
                               .timeout_ms = n->settings.timeout_ms,
                               .max_reply_bytes = REPLY_MAX_BYTES };
     struct xp_err err = { 0 };
-    struct row *row = remember_row(lane, &p->item);
+    struct row *row = remember_row(n, lane, &p->item);
     if (http_send(n->o.client, &call, push_done, p, 0, &err) < 0) {
         lane_failed(n, lane, err.msg);
         forget_row(lane, row);
@@ -446,6 +474,12 @@ static void copy_acks(const struct lane *lane, struct notify_turn *turn)
     }
 }
 
+static bool acks_due(const struct notifier *n, mono_ms now)
+{
+    return n->told_count > 0 &&
+           (n->told_count >= ACK_ROWS || n->is_stopped || now - n->told_since >= ACK_WAIT_MS);
+}
+
 static void fill_turn(struct notifier *n, struct notify_turn *turn)
 {
     mono_ms now = loop_now(n->o.loop);
@@ -455,6 +489,7 @@ static void fill_turn(struct notifier *n, struct notify_turn *turn)
     size_t at = 0;
     const struct map_slot *slot;
     int left = n->o.pushes_max - n->sending_count;
+    bool is_ack_due = acks_due(n, now);
     while ((slot = map_next(&n->lanes, &at))) {
         struct lane *lane = slot->value;
         struct turn_lane *out = &turn->lanes[turn->lane_count++];
@@ -463,7 +498,9 @@ static void fill_turn(struct notifier *n, struct notify_turn *turn)
         *out = (struct turn_lane){ .dc_id = lane->dc_id, .room = room < left ? room : left };
         left -= out->room > 0 ? out->room : 0;
         copy_busy(lane, now, out);
-        copy_acks(lane, turn);
+        if (is_ack_due) {
+            copy_acks(lane, turn);
+        }
     }
 }
 
@@ -475,6 +512,7 @@ static void forget_acked(struct notifier *n, const struct notify_turn *turn)
         struct row *row = map_get(&lane->rows, turn->acks[i].cluster_name);
         if (row && row->state == ROW_TOLD) {
             forget_row(lane, row);
+            n->told_count--;
         }
     }
 }
@@ -490,6 +528,7 @@ static void note_outbox(struct notifier *n, const struct notify_turn *turn)
     (void)snprintf(n->problem, sizeof(n->problem), "%s", turn->err.msg);
     if (turn->rc == 0) {
         n->waiting_count = turn->waiting_count;
+        n->has_newer = turn->has_newer;
         n->seen_version = turn->store_version;
         metric_set(&queue_gauge, turn->waiting_count);
     }
@@ -498,6 +537,7 @@ static void note_outbox(struct notifier *n, const struct notify_turn *turn)
 static void apply_turn(struct notifier *n, struct notify_turn *turn)
 {
     if (turn->acked) {
+        metric_add(&acks_total, 1);
         forget_acked(n, turn);
     }
     note_outbox(n, turn);
@@ -547,38 +587,18 @@ static void start_turn(struct notifier *n)
 
 /* ---- when ---- */
 
-static bool has_told_rows(const struct notifier *n)
+static bool is_due(const struct notifier *n, mono_ms now)
 {
-    size_t at = 0;
-    const struct map_slot *slot;
-    while ((slot = map_next(&n->lanes, &at))) {
-        const struct lane *lane = slot->value;
-        if (map_count(&lane->rows) > (size_t)lane->sending_count + (size_t)lane->refused_count) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* After an event: a turn now when it can do something, else at the next timer. */
-static void plan_next(struct notifier *n)
-{
-    bool can_send = has_told_rows(n) && !n->outbox_failed;
-    bool can_look = n->look_again && !n->is_stopped;
-    if (!n->is_turning && (can_send || can_look)) {
-        start_turn(n);
-    }
-}
-
-static bool is_due(const struct notifier *n)
-{
-    return n->look_again || n->waiting_count > 0 || n->outbox_failed || has_told_rows(n) ||
+    return n->look_again || n->waiting_count > 0 || n->outbox_failed || acks_due(n, now) ||
            store_version(n->o.catalog->store) != n->seen_version;
 }
 
 static int64_t next_wait_ms(const struct notifier *n, mono_ms now)
 {
     int64_t wait = n->settings.poll_ms;
+    if (n->told_count > 0 && n->told_since + ACK_WAIT_MS - now < wait) {
+        wait = n->told_since + ACK_WAIT_MS > now ? n->told_since + ACK_WAIT_MS - now : 0;
+    }
     size_t at = 0;
     const struct map_slot *slot;
     while ((slot = map_next(&n->lanes, &at))) {
@@ -590,10 +610,23 @@ static int64_t next_wait_ms(const struct notifier *n, mono_ms now)
     return wait;
 }
 
+/* After an event: a turn now when it can do something, else at the timer. */
+static void plan_next(struct notifier *n)
+{
+    mono_ms now = loop_now(n->o.loop);
+    bool can_ack = acks_due(n, now) && !n->outbox_failed;
+    bool can_look = n->look_again && !n->is_stopped;
+    if (!n->is_turning && (can_ack || can_look)) {
+        start_turn(n);
+    } else if (n->told_count > 0 && !n->is_stopped) {
+        loop_timer_start(&n->timer, next_wait_ms(n, now));
+    }
+}
+
 static void timer_fire(struct loop_timer *t)
 {
     struct notifier *n = CONTAINER_OF(t, struct notifier, timer);
-    if (!n->is_turning && !n->is_stopped && is_due(n)) {
+    if (!n->is_turning && !n->is_stopped && is_due(n, loop_now(n->o.loop))) {
         start_turn(n);
     }
     loop_timer_start(t, next_wait_ms(n, loop_now(n->o.loop)));
@@ -663,6 +696,7 @@ struct notifier *notifier_new(const struct notifier_options *options)
     n->lanes = MAP_INIT(MAP_NUMBER);
     n->look_again = true; /* what an earlier process left behind */
     metric_register(&queue_gauge);
+    metric_register(&acks_total);
     metric_register(&sending_gauge);
     loop_timer_init(&n->timer, n->o.loop, timer_fire);
     n->waker = waker_new(n);
@@ -722,13 +756,17 @@ int notifier_configure(struct notifier *n, const struct notifier_settings *setti
 
 void notifier_stop(struct notifier *n)
 {
+    bool was_stopped = n->is_stopped;
     n->is_stopped = true;
     loop_timer_stop(&n->timer);
+    if (!was_stopped && n->told_count > 0) {
+        plan_next(n); /* acknowledges without waiting for more */
+    }
 }
 
 bool notifier_is_idle(const struct notifier *n)
 {
-    return !n->is_turning && n->sending_count == 0 && (n->outbox_failed || !has_told_rows(n));
+    return !n->is_turning && n->sending_count == 0 && (n->outbox_failed || n->told_count == 0);
 }
 
 const char *notifier_problem(const struct notifier *n)

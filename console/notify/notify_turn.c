@@ -48,12 +48,14 @@ void notify_turn_done(struct notify_turn *turn)
     *turn = (struct notify_turn){ 0 };
 }
 
-static bool is_busy(const struct turn_lane *lane, const struct outbox_row *row)
+static bool is_busy(const struct turn_lane *lane, const struct outbox_row *row, bool *ret_has_newer)
 {
     for (size_t i = 0; i < lane->busy_count; i++) {
         const struct busy_row *b = &lane->busy[i];
         if (text_eq(b->cluster, row->cluster_name)) {
-            return !(b->unless_newer && row->idx > b->idx);
+            bool is_newer = row->idx > b->idx;
+            *ret_has_newer |= is_newer && !b->unless_newer;
+            return !(is_newer && b->unless_newer);
         }
     }
     return false;
@@ -117,7 +119,7 @@ static int choose(struct notify_turn *turn, const struct turn_lane *lane,
     size_t needless_count = 0;
     for (size_t i = 0; i < rows->count && room > 0; i++) {
         const struct outbox_row *row = &rows->items[i];
-        if (is_busy(lane, row)) {
+        if (is_busy(lane, row, &turn->has_newer)) {
             continue;
         }
         int rc = XP_NOT_FOUND;

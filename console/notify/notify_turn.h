@@ -23,7 +23,7 @@ struct push_item {
 struct busy_row { /* a row the loop is dealing with: not to be chosen */
     char *cluster;
     int64_t idx;
-    bool unless_newer; /* refused, waits for its retry: a newer change is tried at once */
+    bool unless_newer; /* refused or told: a newer change is tried at once */
 };
 
 struct turn_lane {
@@ -52,6 +52,7 @@ struct notify_turn {
     size_t dc_count;
     int64_t waiting_count; /* rows in the outbox afterwards */
     int64_t store_version; /* from before the look */
+    bool has_newer;        /* a row was left because an older push of the cluster is under way */
     bool acked;            /* 'acks' are gone from the outbox */
     int rc;
     struct xp_err err;

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "console/store/outbox.h"
+#include "shared/base/metrics.h"
 #include "tests/unit/console_fixture.h"
 
 #include "shared/base/banned.h"
@@ -406,6 +407,37 @@ static void a_change_during_a_push_follows_it_at_once(void **state)
     assert_string_not_equal(site->seen[0], site->seen[2]);
 }
 
+static int64_t commits(void)
+{
+    struct str text AUTO_STR = STR_INIT(1024 * 1024);
+    metrics_print(&text);
+    const char *at = strstr(str_text(&text), "\nxpipe_notify_acknowledgments_total ");
+    return at ? strtoll(at + strlen("\nxpipe_notify_acknowledgments_total "), NULL, 10) : 0;
+}
+
+static bool all_are_seen(struct site *s)
+{
+    return s->seen_count >= 40;
+}
+
+/* Each acknowledgment is a durable transaction that writers wait for: bench-console found one for every push. */
+static void acknowledgments_share_transactions(void **state)
+{
+    (void)state;
+    base_data();
+    site->poll_ms = 60000;
+    char *urls AUTO_FREE = url_json(site, NULL);
+    start_notifier(site, urls);
+    int64_t before = commits();
+    for (int i = 0; i < 40; i++) {
+        char *name AUTO_FREE = xasprintf("c%d", i);
+        create_demo(name);
+    }
+    wait_for(all_are_seen);
+    wait_for(jq_is_told);
+    assert_in_range(commits() - before, 1, 10);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -420,6 +452,7 @@ int main(void)
         CASE(routes_ask_for_a_refresh_and_java_may_not_know_it),
         CASE(types_that_are_not_pushed_leave_the_outbox),
         CASE(a_change_during_a_push_follows_it_at_once),
+        CASE(acknowledgments_share_transactions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
