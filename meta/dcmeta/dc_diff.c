@@ -78,16 +78,30 @@ static void add_change(struct dc_diff *diff, enum dc_change_kind kind, struct cl
 
 struct comparison {
     const struct dc_meta *before;
+    const struct dc_meta *after;
+    const char *current_dc;
     struct map before_by_id;
-    struct map left; /* of 'before': not seen in the new document yet */
-    struct map seen; /* ids of the new document */
+    struct map left;  /* of 'before': not seen in the new document yet */
+    struct map seen;  /* ids of the new document: the last cluster that claims it */
+    struct map twice; /* the ids that several claim: the first of these */
 };
+
+static void note_problem(struct dc_diff *diff, const char *cluster, const char *text)
+{
+    diff->unusable++;
+    if (diff->problem_count < DC_PROBLEMS_KEPT) {
+        diff->problems[diff->problem_count++] = (struct dc_problem){
+            .cluster = xstrndup(cluster, DC_PROBLEM_NAME_MAX),
+            .text = xstrdup(text),
+        };
+    }
+}
 
 /* Nothing is known for sure about this one: its predecessor stays, found by name or by id. */
 static void skip_unusable(struct comparison *c, struct dc_diff *diff,
-                          const struct cluster_meta *after)
+                          const struct cluster_meta *after, const char *problem)
 {
-    diff->unusable++;
+    note_problem(diff, after->name, problem);
     const struct cluster_meta *same_name = dc_meta_cluster(c->before, after->name);
     if (same_name) {
         (void)map_remove_n(&c->left, (uint64_t)same_name->db_id);
@@ -95,22 +109,20 @@ static void skip_unusable(struct comparison *c, struct dc_diff *diff,
     (void)map_remove_n(&c->left, (uint64_t)after->db_id);
 }
 
-/* One cluster of the new document; takes its predecessor out of 'left'. */
-static void compare_cluster(struct comparison *c, struct dc_diff *diff, struct cluster_meta *after)
+/* Which of several clusters with one id is the right one cannot be known: none is taken. */
+static void find_claimed_twice(struct comparison *c)
 {
-    if (after->problem || map_put_n(&c->seen, (uint64_t)after->db_id, after)) {
-        skip_unusable(c, diff, after);
-        return;
-    }
-    (void)map_remove_n(&c->left, (uint64_t)after->db_id);
-    struct cluster_meta *old = map_get_n(&c->before_by_id, (uint64_t)after->db_id);
-    if (!old) {
-        add_change(diff, DC_ADDED, NULL, after);
-    } else if (!cluster_meta_eq(old, after)) {
-        add_change(diff, DC_MODIFIED, old, after);
+    for (size_t i = 0; i < c->after->clusters.count; i++) {
+        struct cluster_meta *after = c->after->clusters.items[i];
+        struct cluster_meta *one =
+            after->problem ? NULL : map_put_n(&c->seen, (uint64_t)after->db_id, after);
+        if (one && !map_get_n(&c->twice, (uint64_t)after->db_id)) {
+            (void)map_put_n(&c->twice, (uint64_t)after->db_id, one);
+        }
     }
 }
 
+/* Of the links of one cluster to other DCs: where does it go? */
 static enum route_choice_kind choice_kind(const struct dc_meta *meta, const struct cluster_meta *c,
                                           const char *src_dc, const char *dst_dc)
 {
@@ -129,20 +141,59 @@ static enum route_choice_kind choice_kind(const struct dc_meta *meta, const stru
     return choice.kind;
 }
 
-static int count_downgrades(const struct dc_meta *before, const struct dc_meta *after,
-                            const char *current_dc)
+static bool is_direct(const struct comparison *c, const struct dc_meta *routes,
+                      const struct cluster_meta *cluster, const char *dc)
+{
+    return choice_kind(routes, cluster, c->current_dc, dc) == ROUTE_DIRECT;
+}
+
+/* Links of the cluster that had a route and will have none; and whether its own fields take one, with the old routes or the new. */
+static int count_downgrades(const struct comparison *c, const struct cluster_meta *old,
+                            const struct cluster_meta *now, bool *ret_by_itself)
 {
     int downgrades = 0;
-    for (size_t i = 0; i < after->clusters.count; i++) {
-        const struct cluster_meta *c = after->clusters.items[i];
-        for (size_t d = 0; d < c->dcs.count; d++) {
-            const char *dc = c->dcs.items[d];
-            downgrades += !text_eq(dc, current_dc) &&
-                          choice_kind(before, c, current_dc, dc) != ROUTE_DIRECT &&
-                          choice_kind(after, c, current_dc, dc) == ROUTE_DIRECT;
+    for (size_t d = 0; d < now->dcs.count; d++) {
+        const char *dc = now->dcs.items[d];
+        if (text_eq(dc, c->current_dc)) {
+            continue;
         }
+        bool was_direct = is_direct(c, c->before, old, dc);
+        downgrades += !was_direct && is_direct(c, c->after, now, dc);
+        *ret_by_itself |= !was_direct && is_direct(c, c->before, now, dc);
+        *ret_by_itself |= !is_direct(c, c->after, old, dc) && is_direct(c, c->after, now, dc);
     }
     return downgrades;
+}
+
+/* One cluster of the new document; takes its predecessor out of 'left'. */
+static void compare_cluster(struct comparison *c, struct dc_diff *diff, struct cluster_meta *after)
+{
+    if (after->problem) {
+        skip_unusable(c, diff, after, after->problem);
+        return;
+    }
+    const struct cluster_meta *first = map_get_n(&c->twice, (uint64_t)after->db_id);
+    if (first) {
+        const struct cluster_meta *last = map_get_n(&c->seen, (uint64_t)after->db_id);
+        AUTO_FREE char *why =
+            xasprintf("dbId: %lld is also that of cluster '%s'", (long long)after->db_id,
+                      first == after ? last->name : first->name);
+        skip_unusable(c, diff, after, why);
+        return;
+    }
+    (void)map_remove_n(&c->left, (uint64_t)after->db_id);
+    struct cluster_meta *old = map_get_n(&c->before_by_id, (uint64_t)after->db_id);
+    bool goes_direct = false;
+    bool is_equal = old && cluster_meta_eq(old, after);
+    if (!is_equal || diff->routes_changed) {
+        diff->downgraded += count_downgrades(c, old ? old : after, after, &goes_direct);
+    }
+    if (!old) {
+        add_change(diff, DC_ADDED, NULL, after);
+    } else if (!is_equal) {
+        add_change(diff, DC_MODIFIED, old, after);
+        diff->changes[diff->count - 1].goes_direct = goes_direct;
+    }
 }
 
 static bool are_routes_equal(const struct dc_meta *a, const struct dc_meta *b)
@@ -163,15 +214,21 @@ void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, con
 {
     struct dc_diff diff = { .clusters_before = (int)before->clusters.count };
     diff.changes = xcalloc(before->clusters.count + after->clusters.count, sizeof(*diff.changes));
+    diff.problems = xcalloc(DC_PROBLEMS_KEPT, sizeof(*diff.problems));
+    diff.routes_changed = !are_routes_equal(before, after);
     struct comparison c = { .before = before,
+                            .after = after,
+                            .current_dc = current_dc,
                             .before_by_id = MAP_INIT(MAP_NUMBER),
                             .left = MAP_INIT(MAP_NUMBER),
-                            .seen = MAP_INIT(MAP_NUMBER) };
+                            .seen = MAP_INIT(MAP_NUMBER),
+                            .twice = MAP_INIT(MAP_NUMBER) };
     for (size_t i = 0; i < before->clusters.count; i++) {
         struct cluster_meta *old = before->clusters.items[i];
         (void)map_put_n(&c.before_by_id, (uint64_t)old->db_id, old);
         (void)map_put_n(&c.left, (uint64_t)old->db_id, old);
     }
+    find_claimed_twice(&c);
     for (size_t i = 0; i < after->clusters.count; i++) {
         compare_cluster(&c, &diff, after->clusters.items[i]);
     }
@@ -182,8 +239,7 @@ void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, con
     map_done(&c.before_by_id);
     map_done(&c.left);
     map_done(&c.seen);
-    diff.routes_changed = !are_routes_equal(before, after);
-    diff.routes_downgraded = diff.routes_changed ? count_downgrades(before, after, current_dc) : 0;
+    map_done(&c.twice);
     *ret_diff = diff;
 }
 
@@ -193,6 +249,11 @@ void dc_diff_done(struct dc_diff *diff)
         cluster_meta_unref(diff->changes[i].before);
         cluster_meta_unref(diff->changes[i].after);
     }
+    for (size_t i = 0; i < diff->problem_count; i++) {
+        free(diff->problems[i].cluster);
+        free(diff->problems[i].text);
+    }
+    free(diff->problems);
     free(diff->changes);
     *diff = (struct dc_diff){ 0 };
 }
@@ -204,11 +265,13 @@ void dc_brake(struct dc_diff *diff, const struct brake_limits *limits,
     if (!limits->is_accepted) {
         bool is_emptied = diff->removed > 1 && diff->removed == diff->clusters_before;
         verdict.removals_held = diff->removed + diff->shrunk > limits->removals || is_emptied;
-        verdict.routes_held = diff->routes_downgraded > limits->downgrades;
+        verdict.routes_held = diff->downgraded > limits->downgrades;
     }
     for (size_t i = 0; i < diff->count; i++) {
         struct dc_change *change = &diff->changes[i];
-        change->is_held = verdict.removals_held && (change->kind == DC_REMOVED || change->shrinks);
+        change->is_held =
+            (verdict.removals_held && (change->kind == DC_REMOVED || change->shrinks)) ||
+            (verdict.routes_held && change->goes_direct);
         verdict.held += change->is_held;
     }
     *ret_verdict = verdict;

@@ -20,8 +20,19 @@ struct dc_change {
     struct cluster_meta *before; /* one reference; NULL when added */
     struct cluster_meta *after;  /* one reference; NULL when removed */
     bool shrinks;                /* loses a shard, an instance or a DC */
-    bool is_held;                /* set by dc_brake */
+    bool
+        goes_direct; /* its own fields (organization, type, designated routes) take a route from a link */
+    bool is_held; /* set by dc_brake */
 };
+
+/* A cluster of the new document that cannot be used, and why. */
+struct dc_problem {
+    char *cluster; /* owned, at most DC_PROBLEM_NAME_MAX bytes */
+    char *text;    /* owned */
+};
+
+#define DC_PROBLEMS_KEPT    200 /* of one document; the number of all is in 'unusable' */
+#define DC_PROBLEM_NAME_MAX 128
 
 struct dc_diff {
     struct dc_change *changes;
@@ -32,8 +43,10 @@ struct dc_diff {
     int added;
     int modified; /* shrinking ones not included */
     int unusable; /* clusters of the new document with a problem: kept as they were */
+    struct dc_problem *problems;
+    size_t problem_count;
     bool routes_changed;
-    int routes_downgraded; /* (cluster, other DC) pairs that would go from a route to direct */
+    int downgraded; /* (cluster, other DC) pairs that would go from a route to direct, for whatever reason */
 };
 
 /* 'current_dc' is needed for the routes. Neither document is changed. Free with dc_diff_done. */
@@ -49,7 +62,7 @@ struct brake_limits {
 
 struct brake_verdict {
     bool removals_held;
-    bool routes_held;
+    bool routes_held; /* and the changes that take a route from a link by themselves */
     bool is_accepted; /* by an operator: also an older version may be applied */
     int held;         /* changes marked is_held */
 };

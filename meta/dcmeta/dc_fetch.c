@@ -17,7 +17,6 @@
 
 #include "shared/base/banned.h"
 
-#define DOCUMENT_MAX_BYTES  (256U * 1024 * 1024)
 #define RETRY_FIRST_MS      1000
 #define RETRY_BLIND_MAX_MS  4000
 #define SUPERSEDED_FIRST_MS 20
@@ -100,7 +99,7 @@ static int read_file(const char *path, char **ret_text, size_t *ret_length, stru
     if (!in) {
         return xp_fail(err, XP_NOT_FOUND, "cache file '%s': %s", path, strerror(errno));
     }
-    struct str text = STR_INIT(DOCUMENT_MAX_BYTES);
+    struct str text = STR_INIT(DC_META_MAX_BYTES);
     char chunk[65536];
     for (size_t n; (n = fread(chunk, 1, sizeof(chunk), in)) > 0;) {
         str_add(&text, chunk, n);
@@ -124,7 +123,7 @@ static int call_console(struct fetch_job *j, char **ret_text, size_t *ret_length
         .headers = { "Accept: application/json", j->if_none_match },
         .connect_timeout_ms = j->connect_timeout_ms,
         .timeout_ms = j->timeout_ms,
-        .max_reply_bytes = DOCUMENT_MAX_BYTES,
+        .max_reply_bytes = DC_META_MAX_BYTES,
         .retries = 1,
         .retry_delay_ms = 5,
     };
@@ -133,7 +132,7 @@ static int call_console(struct fetch_job *j, char **ret_text, size_t *ret_length
     if (rc != 0) {
         return rc;
     }
-    if (reply.status == 304) {
+    if (reply.status == 304 && j->if_none_match) {
         j->not_modified = true;
         return 0;
     }

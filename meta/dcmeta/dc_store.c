@@ -9,16 +9,21 @@
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
 #include "shared/base/str.h"
+#include "shared/model/json_decode.h"
 
 #include "shared/base/banned.h"
 
 #define HELD_NAMES_SHOWN 200
+#define PROBLEMS_LOGGED  10 /* of one document; all are shown by the quarantine */
 
 static struct metric clusters_gauge =
     METRIC_GAUGE_INIT("xpipe_meta_clusters", "", "Clusters of this DC in the accepted document.");
 static struct metric held_gauge =
     METRIC_GAUGE_INIT("xpipe_meta_document_held_changes", "",
                       "Changes of the last document that wait for an operator.");
+static struct metric unusable_gauge =
+    METRIC_GAUGE_INIT("xpipe_meta_document_unusable_clusters", "",
+                      "Clusters of the last document that cannot be used: they stay as they were.");
 static struct metric version_gauge =
     METRIC_GAUGE_INIT("xpipe_meta_document_version", "",
                       "Version of the metadata in use; 0 from a console without versions.");
@@ -39,6 +44,7 @@ struct dc_store {
     int held; /* of the last document */
     bool routes_held;
     struct names held_names; /* the first HELD_NAMES_SHOWN */
+    struct map problems;     /* cluster -> why it cannot be used, owned; of the last document */
 };
 
 struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener)
@@ -50,13 +56,24 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
     store->by_name = MAP_INIT(MAP_TEXT);
     store->by_id = MAP_INIT(MAP_NUMBER);
     deleted_clusters_init(&store->deleted);
+    store->problems = MAP_INIT(MAP_TEXT);
     store->routes = route_table_new(NULL, 0);
     store->confirmed_at = MONO_NEVER;
     store->changed_at = MONO_NEVER;
     metric_register(&clusters_gauge);
     metric_register(&held_gauge);
     metric_register(&version_gauge);
+    metric_register(&unusable_gauge);
     return store;
+}
+
+static void problems_done(struct map *problems)
+{
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(problems, &at));) {
+        free(slot->value);
+    }
+    map_done(problems);
 }
 
 void dc_store_free(struct dc_store *store)
@@ -73,6 +90,7 @@ void dc_store_free(struct dc_store *store)
     deleted_clusters_done(&store->deleted);
     route_table_free(store->routes);
     names_done(&store->held_names);
+    problems_done(&store->problems);
     free(store->dc);
     free(store);
 }
@@ -264,7 +282,7 @@ static void note_held(struct dc_store *store, const struct dc_diff *diff,
     bool is_held = store->held > 0 || store->routes_held;
     if (is_held && !was_held) {
         log_error("document.held", "removed", log_int(diff->removed), "shrunk",
-                  log_int(diff->shrunk), "going_direct", log_int(diff->routes_downgraded), "next",
+                  log_int(diff->shrunk), "going_direct", log_int(diff->downgraded), "next",
                   "check the console, then POST /api/meta/v2/quarantine/accept");
     } else if (!is_held && was_held) {
         log_info("document.released");
@@ -277,6 +295,32 @@ static void raise_version(struct dc_store *store, int64_t version)
         store->version = version;
         metric_set(&version_gauge, version);
     }
+}
+
+/* Each problem is told once, as long as it is the same. */
+static void note_problems(struct dc_store *store, const struct dc_diff *diff)
+{
+    int news = 0;
+    struct map now = MAP_INIT(MAP_TEXT);
+    for (size_t i = 0; i < diff->problem_count; i++) {
+        const struct dc_problem *p = &diff->problems[i];
+        bool is_known = text_eq(map_get(&store->problems, p->cluster), p->text);
+        if (!is_known && news++ < PROBLEMS_LOGGED) {
+            log_warn("document.cluster_unusable", "cluster", p->cluster, "problem", p->text, "next",
+                     "it stays as it was, the other clusters are processed");
+        }
+        free(map_put(&now, p->cluster, xstrdup(p->text)));
+    }
+    if (news > PROBLEMS_LOGGED) {
+        log_warn("document.clusters_unusable", "count", log_int(diff->unusable), "next",
+                 "GET /api/meta/v2/quarantine shows them");
+    }
+    if (diff->unusable == 0 && map_count(&store->problems) > 0) {
+        log_info("document.clusters_usable_again");
+    }
+    problems_done(&store->problems);
+    store->problems = now;
+    metric_set(&unusable_gauge, diff->unusable);
 }
 
 static int check_version(const struct dc_store *store, const struct dc_meta *after,
@@ -308,6 +352,7 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     deleted_clusters_settle(&store->deleted, verdict->is_accepted ? INT64_MAX : after->version);
     store->confirmed_at = confirmed_at;
     metric_set(&version_gauge, store->version);
+    note_problems(store, diff);
     note_held(store, diff, verdict, hold_collisions(store, diff));
     if (diff->routes_changed && !verdict->routes_held) {
         replace_routes(store, after);
@@ -411,8 +456,15 @@ json_t *dc_store_quarantine_json(const struct dc_store *store)
     for (size_t i = 0; i < store->held_names.count; i++) {
         (void)json_array_append_new(names, json_string(store->held_names.items[i]));
     }
-    return json_pack("{s:i, s:b, s:o}", "held", store->held, "routesHeld", store->routes_held,
-                     "clusters", names);
+    json_t *problems = json_array();
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&store->problems, &at));) {
+        (void)json_array_append_new(problems,
+                                    json_pack("{s:o, s:o}", "cluster", jd_text(slot->text),
+                                              "problem", jd_text(slot->value)));
+    }
+    return json_pack("{s:i, s:b, s:o, s:o}", "held", store->held, "routesHeld", store->routes_held,
+                     "clusters", names, "problems", problems);
 }
 
 int dc_store_held_count(const struct dc_store *store)

@@ -64,7 +64,8 @@ int dc_store_put(struct dc_store *, struct cluster_meta *take_cluster, mono_ms n
 int dc_store_remove(struct dc_store *, const char *name, int64_t version, mono_ms now,
                     struct xp_err *err) XP_MUST_CHECK;
 
-/* What the last document would have changed and was held back; {"held":0} when nothing. Returns owned. */
+/* What the last document would have changed and was held back; {"held":0} when nothing. "problems": the clusters of it that
+ * cannot be used. Returns owned. */
 json_t *dc_store_quarantine_json(const struct dc_store *);
 int dc_store_held_count(const struct dc_store *);
 

@@ -255,6 +255,11 @@ static int settle_name(struct cluster_meta *cluster, const char *key, struct xp_
         return xp_fail(err, XP_INVALID, "id: '%s' differs from the name it stands under",
                        cluster->name);
     }
+    if (!cluster->name && !jd_is_name(key)) {
+        return xp_fail(err, XP_INVALID,
+                       "id: it is missing, and the key is not a name (1..128 bytes without '/' and "
+                       "control characters, not '.' or '..')");
+    }
     if (!cluster->name) {
         cluster->name = xstrdup(key);
     }

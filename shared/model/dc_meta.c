@@ -7,10 +7,12 @@
 
 #include "shared/base/banned.h"
 
-#define DOCUMENT_MAX_BYTES ((size_t)256 * 1024 * 1024)
-#define CLUSTERS_MAX       100000
-#define ROUTES_MAX         10000
-#define TEXT_MAX           256
+#define CLUSTERS_MAX 100000
+#define ROUTES_MAX   10000
+#define VALUES_MAX                                                                                 \
+    ((size_t)5 * 1000 * 1000) /* a cluster of two shards with two Redis each has about 120 */
+#define TEXT_MAX       256
+#define ROUTE_INFO_MAX 65535
 
 /* ---- fields with a meaning of their own ---- */
 
@@ -59,6 +61,17 @@ static int decode_public(const json_t *value, void *field, struct xp_err *err)
     return XP_OK;
 }
 
+/* What is no text of a route is the text of an unusable route: one wrong row must not hold up the metadata of a whole DC, and
+ * leaving the row out would mean "go direct". */
+static int decode_route_info(const json_t *value, void *field, struct xp_err *err)
+{
+    (void)err;
+    bool is_usable = json_is_string(value) && json_string_length(value) <= ROUTE_INFO_MAX;
+    free(*(char **)field);
+    *(char **)field = xstrdup(is_usable ? json_string_value(value) : "");
+    return XP_OK;
+}
+
 static int decode_clusters(const json_t *value, void *field, struct xp_err *err)
 {
     __typeof__(((struct dc_meta *)0)->clusters) *list = field;
@@ -99,7 +112,7 @@ static const struct jfield route_fields[] = {
     { .name = "orgId", .type = JF_INT64, .offset = ROUTE(org_id) },
     { .name = "clusterType", .type = JF_CUSTOM, .offset = ROUTE(cluster_type), .flags = JF_SEE_ABSENT, .decode = decode_upper },
     { .name = "isPublic", .type = JF_CUSTOM, .offset = ROUTE(is_public), .flags = JF_SEE_ABSENT, .decode = decode_public },
-    { .name = "routeInfo", .type = JF_STRING, .offset = ROUTE(route_info) },
+    { .name = "routeInfo", .type = JF_CUSTOM, .offset = ROUTE(route_info), .flags = JF_SEE_ABSENT, .decode = decode_route_info },
     { 0 },
 };
 static const struct jfield container_fields[] = {
@@ -137,16 +150,6 @@ static int compare_clusters(const void *a, const void *b)
                   (*(struct cluster_meta *const *)b)->name);
 }
 
-/* Documents need not have a routeInfo; an empty one says the same: unusable. */
-static void fill_route_infos(struct dc_meta *meta)
-{
-    for (size_t i = 0; i < meta->routes.count; i++) {
-        if (!meta->routes.items[i].route_info) {
-            meta->routes.items[i].route_info = xstrdup("");
-        }
-    }
-}
-
 int dc_meta_from_json(const json_t *value, struct dc_meta **ret_meta, struct xp_err *err)
 {
     struct dc_meta *meta = xcalloc(1, sizeof(*meta));
@@ -155,7 +158,6 @@ int dc_meta_from_json(const json_t *value, struct dc_meta **ret_meta, struct xp_
         dc_meta_free(meta);
         return rc;
     }
-    fill_route_infos(meta);
     if (meta->clusters.count > 0) {
         qsort(meta->clusters.items, meta->clusters.count, sizeof(meta->clusters.items[0]),
               compare_clusters);
@@ -167,11 +169,11 @@ int dc_meta_from_json(const json_t *value, struct dc_meta **ret_meta, struct xp_
 int dc_meta_parse(const char *text, size_t length, struct dc_meta **ret_meta, struct xp_err *err)
 {
     json_auto_t *json = NULL;
-    if (length > DOCUMENT_MAX_BYTES) {
+    if (length > DC_META_MAX_BYTES) {
         return xp_fail(err, XP_TOO_LARGE, "a document of %zu bytes is over the limit of %zu",
-                       length, DOCUMENT_MAX_BYTES);
+                       length, DC_META_MAX_BYTES);
     }
-    int rc = jd_parse(text, length, &json, err);
+    int rc = jd_parse_large(text, length, VALUES_MAX, &json, err);
     return rc ? rc : dc_meta_from_json(json, ret_meta, err);
 }
 

@@ -121,7 +121,9 @@ struct dc_meta {
     } sentinels;
 };
 
-/* Whole documents: text in, struct out. Limits: 256 MiB text, 100,000 clusters, 10,000 shards a cluster. */
+/* Whole documents: text in, struct out. Limits: 64 MiB text and 5 million values (10,000 clusters take about 15 MiB and 1.2
+ * million), 100,000 clusters, 10,000 shards a cluster. */
+#define DC_META_MAX_BYTES ((size_t)64 * 1024 * 1024)
 int dc_meta_parse(const char *text, size_t length, struct dc_meta **ret_meta,
                   struct xp_err *err) XP_MUST_CHECK;
 int dc_meta_from_json(const json_t *value, struct dc_meta **ret_meta,

@@ -153,15 +153,23 @@ static int decode_string(const struct item *it, void *field)
     return rc;
 }
 
+/* Names become elements of URLs: there "." and ".." are no names. */
+bool jd_is_name(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 0 && length <= NAME_MAX_BYTES && !strchr(text, '/') &&
+           !has_control_chars(text, length, "") && strcmp(text, ".") != 0 &&
+           strcmp(text, "..") != 0;
+}
+
 static int decode_name(const struct item *it, void *field)
 {
     int rc = check_text(it, NAME_MAX_BYTES, "");
     if (rc) {
         return rc;
     }
-    const char *text = json_string_value(it->value);
-    if (text[0] == '\0' || strchr(text, '/')) {
-        return fail_not(it, "a name (1..128 bytes without '/')");
+    if (!jd_is_name(json_string_value(it->value))) {
+        return fail_not(it, "a name (1..128 bytes without '/', not '.' or '..')");
     }
     store_text(field, it->value);
     return XP_OK;

@@ -64,9 +64,15 @@ int jd_object(const json_t *value, const struct jfield *table, void *ret_struct,
 /* Frees everything the table's fields own and zeroes them. */
 void jd_done(const struct jfield *table, void *object);
 
-/* Text to JSON with our limits: whole input, nesting <= 64, duplicate keys refused, valid UTF-8; the error names line and
- * column. Returns owned (json_decref). */
+/* Text to JSON with our limits: whole input, nesting <= 64, duplicate keys refused, valid UTF-8, at most JSON_VALUES_MAX values
+ * (json_limits.h); the error names line and column. Returns owned (json_decref). */
 int jd_parse(const char *text, size_t length, json_t **ret_json, struct xp_err *err) XP_MUST_CHECK;
+/* The same with a limit of its own, for whole documents. */
+int jd_parse_large(const char *text, size_t length, size_t values_max, json_t **ret_json,
+                   struct xp_err *err) XP_MUST_CHECK;
+
+/* What JF_NAME accepts. */
+bool jd_is_name(const char *text);
 
 /* A value for output: valid UTF-8 as string, other bytes escaped as \xNN text; NULL gives JSON null. */
 json_t *jd_text(const char *text);

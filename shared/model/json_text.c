@@ -1,4 +1,5 @@
 /* json_text.c - JSON texts in and out with our limits (see json_decode.h). */
+#include "shared/base/json_limits.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "shared/model/json_decode.h"
@@ -7,48 +8,7 @@
 
 #include "shared/base/banned.h"
 
-#define NESTING_MAX       64
 #define ESCAPED_MAX_BYTES (16 * 1024 * 1024)
-
-/* Offset behind the string that starts at text[at] == '"'. */
-static size_t skip_string(const char *text, size_t length, size_t at)
-{
-    for (at++; at < length && text[at] != '"'; at++) {
-        at += text[at] == '\\';
-    }
-    return at < length ? at : length - 1;
-}
-
-/* jansson's own limit is 2,048 levels, built in. False and the offset of the bracket that is too deep. */
-static bool nesting_is_fine(const char *text, size_t length, size_t *ret_at)
-{
-    size_t depth = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '"') {
-            i = skip_string(text, length, i);
-        } else if (text[i] == '{' || text[i] == '[') {
-            if (++depth > NESTING_MAX) {
-                *ret_at = i;
-                return false;
-            }
-        } else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return true;
-}
-
-static int fail_nesting(const char *text, size_t at, struct xp_err *err)
-{
-    size_t line = 1;
-    size_t column = 1;
-    for (size_t i = 0; i < at; i++) {
-        column = text[i] == '\n' ? 1 : column + 1;
-        line += text[i] == '\n';
-    }
-    return xp_fail(err, XP_INVALID, "JSON, line %zu, column %zu: nested deeper than %d levels",
-                   line, column, NESTING_MAX);
-}
 
 /* jansson quotes the input in its messages: one line, please. */
 static void clean_message(char *text)
@@ -60,11 +20,12 @@ static void clean_message(char *text)
     }
 }
 
-int jd_parse(const char *text, size_t length, json_t **ret_json, struct xp_err *err)
+int jd_parse_large(const char *text, size_t length, size_t values_max, json_t **ret_json,
+                   struct xp_err *err)
 {
-    size_t at = 0;
-    if (!nesting_is_fine(text, length, &at)) {
-        return fail_nesting(text, at, err);
+    int rc = json_limits_check(text, length, values_max, err);
+    if (rc != 0) {
+        return rc;
     }
     json_error_t error = { 0 };
     json_t *json =
@@ -76,6 +37,11 @@ int jd_parse(const char *text, size_t length, json_t **ret_json, struct xp_err *
     }
     *ret_json = json;
     return XP_OK;
+}
+
+int jd_parse(const char *text, size_t length, json_t **ret_json, struct xp_err *err)
+{
+    return jd_parse_large(text, length, JSON_VALUES_MAX, ret_json, err);
 }
 
 /* Length of the longest valid UTF-8 sequence at 'text' (1..4), or 0. */

@@ -1,5 +1,6 @@
 /* http_req.c - the request object: what a handler may ask, and the form that tests make. */
 #include "shared/net/http_impl.h"
+#include "shared/base/json_limits.h"
 #include "shared/base/mem.h"
 
 #include <stdio.h>
@@ -193,6 +194,10 @@ int http_req_json(const struct http_req *req, json_t **ret_json, struct xp_err *
     json_t *json = NULL;
     if (req->body.len > 0) {
         json_error_t why;
+        int rc = json_limits_check(req->body.buf, req->body.len, JSON_VALUES_MAX, err);
+        if (rc != 0) {
+            return xp_wrap(err, "body");
+        }
         json = json_loadb(req->body.buf, req->body.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
                           &why);
         if (!json) {

@@ -89,15 +89,21 @@ static void a_cluster_with_a_problem_stays_as_it_was(void **state)
     dc_diff_done(&diff);
 }
 
-static void an_id_given_twice_counts_once(void **state)
+/* Found by the hostile documents: "a" sorted before "demo", took its id, and was served in its place. */
+static void an_id_claimed_twice_is_taken_by_none(void **state)
 {
     (void)state;
-    struct dc_diff diff = diff_of(ROWS(C("a", 1)), ROWS(C("a", 1), C("b", 1)));
-    assert_int_equal(diff.unusable, 1);
-    assert_int_equal(diff.count, 0);
+    struct dc_diff diff =
+        diff_of(ROWS(C("demo", 1), C("x", 2)), ROWS(C("a", 1), C("demo", 1), C("x", 2)));
+    assert_int_equal(diff.unusable, 2);
+    assert_int_equal(diff.count, 0); /* "demo" stays as it was */
+    assert_string_equal(diff.problems[0].cluster, "a");
+    assert_string_equal(diff.problems[0].text, "dbId: 1 is also that of cluster 'demo'");
+    assert_string_equal(diff.problems[1].text, "dbId: 1 is also that of cluster 'a'");
     dc_diff_done(&diff);
-    diff = diff_of(nobody, ROWS(C("a", 1), C("b", 1)));
-    assert_int_equal(diff.added, 1);
+    diff = diff_of(nobody, ROWS(C("a", 1), C("b", 1), C("c", 1)));
+    assert_int_equal(diff.unusable, 3);
+    assert_int_equal(diff.count, 0);
     dc_diff_done(&diff);
 }
 
@@ -123,17 +129,17 @@ static void routes_and_what_they_take_away(void **state)
     dc_diff_done(&diff);
     diff = routes_diff(one, other);
     assert_true(diff.routes_changed);
-    assert_int_equal(diff.routes_downgraded, 0);
+    assert_int_equal(diff.downgraded, 0);
     dc_diff_done(&diff);
     diff = routes_diff(one, "");
-    assert_int_equal(diff.routes_downgraded, 1); /* only 'a' reaches fra */
+    assert_int_equal(diff.downgraded, 1); /* only 'a' reaches fra */
     dc_diff_done(&diff);
     diff = routes_diff(one, unusable); /* left alone, not direct */
-    assert_int_equal(diff.routes_downgraded, 0);
+    assert_int_equal(diff.downgraded, 0);
     dc_diff_done(&diff);
     diff = routes_diff("", one);
     assert_true(diff.routes_changed);
-    assert_int_equal(diff.routes_downgraded, 0);
+    assert_int_equal(diff.downgraded, 0);
     dc_diff_done(&diff);
 }
 
@@ -200,6 +206,32 @@ static void going_direct_is_held(void **state)
     dc_diff_done(&diff);
 }
 
+/* The routes stay, but clusters move to an organization that has none: it was not counted. */
+static void going_direct_by_another_organization_is_held(void **state)
+{
+    (void)state;
+    static const char ours[] =
+        "{\"id\":1,\"tag\":\"meta\",\"srcDc\":\"jq\",\"dstDc\":\"fra\",\"clusterType\":\"\","
+        "\"orgId\":8,\"isPublic\":true,\"routeInfo\":\"PROXYTCP://10.9.0.1:80\"}";
+    struct dc_meta *a = document_of(1, ROWS(C("a", 1, .org_id = 8), C("b", 2, .org_id = 8)), ours);
+    struct dc_meta *b =
+        document_of(2, ROWS(C("a", 1, .org_id = 9), C("b", 2, "6379,6380", .org_id = 8)), ours);
+    struct dc_diff diff;
+    dc_diff_make(a, b, "jq", &diff);
+    assert_false(diff.routes_changed);
+    assert_int_equal(diff.downgraded, 1);
+    struct brake_verdict verdict = brake(&diff, false);
+    assert_true(verdict.routes_held);
+    assert_int_equal(verdict.held, 1);
+    for (size_t i = 0; i < diff.count; i++) { /* what "b" gains passes */
+        assert_int_equal(diff.changes[i].is_held, text_eq(diff.changes[i].after->name, "a"));
+    }
+    assert_int_equal(brake(&diff, true).held, 0);
+    dc_diff_done(&diff);
+    dc_meta_free(a);
+    dc_meta_free(b);
+}
+
 /* A console that lost its data names this DC and nothing else: below the limit, and yet never meant. */
 static void a_document_that_empties_the_dc_is_held(void **state)
 {
@@ -220,10 +252,11 @@ int main(void)
         cmocka_unit_test(added_removed_modified_shrunk),
         cmocka_unit_test(names_are_compared_by_id),
         cmocka_unit_test(a_cluster_with_a_problem_stays_as_it_was),
-        cmocka_unit_test(an_id_given_twice_counts_once),
+        cmocka_unit_test(an_id_claimed_twice_is_taken_by_none),
         cmocka_unit_test(routes_and_what_they_take_away),
         cmocka_unit_test(twenty_may_go_and_twenty_one_may_not),
         cmocka_unit_test(going_direct_is_held),
+        cmocka_unit_test(going_direct_by_another_organization_is_held),
         cmocka_unit_test(a_document_that_empties_the_dc_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

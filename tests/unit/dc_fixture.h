@@ -15,6 +15,7 @@ struct cluster_row {
     const char *dcs;     /* NULL: "jq,fra" */
     const char *type;    /* NULL: BI_DIRECTION */
     int64_t version;
+    int org_id; /* 0: left out */
 };
 
 /* C(name, id, ports, dcs, type, version): what is left out is the default. */
@@ -29,6 +30,9 @@ static inline char *cluster_text(const struct cluster_row *c)
     struct str text = STR_INIT(65536);
     str_printf(&text, "{\"id\":\"%s\",\"dbId\":%lld,\"version\":%lld", c->name, (long long)c->db_id,
                (long long)c->version);
+    if (c->org_id) {
+        str_printf(&text, ",\"orgId\":%d", c->org_id);
+    }
     str_printf(&text, ",\"type\":\"%s\",\"dcs\":\"%s\"", c->type ? c->type : "BI_DIRECTION",
                c->dcs ? c->dcs : "jq,fra");
     str_printf(&text, ",\"shards\":{\"s1\":{\"id\":\"s1\",\"dbId\":%lld,\"redises\":[",

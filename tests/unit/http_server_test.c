@@ -678,7 +678,7 @@ static void test_json_refused(void **state)
     for (int i = 0; i < 100000; i++) {
         str_putc(&request, '[');
     }
-    expect(w, str_text(&request), 400, "maximum parsing depth");
+    expect(w, str_text(&request), 400, "nested deeper than 64 levels");
     str_done(&request);
     expect(w, "POST /json HTTP/1.1\r\nHost: t\r\nContent-Length: 13\r\n\r\n{\"a\":1,\"a\":2}", 400,
            "duplicate");

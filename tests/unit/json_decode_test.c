@@ -178,10 +178,10 @@ static void messages_name_the_path(void **state)
         { "{\"text\":5}", "text: 5 is not a text" },
         { "{\"text\":\"12345678901\"}", "text: a text of 11 bytes is over the limit of 10" },
         { "{\"text\":\"\\u0001\"}", "text: the text has control characters" },
-        { "{\"name\":\"\"}", "name: '' is not a name (1..128 bytes without '/')" },
-        { "{\"name\":\"a/b\"}", "name: 'a/b' is not a name (1..128 bytes without '/')" },
+        { "{\"name\":\"\"}", "name: '' is not a name (1..128 bytes without '/', not '.' or '..')" },
+        { "{\"name\":\"a/b\"}", "name: 'a/b' is not a name (1..128 bytes without '/', not '.' or '..')" },
         { "{\"name\":\"a\\tb\"}", "name: the text has control characters" },
-        { "{\"dc\":\"\"}", "dc: '' is not a name (1..128 bytes without '/')" },
+        { "{\"dc\":\"\"}", "dc: '' is not a name (1..128 bytes without '/', not '.' or '..')" },
         { "{\"host\":\"a b\"}", "host: 'a b' is not a host (1..63 bytes without blanks)" },
         { "{\"inner\":[]}", "inner: an array is not an object" },
         { "{\"inner\":{}}", "inner.port: it is missing" },
@@ -193,7 +193,7 @@ static void messages_name_the_path(void **state)
         { "{\"map\":{\"a\":{\"port\":1},\"b\\n\":{\"port\":0}}}",
           "map.b?.name: the text has control characters" },
         { "{\"map\":{\"a/b\":{\"port\":1}}}",
-          "map.a/b.name: 'a/b' is not a name (1..128 bytes without '/')" },
+          "map.a/b.name: 'a/b' is not a name (1..128 bytes without '/', not '.' or '..')" },
         { "{\"texts\":[\"a\",1]}", "texts[1]: 1 is not a text" },
         { "{\"texts\":\"a\"}", "texts: 'a' is not an array" },
         { "[1]", "an array is not an object" },
@@ -268,6 +268,9 @@ static void texts_have_limits(void **state)
     AUTO_FREE char *in_text = xasprintf("\"\\\"%s\"", deep); /* brackets in a text do not count */
     assert_int_equal(jd_parse(in_text, strlen(in_text), &json, &err), XP_OK);
     json_decref(json);
+    /* Found by the hostile documents: 30 MB of "[]," took 4 GB. */
+    assert_int_equal(jd_parse_large("[[],[],[]]", 10, 3, &json, &err), XP_TOO_LARGE);
+    assert_string_equal(err.msg, "JSON: more than 3 values");
     assert_int_equal(jd_parse("12", 1, &json, &err), XP_OK);
     assert_int_equal(json_integer_value(json), 1);
     json_decref(json);
