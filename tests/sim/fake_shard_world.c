@@ -95,6 +95,12 @@ static void make_env(struct world *w)
 
 void world_open(struct world *w)
 {
+    world_open_unpublished(w);
+    world_publish(w);
+}
+
+void world_open_unpublished(struct world *w)
+{
     *w = (struct world){ .is_permitted = true,
                          .refused_since = MONO_NEVER,
                          .permits_left = -1,
@@ -117,7 +123,6 @@ void world_open(struct world *w)
         fake_crdt_init(&w->redis[i], &addr, 1, i == 0);
     }
     shard_set_slot(w->shards, slot_of_cluster(CLUSTER_ID), true);
-    world_publish(w);
 }
 
 void world_close(struct world *w)
@@ -177,6 +182,18 @@ void world_publish(struct world *w)
     dc_diff_done(&diff);
     dc_meta_free(before);
     dc_meta_free(after);
+}
+
+void world_push(struct world *w)
+{
+    struct xp_err err;
+    w->version++;
+    AUTO_FREE char *text = document_of(w);
+    struct dc_meta *meta = NULL;
+    xp_check(dc_meta_parse(text, strlen(text), &meta, &err) == 0);
+    struct cluster_meta *cluster = cluster_meta_ref(meta->clusters.items[0]);
+    xp_check(dc_store_put(w->store, cluster, loop_now(w->loop), &err) == 0);
+    dc_meta_free(meta);
 }
 
 /* The console confirms the document every second. */

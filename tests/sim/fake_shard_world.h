@@ -36,6 +36,8 @@ struct world {
 };
 
 void world_open(struct world *);
+void world_open_unpublished(struct world *); /* there is no document yet */
+void world_push(struct world *);             /* the cluster alone, without the routes */
 void world_close(struct world *);
 void world_publish(struct world *); /* the document as the fields say */
 void world_pass(struct world *, int64_t ms);

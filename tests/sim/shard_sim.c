@@ -190,6 +190,23 @@ static void an_unusable_route_leaves_things_alone(void **state)
     assert_non_null(a->peers[3].servers);
 }
 
+static void pushed_before_the_document_goes_not_direct(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open_unpublished(&w);
+    (void)snprintf(w.route, sizeof(w.route), "%s", TWO_PROXIES);
+    world_push(&w);
+    world_tell_all(&w);
+    fake_loop_advance_to(clock_mono_ms() + 10000);
+    assert_int_equal(world_peerofs(&w), 0);
+    world_publish(&w);
+    world_pass(&w, 3000);
+    assert_true(world_has_peer(&w, &w.redis[0], 2, "10.0.2.1"));
+    assert_true(world_has_peer(&w, &w.redis[0], 3, "10.0.3.1"));
+    world_close(&w);
+}
+
 static void links_are_cut_one_a_run(void **state)
 {
     struct world *w = *state;
@@ -699,6 +716,7 @@ int main(void)
         T(a_rewrite_waits_for_permission),
         T(a_shard_without_a_master_is_an_alert),
         T(an_unusable_route_leaves_things_alone),
+        cmocka_unit_test(pushed_before_the_document_goes_not_direct),
         T(links_are_cut_one_a_run),
         T(a_failover_is_followed),
         T(a_demoted_master_gets_nothing),
