@@ -132,5 +132,5 @@ int64_t console_config_files_needed(const void *config)
 {
     const struct console_config *c = config;
     int64_t database = 3 * (c->workers_count + 1);
-    return c->connections_max_count + c->notify_threads_count * 2 + database + 64;
+    return c->connections_max_count + c->notify_threads_count * 2 + database + 128;
 }

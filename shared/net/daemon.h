@@ -37,6 +37,9 @@ struct daemon_config {
     char *log_file;
     int64_t drain_limit_ms;
     int64_t open_files_min_count; /* 0: what 'files_needed' says */
+    int64_t http_idle_timeout_ms; /* this and the next two: for http_options */
+    int64_t http_body_timeout_ms;
+    int64_t http_bodies_max_bytes;
 };
 int daemon_check_log_level(const char *text, struct xp_err *err);
 
@@ -49,7 +52,14 @@ int daemon_check_log_level(const char *text, struct xp_err *err);
     { "common", "drain.limit.ms", CFG_INT, offsetof(type, member.drain_limit_ms), "10000", 0, 600000, "ms", true,    \
       "How long SIGTERM lets running requests and work finish before the process stops anyway", NULL },              \
     { "common", "open.files.min", CFG_INT, offsetof(type, member.open_files_min_count), "0", 0, 1048576, "count",    \
-      false, "Refuse to start with fewer open files allowed (RLIMIT_NOFILE); 0 lets the daemon compute it", NULL }
+      false, "Refuse to start with fewer open files allowed (RLIMIT_NOFILE); 0 lets the daemon compute it", NULL },  \
+    { "common", "http.idle.timeout.ms", CFG_INT, offsetof(type, member.http_idle_timeout_ms), "30000", 100, 3600000, \
+      "ms", false, "A connection that has not sent a whole header after this time is closed", NULL },                \
+    { "common", "http.body.timeout.ms", CFG_INT, offsetof(type, member.http_body_timeout_ms), "15000", 100, 3600000, \
+      "ms", false, "A connection that has not sent the whole body after this time is closed", NULL },                \
+    { "common", "http.bodies.max.bytes", CFG_INT, offsetof(type, member.http_bodies_max_bytes), "134217728",         \
+      1048576, 17179869184, "bytes", false,                                                                          \
+      "All bodies of requests that are received or worked on together; more are answered 503", NULL }
 /* clang-format on */
 
 struct daemon; /* opaque; lives from before 'start' to after 'stop' */

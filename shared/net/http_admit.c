@@ -68,12 +68,26 @@ static void refuse_large(struct http_req *req)
                   req->route->max_body_bytes);
 }
 
+/* What is refused whatever is asked for. */
+static int check_header(struct http_req *req)
+{
+    if (req->is_over_limit) {
+        http_count_refused_connection();
+        return xp_fail(&req->refusal, XP_UNAVAILABLE,
+                       "all %d connections are in use, try again later",
+                       req->server->options.max_connections);
+    }
+    return http_framing_check(req, req->version ? req->version : "HTTP/1.1", &req->refusal);
+}
+
 void http_admit(struct http_req *req, const char *method)
 {
     req->method = xstrdup(method);
     set_id(req);
     int64_t length = http_content_length(req);
-    if (find_route(req) == 0) {
+    req->must_close = check_header(req) != 0;
+    req->version = NULL;
+    if (!req->must_close && find_route(req) == 0) {
         req->body = STR_INIT(req->route->max_body_bytes);
         if (length > 0 && (uint64_t)length > req->route->max_body_bytes) {
             refuse_large(req);
@@ -81,15 +95,37 @@ void http_admit(struct http_req *req, const char *method)
     }
 }
 
+/* False: all bodies together are too much now. Only this thread adds. */
+static bool count_body(struct http_req *req, int64_t bytes)
+{
+    struct http_server *server = req->server;
+    req->counted_bytes += bytes;
+    int64_t all = __atomic_add_fetch(&server->body_bytes, bytes, __ATOMIC_RELAXED);
+    if (all > server->options.bodies_max_bytes) {
+        (void)xp_fail(&req->refusal, XP_UNAVAILABLE,
+                      "bodies of %lld bytes are being received or worked on, try again later",
+                      (long long)all);
+    }
+    return req->refusal.code == 0;
+}
+
+static void drop_body(struct http_req *req)
+{
+    str_done(&req->body);
+    (void)__atomic_sub_fetch(&req->server->body_bytes, req->counted_bytes, __ATOMIC_RELAXED);
+    req->counted_bytes = 0;
+}
+
 bool http_take_body(struct http_req *req, const char *data, size_t length)
 {
     if (req->refusal.code == 0) {
         str_add(&req->body, data, length);
-        if (!req->body.overflow) {
+        if (req->body.overflow) {
+            refuse_large(req);
+        } else if (count_body(req, (int64_t)length)) {
             return true;
         }
-        refuse_large(req);
-        str_done(&req->body);
+        drop_body(req);
     }
     req->swallowed_bytes += (int64_t)length;
     return req->swallowed_bytes <= HTTP_SWALLOW_MAX_BYTES;

@@ -33,6 +33,9 @@ static struct http_resp error_answer(const struct http_req *req, int status,
 {
     struct http_resp resp = { .status = status };
     req->server->options.on_error(req, req->route, err, &resp);
+    if (req->must_close) {
+        http_resp_header(&resp, "Connection", "close");
+    }
     http_reply_complete(req, &resp);
     return resp;
 }

@@ -23,8 +23,9 @@
 #include "shared/base/thread.h"
 #include "shared/net/http_route.h"
 
-#define HTTP_ID_MAX   64
-#define HTTP_SWEEP_MS 250
+#define HTTP_ID_MAX      64
+#define HTTP_HEADERS_MAX 128
+#define HTTP_SWEEP_MS    250
 /* Of a refused body; more is answered at once, or cut. */
 #define HTTP_SWALLOW_MAX_BYTES (1024 * 1024)
 
@@ -41,6 +42,7 @@ struct http_server {
     int stopping;      /* atomic flag */
     struct mutex lock;
     struct list waiting; /* lock held; struct http_req.link, in order of arrival */
+    int64_t body_bytes;  /* atomic: of all requests that are received or worked on now */
 };
 
 struct http_pair {
@@ -65,6 +67,12 @@ struct http_req {
     struct http_pair *params; /* of tests only */
     size_t param_count;
     struct str body;
+    const char *version; /* "HTTP/1.1"; the transport's, until http_admit; NULL: 1.1 */
+    const char
+        *header_problem;     /* static text: a header that cannot be taken as it is; NULL: none */
+    bool is_over_limit;      /* its connection is one too many: refuse it */
+    bool must_close;         /* after the answer: nothing more of this connection is read */
+    int64_t counted_bytes;   /* what of the body is in server->body_bytes */
     int64_t swallowed_bytes; /* body of a request that is refused at its end */
     char peer[INET6_ADDRSTRLEN];
     char id[HTTP_ID_MAX + 1];
@@ -104,6 +112,12 @@ bool http_received(struct http_req *);
 void http_req_ended(
     struct http_req *); /* sent, or the client is gone. Drops the transport's share */
 
+/* http_framing.c */
+bool http_name_is_token(const char *name, size_t length);
+bool http_value_is_plain(const char *value, size_t length);
+/* XP_INVALID: somebody else might read the header of this request differently. */
+int http_framing_check(const struct http_req *, const char *version, struct xp_err *err);
+
 /* http_answer.c */
 void http_refuse(struct http_req *); /* HTTP thread: sets 'answer' from 'refusal' */
 /* HTTP thread: sets 'answer'; false when the handler needs a worker. */
@@ -134,5 +148,7 @@ void http_wire_resume(struct http_req *);  /* any thread, server->lock held: 'an
 /* Metrics, counted where an answer is decided. */
 void http_count_request(int status, int64_t duration_us);
 void http_count_connection(int delta);
+void http_count_refused_connection(void);
+void http_count_cut_connection(void);
 
 #endif

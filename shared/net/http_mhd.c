@@ -91,12 +91,25 @@ static void on_panic(void *cls, const char *file, unsigned line, const char *rea
     abort();
 }
 
-/* A client that goes away, or that we cut, is no news. */
+/* A client that goes away, that we cut, or that was told what is wrong with its request, is no news. */
 static bool is_about_a_client(const char *text)
 {
-    return text_has_prefix(text, "Connection socket is closed") ||
-           text_has_prefix(text, "Application reported internal error") ||
-           text_has_prefix(text, "Failed to send data");
+    static const char *const prefixes[] = {
+        "Connection socket is closed",
+        "Connection was closed by remote",
+        "Application reported internal",
+        "Failed to send",
+        "Error processing request",
+        "Failed to parse",
+        "Too large value of",
+        "Socket has been disconnected",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+        if (text_has_prefix(text, prefixes[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 __attribute__((format(printf, 2, 0))) static void on_mhd_log(void *cls, const char *fmt,
@@ -122,9 +135,10 @@ static int start_daemon(struct http_server *server, int fd, struct xp_err *err)
         flags, 0, NULL, NULL, http_on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, server,
         MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
-        http_on_connection, server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((o->idle_timeout_ms + 999) / 1000),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
+        http_on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)(o->max_connections + HTTP_CONNECTIONS_SPARE), MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)((o->idle_timeout_ms + 999) / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
     return wire_of(server)->daemon
                ? 0
                : xp_fail(err, XP_IO, "http: libmicrohttpd did not start on %s port %d", o->bind_ip,

@@ -9,17 +9,23 @@
 
 #include "shared/net/http_impl.h"
 
+/* Connections beyond the limit that are taken to be told so. */
+#define HTTP_CONNECTIONS_SPARE 64
+
 struct http_conn {    /* one TCP connection; owner: HTTP thread */
     struct list link; /* in conns */
     int fd;
-    mono_ms cut_at; /* atomic: by then a whole header, or a whole body, has arrived */
-    int is_idle;    /* atomic: its last request is answered and no other has begun */
+    mono_ms cut_at;      /* atomic: by then a whole header, or a whole body, has arrived */
+    mono_ms waits_since; /* lock held: for the header of its next request; MONO_FOREVER: has one */
+    int is_idle;         /* atomic: its last request is answered and no other has begun */
+    bool is_over_limit;  /* its request is answered 503 */
 };
 
 struct http_mhd { /* server->wire */
     struct MHD_Daemon *daemon;
     MHD_socket listener; /* main, while stopping */
-    struct list conns;   /* lock held; struct http_conn.link */
+    struct list conns;   /* lock held; struct http_conn.link, in the order of waits_since */
+    int conn_count;      /* lock held */
 };
 
 static inline struct http_mhd *wire_of(const struct http_server *server)

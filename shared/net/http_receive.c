@@ -15,6 +15,9 @@
 
 #include "shared/base/banned.h"
 
+#define WAITING_MIN_MS 250  /* a connection younger than this is not cut for another one */
+#define REFUSED_MS     2000 /* a connection over the limit has sent its request by then */
+
 enum stage { STAGE_NEW, STAGE_BODY, STAGE_WAITING, STAGE_QUEUED }; /* of a request */
 
 /* ---- connections ---- */
@@ -42,15 +45,62 @@ static void set_cut_at(struct MHD_Connection *conn, mono_ms cut_at)
     }
 }
 
+/* Between requests a connection may be cut for another one. */
+static void set_waiting(struct http_server *server, struct MHD_Connection *conn, mono_ms since)
+{
+    struct http_conn *c = context_of(conn);
+    if (c) {
+        mutex_lock(&server->lock);
+        c->waits_since = since;
+        if (since != MONO_FOREVER) {
+            list_remove(&c->link);
+            list_push_back(&wire_of(server)->conns, &c->link);
+        }
+        mutex_unlock(&server->lock);
+    }
+}
+
+/* MHD sees the end and closes. It tells us before (close_conn), so under the lock the fd is ours. */
+static void cut(struct http_conn *c)
+{
+    (void)shutdown(c->fd, SHUT_RDWR);
+    __atomic_store_n(&c->cut_at, MONO_FOREVER, __ATOMIC_RELAXED);
+}
+
+/* Cuts the connection that has waited longest for its next request; those that have one are in the list too, with an old
+ * place. False: each has one, or came just now and may send it. */
+static bool make_room(struct http_server *server, mono_ms now) XP_REQUIRES(server->lock)
+{
+    list_for_each (it, &wire_of(server)->conns) {
+        struct http_conn *c = LIST_ENTRY(it, struct http_conn, link);
+        bool is_cut = __atomic_load_n(&c->cut_at, __ATOMIC_RELAXED) == MONO_FOREVER;
+        if (c->waits_since != MONO_FOREVER && !is_cut) {
+            if (now - c->waits_since < WAITING_MIN_MS) {
+                return false;
+            }
+            cut(c);
+            http_count_cut_connection();
+            return true;
+        }
+    }
+    return false;
+}
+
 static void open_conn(struct http_server *server, struct MHD_Connection *conn, void **context)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct http_conn *c = xcalloc(1, sizeof(*c));
     c->fd = info ? info->connect_fd : -1;
-    c->cut_at = clock_mono_ms() + server->options.idle_timeout_ms;
+    c->waits_since = clock_mono_ms();
+    c->cut_at = c->waits_since + server->options.idle_timeout_ms;
     *context = c;
     mutex_lock(&server->lock);
+    if (++wire_of(server)->conn_count > server->options.max_connections &&
+        !make_room(server, c->waits_since)) {
+        c->is_over_limit = true;
+        c->cut_at = c->waits_since + REFUSED_MS;
+    }
     list_push_back(&wire_of(server)->conns, &c->link);
     mutex_unlock(&server->lock);
     http_count_connection(1);
@@ -64,6 +114,7 @@ static void close_conn(struct http_server *server, void **context)
     }
     mutex_lock(&server->lock);
     list_remove(&c->link);
+    wire_of(server)->conn_count--;
     mutex_unlock(&server->lock);
     free(c);
     *context = NULL;
@@ -101,9 +152,7 @@ void http_wire_sweep(struct http_server *server, mono_ms now)
     list_for_each (it, &wire_of(server)->conns) {
         struct http_conn *c = LIST_ENTRY(it, struct http_conn, link);
         if (__atomic_load_n(&c->cut_at, __ATOMIC_RELAXED) <= now) {
-            /* MHD sees the end and closes. It tells us before (close_conn), so under the lock the fd is ours. */
-            (void)shutdown(c->fd, SHUT_RDWR);
-            __atomic_store_n(&c->cut_at, MONO_FOREVER, __ATOMIC_RELAXED);
+            cut(c);
         }
     }
     mutex_unlock(&server->lock);
@@ -165,10 +214,16 @@ void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 }
 
 static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name,
-                                   const char *value)
+                                   size_t name_length, const char *value, size_t value_length)
 {
+    struct http_req *req = cls;
     (void)kind;
-    http_req_add_header(cls, name, value);
+    if (!http_name_is_token(name, name_length)) {
+        req->header_problem = "a header has a name with blanks or control characters";
+    } else if (value && !http_value_is_plain(value, value_length)) {
+        req->header_problem = "a header has a value with control characters";
+    }
+    http_req_add_header(req, name, value);
     return MHD_YES;
 }
 
@@ -193,15 +248,20 @@ static void set_peer(struct http_req *req)
     }
 }
 
-static enum MHD_Result on_header(struct http_req *req, const char *method)
+static enum MHD_Result on_header(struct http_req *req, const char *method, const char *version)
 {
     struct http_server *server = req->server;
-    (void)MHD_get_connection_values(req->wire, MHD_HEADER_KIND, copy_header, req);
+    const struct http_conn *c = context_of(req->wire);
+    (void)MHD_get_connection_values_n(req->wire, MHD_HEADER_KIND, copy_header, req);
     set_peer(req);
+    set_waiting(server, req->wire, MONO_FOREVER);
     req->stage = STAGE_BODY;
+    req->version = version;
+    req->is_over_limit = c && c->is_over_limit;
     http_admit(req, method);
     set_cut_at(req->wire, clock_mono_ms() + server->options.body_timeout_ms);
-    if (req->refusal.code != 0 && http_content_length(req) > HTTP_SWALLOW_MAX_BYTES) {
+    if (req->must_close ||
+        (req->refusal.code != 0 && http_content_length(req) > HTTP_SWALLOW_MAX_BYTES)) {
         set_cut_at(req->wire, MONO_FOREVER);
         http_refuse(req);
         return send_answer(req);
@@ -252,11 +312,10 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const cha
     (void)cls;
     (void)conn;
     (void)url; /* decoded before the split: useless, see http_on_uri */
-    (void)version;
     struct http_req *req = *req_slot;
     switch ((enum stage)req->stage) {
     case STAGE_NEW:
-        return on_header(req, method);
+        return on_header(req, method, version);
     case STAGE_BODY:
         return *data_size > 0 ? on_body(req, data, data_size) : on_end(req);
     case STAGE_WAITING:
@@ -279,6 +338,8 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **req_slot,
     }
     *req_slot = NULL;
     set_idle(conn, true);
-    set_cut_at(conn, clock_mono_ms() + server->options.idle_timeout_ms);
+    mono_ms now = clock_mono_ms();
+    set_waiting(server, conn, now);
+    set_cut_at(conn, now + server->options.idle_timeout_ms);
     http_req_ended(req);
 }

@@ -26,6 +26,12 @@ static struct metric seconds = METRIC_HISTOGRAM_INIT(
 static struct metric connections =
     METRIC_GAUGE_INIT("xpipe_http_connections", "", "Open HTTP connections, idle ones included.");
 
+static struct metric connections_refused = METRIC_COUNTER_INIT(
+    "xpipe_http_connections_refused_total", "", "Connections over the limit that were told so.");
+static struct metric connections_cut =
+    METRIC_COUNTER_INIT("xpipe_http_connections_cut_total", "",
+                        "Waiting connections closed to make room for new ones.");
+
 void http_count_request(int status, int64_t duration_us)
 {
     int class_of = status < 100 || status > 599 ? 5 : status / 100;
@@ -36,6 +42,16 @@ void http_count_request(int status, int64_t duration_us)
 void http_count_connection(int delta)
 {
     metric_add(&connections, delta);
+}
+
+void http_count_refused_connection(void)
+{
+    metric_add(&connections_refused, 1);
+}
+
+void http_count_cut_connection(void)
+{
+    metric_add(&connections_cut, 1);
 }
 
 /* The opaque part of an entity tag, without W/; compared so because If-None-Match is a weak comparison. */

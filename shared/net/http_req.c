@@ -5,10 +5,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "shared/base/banned.h"
-
-#define HEADERS_MAX 128 /* more cannot fit into the header limit in any sensible use */
 
 struct http_test_result {
     int rc;
@@ -18,13 +17,16 @@ struct http_test_result {
 
 /* ---- life ---- */
 
-/* "http://host/path" (RFC 9112 3.2.2) is served as "/path". */
+/* "http://host/path" and https, in any case (RFC 9112 3.2.2) is served as "/path". */
 static const char *skip_authority(const char *target)
 {
-    if (!text_has_prefix(target, "http://")) {
-        return target;
+    const char *host = NULL;
+    if (strncasecmp(target, "http://", 7) == 0) {
+        host = target + 7;
+    } else if (strncasecmp(target, "https://", 8) == 0) {
+        host = target + 8;
     }
-    const char *slash = strchr(target + strlen("http://"), '/');
+    const char *slash = host ? strchr(host, '/') : target;
     return slash ? slash : "/";
 }
 
@@ -70,6 +72,9 @@ static void free_request(struct http_req *req)
     free(req->method);
     free(req->target);
     free(req->path);
+    if (req->counted_bytes > 0) {
+        (void)__atomic_sub_fetch(&req->server->body_bytes, req->counted_bytes, __ATOMIC_RELAXED);
+    }
     http_server_unref(req->server);
     free(req);
 }
@@ -91,8 +96,10 @@ static void add_pair(struct http_pair **pairs, size_t *count, const char *name, 
 
 void http_req_add_header(struct http_req *req, const char *name, const char *value)
 {
-    if (req->header_count < HEADERS_MAX) {
+    if (req->header_count < HTTP_HEADERS_MAX) {
         add_pair(&req->headers, &req->header_count, name, value);
+    } else {
+        req->header_problem = "more than 128 header fields";
     }
 }
 

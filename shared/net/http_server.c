@@ -5,8 +5,9 @@
 
 #include "shared/base/banned.h"
 
-#define BODY_TIMEOUT_MS 15000
-#define IDLE_TIMEOUT_MS 30000
+#define BODY_TIMEOUT_MS  15000
+#define IDLE_TIMEOUT_MS  30000
+#define BODIES_MAX_BYTES ((int64_t)128 << 20)
 
 static void on_sweep(struct loop_timer *timer)
 {
@@ -56,6 +57,8 @@ new_server(const struct http_options *options,
         options->body_timeout_ms > 0 ? options->body_timeout_ms : BODY_TIMEOUT_MS;
     server->options.idle_timeout_ms =
         options->idle_timeout_ms > 0 ? options->idle_timeout_ms : IDLE_TIMEOUT_MS;
+    server->options.bodies_max_bytes =
+        options->bodies_max_bytes > 0 ? options->bodies_max_bytes : BODIES_MAX_BYTES;
     server->table = take_table;
     server->refs = 1;
     mutex_init(&server->lock);

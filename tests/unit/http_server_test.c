@@ -949,16 +949,118 @@ static void test_connection_limit(void **state)
     answer_done(&a);
     assert_int_equal(ask_on(second, GET("/hello"), &a), 200);
     answer_done(&a);
-    int third = dial(w); /* in the kernel's queue until one of the others ends */
-    assert_true(send_text(third, GET("/hello")));
-    struct pollfd p = { .fd = third, .events = POLLIN };
-    assert_int_equal(poll(&p, 1, 200), 0);
+    int third = dial(w); /* the others came just now: they are not cut for it */
+    assert_int_equal(ask_on(third, GET("/hello"), &a), 503);
+    assert_non_null(strstr(str_text(&a.body), "all 2 connections are in use"));
+    answer_done(&a);
+    (void)close(third);
+    struct pollfd p = { .fd = first, .events = POLLIN };
+    assert_int_equal(poll(&p, 1, 300), 0); /* older than WAITING_MIN_MS now */
+    int fourth = dial(w);
+    assert_int_equal(ask_on(fourth, GET("/hello"), &a), 200);
+    answer_done(&a);
+    assert_int_equal(poll(&p, 1, LIMIT_MS), 1); /* the one that waited longest made room */
+    char byte;
+    assert_int_equal(recv(first, &byte, 1, 0), 0);
     (void)close(first);
-    assert_true(receive(third, false, &a));
+    (void)close(second);
+    (void)close(fourth);
+    world_free(w);
+}
+
+static void test_connections_that_work_are_not_cut(void **state)
+{
+    (void)state;
+    struct world *w = world_new(10);
+    struct http_options o = default_options(w);
+    o.max_connections = 2;
+    world_start(w, &o);
+    int busy[2] = { dial(w), dial(w) };
+    assert_true(send_text(busy[0], GET("/block")));
+    assert_true(send_text(busy[1], GET("/block")));
+    gate_wait_arrived(&w->gate, 2);
+    struct pollfd p = { .fd = busy[0], .events = POLLIN };
+    assert_int_equal(poll(&p, 1, 300), 0);
+    struct answer a;
+    int third = dial(w);
+    assert_int_equal(ask_on(third, GET("/hello"), &a), 503);
+    answer_done(&a);
+    (void)close(third);
+    gate_open(&w->gate);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(receive(busy[i], false, &a));
+        assert_int_equal(a.status, 200);
+        answer_done(&a);
+        (void)close(busy[i]);
+    }
+    world_free(w);
+}
+
+/* What a proxy may cut into other requests than we do is refused, and the rest is not read. */
+static void test_ambiguous_requests_are_refused(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "Content-Length: 2\r\nContent-Length: 30\r\n\r\n{}",
+        "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Content-Length : 2\r\n\r\n{}",
+        "Host: other\r\nContent-Length: 2\r\n\r\n{}",
+    };
+    struct world *w = world_new(10);
+    struct http_options o = default_options(w);
+    world_start(w, &o);
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        AUTO_FREE char *text = xasprintf("POST /echo HTTP/1.1\r\nHost: t\r\n%s%s", heads[i],
+                                         GET("/hello")); /* the smuggled one */
+        int fd = dial(w);
+        struct answer a;
+        assert_true(send_text(fd, text));
+        assert_true(receive(fd, false, &a));
+        assert_int_equal(a.status, 400);
+        answer_done(&a);
+        char byte;
+        assert_int_equal(recv(fd, &byte, 1, 0), 0); /* closed, not answered */
+        (void)close(fd);
+    }
+    world_free(w);
+}
+
+static void test_all_bodies_have_one_limit(void **state)
+{
+    (void)state;
+    struct world *w = world_new(10);
+    struct http_options o = default_options(w);
+    o.bodies_max_bytes = 100000;
+    world_start(w, &o);
+    AUTO_FREE char *part = xcalloc(1, 60001);
+    memset(part, 'x', 60000);
+    int first = dial(w);
+    int second = dial(w);
+    struct answer a;
+    static const char head[] = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 60001\r\n\r\n";
+    assert_true(send_text(first, head));
+    assert_true(send_text(first, part));
+    struct pollfd p = { .fd = first, .events = POLLIN };
+    assert_int_equal(poll(&p, 1, 100), 0); /* received, waits for the last byte */
+    assert_true(send_text(second, head));
+    assert_true(send_text(second, part));
+    assert_true(send_text(second, "x"));
+    assert_true(receive(second, false, &a));
+    assert_int_equal(a.status, 503);
+    answer_done(&a);
+    assert_true(send_text(first, "x"));
+    assert_true(receive(first, false, &a));
     assert_int_equal(a.status, 200);
     answer_done(&a);
+    assert_int_equal(ask_on(second, GET("/hello"), &a),
+                     200); /* the refused body was read to its end */
+    answer_done(&a);
+    (void)close(first);
     (void)close(second);
-    (void)close(third);
     world_free(w);
 }
 
@@ -1038,6 +1140,9 @@ int main(void)
         cmocka_unit_test(test_handler_deadline),
         cmocka_unit_test(test_stop_with_suspended),
         cmocka_unit_test(test_connection_limit),
+        cmocka_unit_test(test_connections_that_work_are_not_cut),
+        cmocka_unit_test(test_ambiguous_requests_are_refused),
+        cmocka_unit_test(test_all_bodies_have_one_limit),
 #if defined(XP_FAULTS) && XP_FAULTS
         cmocka_unit_test(test_fault_reply_lost),
 #endif
