@@ -488,7 +488,10 @@ static void decide(struct slot_mover *m)
     }
     facts.alive = alive;
     slot_plan_decide(&facts, &m->plan);
-    if (m->plan.count == 0 && facts.allow_moves) {
+    if (!facts.allow_moves) {
+        look_in(m, m->moves_not_before -
+                       now); /* the look that was meant for then may have been this one */
+    } else if (m->plan.count == 0) {
         m->is_unlevel = false;
     }
     if (m->plan.look_again_at != MONO_FOREVER) {
