@@ -131,7 +131,9 @@ int slot_table_read(struct slot_table *t, int slot, slot_table_fn *done, void *a
     AUTO_FREE char *path = slot_path(t, slot);
     struct request *r = request_new(t, slot, done, arg);
     r->token = token;
-    int rc = zk_get(t->options.zk, path, NULL, requested_read, r, 0, err);
+    int rc = zk_sync(t->options.zk,
+                     err); /* who asks has just written it, maybe through another server */
+    rc = rc < 0 ? rc : zk_get(t->options.zk, path, NULL, requested_read, r, 0, err);
     if (rc < 0) {
         free(r);
     }
@@ -319,7 +321,9 @@ static void read_all(struct slot_table *t, bool known_too)
     t->round++;
     t->reads_pending = 0;
     t->reading_failed = false;
-    if (zk_children(t->options.zk, t->path, children_changed, names_read, t, t->round, &err) == 0) {
+    if (zk_sync(t->options.zk, &err) ==
+            0 && /* a new session may be with a server that lags behind */
+        zk_children(t->options.zk, t->path, children_changed, names_read, t, t->round, &err) == 0) {
         t->is_reading = true;
     }
 }

@@ -94,6 +94,11 @@ int zk_exists(struct zk *, const char *path, zk_watch_fn *, zk_data_fn * /* data
 int zk_children(struct zk *, const char *path, zk_watch_fn *, zk_children_fn *, void *arg,
                 uint64_t token, struct xp_err *) XP_MUST_CHECK;
 
+/* What is read after this in the same session is as new as everything written before it by anybody: it passes through the
+ * leading ZooKeeper, and the server answers later reads after it. Without it a read may be as old as our server lags
+ * behind. Nobody is told when it is done; a failure is that of the reads behind it. */
+int zk_sync(struct zk *, struct xp_err *) XP_MUST_CHECK;
+
 /* Drops every watch and every pending callback with this arg: none of them runs any more. For owners that are
  * freed before the session is. */
 void zk_forget(struct zk *, const void *arg);

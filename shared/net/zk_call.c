@@ -149,6 +149,7 @@ static void answer(struct zk_call *c, int rc)
                     c->arg, c->token);
         break;
     case ZK_CALL_PING:
+    case ZK_CALL_SYNC:
         break;
     }
 }
@@ -408,6 +409,16 @@ int zk_children(struct zk *zk, const char *path, zk_watch_fn *watch, zk_children
     watcher_fn w = watch_for_call(zk, c, path, watch);
     int zrc = zoo_awget_children(zk->handle, path, w, watch_ctx(c), on_strings, c);
     return call_sent(zk, c, zrc, path, err);
+}
+
+int zk_sync(struct zk *zk, struct xp_err *err)
+{
+    int rc = check_may_call(zk, "/", err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct zk_call *c = call_new(zk, ZK_CALL_SYNC, NULL, 0);
+    return call_sent(zk, c, zoo_async(zk->handle, "/", on_string, c), "/", err);
 }
 
 void zk_forget(struct zk *zk, const void *arg)

@@ -32,6 +32,7 @@ struct zk_handle_ctx {
 
 enum zk_call_kind {
     ZK_CALL_PING,
+    ZK_CALL_SYNC, /* like a ping, but not about the lease */
     ZK_CALL_CREATE,
     ZK_CALL_REPLACE,
     ZK_CALL_ENSURE,

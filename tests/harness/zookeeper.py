@@ -1,9 +1,10 @@
-"""A single-node ZooKeeper: small heap, no admin server, data in the workspace."""
+"""Real ZooKeeper: a single node, or an ensemble. Small heaps, no admin server, data in the workspace."""
 import logging
+import socket
 
 from kazoo.client import KazooClient
 
-from .processes import HOST, Process, accepts, free_port
+from .processes import HOST, Process, accepts, free_port, wait_until
 
 logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # "connection dropped" is what waiting for a start looks like
 
@@ -12,15 +13,18 @@ CLASS_PATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/
 
 
 class ZooKeeper(Process):
-    ready_timeout_s = 40.0
+    """One server. 'more' are further lines of its zoo.cfg."""
 
-    def __init__(self, workspace, name="zookeeper"):
+    ready_timeout_s = 40.0
+    main_class = "org.apache.zookeeper.server.ZooKeeperServerMain"
+
+    def __init__(self, workspace, name="zookeeper", more=()):
         super().__init__(workspace, name)
         self.port = free_port()
-        (self.dir / "zoo.cfg").write_text(
-            f"tickTime={TICK_MS}\ndataDir={self.dir}/data\nclientPort={self.port}\nclientPortAddress={HOST}\n"
-            "admin.enableServer=false\nmaxClientCnxns=0\nautopurge.purgeInterval=0\n"
-            "minSessionTimeout=1000\nmaxSessionTimeout=60000\n")
+        lines = [f"tickTime={TICK_MS}", f"dataDir={self.dir}/data", f"clientPort={self.port}",
+                 f"clientPortAddress={HOST}", "admin.enableServer=false", "maxClientCnxns=0",
+                 "autopurge.purgeInterval=0", "minSessionTimeout=1000", "maxSessionTimeout=60000", *more]
+        (self.dir / "zoo.cfg").write_text("\n".join(lines) + "\n")
 
     @property
     def address(self):
@@ -29,7 +33,7 @@ class ZooKeeper(Process):
     def command(self):
         return ["java", "-Xmx128m", "-Xms32m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
                 "-Dzookeeper.admin.enableServer=false", "-Dzookeeper.jmx.log4j.disable=true",
-                "-cp", CLASS_PATH, "org.apache.zookeeper.server.ZooKeeperServerMain", self.dir / "zoo.cfg"]
+                "-cp", CLASS_PATH, self.main_class, self.dir / "zoo.cfg"]
 
     def is_ready(self):
         if not accepts(self.port):
@@ -39,6 +43,64 @@ class ZooKeeper(Process):
 
     def client(self, timeout=5.0):
         """A started kazoo client; use it in a with block."""
+        return _Client(self.address, timeout)
+
+    def mode(self):
+        """"leader", "follower" or "standalone"; None while it is none of them."""
+        try:
+            with socket.create_connection((HOST, self.port), timeout=1.0) as s:
+                s.sendall(b"srvr")
+                text = s.makefile().read()
+        except OSError:
+            return None
+        return next((x.split()[1] for x in text.splitlines() if x.startswith("Mode:")), None)
+
+
+class _Member(ZooKeeper):
+    main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+
+    def __init__(self, workspace, number, ports):
+        quorum = [f"server.{i}={HOST}:{peer}:{election}" for i, (peer, election) in ports.items()]
+        super().__init__(workspace, f"zookeeper-{number}",
+                         ["initLimit=20", "syncLimit=6", "4lw.commands.whitelist=srvr", *quorum])
+        data = self.dir / "data"
+        data.mkdir()
+        (data / "myid").write_text(f"{number}\n")
+
+
+class Ensemble:
+    """'size' servers that elect a leader. Takes the place of a ZooKeeper where only its address is asked for."""
+
+    def __init__(self, workspace, size=3):
+        ports = {i: (free_port(), free_port()) for i in range(1, size + 1)}
+        self.servers = [_Member(workspace, i, ports) for i in ports]
+
+    @property
+    def address(self):
+        return ",".join(s.address for s in self.servers)
+
+    def start(self, wait=True):
+        for server in self.servers:
+            server.start(wait=False)  # none is ready before most of them run
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        for server in self.servers:
+            server.wait_ready()
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+
+    def leader(self):
+        """The server that leads now; waits until there is one."""
+        def find():
+            return next((s for s in self.servers if s.running and s.mode() == "leader"), None)
+        return wait_until(find, 30, "a leading ZooKeeper")
+
+    def client(self, timeout=5.0):
         return _Client(self.address, timeout)
 
 
