@@ -10,6 +10,10 @@
 
 #include "shared/base/banned.h"
 
+/* A shard that became ours is looked at within this time, however long the period is: somebody may have waited for a session
+ * time-out already. Thousands at once are spread by their turns to connect as well (rconn.h). */
+#define CONNECT_SPREAD_MS 250
+
 static const char *const role_words[] = { "ROLE" };
 static const char *const info_words[] = { "CRDT.INFO", "replication" };
 static const char *const server_words[] = { "INFO", "server" };
@@ -288,6 +292,13 @@ static void node_init(struct shard_node *node, struct shard_duty *duty, const st
     };
 }
 
+static int64_t first_connect_ms(const struct shard_duty *duty)
+{
+    int64_t period_ms = duty->env->poll_ms;
+    int64_t spread_ms = period_ms < CONNECT_SPREAD_MS ? period_ms : CONNECT_SPREAD_MS;
+    return duty->poll_phase_ms % period_ms * spread_ms / period_ms;
+}
+
 static void node_connect(struct shard_node *node, int64_t first_delay_ms)
 {
     struct rconn_options options = {
@@ -353,6 +364,6 @@ void shard_nodes_set(struct shard_duty *duty)
         node_init(&duty->nodes[i], duty, &shard->redises.items[i].addr);
     }
     for (size_t i = 0; i < count; i++) {
-        node_connect(&duty->nodes[i], duty->poll_phase_ms);
+        node_connect(&duty->nodes[i], first_connect_ms(duty));
     }
 }
