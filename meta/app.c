@@ -15,6 +15,7 @@
 
 #define SELF_CHECK_MS 60000
 #define CATCH_UP_MS   3000
+#define JOIN_LOOK_MS  10
 #define DRAIN_LOOK_MS 20
 #define DRAIN_HTTP_MS 3000 /* a request may wait for a member that is stopping as well */
 
@@ -71,6 +72,21 @@ static void drain_look(struct loop_timer *timer)
         daemon_drained(app->daemon);
     } else {
         loop_timer_start(timer, DRAIN_LOOK_MS);
+    }
+}
+
+/* Who joins is given slots by the leader, away from members that serve them: so first the document, without which nothing can
+ * be served. Not for ever: where nobody has one, the slots are shared out all the same. */
+static void join_look(struct loop_timer *timer)
+{
+    struct app *app = CONTAINER_OF(timer, struct app, join);
+    if (daemon_is_draining(app->daemon)) {
+        return;
+    }
+    if (dc_store_has_document(app->store) || loop_now(app->loop) >= app->join_until) {
+        sharding_start(app->sharding);
+    } else {
+        loop_timer_start(timer, JOIN_LOOK_MS);
     }
 }
 
@@ -290,7 +306,8 @@ static void make_sharding(struct app *app)
         .arg = app,
     };
     app->sharding = sharding_new(&options);
-    sharding_start(app->sharding);
+    app->join_until = loop_now(app->loop) + c->join_wait_ms;
+    loop_timer_start(&app->join, 0);
 }
 
 static int start_http(struct app *app, struct xp_err *err)
@@ -320,6 +337,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     app->daemon = daemon;
     app->loop = daemon_loop(daemon);
     loop_timer_init(&app->catch_up, app->loop, catch_up);
+    loop_timer_init(&app->join, app->loop, join_look);
     loop_timer_init(&app->drain, app->loop, drain_look);
     int rc = meta_config_resolve(&app->config, err);
     if (rc != 0) {
@@ -386,6 +404,7 @@ static void stop(void *arg)
     }
     if (app->loop) {
         loop_timer_stop(&app->catch_up);
+        loop_timer_stop(&app->join);
         loop_timer_stop(&app->drain);
     }
     shard_set_free(app->shards);

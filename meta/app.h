@@ -39,6 +39,8 @@ struct app {
     struct dc_store *store;
     struct dc_fetch *fetch;
     struct loop_timer catch_up; /* one more fetch after the others know us */
+    struct loop_timer join;     /* waits for the document */
+    mono_ms join_until;
     struct loop_timer drain;    /* waits for the answers under way */
     mono_ms drain_until;
     struct peer_links *links;

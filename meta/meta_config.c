@@ -121,6 +121,8 @@ const struct config_row meta_config_rows[] = {
       "Clusters one document may remove or shrink; more waits for an operator", NULL },
     { "meta", "meta.downgrade.limit", CFG_INT, M(downgrade_limit), "20", 0, 1000000, "count", true,
       "Pairs of cluster and DC that one document may turn from proxied to direct; more waits for an operator", NULL },
+    { "meta", "meta.join.wait.milli", CFG_INT, M(join_wait_ms), "10000", 0, 600000, "ms", false,
+      "How long a start waits for the DC document before it takes slots, which it cannot serve without", NULL },
     { "meta", "slot.refresh.milli", CFG_INT, M(slot_refresh_ms), "60000", 100, 3600000, "ms", false,
       "Period of the full re-read of the slots, besides watches", NULL },
     { "meta", "cluster.servers.check.milli", CFG_INT, M(servers_check_ms), "60000", 100, 3600000, "ms", false,

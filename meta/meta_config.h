@@ -31,6 +31,7 @@ struct meta_config {
     int64_t removal_limit;
     int64_t downgrade_limit;
     /* slots */
+    int64_t join_wait_ms;
     int64_t slot_refresh_ms;
     int64_t servers_check_ms;
     int64_t leader_check_ms;

@@ -1,6 +1,8 @@
 """Real ZooKeeper: a single node, or an ensemble. Small heaps, no admin server, data in the workspace."""
 import logging
 import socket
+import threading
+import time
 
 from kazoo.client import KazooClient
 
@@ -61,19 +63,23 @@ class _Member(ZooKeeper):
 
     def __init__(self, workspace, number, ports):
         quorum = [f"server.{i}={HOST}:{peer}:{election}" for i, (peer, election) in ports.items()]
-        super().__init__(workspace, f"zookeeper-{number}",
-                         ["initLimit=20", "syncLimit=6", "4lw.commands.whitelist=srvr", *quorum])
+        super().__init__(workspace, f"zookeeper-{number}", ["initLimit=20", "syncLimit=6", *quorum])
         data = self.dir / "data"
         data.mkdir()
         (data / "myid").write_text(f"{number}\n")
 
 
 class Ensemble:
-    """'size' servers that elect a leader. Takes the place of a ZooKeeper where only its address is asked for."""
+    """'size' servers that elect a leader. Takes the place of a ZooKeeper where only its address is asked for.
 
-    def __init__(self, workspace, size=3):
+    With a lag the first server, which never leads while the others run, hears everything from its leader that much later.
+    """
+
+    def __init__(self, workspace, size=3, lag_ms=0):
         ports = {i: (free_port(), free_port()) for i in range(1, size + 1)}
-        self.servers = [_Member(workspace, i, ports) for i in ports]
+        late = {i: (_LateEar(peer, lag_ms).port if lag_ms and i > 1 else peer, election)
+                for i, (peer, election) in ports.items()}
+        self.servers = [_Member(workspace, i, late if i == 1 else ports) for i in ports]
 
     @property
     def address(self):
@@ -102,6 +108,38 @@ class Ensemble:
 
     def client(self, timeout=5.0):
         return _Client(self.address, timeout)
+
+
+class _LateEar:
+    """Forwards TCP to a port of this machine; what comes back is handed on late. Threads of this process."""
+
+    def __init__(self, to_port, lag_ms):
+        self._to_port, self._lag_s = to_port, lag_ms / 1000
+        self._listener = socket.create_server((HOST, 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            near, _ = self._listener.accept()
+            try:
+                far = socket.create_connection((HOST, self._to_port))
+            except OSError:
+                near.close()
+                continue
+            threading.Thread(target=self._pump, args=(near, far, 0), daemon=True).start()
+            threading.Thread(target=self._pump, args=(far, near, self._lag_s), daemon=True).start()
+
+    @staticmethod
+    def _pump(source, target, lag_s):
+        try:
+            while data := source.recv(65536):
+                time.sleep(lag_s)
+                target.sendall(data)
+        except OSError:
+            pass  # the other direction closed both
+        source.close()
+        target.close()
 
 
 class _Client(KazooClient):
