@@ -193,7 +193,7 @@ check-golden: $(GOLDEN_BIN) ## decisions over their corpus; T=NAME runs one
 	@BUILD=$(BUILD) tests/tools/run.sh golden $(GOLDEN_BIN)
 check-sim: $(SIM_BIN) ## the daemons over a simulated loop, clock and network; T=NAME runs one
 	@BUILD=$(BUILD) tests/tools/run.sh sim $(SIM_BIN)
-check-integration: all fakes ## real processes on free ports; ARGS="-k name" goes to pytest
+check-integration: all fakes $(BENCH) ## real processes on free ports; ARGS="-k name" goes to pytest
 	@tests/tools/pytest.sh $(BUILD) $(PYTHON) $(ARGS)
 check-asan: ## unit, golden and simulation with the address and undefined-behavior sanitizers
 	$(MAKE) MODE=asan $(call own_build,asan) check-unit check-golden check-sim
@@ -221,9 +221,11 @@ demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
 	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
-bench: bench-poll bench-console ## every measurement of bench/
+bench: bench-poll bench-takeover bench-console ## every measurement of bench/
 bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(BENCH)) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
+bench-takeover: $(BUILD)/xpipe-meta $(BENCH) ## killed, frozen and joining metaservers over 10,000 shards
+	$(call bench_script,takeover)
 bench-console: $(DAEMONS) $(BENCH_CONSOLE) ## REST of the console with 10,000 clusters, against bare SQLite and nginx
 	$(call bench_script,console)
 
@@ -284,5 +286,5 @@ help: ## this list
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
-        check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll bench-console format format-check \
+        check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll bench-takeover bench-console format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

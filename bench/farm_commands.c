@@ -43,15 +43,21 @@ static void answer_info(struct farm_redis *r, struct str *out)
     add_bulk(out, text, (size_t)length);
 }
 
-static void answer_peerof(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
-                          struct str *out)
+static void answer_peerof(struct farm *f, const struct farm_call *call, struct str *out)
 {
+    struct farm_redis *r = call->redis;
     mono_ms now = loop_now(f->loop);
     bool was_broken = r->broken_at != MONO_NEVER;
-    str_puts(out, farm_redis_peerof(r, argc, argv, now));
+    int64_t took_ms = was_broken ? now - r->broken_at : 0;
+    str_puts(out, farm_redis_peerof(r, call->argc, call->argv, now));
     bool is_right = farm_redis_is_right(r);
+    farm_client_commanded(f, r, *call->client,
+                          !was_broken ? FARM_NEEDLESS
+                          : is_right  ? FARM_CORRECTED
+                                      : FARM_NOT_MENDED,
+                          took_ms);
     if (was_broken && is_right) {
-        farm_report_corrected(f, now - r->broken_at);
+        farm_report_corrected(f, took_ms);
         r->broken_at = MONO_NEVER;
         r->mended_at = now;
     } else if (!was_broken) {
@@ -60,16 +66,24 @@ static void answer_peerof(struct farm *f, struct farm_redis *r, size_t argc, cha
     }
 }
 
-static void answer_crdt_info(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
-                             struct str *out)
+static void answer_crdt_info(struct farm *f, const struct farm_call *call, struct str *out)
 {
-    if (argc != 2 || strcasecmp(argv[1], "replication") != 0) {
+    struct farm_redis *r = call->redis;
+    if (call->argc != 2 || strcasecmp(call->argv[1], "replication") != 0) {
         str_puts(out, "$0\r\n\r\n");
         return;
     }
     const struct str *info = farm_redis_info(r, loop_now(f->loop));
     add_bulk(out, info->buf, info->len);
     farm_report_poll(f, r);
+    farm_client_polled(f, r, *call->client);
+}
+
+static void answer_client(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    bool is_name = call->argc == 3 && strcasecmp(call->argv[1], "SETNAME") == 0;
+    bool ok = is_name && farm_client_named(f, call->redis, call->argv[2], call->client);
+    str_puts(out, ok ? "+OK\r\n" : "-ERR only CLIENT SETNAME with a plain name is known here\r\n");
 }
 
 static const struct {
@@ -91,26 +105,27 @@ static enum farm_command command_of(const char *word)
     return FARM_OTHER;
 }
 
-static void answer(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
-                   struct str *out)
+static void answer(struct farm *f, const struct farm_call *call, struct str *out)
 {
-    enum farm_command command = command_of(argv[0]);
+    enum farm_command command = command_of(call->argv[0]);
     f->report.commands[command]++;
     switch (command) {
     case FARM_ROLE:
-        answer_role(r, out);
+        answer_role(call->redis, out);
         break;
     case FARM_INFO:
-        answer_info(r, out);
+        answer_info(call->redis, out);
         break;
     case FARM_CRDT_INFO:
-        answer_crdt_info(f, r, argc, argv, out);
+        answer_crdt_info(f, call, out);
         break;
     case FARM_PEEROF:
-        answer_peerof(f, r, argc, argv, out);
+        answer_peerof(f, call, out);
+        break;
+    case FARM_CLIENT:
+        answer_client(f, call, out);
         break;
     case FARM_CONFIG: /* REWRITE */
-    case FARM_CLIENT: /* SETNAME */
     case FARM_AUTH:
         str_puts(out, "+OK\r\n");
         break;
@@ -119,7 +134,7 @@ static void answer(struct farm *f, struct farm_redis *r, size_t argc, char *cons
         break;
     case FARM_OTHER:
     case FARM_COMMANDS:
-        str_printf(out, "-ERR unknown command '%.64s'\r\n", argv[0]);
+        str_printf(out, "-ERR unknown command '%.64s'\r\n", call->argv[0]);
         break;
     }
 }
@@ -232,15 +247,15 @@ const char *farm_fault_names(void)
     return "none, mute, half, cut, twice, garbage, loading, bulk, line";
 }
 
-enum farm_effect farm_answer(struct farm *f, struct farm_redis *r, size_t argc, char *const *argv,
+enum farm_effect farm_answer(struct farm *f, const struct farm_call *call,
                              struct farm_answer *ret_answer)
 {
     size_t from = ret_answer->out->len;
-    if (faults[r->fault].apply ==
-        fault_mute) { /* a hung server does not carry out what it is told */
+    size_t fault = call->redis->fault;
+    if (faults[fault].apply == fault_mute) { /* a hung server does not carry out what it is told */
         f->report.unanswered++;
         return FARM_SILENCE;
     }
-    answer(f, r, argc, argv, ret_answer->out);
-    return faults[r->fault].apply(f, from, ret_answer);
+    answer(f, call, ret_answer->out);
+    return faults[fault].apply(f, from, ret_answer);
 }

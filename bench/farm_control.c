@@ -299,6 +299,43 @@ static bool do_report(struct farm *f, const struct words *w, struct str *out)
     return true;
 }
 
+static bool do_clients(struct farm *f, const struct words *w, struct str *out)
+{
+    (void)w;
+    farm_clients_json(f, out);
+    return true;
+}
+
+static bool do_gaps(struct farm *f, const struct words *w, struct str *out)
+{
+    (void)w;
+    farm_gaps_json(f, out);
+    return true;
+}
+
+/* "lost CLIENT" begins, "lost" tells how it goes. */
+static bool do_lost(struct farm *f, const struct words *w, struct str *out)
+{
+    if (w->count == 2 && !farm_client_lost(f, w->word[1])) {
+        str_puts(out, "error no client gave that name");
+        return true;
+    }
+    if (w->count <= 2) {
+        farm_lost_json(f, out);
+    }
+    return w->count <= 2;
+}
+
+static bool do_peerofs(struct farm *f, const struct words *w, struct str *out)
+{
+    int64_t from = 0;
+    if (w->count != 2 || !to_number(w->word[1], 0, INT64_MAX, &from)) {
+        return false;
+    }
+    farm_peerofs_json(f, (uint64_t)from, out);
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*run)(struct farm *, const struct words *, struct str *out); /* false: wrong arguments */
@@ -314,6 +351,10 @@ static const struct {
     { "show", do_show, "show NUMBER" },
     { "reset", do_reset, "reset" },
     { "report", do_report, "report" },
+    { "clients", do_clients, "clients" },
+    { "gaps", do_gaps, "gaps" },
+    { "lost", do_lost, "lost [CLIENT]" },
+    { "peerofs", do_peerofs, "peerofs FROM" },
 };
 
 /* ---- lines ---- */
@@ -386,9 +427,10 @@ void farm_control_run(struct farm *f, char *line, struct str *out)
             return;
         }
     }
-    str_puts(
-        out,
-        "error known: after, peer, want, break, fault, delay, role, drop, show, reset, report");
+    str_puts(out, "error known: after");
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        str_printf(out, ", %s", verbs[i].name);
+    }
 }
 
 int farm_control_run_file(struct farm *f, const char *path, struct xp_err *err)

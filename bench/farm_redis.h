@@ -44,6 +44,13 @@ struct farm_redis {
     size_t last_io_at; /* 0: no peer is up */
     mono_ms stale_at;  /* a link comes up then */
     uint32_t answers;
+    /* who talks to it, as numbers of farm_clients.c */
+    uint8_t owner;     /* introduced itself last */
+    uint8_t poller;    /* polled last */
+    bool is_lost;      /* waits for a poll of another one */
+    int64_t polled_us; /* 0: never */
+    int64_t gap_us;    /* longest time between two polls */
+    int64_t served_us; /* from the loss to that poll; 0: was not lost */
 };
 
 /* Address of instance 'number': 127.NET.(number / 250).(1 + number % 250). */

@@ -49,6 +49,7 @@ void farm_report_reset(struct farm *f)
     for (size_t i = 0; i < f->count; i++) {
         f->redises[i].was_polled = false;
     }
+    farm_clients_reset(f);
 }
 
 static int compare_times(const void *a, const void *b)
@@ -64,16 +65,13 @@ static uint32_t percentile(const uint32_t *times, size_t count, size_t per_mille
     return count > 0 ? times[(count * per_mille + 999) / 1000 - 1] : 0;
 }
 
-static void add_times(const struct farm_report *report, struct str *out)
+void farm_report_times(uint32_t *times_ms, size_t count, struct str *out)
 {
-    size_t count = report->times_count;
-    AUTO_FREE uint32_t *sorted = xmalloc((count + 1) * sizeof(*sorted));
     if (count > 0) {
-        memcpy(sorted, report->times_ms, count * sizeof(*sorted));
-        qsort(sorted, count, sizeof(*sorted), compare_times);
+        qsort(times_ms, count, sizeof(*times_ms), compare_times);
     }
-    str_printf(out, "\"p50_ms\":%u,\"p99_ms\":%u,\"max_ms\":%u", percentile(sorted, count, 500),
-               percentile(sorted, count, 990), percentile(sorted, count, 1000));
+    str_printf(out, "\"p50_ms\":%u,\"p99_ms\":%u,\"max_ms\":%u", percentile(times_ms, count, 500),
+               percentile(times_ms, count, 990), percentile(times_ms, count, 1000));
 }
 
 void farm_report_json(const struct farm *f, struct str *out)
@@ -97,8 +95,9 @@ void farm_report_json(const struct farm *f, struct str *out)
                report->polled, report->all_polled_at_us, faulty);
     str_printf(out,
                ",\"broken\":%" PRIu64 ",\"corrected\":%" PRIu64 ",\"needless\":%" PRIu64
-               ",\"wrong_now\":%zu,",
-               report->broken, report->corrected, report->needless, wrong);
-    add_times(report, out);
+               ",\"foreign\":%" PRIu64 ",\"wrong_now\":%zu,",
+               report->broken, report->corrected, report->needless, report->foreign, wrong);
+    farm_report_times(report->times_ms, report->times_count,
+                      out); /* their order matters to nobody */
     str_putc(out, '}');
 }

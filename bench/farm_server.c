@@ -37,6 +37,7 @@ struct conn {
     struct str in;  /* the beginning of a command */
     struct str out; /* what the socket did not take, or what waits for 'late' */
     int64_t stream_bytes;
+    uint8_t client;
     bool is_silent;
     bool is_closing; /* when 'out' is sent */
 };
@@ -208,7 +209,8 @@ static enum parsed parse_inline(char *from, char *end, struct command *ret)
 static void run_command(struct conn *c, const struct command *cmd)
 {
     struct farm_answer answer = { .out = &c->server->out };
-    switch (farm_answer(c->server->farm, c->redis, cmd->argc, cmd->argv, &answer)) {
+    struct farm_call call = { c->redis, &c->client, cmd->argc, cmd->argv };
+    switch (farm_answer(c->server->farm, &call, &answer)) {
     case FARM_ANSWER:
         break;
     case FARM_SILENCE:
@@ -270,9 +272,19 @@ static void take_bytes(struct conn *c, char *bytes, size_t length)
     }
 }
 
+static void note_turn(struct farm *f)
+{
+    mono_ms now = loop_now(f->loop);
+    if (now != f->turn_at) {
+        f->turn_before = f->turn_at;
+        f->turn_at = now;
+    }
+}
+
 static void conn_ready(struct loop_io *io, int events)
 {
     struct conn *c = CONTAINER_OF(io, struct conn, io);
+    note_turn(c->server->farm);
     char bytes[READ_BYTES];
     if ((events & LOOP_WRITE) && !flush(c)) {
         return;
@@ -293,7 +305,7 @@ static void conn_ready(struct loop_io *io, int events)
 /* The instance behind 127.NET.y.z; NULL: none. */
 static struct farm_redis *redis_of(struct farm *f, int fd)
 {
-    struct sockaddr_in in;
+    struct sockaddr_in in = { 0 };
     socklen_t size = sizeof(in);
     if (getsockname(fd, (struct sockaddr *)&in, &size) != 0 || in.sin_family != AF_INET) {
         return NULL;

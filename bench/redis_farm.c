@@ -72,9 +72,7 @@ static int check_files(int64_t count)
         perror("redis_farm: RLIMIT_NOFILE");
         return 1;
     }
-    if (limit.rlim_cur < need) {
-        limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
-    }
+    limit.rlim_cur = limit.rlim_max; /* while a shard changes hands, two clients are connected */
     if (limit.rlim_cur < need || setrlimit(RLIMIT_NOFILE, &limit) != 0) {
         (void)fprintf(stderr, "redis_farm: %lld instances need %llu open files; raise ulimit -n\n",
                       (long long)count, (unsigned long long)need);
@@ -123,9 +121,11 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < f.count; i++) {
         farm_redis_init(&f.redises[i], i, f.gid);
     }
+    farm_clients_start(&f);
     rc = run(&f, &s);
     farm_control_stop(&f);
     farm_server_stop(&f);
+    farm_clients_stop(&f);
     for (size_t i = 0; i < f.count; i++) {
         farm_redis_done(&f.redises[i]);
     }

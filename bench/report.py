@@ -41,7 +41,7 @@ class Report:
         return 0 if self.ok else 1
 
     def show(self):
-        width = max(len(f["name"]) for f in self.figures)
+        width = max((len(f["name"]) for f in self.figures), default=0)
         print(f"{'figure':<{width}} {'value':>12} {'bar':>8}")
         for f in self.figures:
             bar = "" if f["bar"] is None else f"<= {f['bar']:g}"

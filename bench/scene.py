@@ -113,6 +113,7 @@ class Farm(Process):
                  for gid, net in OTHER_DCS.values()]
         self.script.write_text("\n".join(lines) + "\n")
         self._file = None
+        self._lock = threading.Lock()
 
     def command(self):
         return [built("redis_farm"), "--port", self.port, "--control", self.control, "--count", self.count,
@@ -123,17 +124,21 @@ class Farm(Process):
 
     def say(self, line):
         """One line of the script language (bench/farm_control.c); returns the answer."""
-        if self._file is None:
-            self._file = socket.create_connection((HOST, self.control), timeout=10).makefile("rw")
-        self._file.write(line + "\n")
-        self._file.flush()
-        answer = self._file.readline().strip()
+        with self._lock:
+            if self._file is None:
+                self._file = socket.create_connection((HOST, self.control), timeout=10).makefile("rw")
+            self._file.write(line + "\n")
+            self._file.flush()
+            answer = self._file.readline().strip()
         if not answer or answer.startswith("error"):
             raise RuntimeError(f"farm: {line}: {answer or 'no answer'}")
         return answer
 
+    def ask(self, line):
+        return json.loads(self.say(line))
+
     def report(self):
-        return json.loads(self.say("report"))
+        return self.ask("report")
 
     def polls(self):
         return self.report()["commands"]["crdt_info"]
