@@ -41,7 +41,7 @@ struct app {
     struct loop_timer catch_up; /* one more fetch after the others know us */
     struct loop_timer join;     /* waits for the document */
     mono_ms join_until;
-    struct loop_timer drain;    /* waits for the answers under way */
+    struct loop_timer drain; /* waits for the answers under way */
     mono_ms drain_until;
     struct peer_links *links;
     struct master_board *board;  /* (any) */
