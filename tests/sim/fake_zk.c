@@ -7,6 +7,7 @@
 #include "shared/base/map.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
+#include "tests/sim/fake_loop.h"
 
 #include "shared/base/banned.h"
 
@@ -30,6 +31,18 @@ struct fake_zk_server {
     int64_t last_session_id;
     struct map nodes;     /* path -> struct node */
     struct list sessions; /* struct zk.server_link: clients with a live session */
+    struct list orphans;  /* sessions of crashed processes */
+    bool is_stopped;
+    fake_zk_changed_fn *changed;
+    void *changed_arg;
+};
+
+struct orphan {
+    struct list link;
+    struct fake_zk_server *server;
+    int64_t session_id;
+    int64_t timeout_ms;
+    struct loop_timer expiry;
 };
 
 enum call_kind {
@@ -79,6 +92,7 @@ struct watch {
     struct zk *zk;
     enum call_kind kind;
     char *path;
+    uint32_t hash; /* of the path: a member has hundreds of watches */
     zk_watch_fn *fn;
     void *arg;
 };
@@ -87,9 +101,11 @@ struct zk {
     struct loop *loop;
     struct zk_options options;
     struct fake_zk_server *server;
+    struct list link; /* of clients */
     struct list server_link;
     enum zk_state state;
-    bool is_cut;
+    enum fake_zk_link way;
+    mono_ms heard_at;         /* by the server */
     int64_t session_id;       /* as the client believes; 0: none */
     int64_t ready_session_id; /* the last one that was ready */
     uint64_t epoch;
@@ -105,6 +121,18 @@ struct zk {
 };
 
 static struct list servers = { &servers, &servers };
+static struct list clients = { &clients, &clients };
+
+/* What the client sends arrives at the server; and the other way. */
+static bool is_up_open(const struct zk *zk)
+{
+    return !zk->server->is_stopped && (zk->way == FAKE_ZK_OPEN || zk->way == FAKE_ZK_DEAF);
+}
+
+static bool is_down_open(const struct zk *zk)
+{
+    return !zk->server->is_stopped && (zk->way == FAKE_ZK_OPEN || zk->way == FAKE_ZK_DUMB);
+}
 
 const char *zk_state_text(enum zk_state state)
 {
@@ -129,14 +157,31 @@ static char *parent_of(const char *path)
 
 static void watch_event(struct loop_timer *t);
 
+static uint32_t hash_of(const char *path)
+{
+    uint32_t hash = 2166136261U;
+    for (const char *p = path; *p; p++) {
+        hash = (hash ^ (unsigned char)*p) * 16777619U;
+    }
+    return hash;
+}
+
+static void tell_change(struct fake_zk_server *s, const char *path, int64_t session)
+{
+    if (s->changed) {
+        s->changed(path, session, s->changed_arg);
+    }
+}
+
 static void trigger(struct fake_zk_server *s, const char *path, bool about_children)
 {
+    uint32_t hash = hash_of(path);
     list_for_each (it, &s->sessions) {
         struct zk *zk = CONTAINER_OF(it, struct zk, server_link);
         list_for_each (at, &zk->watches) {
             struct watch *w = LIST_ENTRY(at, struct watch, link);
-            if ((w->kind == CALL_CHILDREN) == about_children && text_eq(w->path, path) &&
-                !loop_timer_is_running(&w->timer)) {
+            if (w->hash == hash && (w->kind == CALL_CHILDREN) == about_children &&
+                text_eq(w->path, path) && !loop_timer_is_running(&w->timer)) {
                 loop_timer_start(&w->timer, s->latency_ms);
             }
         }
@@ -179,6 +224,7 @@ static int tree_create(struct fake_zk_server *s, struct call *c, int64_t owner)
     map_put(&s->nodes, n->path, n);
     trigger(s, n->path, false);
     trigger(s, parent_path, true);
+    tell_change(s, n->path, c->session_id);
     return 0;
 }
 
@@ -195,7 +241,7 @@ static bool has_children(const struct fake_zk_server *s, const char *path)
     return false;
 }
 
-static int tree_delete(struct fake_zk_server *s, const char *path, int32_t version)
+static int tree_delete(struct fake_zk_server *s, const char *path, int32_t version, int64_t session)
 {
     struct node *n = map_get(&s->nodes, path);
     if (!n) {
@@ -209,6 +255,7 @@ static int tree_delete(struct fake_zk_server *s, const char *path, int32_t versi
     trigger(s, n->path, false);
     trigger(s, n->path, true);
     trigger_parent(s, n->path);
+    tell_change(s, n->path, session);
     node_free(n);
     return 0;
 }
@@ -217,7 +264,7 @@ static int tree_ensure(struct fake_zk_server *s, struct call *c)
 {
     for (size_t end = 1; end <= strlen(c->path); end++) {
         if (c->path[end] == '/' || !c->path[end]) {
-            struct call part = { .path = xstrndup(c->path, end) };
+            struct call part = { .path = xstrndup(c->path, end), .session_id = c->session_id };
             (void)tree_create(s, &part, 0);
             free(part.path);
         }
@@ -239,6 +286,7 @@ static int tree_set(struct fake_zk_server *s, struct call *c)
     s->zxid++;
     c->stat = n->stat;
     trigger(s, n->path, false);
+    tell_change(s, n->path, c->session_id);
     return 0;
 }
 
@@ -278,7 +326,7 @@ static int tree_children(struct fake_zk_server *s, struct call *c)
 
 static int tree_replace(struct fake_zk_server *s, struct call *c, int64_t owner)
 {
-    int rc = tree_delete(s, c->path, c->version);
+    int rc = tree_delete(s, c->path, c->version, c->session_id);
     c->flags = ZK_EPHEMERAL;
     return rc < 0 ? rc : tree_create(s, c, owner);
 }
@@ -293,7 +341,7 @@ static int tree_apply(struct fake_zk_server *s, struct call *c)
     case CALL_ENSURE:
         return tree_ensure(s, c);
     case CALL_DELETE:
-        return tree_delete(s, c->path, c->version);
+        return tree_delete(s, c->path, c->version, c->session_id);
     case CALL_SET:
         return tree_set(s, c);
     case CALL_GET:
@@ -329,7 +377,7 @@ static void watch_fire(struct watch *w)
 static void watch_event(struct loop_timer *t)
 {
     struct watch *w = CONTAINER_OF(t, struct watch, timer);
-    if (w->zk->is_cut) {
+    if (!is_down_open(w->zk)) {
         loop_timer_start(t, RECHECK_MS); /* told after the reconnect */
     } else {
         watch_fire(w);
@@ -338,9 +386,10 @@ static void watch_event(struct loop_timer *t)
 
 static void watch_set(const struct call *c)
 {
+    uint32_t hash = hash_of(c->path);
     list_for_each (it, &c->zk->watches) {
         struct watch *w = LIST_ENTRY(it, struct watch, link);
-        if (w->kind == c->kind && w->fn == c->watch && w->arg == c->arg &&
+        if (w->hash == hash && w->kind == c->kind && w->fn == c->watch && w->arg == c->arg &&
             text_eq(w->path, c->path) && !loop_timer_is_running(&w->timer)) {
             return;
         }
@@ -349,6 +398,7 @@ static void watch_set(const struct call *c)
     w->zk = c->zk;
     w->kind = c->kind;
     w->path = xstrdup(c->path);
+    w->hash = hash;
     w->fn = c->watch;
     w->arg = c->arg;
     loop_timer_init(&w->timer, c->zk->loop, watch_event);
@@ -357,22 +407,59 @@ static void watch_set(const struct call *c)
 
 /* ---- session, on the server ---- */
 
+static void delete_ephemerals(struct fake_zk_server *s, int64_t session_id)
+{
+    size_t count = 0;
+    AUTO_FREE void **all = map_sorted(&s->nodes, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct node *n = all[i];
+        if (n->stat.ephemeral_owner == session_id) {
+            (void)tree_delete(s, n->path, -1, 0);
+        }
+    }
+}
+
 static void session_end(struct zk *zk)
 {
+    if (list_is_linked(&zk->server_link)) {
+        list_remove(&zk->server_link);
+        loop_timer_stop(&zk->expiry_timer);
+        delete_ephemerals(zk->server, zk->session_id);
+    }
+}
+
+static void orphan_end(struct orphan *o)
+{
+    loop_timer_stop(&o->expiry);
+    list_remove(&o->link);
+    free(o);
+}
+
+static void orphan_expired(struct loop_timer *t)
+{
+    struct orphan *o = CONTAINER_OF(t, struct orphan, expiry);
+    delete_ephemerals(o->server, o->session_id);
+    orphan_end(o);
+}
+
+/* The process died: its session lives until the server has heard nothing for the time-out. */
+static void session_abandon(struct zk *zk)
+{
     struct fake_zk_server *s = zk->server;
-    int64_t id = zk->session_id;
     if (!list_is_linked(&zk->server_link)) {
         return;
     }
     list_remove(&zk->server_link);
     loop_timer_stop(&zk->expiry_timer);
-    size_t count = 0;
-    AUTO_FREE void **all = map_sorted(&s->nodes, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct node *n = all[i];
-        if (n->stat.ephemeral_owner == id) {
-            (void)tree_delete(s, n->path, -1);
-        }
+    struct orphan *o = xcalloc(1, sizeof(*o));
+    *o = (struct orphan){ .server = s,
+                          .session_id = zk->session_id,
+                          .timeout_ms = zk->options.session_timeout_ms };
+    list_push_back(&s->orphans, &o->link);
+    loop_timer_init(&o->expiry, s->loop, orphan_expired);
+    if (!s->is_stopped) {
+        int64_t rest_ms = zk->heard_at + o->timeout_ms - clock_mono_ms();
+        loop_timer_start(&o->expiry, rest_ms > 0 ? rest_ms : 0);
     }
 }
 
@@ -440,7 +527,7 @@ static void set_state(struct zk *zk, enum zk_state state, bool is_new)
 {
     if (zk->state != state) {
         zk->state = state;
-        if (state == ZK_LOST) {
+        if (state == ZK_LOST || state == ZK_SUSPENDED) {
             calls_abandon(zk);
         }
         zk->options.on_session(zk, state, is_new, zk->options.arg);
@@ -494,7 +581,7 @@ static struct call *call_send(struct zk *zk, enum call_kind kind, const char *pa
     list_push_back(&zk->calls, &c->link);
     zk->call_count += kind != CALL_PING;
     loop_timer_init(&c->timer, zk->server->loop, call_travels);
-    if (!zk->is_cut) {
+    if (is_up_open(zk) && !fake_loop_is_crashed(zk->loop)) {
         loop_timer_start(&c->timer, zk->server->latency_ms);
     }
     return c;
@@ -505,6 +592,7 @@ static void call_arrives(struct call *c)
     struct zk *zk = c->zk;
     bool is_alive = list_is_linked(&zk->server_link) && zk->session_id == c->session_id;
     if (is_alive) {
+        zk->heard_at = clock_mono_ms();
         loop_timer_start(&zk->expiry_timer, zk->options.session_timeout_ms);
         c->rc = tree_apply(zk->server, c);
         if (c->watch && (c->rc == 0 || (c->kind == CALL_EXISTS && c->rc == XP_NOT_FOUND))) {
@@ -543,12 +631,9 @@ static void call_returns(struct call *c)
 static void call_travels(struct loop_timer *t)
 {
     struct call *c = CONTAINER_OF(t, struct call, timer);
-    if (c->zk->is_cut) {
-        return;
-    }
-    if (c->is_back) {
+    if (c->is_back && is_down_open(c->zk)) {
         call_returns(c);
-    } else {
+    } else if (!c->is_back && is_up_open(c->zk)) {
         call_arrives(c);
     }
 }
@@ -584,12 +669,13 @@ static void open_fired(struct loop_timer *t)
 {
     struct zk *zk = CONTAINER_OF(t, struct zk, open_timer);
     set_state(zk, ZK_CONNECTING, false);
-    if (zk->is_cut) {
+    if (!is_up_open(zk) || !is_down_open(zk)) {
         loop_timer_start(t, RECHECK_MS);
         return;
     }
     zk->session_id = ++zk->server->last_session_id;
     zk->epoch++;
+    zk->heard_at = clock_mono_ms();
     list_push_back(&zk->server->sessions, &zk->server_link);
     loop_timer_start(&zk->expiry_timer, zk->options.session_timeout_ms);
     loop_timer_start(&zk->ping_timer, 0);
@@ -608,6 +694,7 @@ struct zk *zk_new(struct loop *loop, const struct zk_options *options)
     }
     xp_check(zk->server);
     zk->lease_end = MONO_NEVER;
+    list_push_back(&clients, &zk->link);
     list_init(&zk->server_link);
     list_init(&zk->calls);
     list_init(&zk->watches);
@@ -620,10 +707,27 @@ struct zk *zk_new(struct loop *loop, const struct zk_options *options)
     return zk;
 }
 
+/* What a process sent before it died is on the wire. */
+static void deliver_last_words(struct zk *zk)
+{
+    list_for_each (it, &zk->calls) {
+        struct call *c = LIST_ENTRY(it, struct call, link);
+        if (!c->is_back && loop_timer_is_running(&c->timer) && c->session_id == zk->session_id &&
+            list_is_linked(&zk->server_link) && is_up_open(zk)) {
+            zk->heard_at = clock_mono_ms();
+            c->rc = tree_apply(zk->server, c);
+        }
+    }
+}
+
 void zk_free(struct zk *zk)
 {
     if (!zk) {
         return;
+    }
+    if (fake_loop_is_crashed(zk->loop)) {
+        deliver_last_words(zk);
+        session_abandon(zk);
     }
     zk->state = ZK_LOST;
     calls_abandon(zk);
@@ -640,6 +744,7 @@ void zk_free(struct zk *zk)
     loop_timer_stop(&zk->ping_timer);
     loop_timer_stop(&zk->lease_timer);
     loop_timer_stop(&zk->open_timer);
+    list_remove(&zk->link);
     free(zk);
 }
 
@@ -816,6 +921,7 @@ struct fake_zk_server *fake_zk_server_new(struct loop *loop, const char *hosts)
     s->latency_ms = 1;
     s->nodes = MAP_INIT(MAP_TEXT);
     list_init(&s->sessions);
+    list_init(&s->orphans);
     list_push_back(&servers, &s->link);
     struct node *root = xcalloc(1, sizeof(*root));
     root->path = xstrdup("/");
@@ -829,6 +935,9 @@ void fake_zk_server_free(struct fake_zk_server *s)
     size_t at = 0;
     const struct map_slot *slot;
     xp_check(list_is_empty(&s->sessions));
+    while (!list_is_empty(&s->orphans)) {
+        orphan_end(LIST_ENTRY(s->orphans.next, struct orphan, link));
+    }
     while ((slot = map_next(&s->nodes, &at))) {
         node_free(slot->value);
     }
@@ -843,9 +952,43 @@ void fake_zk_set_latency(struct fake_zk_server *s, int64_t latency_ms)
     s->latency_ms = latency_ms;
 }
 
+void fake_zk_set_link(struct zk *zk, enum fake_zk_link way)
+{
+    zk->way = way;
+}
+
+void fake_zk_set_link_of(const struct loop *loop, enum fake_zk_link way)
+{
+    list_for_each (it, &clients) {
+        struct zk *zk = CONTAINER_OF(it, struct zk, link);
+        zk->way = zk->loop == loop ? way : zk->way;
+    }
+}
+
 void fake_zk_cut(struct zk *zk, bool is_cut)
 {
-    zk->is_cut = is_cut;
+    zk->way = is_cut ? FAKE_ZK_CUT : FAKE_ZK_OPEN;
+}
+
+/* While the servers are away nobody counts; the new leader gives every session its whole time again. */
+void fake_zk_stop(struct fake_zk_server *s, bool is_stopped)
+{
+    s->is_stopped = is_stopped;
+    list_for_each (it, &s->sessions) {
+        struct zk *zk = CONTAINER_OF(it, struct zk, server_link);
+        loop_timer_stop(&zk->expiry_timer);
+        if (!is_stopped) {
+            zk->heard_at = clock_mono_ms();
+            loop_timer_start(&zk->expiry_timer, zk->options.session_timeout_ms);
+        }
+    }
+    list_for_each (it, &s->orphans) {
+        struct orphan *o = LIST_ENTRY(it, struct orphan, link);
+        loop_timer_stop(&o->expiry);
+        if (!is_stopped) {
+            loop_timer_start(&o->expiry, o->timeout_ms);
+        }
+    }
 }
 
 void fake_zk_expire(struct zk *zk)
@@ -862,4 +1005,72 @@ const char *fake_zk_node(const struct fake_zk_server *s, const char *path)
 {
     const struct node *n = map_get(&s->nodes, path);
     return n ? n->data : NULL;
+}
+
+static void ensure_parent(struct fake_zk_server *s, const char *path)
+{
+    AUTO_FREE char *parent = parent_of(path);
+    struct call c = { .path = parent };
+    (void)tree_ensure(s, &c);
+}
+
+void fake_zk_foreign_set(struct fake_zk_server *s, const char *path, const char *data)
+{
+    ensure_parent(s, path);
+    struct call c = {
+        .path = xstrdup(path), .data = xstrdup(data), .length = strlen(data), .version = -1
+    };
+    if (tree_set(s, &c) == XP_NOT_FOUND) {
+        (void)tree_create(s, &c, 0);
+    }
+    free(c.path);
+    free(c.data);
+}
+
+/* Children sort behind their parents, so that they go first when it is done backwards. */
+void fake_zk_foreign_delete(struct fake_zk_server *s, const char *path)
+{
+    size_t count = 0;
+    AUTO_FREE void **all = map_sorted(&s->nodes, &count);
+    AUTO_FREE char *below = xasprintf("%s/", path);
+    for (size_t i = count; i-- > 0;) {
+        const struct node *n = all[i];
+        if (text_has_prefix(n->path, below)) {
+            (void)tree_delete(s, n->path, -1, 0);
+        }
+    }
+    (void)tree_delete(s, path, -1, 0);
+}
+
+static const struct node *first_child(const struct fake_zk_server *s, const char *parent)
+{
+    AUTO_FREE char *prefix = xasprintf("%s/", parent);
+    const struct node *first = NULL;
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&s->nodes, &at));) {
+        const struct node *n = slot->value;
+        const char *number = text_has_prefix(n->path, prefix) ? strrchr(n->path, '-') : NULL;
+        if (number && (!first || strcmp(number, strrchr(first->path, '-')) < 0)) {
+            first = n;
+        }
+    }
+    return first;
+}
+
+const char *fake_zk_first_child(const struct fake_zk_server *s, const char *parent)
+{
+    const struct node *n = first_child(s, parent);
+    return n ? n->path : NULL;
+}
+
+int64_t fake_zk_first_owner(const struct fake_zk_server *s, const char *parent)
+{
+    const struct node *n = first_child(s, parent);
+    return n ? n->stat.ephemeral_owner : 0;
+}
+
+void fake_zk_watch(struct fake_zk_server *s, fake_zk_changed_fn *changed, void *arg)
+{
+    s->changed = changed;
+    s->changed_arg = arg;
 }

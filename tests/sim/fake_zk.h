@@ -2,7 +2,9 @@
  *
  * zk_new finds the server by its hosts text (fake_zk_server_new with the same text). Every call takes latency_ms there and as
  * much back; answers and events keep their order per session. A session that is cut loses everything it sends; the
- * server expires it one session timeout after the last word it got. Knobs act at once. Thread: loop. */
+ * server expires it one session timeout after the last word it got; so it does with that of a crashed process
+ * (fake_loop_crash). A client that hears nothing for a while is disconnected: its calls end as unknown, as in zk.c. Knobs
+ * act at once. Thread: loop. */
 #ifndef TESTS_SIM_FAKE_ZK_H
 #define TESTS_SIM_FAKE_ZK_H
 
@@ -21,7 +23,7 @@ enum fake_zk_link {
     FAKE_ZK_DEAF, /* what the server sends is lost; its session lives on */
 };
 void fake_zk_set_link(struct zk *, enum fake_zk_link);
-/* The same, found by the loop of the session (every session of it, those that it makes later, too). */
+/* The same, found by the loop of the client: all sessions that it has and will have. */
 void fake_zk_set_link_of(const struct loop *, enum fake_zk_link);
 void fake_zk_cut(struct zk *, bool is_cut);
 /* The servers stop and start again: no word passes, no session expires meanwhile; afterwards each has its whole time-out. */
@@ -34,5 +36,11 @@ void fake_zk_foreign_set(struct fake_zk_server *, const char *path, const char *
 void fake_zk_foreign_delete(struct fake_zk_server *, const char *path);
 /* The data of a node, or NULL. Borrowed. */
 const char *fake_zk_node(const struct fake_zk_server *, const char *path);
+/* The child with the lowest sequence number (the text after the last '-'), or NULL; and whose session made it, 0 nobody. */
+const char *fake_zk_first_child(const struct fake_zk_server *, const char *parent);
+int64_t fake_zk_first_owner(const struct fake_zk_server *, const char *parent);
+/* Called after each change of a node, with the session that made it; 0: a foreign client, or the end of a session. */
+typedef void fake_zk_changed_fn(const char *path, int64_t session, void *arg);
+void fake_zk_watch(struct fake_zk_server *, fake_zk_changed_fn *, void *arg);
 
 #endif
