@@ -91,7 +91,7 @@ static void note_problem(struct dc_diff *diff, const char *cluster, const char *
     diff->unusable++;
     if (diff->problem_count < DC_PROBLEMS_KEPT) {
         diff->problems[diff->problem_count++] = (struct dc_problem){
-            .cluster = xstrndup(cluster, DC_PROBLEM_NAME_MAX),
+            .cluster = xstrndup(cluster, strnlen(cluster, DC_PROBLEM_NAME_MAX)),
             .text = xstrdup(text),
         };
     }
