@@ -27,10 +27,13 @@ enum thread_role thread_role(void);
 #define XP_ANNOTATE_(x)
 #endif
 #define XP_CAPABILITY XP_ANNOTATE_(capability("mutex"))
-/* In C the analysis resolves file-scope names only: XP_GUARDED_BY is for those; a member of a
- * struct says XP_GUARDED_BY_MEMBER, which is for the reader alone. */
+/* In C the analysis resolves file-scope names only: XP_GUARDED_BY is for those. A member of a struct says
+ * XP_GUARDED_BY_MEMBER, and tests/tools/check_locks.py looks that it is used with the lock held: after mutex_lock, in a
+ * function that says XP_REQUIRES (then Clang looks at its callers), or in one that says XP_ALONE: no other thread knows the
+ * object yet, or any more. */
 #define XP_GUARDED_BY(m) XP_ANNOTATE_(guarded_by(m))
 #define XP_GUARDED_BY_MEMBER(m)
+#define XP_ALONE
 #define XP_REQUIRES(m)  XP_ANNOTATE_(requires_capability(m))
 #define XP_ACQUIRE(...) XP_ANNOTATE_(acquire_capability(__VA_ARGS__))
 #define XP_RELEASE(...) XP_ANNOTATE_(release_capability(__VA_ARGS__))

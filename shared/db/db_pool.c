@@ -26,17 +26,17 @@ struct
     int lock_fd;
     int64_t busy_timeout_ms;
     struct mutex write_lock;
-    struct db *writer;
+    struct db *writer XP_GUARDED_BY_MEMBER(write_lock);
     struct db_files files;
     struct mutex problem_lock;
-    char problem[DB_PROBLEM_BYTES]; /* "": none; under problem_lock */
-    bool is_damaged;                /* under problem_lock */
+    char problem[DB_PROBLEM_BYTES] XP_GUARDED_BY_MEMBER(problem_lock); /* "": none */
+    bool is_damaged XP_GUARDED_BY_MEMBER(problem_lock);
     struct mutex readers_lock;
     pthread_cond_t reader_free; /* on CLOCK_MONOTONIC */
     struct db **readers;        /* all, for closing */
-    struct db **free_readers;
+    struct db **free_readers XP_GUARDED_BY_MEMBER(readers_lock);
     int reader_count;
-    int free_count;
+    int free_count XP_GUARDED_BY_MEMBER(readers_lock);
 };
 
 /* ---- the lock file ---- */
@@ -156,7 +156,8 @@ static int db_open(const struct db_pool *pool, const struct db_schema *schema, b
     return 0;
 }
 
-static int open_reader(struct db_pool *pool, const struct db_schema *schema, struct xp_err *err)
+static int open_reader(struct db_pool *pool, const struct db_schema *schema,
+                       struct xp_err *err) XP_ALONE
 {
     struct db *db = NULL;
     int rc = db_open(pool, schema, false, &db, err);
@@ -240,7 +241,8 @@ static void init_locks(struct db_pool *pool)
     (void)pthread_condattr_destroy(&attr);
 }
 
-static int open_all(struct db_pool *pool, const struct db_options *options, struct xp_err *err)
+static int open_all(struct db_pool *pool, const struct db_options *options,
+                    struct xp_err *err) XP_ALONE
 {
     int rc = take_lock(pool->path, &pool->lock_fd, err);
     if (rc == 0) {
@@ -277,7 +279,8 @@ static char *resolve(const char *path)
     return real_folder ? xasprintf("%s/%s", real_folder, slash ? slash + 1 : path) : xstrdup(path);
 }
 
-int db_pool_open(const struct db_options *options, struct db_pool **ret_pool, struct xp_err *err)
+int db_pool_open(const struct db_options *options, struct db_pool **ret_pool,
+                 struct xp_err *err) XP_ALONE
 {
     if (text_is_empty(options->path)) {
         return xp_fail(err, XP_INVALID,
@@ -303,7 +306,7 @@ int db_pool_open(const struct db_options *options, struct db_pool **ret_pool, st
     return 0;
 }
 
-void db_pool_close(struct db_pool *pool)
+void db_pool_close(struct db_pool *pool) XP_ALONE
 {
     if (!pool) {
         return;
@@ -381,6 +384,7 @@ static int check_damage(struct db_pool *pool, struct xp_err *err)
 /* Somebody else wrote the main file. A checkpoint by another tool is fine; a copy over the open file is not, and SQLite
  * would notice only when it needs the pages. A connection of its own has no page in its cache. */
 static int check_foreign_change(struct db_pool *pool, struct xp_err *err)
+    XP_REQUIRES(pool->write_lock)
 {
     struct db *db = NULL;
     int rc = db_files_check_start(pool->path, err);
@@ -403,7 +407,7 @@ static int check_foreign_change(struct db_pool *pool, struct xp_err *err)
     return rc;
 }
 
-static int check_files(struct db_pool *pool, struct xp_err *err)
+static int check_files(struct db_pool *pool, struct xp_err *err) XP_REQUIRES(pool->write_lock)
 {
     int rc = db_files_check(&pool->files, err);
     if (rc != 0) {
@@ -499,7 +503,7 @@ static int tx_locked(struct db *db, int (*fn)(struct db *, void *, struct xp_err
 
 /* Once more after the commit: what went into a file that is gone is not acknowledged. */
 static int tx_checked(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *),
-                      void *arg, struct xp_err *err)
+                      void *arg, struct xp_err *err) XP_REQUIRES(pool->write_lock)
 {
     int rc = check_files(pool, err);
     if (rc != 0) {

@@ -41,8 +41,9 @@ struct http_server {
     int unfinished;    /* atomic: requests that were received whole, until their answer is sent */
     int stopping;      /* atomic flag */
     struct mutex lock;
-    struct list waiting; /* lock held; struct http_req.link, in order of arrival */
-    int64_t body_bytes;  /* atomic: of all requests that are received or worked on now */
+    /* struct http_req.link, in order of arrival */
+    struct list waiting XP_GUARDED_BY_MEMBER(lock);
+    int64_t body_bytes; /* atomic: of all requests that are received or worked on now */
 };
 
 struct http_pair {

@@ -74,10 +74,10 @@ struct loop {
     void (*on_signal)(int signo, void *arg);
     void *signal_arg;
 
-    struct mutex lock; /* guards the rest (clang 14 cannot annotate that inside a C struct) */
-    struct list posted;
-    int posted_count;
-    bool is_stopping;
+    struct mutex lock;
+    struct list posted XP_GUARDED_BY_MEMBER(lock);
+    int posted_count XP_GUARDED_BY_MEMBER(lock);
+    bool is_stopping XP_GUARDED_BY_MEMBER(lock);
 };
 
 /* ---- pause ---- */
@@ -334,7 +334,7 @@ static void start_watchers(struct loop *l)
     ev_async_start(l->ev, &l->knock);
 }
 
-struct loop *loop_new(void)
+struct loop *loop_new(void) XP_ALONE
 {
     struct loop *l = xcalloc(1, sizeof(*l));
     l->ev = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);

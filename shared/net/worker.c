@@ -39,14 +39,14 @@ struct worker_pool {
     pthread_t *threads;
     int thread_count;
 
-    struct mutex lock; /* guards the rest, waits with 'work' */
-    pthread_cond_t work;
-    struct list waiting;
-    int waiting_count;
-    struct list finished;
-    struct courier *courier; /* NULL: none is under way */
-    int next_number;         /* for the names of the threads */
-    bool is_closing;
+    struct mutex lock;
+    pthread_cond_t work; /* waits with the lock */
+    struct list waiting XP_GUARDED_BY_MEMBER(lock);
+    int waiting_count XP_GUARDED_BY_MEMBER(lock);
+    struct list finished XP_GUARDED_BY_MEMBER(lock);
+    struct courier *courier XP_GUARDED_BY_MEMBER(lock); /* NULL: none is under way */
+    int next_number XP_GUARDED_BY_MEMBER(lock);         /* for the names of the threads */
+    bool is_closing XP_GUARDED_BY_MEMBER(lock);
 };
 
 static void courier_arrived(struct loop_msg *msg);
@@ -56,8 +56,8 @@ static void courier_dropped(struct loop_msg *msg)
     free(CONTAINER_OF(msg, struct courier, msg));
 }
 
-/* Lock held. The courier to post after unlocking, or NULL when one is under way already. */
-static struct courier *call_courier(struct worker_pool *p)
+/* The courier to post after unlocking, or NULL when one is under way already. */
+static struct courier *call_courier(struct worker_pool *p) XP_REQUIRES(p->lock)
 {
     if (p->courier) {
         return NULL;
@@ -174,7 +174,7 @@ static void *worker_main(void *arg)
 
 struct worker_pool *worker_pool_new(struct loop *l, const char *name, int threads, int queue_max,
                                     void (*thread_init)(void *arg), void (*thread_done)(void *arg),
-                                    void *arg)
+                                    void *arg) XP_ALONE
 {
     xp_check(threads > 0 && queue_max > 0);
     struct worker_pool *p = xcalloc(1, sizeof(*p));
@@ -246,7 +246,7 @@ static void close_queue(struct worker_pool *p)
     mutex_unlock(&p->lock);
 }
 
-void worker_pool_free(struct worker_pool *p)
+void worker_pool_free(struct worker_pool *p) XP_ALONE
 {
     if (!p) {
         return;
