@@ -218,12 +218,6 @@ static void send_step(struct shard_duty *duty)
     }
 }
 
-static bool says_master(const struct rreply *reply)
-{
-    return reply && rreply_type(reply) == RREPLY_ARRAY && rreply_count(reply) > 0 &&
-           strcmp(rreply_text(rreply_at(reply, 0), NULL), "master") == 0;
-}
-
 /* The last look before a command: still a master, still ours. */
 static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
 {
@@ -233,7 +227,7 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
         return;
     }
     struct xp_err err = { 0 };
-    if (!says_master(reply)) {
+    if (shard_role_of(reply) != ROLE_MASTER) {
         (void)xp_fail(&err, XP_CONFLICT, "it is no master any more");
     } else if (shard_master_node(duty) != run_node(duty)) {
         (void)xp_fail(&err, XP_CONFLICT, "it is not the single master of the shard now");

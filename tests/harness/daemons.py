@@ -23,6 +23,7 @@ class Daemon(Process):
     program = None
     section = None
     stop_timeout_s = 15.0  # drain.limit.ms is 10 s by default
+    must_live = True
 
     def __init__(self, workspace, name, settings=None):
         super().__init__(workspace, name)

@@ -60,11 +60,21 @@ def stays(condition, seconds, what="the condition"):
 _given_ports = set()
 
 
+def _port_range():
+    """The first port and the count of this process: workers of pytest-xdist share nothing, so that none takes what another has
+    given to a server that does not listen yet."""
+    count = PORT_LAST - PORT_FIRST
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return PORT_FIRST + number * (count // workers), count // workers
+
+
 def free_port():
     """A port nobody listens on now and that this process has not given out before."""
-    start = PORT_FIRST + (os.getpid() * 37) % (PORT_LAST - PORT_FIRST)
-    for i in range(PORT_LAST - PORT_FIRST):
-        port = PORT_FIRST + (start - PORT_FIRST + i) % (PORT_LAST - PORT_FIRST)
+    first, count = _port_range()
+    start = os.getpid() * 37
+    for i in range(count):
+        port = first + (start + i) % count
         if port in _given_ports:
             continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
@@ -92,6 +102,7 @@ class Process:
 
     ready_timeout_s = START_TIMEOUT_S
     stop_timeout_s = STOP_TIMEOUT_S
+    must_live = False  # ending by itself, or not ending when told to, is a failure that close() of the workspace raises
 
     def __init__(self, workspace, name):
         self.workspace = workspace
@@ -101,6 +112,8 @@ class Process:
         self.log_path = self.dir / "output.log"
         self.env = {}
         self._popen = None
+        self._end_is_known = False  # somebody ended it, or saw it end
+        self._failure = None
         workspace._add(self)
 
     def command(self):
@@ -125,6 +138,8 @@ class Process:
     def start(self, wait=True):
         if self.running:
             raise RuntimeError(f"{self.name} runs already (pid {self.pid})")
+        self.check_alive()
+        self._end_is_known = False
         with open(self.log_path, "ab") as log:
             self._popen = subprocess.Popen(
                 [str(c) for c in self.command()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir,
@@ -141,7 +156,18 @@ class Process:
         except Timeout as e:
             raise Timeout(f"{e}\n{self.log_tail()}") from None
         if not self.running:
+            self._end_is_known = True
             raise RuntimeError(f"{self.name} ended with code {self.exit_code}\n{self.log_tail()}")
+
+    def check_alive(self):
+        """Remembers an end that nobody wanted."""
+        code = self.exit_code
+        if code not in (None, 0) and not self._end_is_known:  # 0: it was told to, by a signal of the test
+            self._failure = self._failure or f"{self.name} ended by itself with code {code}\n{self.log_tail()}"
+
+    def failure(self):
+        """What a process that must live did wrong, or None."""
+        return self._failure if self.must_live else None
 
     def stop(self):
         """SIGTERM, then SIGKILL when it does not end. Fine to call twice."""
@@ -149,14 +175,17 @@ class Process:
             return
         self.resume()
         self._popen.terminate()
+        self._end_is_known = True
         try:
             self._popen.wait(self.stop_timeout_s)
         except subprocess.TimeoutExpired:
+            self._failure = self._failure or f"{self.name} did not end {self.stop_timeout_s:g} s after SIGTERM\n{self.log_tail()}"
             self.kill()
 
     def kill(self):
         """SIGKILL, as a crash or a power cut."""
         if self.running:
+            self._end_is_known = True
             self._popen.kill()
             self._popen.wait(STOP_TIMEOUT_S)
 
@@ -173,6 +202,7 @@ class Process:
 
     def wait_exit(self, timeout=STOP_TIMEOUT_S):
         wait_until(lambda: not self.running, timeout, f"{self.name} to end")
+        self._end_is_known = True
         return self.exit_code
 
     def log_tail(self, lines=LOG_TAIL_LINES):
@@ -189,6 +219,7 @@ class Workspace:
         self.keep = bool(os.environ.get("XPIPE_KEEP")) if keep is None else keep
         self.dir = Path(tempfile.mkdtemp(prefix=f"{name}-"))
         self.processes = []
+        self._forgotten = []
         self._closed = False
         _install_signal_handler()
         atexit.register(self.close)
@@ -200,11 +231,14 @@ class Workspace:
 
     def forget(self, process):
         """Stops a process and frees its name."""
+        process.check_alive()
         process.stop()
         self.processes.remove(process)
+        self._forgotten.append(process)
 
     def close(self):
-        """Ends everything at once: first a request to all, then a wait for each."""
+        """Ends everything at once: first a request to all, then a wait for each. Raises when a daemon had ended by itself, or did
+        not end."""
         if self._closed:
             return
         # A second Ctrl-C of an impatient user must not leave half of it behind.
@@ -213,14 +247,19 @@ class Workspace:
             self._end_all()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        failures = [p.failure() for p in self.processes + self._forgotten if p.failure()]
+        if failures:
+            raise AssertionError("\n".join(failures))
 
     def _end_all(self):
         self._closed = True
         atexit.unregister(self.close)
         for p in self.processes:
+            p.check_alive()
             if p.running:
                 p.resume()
                 p._popen.terminate()
+                p._end_is_known = True
         for p in reversed(self.processes):
             p.stop()
         if self.keep:

@@ -21,6 +21,7 @@ _reports = None  # where the sanitizers of the daemons write what they find (MOD
 def pytest_configure(config):
     config.addinivalue_line("markers", "standin_only: needs the stand-in; left out when a real CRDT Redis is configured")
     config.addinivalue_line("markers", "slow: takes more than about 5 seconds")
+    config.addinivalue_line("markers", "serial: has a bar on time, nothing else may run beside it (pytest.sh, JOBS)")
     global _reports
     _reports = tempfile.TemporaryDirectory(prefix="xpipe-reports-")
     for name, options in (("ASAN", "detect_leaks=1"), ("LSAN", f"suppressions={TOOLS}/lsan.supp"), ("UBSAN", "print_stacktrace=1"),

@@ -134,6 +134,7 @@ def test_peer_with_wrong_endpoint_is_corrected(world):
     assert same(commands(world)[1], proxied_words(world, HOME, AWAY)), commands(world)
 
 
+@pytest.mark.serial
 def test_corrections_come_within_two_seconds(world):
     took = sorted(break_and_measure(world, gid(world, AWAY), "no", "one", shard=shard)
                   for _ in range(3) for shard in world.shard_names)
@@ -245,6 +246,7 @@ def test_unusable_route_changes_nothing_and_is_reported(world):
 # failover inside a DC
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "demoted"])
 def test_failover_repoints_the_other_dc(world, kill):
     took = []
@@ -295,6 +297,7 @@ SESSION_S = 5.0       # zk.session.timeout.milli
 TAKEOVER_S = SESSION_S + 1.0
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("who", ["owner", "leader"])
 def test_killed_metaserver_is_replaced(world, who):
     victim = owner(world, HOME) if who == "owner" else wait_until(lambda: leader(world, HOME), 15, "a leader")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import World
-from harness.processes import Timeout, Workspace, accepts, wait_until
+from harness.processes import Process, Timeout, Workspace, accepts, wait_until
 from harness.redis_server import RedisServer
 from harness.zookeeper import ZooKeeper
 
@@ -34,6 +34,39 @@ def test_a_process_that_dies_at_start_is_told_with_its_log(workspace):
     server = RedisServer(workspace, "broken", config=["no-such-word 1"])
     with pytest.raises(RuntimeError, match="no-such-word"):
         server.start()
+
+
+class Fragile(Process):
+    must_live = True
+    stop_timeout_s = 0.3
+
+    def __init__(self, workspace, script):
+        super().__init__(workspace, "fragile")
+        self.script = script
+
+    def command(self):
+        return ["sh", "-c", f"echo last words; {self.script}"]
+
+
+@pytest.mark.parametrize(("script", "says"), [("exit 3", "fragile ended by itself with code 3"), ("kill -ABRT $$", "with code -6"),
+                                              ("trap '' TERM; sleep 9 & wait; wait", "fragile did not end 0.3 s after SIGTERM")])
+def test_a_daemon_that_crashes_or_hangs_unseen_fails_the_test(script, says):
+    workspace = Workspace("fragile")
+    process = Fragile(workspace, script).start(wait=False)
+    wait_until(lambda: "last words" in process.log_tail() and (process.running or process.exit_code), 5, "its last words")
+    if "exit" in script or "ABRT" in script:
+        wait_until(lambda: not process.running, 5, "its end")
+    with pytest.raises(AssertionError, match=says):
+        workspace.close()
+
+
+def test_a_daemon_whose_end_is_seen_or_wanted_fails_nothing():
+    with Workspace("fragile") as workspace:
+        process = Fragile(workspace, "exit 3").start(wait=False)
+        assert process.wait_exit() == 3
+        process.script = "exec sleep 60"
+        process.start().kill()
+        process.start()
 
 
 def test_closing_ends_everything_also_frozen_processes():

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -49,7 +50,7 @@ class TestRun:
     )
     def test_verdict(self, tmp_path, body, counts, word):
         binary = script(tmp_path / "some_test", body)
-        done = run(TOOLS / "run.sh", "unit", binary, BUILD=tmp_path, TEST_TIMEOUT_S=1)
+        done = run(TOOLS / "run.sh", "unit", binary, RESULTS=tmp_path / "results", TEST_TIMEOUT_S=1)
         assert (tmp_path / "results" / "unit").read_text() == counts + "\n"
         assert word in done.stdout
         assert done.returncode == (0 if counts.endswith(" 0") else 1)
@@ -57,15 +58,57 @@ class TestRun:
     def test_output_of_a_failure_is_shown_and_the_rest_still_runs(self, tmp_path):
         bad = script(tmp_path / "bad_test", "echo details; exit 3")
         good = script(tmp_path / "good_test", "echo chatter; echo 'ok 1 - a'")
-        done = run(TOOLS / "run.sh", "sim", bad, good, BUILD=tmp_path)
+        done = run(TOOLS / "run.sh", "sim", bad, good, RESULTS=tmp_path / "results")
         assert "details" in done.stdout and "chatter" not in done.stdout
         assert done.stdout.endswith("sim: 1 passed, 1 failed\n")
         assert done.returncode == 1
 
     def test_a_layer_without_binaries_fails(self, tmp_path):
-        done = run(TOOLS / "run.sh", "golden", BUILD=tmp_path)
+        done = run(TOOLS / "run.sh", "golden", RESULTS=tmp_path / "results")
         assert done.returncode == 1
         assert (tmp_path / "results" / "golden").read_text() == "0 1\n"
+
+
+class TestFuzz:
+    """tests/tools/fuzz.sh"""
+
+    def test_a_broken_target_is_counted_and_the_rest_still_runs(self, tmp_path):
+        bad = script(tmp_path / "bad_fuzz", "echo 'Test unit written to x/crash-1'; exit 77")
+        good = script(tmp_path / "good_fuzz", "echo 'stat::number_of_executed_units: 12'")
+        done = run(TOOLS / "fuzz.sh", tmp_path, bad, good, RESULTS=tmp_path / "results", FUZZ_JOBS=2)
+        assert (tmp_path / "results" / "fuzz").read_text() == "1 1\n"
+        assert "crash-1" in done.stdout and "12 runs  good" in done.stdout
+        assert done.returncode == 1
+
+    def test_time_is_given_to_each(self, tmp_path):
+        target = script(tmp_path / "some_fuzz", 'case " $* " in *" -max_total_time=7 "*) exit 0;; esac; exit 1')
+        assert run(TOOLS / "fuzz.sh", tmp_path, target, FUZZ_SECONDS=7).returncode == 0
+
+
+PAIR = """
+import os, pytest
+
+def test_beside():
+    assert "PYTEST_XDIST_WORKER" in os.environ
+
+@pytest.mark.serial
+def test_alone():
+    assert "PYTEST_XDIST_WORKER" not in os.environ
+"""
+
+
+class TestPytest:
+    """tests/tools/pytest.sh"""
+
+    @pytest.mark.parametrize(("text", "counts"), [(PAIR, "2 0"), (PAIR + "    assert False", "1 1"), ("syntax error", "0 2")])
+    def test_serial_tests_run_alone_and_both_parts_count(self, tmp_path, monkeypatch, text, counts):
+        monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+        (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = serial: x\n")
+        (tmp_path / "test_x.py").write_text(text)
+        done = run(TOOLS / "pytest.sh", "some", tmp_path, sys.executable, "--rootdir", tmp_path, TESTS=tmp_path / "test_x.py", JOBS=2,
+                   RESULTS=tmp_path / "results")
+        assert (tmp_path / "results" / "some").read_text() == counts + "\n", done.stdout + done.stderr
+        assert done.returncode == (0 if counts.endswith(" 0") else 1)
 
 
 class TestTotal:

@@ -4,6 +4,7 @@
 1. Includes point one way: base <- net, model, db <- proxy <- crdt <- meta, console, ctl; never sideways.
 2. Every .c file includes shared/base/banned.h, as its last include.
 3. A file name says which file is meant: it is unique in the whole tree.
+4. Every fault point of shared/base/fault.h is hit by the product, and set by a test other than that of fault.c itself.
 Prints FILE:LINE: why for each breach; exits 1 when there is one.
 """
 
@@ -83,12 +84,31 @@ def check_names(names):
         first.setdefault(base, name)
 
 
+def check_faults(root, names):
+    header = "shared/base/fault.h"
+    if not (root / header).is_file():
+        return
+    points = re.findall(r"^\s*F\((\w+)\)", (root / header).read_text(encoding="utf-8"), re.M)
+    product = "".join((root / n).read_text(encoding="utf-8") for n in names if folder_of(n) and n.endswith(".c"))
+    tests = "".join(
+        path.read_text(encoding="utf-8")
+        for path in sorted((root / "tests").rglob("*"))
+        if path.suffix in (".c", ".py") and path.name not in ("fault_test.c", "fault_fuzz.c")
+    )
+    for point in points:
+        if f"FAULT_{point})" not in product:
+            yield f"{header}:1: fault point {point} is hit nowhere"
+        if not re.search(rf"\b{point}\b", tests):
+            yield f"{header}:1: fault point {point} is set by no test"
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
     names = sources(root)
     breaches = list(check_names(names))
     unruled = {n.split("/")[1] for n in names if n.startswith("shared/") and folder_of(n) is None}
     breaches += [f"shared/{folder}:1: has no rule in check_tree.py" for folder in sorted(unruled)]
+    breaches += check_faults(root, names)
     for name in names:
         lines = (root / name).read_text(encoding="utf-8").splitlines()
         breaches += check_includes(root, name, lines)
