@@ -56,7 +56,7 @@ SIM_C    := $(call srcs,tests/sim/*_sim.c)
 FUZZ_C   := $(call srcs,tests/fuzz/*_fuzz.c)
 DAEMONS  := $(BUILD)/xpipe-meta $(BUILD)/xpipe-console
 PROGRAMS := $(DAEMONS) $(if $(CTL_C),$(BUILD)/xpipectl)
-FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy $(BUILD)/clock_shim.so
+FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy
 
 # One short line a command; V=1 shows it all.
 Q   := $(if $(V),,@)
@@ -130,10 +130,6 @@ $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	@mkdir -p $(@D)
 	$(call SAY,LINK)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -I. -o $@ $(filter %.c,$^) -lev -lpthread
-$(BUILD)/clock_shim.so: tests/fakes/clock/clock_shim.c
-	@mkdir -p $(@D)
-	$(call SAY,LINK)
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -shared -I. -o $@ $<
 
 # What bench/ runs beside the daemons: the farm of Redis, and the bare loop it is measured against.
 FARM_C := bench/redis_farm.c $(call srcs,bench/farm_*.c)
@@ -150,21 +146,50 @@ $(BUILD)/http_load $(BUILD)/bare_store: $(BUILD)/%: $(BUILD)/bench/%.o $(BUILD)/
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 ##@ Test
-# `test` calls nothing but goals of this file. Every layer runs, also after a failure; the total is the last line.
-LAYERS := unit golden sim integration
-test: ## everything: deps, build, every test; ends with the total
+# The layers of `test`: a name is a goal check-NAME (or fuzz), "-asan" and "-tsan" say the mode. Nothing runs in two modes for
+# nothing: the address sanitizer takes what reads bytes of others, the thread sanitizer what has threads, and the release build
+# what has bars on time. Layers of the first list run TEST_JOBS at a time: many of their tests wait. The integration tests of
+# the release build come last and, but for the daemons' own work, have the machine for themselves.
+LAYERS_TOGETHER := fuzz unit-asan unit-tsan integration-asan sim-tsan sim-asan sim golden-asan
+LAYERS_LAST     := integration
+LAYERS          := $(LAYERS_TOGETHER) $(LAYERS_LAST)
+TEST_JOBS       ?= 3
+TEST_RESULTS    := $(abspath build/results)
+# Seeds of the random simulations: in a sanitizer's build, and else (empty: as many as each simulation says, 1,000 together).
+SANITIZER_SEEDS ?= 60
+SEEDS           ?=
+# What hostile and broken neighbors do is watched by the address sanitizer, the rest has bars on time.
+HOSTILE_TESTS   := $(wildcard tests/integration/test_hostile_*.py tests/integration/test_broken_*.py)
+OTHER_TESTS     := $(filter-out $(HOSTILE_TESTS),$(wildcard tests/integration/test_*.py))
+layer_of   = $(subst -, ,$(1))
+layer_mode = $(or $(word 2,$(call layer_of,$(1))),$(MODE))
+layer_vars = $(if $(filter-out $(MODE),$(layer_mode)),MODE=$(layer_mode) $(call own_build,$(layer_mode))) \
+             $(if $(filter sim-%,$(1)),SEEDS=$(SANITIZER_SEEDS))
+test: ## everything: deps, build of each mode, every layer; ends with the total
 	@$(MAKE) --no-print-directory deps
-	@rm -rf $(BUILD)/results
+	@rm -rf $(TEST_RESULTS)
 	@$(MAKE) --no-print-directory -j2 all fakes test-binaries
+	@$(MAKE) --no-print-directory -j2 MODE=asan $(call own_build,asan) all fakes test-binaries
+	@$(MAKE) --no-print-directory -j2 MODE=tsan $(call own_build,tsan) test-binaries
+	@$(MAKE) --no-print-directory -j2 CC=clang-14 MODE=fuzz $(call own_build,fuzz) fuzz-binaries
 	@status=0; \
-	for goal in check-tree $(LAYERS:%=check-%); do \
-	    $(MAKE) --no-print-directory $$goal || status=1; \
-	done; \
-	tests/tools/total.sh $(BUILD)/results $(LAYERS) || status=1; \
+	$(MAKE) --no-print-directory check-tree || status=1; \
+	$(MAKE) --no-print-directory -k -j$(TEST_JOBS) -Orecurse $(LAYERS_TOGETHER:%=layer-%) || status=1; \
+	$(MAKE) --no-print-directory -k $(LAYERS_LAST:%=layer-%) || status=1; \
+	tests/tools/total.sh $(TEST_RESULTS) $(LAYERS) || status=1; \
 	exit $$status
+layer-fuzz:
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) fuzz
+layer-integration:
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(OTHER_TESTS)" PYTEST_JOBS=3 check-integration
+layer-integration-asan:
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(HOSTILE_TESTS)" MODE=asan $(call own_build,asan) check-integration
+layer-%:
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) $(call layer_vars,$*) check-$(firstword $(call layer_of,$*))
 check: check-tree check-unit check-golden check-sim ## the tests that need no server: unit, golden, simulation
-check-tree: ## includes, banned.h, file names
-	$(PYTHON) tests/tools/check_tree.py
+check-tree: ## includes, banned.h, file names, fault points, guarded members
+	@$(PYTHON) tests/tools/check_tree.py
+	@$(PYTHON) tests/tools/check_locks.py
 
 # A unit test is tests/unit/NAME_test.c; `make check-unit T=NAME` runs one.
 UNIT_BIN   := $(patsubst %.c,$(BUILD)/%,$(if $(T),tests/unit/$(T)_test.c,$(UNIT_C)))
@@ -179,37 +204,40 @@ $(BUILD)/tests/golden/%: $(BUILD)/tests/golden/%.o $(BUILD)/tests/golden/golden.
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 # The simulation links the twins of tests/sim/fake_*.c in place of shared/net's loop, clock and I/O.
-# Those of one shard's duty take the place of more (peer_links.c), which whole daemons need as it is.
-SHARD_FAKES := $(call objs,tests/sim/fake_peer_links.c tests/sim/fake_shard_world.c)
-SIM_FAKES := $(filter-out $(SHARD_FAKES),$(call objs,$(call srcs,tests/sim/fake_*.c)))
-$(patsubst %.c,$(BUILD)/%,$(filter tests/sim/shard_%,$(SIM_C))): $(SHARD_FAKES)
+SIM_FAKES := $(call objs,$(call srcs,tests/sim/fake_*.c))
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(SIM_FAKES) $(TEST_LIBS)
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 
 # A fuzz target links a source tree built with the fuzzer's instrumentation (MODE=fuzz, clang only).
-FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_C))
+FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(if $(T),tests/fuzz/$(T)_fuzz.c,$(FUZZ_C)))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIBS)
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group $(LDLIBS)
 
+# A runner leaves "passed failed" in RESULTS/LAYER; the layers of another mode have a name of their own.
+RESULTS ?= $(BUILD)/results
+SUFFIX  := $(if $(filter-out release,$(MODE)),-$(MODE))
+RUN      = RESULTS=$(RESULTS) tests/tools/run.sh
+
 test-binaries: $(UNIT_BIN) $(GOLDEN_BIN) $(SIM_BIN)
+fuzz-binaries: $(FUZZ_BIN)
 check-unit: $(UNIT_BIN) ## each module; T=NAME runs one
-	@BUILD=$(BUILD) tests/tools/run.sh unit $(UNIT_BIN)
+	@$(RUN) unit$(SUFFIX) $(UNIT_BIN)
 check-golden: $(GOLDEN_BIN) ## decisions over their corpus; T=NAME runs one
-	@BUILD=$(BUILD) tests/tools/run.sh golden $(GOLDEN_BIN)
+	@$(RUN) golden$(SUFFIX) $(GOLDEN_BIN)
 check-sim: $(SIM_BIN) ## the daemons over a simulated loop, clock and network; T=NAME runs one
-	@BUILD=$(BUILD) tests/tools/run.sh sim $(SIM_BIN)
+	@SIM_SEEDS=$(SEEDS) $(RUN) sim$(SUFFIX) $(SIM_BIN)
 check-integration: all fakes $(BENCH) ## real processes on free ports; ARGS="-k name" goes to pytest
-	@tests/tools/pytest.sh $(BUILD) $(PYTHON) $(ARGS)
-check-asan: ## unit, golden and simulation with the address and undefined-behavior sanitizers
-	$(MAKE) MODE=asan $(call own_build,asan) check-unit check-golden check-sim
-check-tsan: ## unit and simulation with the thread sanitizer
-	$(MAKE) MODE=tsan $(call own_build,tsan) check-unit check-sim
-fuzz: ## each fuzz target for FUZZ_SECONDS (default 20)
-	$(MAKE) CC=clang-14 MODE=fuzz $(call own_build,fuzz) fuzz-run
+	@RESULTS=$(RESULTS) TESTS="$(TESTS)" JOBS=$(PYTEST_JOBS) tests/tools/pytest.sh integration$(SUFFIX) $(BUILD) $(PYTHON) $(ARGS)
+check-asan: ## unit, golden and simulation (SEEDS) with the address and undefined-behavior sanitizers
+	$(MAKE) MODE=asan $(call own_build,asan) SEEDS=$(or $(SEEDS),$(SANITIZER_SEEDS)) check-unit check-golden check-sim
+check-tsan: ## unit and simulation (SEEDS) with the thread sanitizer
+	$(MAKE) MODE=tsan $(call own_build,tsan) SEEDS=$(or $(SEEDS),$(SANITIZER_SEEDS)) check-unit check-sim
+fuzz: ## each fuzz target for FUZZ_SECONDS (default 20), FUZZ_JOBS (default 1) at a time; T=NAME runs one
+	@$(MAKE) --no-print-directory CC=clang-14 MODE=fuzz $(call own_build,fuzz) fuzz-run
 fuzz-run: $(FUZZ_BIN)
-	@tests/tools/fuzz.sh $(BUILD) $(FUZZ_BIN)
+	@RESULTS=$(RESULTS) tests/tools/fuzz.sh $(BUILD) $(FUZZ_BIN)
 
 ##@ Demo and measurements
 # $(call bench_script,NAME) runs bench/NAME.py or bench/NAME.sh, whichever exists.
@@ -235,9 +263,6 @@ bench-takeover: $(BUILD)/xpipe-meta $(BENCH) ## killed, frozen and joining metas
 	$(call bench_script,takeover)
 bench-console: $(DAEMONS) $(BENCH_CONSOLE) ## REST of the console with 10,000 clusters, against bare SQLite and nginx
 	$(call bench_script,console)
-.PHONY: soak
-soak: $(DAEMONS) $(FAKES) $(BUILD)/redis_farm ## random faults under load for MINUTES (default 2); SEED=n repeats one
-	@exec env $(RUN_ENV) MINUTES=$(MINUTES) SEED=$(SEED) $(PYTHON) tests/soak/soak.py $(ARGS)
 
 ##@ Source
 TIDY_FLAGS = -std=gnu11 $(filter-out -MMD -MP,$(CPPFLAGS))
@@ -296,5 +321,6 @@ help: ## this list
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
+        fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
         check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll bench-takeover bench-console format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

@@ -70,6 +70,9 @@ __attribute__((unused)) static struct http_req *fuzz_read_request(struct fuzz_in
     AUTO_FREE char *body = fuzz_rest(in, &length);
     req->body = STR_INIT(length);
     str_add(&req->body, body, length);
+    struct xp_err err = { 0 };
+    xp_check(http_framing_check(req, "HTTP/1.1", &err) == 0 ||
+             text_is_utf8(err.msg, strlen(err.msg)));
     return req;
 }
 

@@ -206,6 +206,8 @@ static void nothing_forbidden_is_sent_and_all_ends_well(void **state)
 int main(int argc, char **argv)
 {
     log_set_level(getenv("SIM_LOG") ? LOG_INFO : LOG_ERROR);
+    const char *seeds = getenv("SIM_SEEDS");
+    seed_count = seeds && seeds[0] ? strtoull(seeds, NULL, 10) : seed_count;
     first_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : first_seed;
     seed_count = argc > 2 ? strtoull(argv[2], NULL, 10) : seed_count;
     const struct CMUnitTest tests[] = {

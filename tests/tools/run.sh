@@ -3,7 +3,7 @@
 #
 # One line per binary: verdict, seconds, tests passed and failed, name. The output of a binary is shown only
 # when it failed. A binary that crashes, runs no test or takes longer than TEST_TIMEOUT_S (default 120) has
-# failed. With BUILD set, "passed failed" of the layer goes to $BUILD/results/LAYER for total.sh.
+# failed. With RESULTS set, "passed failed" of the layer goes to $RESULTS/LAYER for total.sh.
 set -uo pipefail
 
 if [ $# -lt 1 ]; then
@@ -17,6 +17,8 @@ log=$(mktemp "${TMPDIR:-/tmp}/xpipe-run.XXXXXX")
 trap 'rm -f "$log"' EXIT
 export CMOCKA_MESSAGE_OUTPUT=TAP
 export ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS:-}"
+export LSAN_OPTIONS="suppressions=$(dirname "$0")/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}"
+export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 export TSAN_OPTIONS="halt_on_error=0:exitcode=66:suppressions=$(dirname "$0")/tsan.supp:${TSAN_OPTIONS:-}"
 
 total_passed=0
@@ -69,8 +71,8 @@ if [ $# -eq 0 ]; then
     status=1
 fi
 printf '%s: %d passed, %d failed\n' "$layer" "$total_passed" "$total_failed"
-if [ -n "${BUILD:-}" ]; then
-    mkdir -p "$BUILD/results"
-    printf '%d %d\n' "$total_passed" "$total_failed" >"$BUILD/results/$layer"
+if [ -n "${RESULTS:-}" ]; then
+    mkdir -p "$RESULTS"
+    printf '%d %d\n' "$total_passed" "$total_failed" >"$RESULTS/$layer"
 fi
 exit $status
