@@ -2,7 +2,8 @@
  *
  * A metaserver gives its name (CLIENT SETNAME) on each new connection and connects anew for each slot it gains. So the client
  * that introduced itself last to an instance is its owner here, and a PEEROF of anybody else is "foreign": of one that lost
- * the instance and does not know. The order is that of the farm's one loop, so no clock takes part in the verdict.
+ * the instance and does not know. Of what the farm reads in one turn of its loop it cannot tell the order: it must have read the
+ * name of the new owner in an earlier one.
  * Every PEEROF is kept for who knows more about owners than the farm does: bench/takeover.py compares with ZooKeeper. */
 #include <inttypes.h>
 #include <string.h>
@@ -76,6 +77,7 @@ bool farm_client_named(struct farm *f, struct farm_redis *r, const char *name, u
         return false;
     }
     r->owner = client;
+    r->owner_at = f->turn_at;
     *ret_client = client;
     return true;
 }
@@ -104,7 +106,7 @@ void farm_client_commanded(struct farm *f, const struct farm_redis *r, uint8_t c
                            enum farm_outcome outcome, int64_t took_ms)
 {
     struct farm_clients *c = f->clients;
-    bool is_foreign = client != r->owner;
+    bool is_foreign = client != r->owner && r->owner_at <= f->turn_before;
     c->client[client].peerofs++;
     c->client[client].foreign += is_foreign;
     f->report.foreign += is_foreign;

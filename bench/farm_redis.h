@@ -46,6 +46,7 @@ struct farm_redis {
     uint32_t answers;
     /* who talks to it, as numbers of farm_clients.c */
     uint8_t owner;     /* introduced itself last */
+    mono_ms owner_at;  /* turn of the loop in which it did */
     uint8_t poller;    /* polled last */
     bool is_lost;      /* waits for a poll of another one */
     int64_t polled_us; /* 0: never */

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ COUNT = 20
 OK = b"+OK\r\n"
 
 
+def next_turn():
+    """The farm tells the turns of its loop apart by their milliseconds."""
+    until = time.monotonic() + 0.005
+    wait_until(lambda: time.monotonic() > until, 1, "another millisecond")
+
+
 class Client:
     """A connection to one instance, by hand."""
 
@@ -28,6 +35,7 @@ class Client:
         self.number = number
         if name:
             assert self.say("CLIENT", "SETNAME", name) == OK
+            next_turn()
 
     def say(self, *words):
         self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w)
