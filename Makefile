@@ -131,10 +131,9 @@ $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	$(call SAY,LINK)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -I. -o $@ $(filter %.c,$^) -lev -lpthread
 
-# What bench/ runs beside the daemons: the farm of Redis, and the bare loop it is measured against.
+# What bench/ runs beside the daemons: the farm of Redis, the HTTP load, and the bare loops they are measured against.
 FARM_C := bench/redis_farm.c $(call srcs,bench/farm_*.c)
-BENCH  := $(BUILD)/redis_farm $(BUILD)/bare_poll
-BENCH_CONSOLE := $(BUILD)/http_load $(BUILD)/bare_store $(BUILD)/redis_farm
+BENCH  := $(BUILD)/redis_farm $(BUILD)/bare_poll $(BUILD)/http_load $(BUILD)/bare_store
 $(BUILD)/redis_farm: $(call objs,$(FARM_C)) $(BUILD)/libxp.a
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -261,7 +260,7 @@ bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(B
 	$(call bench_script,poll)
 bench-takeover: $(BUILD)/xpipe-meta $(BENCH) ## killed, frozen and joining metaservers over 10,000 shards
 	$(call bench_script,takeover)
-bench-console: $(DAEMONS) $(BENCH_CONSOLE) ## REST of the console with 10,000 clusters, against bare SQLite and nginx
+bench-console: $(DAEMONS) $(BENCH) ## REST of the console with 10,000 clusters, against bare SQLite and nginx
 	$(call bench_script,console)
 
 ##@ Source

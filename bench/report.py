@@ -1,7 +1,7 @@
 """What every measurement ends with: a table, and build/bench/NAME.json with {"figures": [...], "machine": {...}}.
 
-A figure is {"name", "value", "unit", "bar", "ok"}: bar is the most that is allowed, None where nothing is promised. The
-exit code of a bench is 1 when a figure is not ok.
+A figure is {"name", "value", "unit", "bar", "ok"}: bar is the most that is allowed (with "at_least": the least), None where
+nothing is promised. The exit code of a bench is 1 when a figure is not ok.
 """
 import json
 import os
@@ -22,10 +22,12 @@ class Report:
         self.figures = []
         self.facts = {}  # about this run, told with the machine
 
-    def figure(self, name, value, unit, bar=None, ok=None):
+    def figure(self, name, value, unit, bar=None, ok=None, at_least=False):
         """ok overrides the comparison with the bar."""
-        ok = (bar is None or value <= bar) if ok is None else ok
-        self.figures.append({"name": name, "value": round(value, 3), "unit": unit, "bar": bar, "ok": bool(ok)})
+        if ok is None:
+            ok = bar is None or (value >= bar if at_least else value <= bar)
+        figure = {"name": name, "value": round(value, 3), "unit": unit, "bar": bar, "ok": bool(ok)}
+        self.figures.append({**figure, "at_least": True} if at_least and bar is not None else figure)
 
     @property
     def ok(self):
@@ -42,11 +44,11 @@ class Report:
 
     def show(self):
         width = max((len(f["name"]) for f in self.figures), default=0)
-        print(f"{'figure':<{width}} {'value':>12} {'bar':>8}")
+        print(f"{'figure':<{width}} {'value':>12} {'bar':>9}")
         for f in self.figures:
-            bar = "" if f["bar"] is None else f"<= {f['bar']:g}"
+            bar = "" if f["bar"] is None else f"{'>=' if f.get('at_least') else '<='} {f['bar']:g}"
             verdict = "" if f["bar"] is None and f["ok"] else "ok" if f["ok"] else "MISSED"
-            print(f"{f['name']:<{width}} {f['value']:>12,.2f} {bar:>8} {f['unit']:<6} {verdict}")
+            print(f"{f['name']:<{width}} {f['value']:>12,.2f} {bar:>9} {f['unit']:<6} {verdict}")
 
 
 def machine():
@@ -64,6 +66,6 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def rss_mb(pid):
-    line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmRSS"))
+def rss_mb(pid, what="VmRSS"):
+    line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith(what))
     return int(line.split()[1]) / 1024
