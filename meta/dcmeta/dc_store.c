@@ -381,6 +381,16 @@ static int64_t gone_at(const struct dc_store *store, const char *name)
     return deleted > store->document_version ? deleted : store->document_version;
 }
 
+/* The version at which this cluster is known to be as it is here. A document that shows it unchanged says so for its own
+ * version: the number in the cluster stays behind when something was changed and changed back. */
+static int64_t known_at(const struct dc_store *store, const struct cluster_meta *old)
+{
+    /* A version above the store's own is left from before an older document was accepted: it does not count. */
+    int64_t own = old->version <= store->version ? old->version : 0;
+    bool is_as_documented = store->held == 0;
+    return is_as_documented && store->document_version > own ? store->document_version : own;
+}
+
 static int check_age(const struct dc_store *store, const char *name, int64_t db_id, int64_t version,
                      struct xp_err *err)
 {
@@ -388,11 +398,10 @@ static int check_age(const struct dc_store *store, const char *name, int64_t db_
     if (version == 0) {
         return 0;
     }
-    /* A version above the store's own is left from before an older document was accepted: it does not count. */
-    if (old && version < old->version && old->version <= store->version) {
+    if (old && version < known_at(store, old)) {
         return xp_fail(err, XP_CONFLICT,
                        "cluster '%s' has version %lld, older than %lld which is in use", name,
-                       (long long)version, (long long)old->version);
+                       (long long)version, (long long)known_at(store, old));
     }
     if (!old && version <= gone_at(store, name)) {
         return xp_fail(err, XP_CONFLICT,

@@ -170,6 +170,22 @@ static int put(struct listening *l, struct cluster_row row, struct xp_err *err)
     return dc_store_put(l->store, cluster_of(&row), 600, err);
 }
 
+/* Version 12 changed the cluster, 14 changed it back; the document of 15 shows what was there all the time. */
+static void a_late_push_of_a_change_that_was_undone(void **state)
+{
+    struct listening *l = *state;
+    struct xp_err err = { 0 };
+    assert_int_equal(apply_plain(l, 9, ROWS(C("a", 1, .version = 9))), 0);
+    assert_int_equal(apply_plain(l, 15, ROWS(C("a", 1, .version = 14))), 0);
+    str_clear(&l->told);
+    struct cluster_row undone = C("a", 1, "1,2", .version = 12);
+    assert_int_equal(put(l, undone, &err), XP_CONFLICT);
+    assert_string_equal(str_text(&l->told), "");
+    undone.version = 16;
+    assert_int_equal(put(l, undone, &err), 0);
+    assert_string_equal(str_text(&l->told), "a>a ");
+}
+
 static void a_push_that_its_deletion_overtook(void **state)
 {
     struct listening *l = *state;
@@ -338,6 +354,7 @@ int main(void)
         T(a_push_in_between_spoils_a_document),
         T(pushes_of_one_cluster),
         T(a_late_push_of_a_deleted_namesake),
+        T(a_late_push_of_a_change_that_was_undone),
         T(a_push_that_its_deletion_overtook),
         T(a_deletion_that_the_next_cluster_of_that_name_overtook),
         T(a_push_of_what_a_newer_document_does_not_have),
