@@ -1,4 +1,5 @@
-/* daemon_internal.h - struct daemon, shared by daemon.c (life) and daemon_routes.c (HTTP). For nobody else.
+/* daemon_internal.h - struct daemon, shared by daemon.c (command line, main), daemon_life.c and daemon_routes.c (HTTP), and the
+ * simulated twin of the first. For nobody else.
  * Thread: see the fields. */
 #ifndef SHARED_NET_DAEMON_INTERNAL_H
 #define SHARED_NET_DAEMON_INTERNAL_H
@@ -33,10 +34,19 @@ struct daemon {
     struct loop_timer drain_limit;
     int64_t watchdog_ms; /* interval of WATCHDOG=1; 0: systemd did not ask */
     mono_ms watchdog_sent;
-    char status[200]; /* last STATUS= text */
+    char status[200];      /* last STATUS= text */
+    struct xp_err failure; /* what daemon_fail was told; code 0: nothing */
     /* any thread, atomic */
     int draining;
     int exit_code;
 };
+
+/* From the file and the --set texts of 'args', checked. */
+int daemon_load_config(const struct daemon *, struct config *into, struct xp_err *) XP_MUST_CHECK;
+int daemon_apply_log(const struct daemon *, struct xp_err *) XP_MUST_CHECK;
+/* Makes the loop, calls 'start', watches signals: then loop_run. Also after a failure: daemon_end. */
+int daemon_begin(struct daemon *, struct xp_err *) XP_MUST_CHECK;
+/* After loop_run: calls 'stop', frees the loop. */
+void daemon_end(struct daemon *);
 
 #endif

@@ -1,14 +1,14 @@
-/* fake_daemon.h - the simulated twin of daemon.h: whole daemons, several in one process, in virtual time.
+/* fake_daemon.h - whole daemons, several in one process, in virtual time.
  *
  * fake_daemon_start does what daemon_main does between the command line and loop_run: configuration from the daemon's real
- * table (defaults and 'settings'), 'check', a loop of its own, 'start'. The end is that of daemon_main, too: 'stop', and
- * the loop is freed. Not here: signals, systemd, logs, limits. Thread: one. */
+ * table (defaults and 'settings'), 'check', a loop of its own, 'start', signals (the real daemon_life.c). The end is that of
+ * daemon_main, too: 'stop', and the loop is freed. Not here: systemd, logs, limits, SIGHUP. Thread: one. */
 #ifndef TESTS_SIM_FAKE_DAEMON_H
 #define TESTS_SIM_FAKE_DAEMON_H
 
 #include "shared/net/daemon.h"
 
-/* 'ops' is copied, its config and arg belong to the caller. settings: "key=value", NULL ends. NULL and *err when the
+/* 'ops' is copied; its config (zeroed) and arg belong to the caller and outlive the daemon. settings: "key=value", NULL ends. NULL and *err when the
  * configuration is wrong or 'start' fails. */
 struct daemon *fake_daemon_start(const struct daemon_ops *, const char *const *settings,
                                  struct xp_err *);

@@ -6,6 +6,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/thread.h"
 #include "shared/net/timer_heap.h"
+#include "tests/sim/fake_trace.h"
 
 #include "shared/base/banned.h"
 
@@ -18,6 +19,7 @@ struct shared_slot {
 };
 
 struct loop {
+    uint64_t id;
     struct timer_heap timers;
     struct list posted;
     int posted_count;
@@ -35,6 +37,8 @@ static struct {
     mono_ms now;
     wall_ms wall_offset;
     uint64_t next_seq;
+    uint64_t next_id;
+    struct loop *network;
     struct loop *loops[LOOPS_MAX];
     int loop_count;
     struct loop *current;
@@ -61,12 +65,22 @@ wall_ms clock_wall_ms(void)
 
 void fake_clock_set(mono_ms now, wall_ms wall_now)
 {
+    loop_free(TAKE(world.network));
     xp_check(world.loop_count == 0);
     world.now = now;
     world.wall_offset = wall_now - now;
+    world.next_seq = 0;
+    world.next_id = 0;
+    fake_trace_reset();
 }
 
 /* ---- stepping ---- */
+
+/* Killed, or its loop_run has returned. */
+static bool is_over(const struct loop *l)
+{
+    return l->is_crashed || l->is_stopping;
+}
 
 static bool is_frozen(const struct loop *l)
 {
@@ -77,7 +91,7 @@ static struct loop *loop_with_message(void)
 {
     for (int i = 0; i < world.loop_count; i++) {
         struct loop *l = world.loops[i];
-        if (!list_is_empty(&l->posted) && !l->is_crashed && !is_frozen(l)) {
+        if (!list_is_empty(&l->posted) && !is_over(l) && !is_frozen(l)) {
             return l;
         }
     }
@@ -94,10 +108,10 @@ struct next_timer {
 static struct next_timer event_of(struct loop *l)
 {
     const struct timer_node *top = timer_heap_top(&l->timers);
-    if (is_frozen(l) && !list_is_empty(&l->posted) && !l->is_crashed) {
+    if (is_frozen(l) && !list_is_empty(&l->posted) && !is_over(l)) {
         return (struct next_timer){ l, l->frozen_until, 0 };
     }
-    if (!top || l->is_crashed) {
+    if (!top || is_over(l)) {
         return (struct next_timer){ 0 };
     }
     mono_ms at = is_frozen(l) && top->deadline < l->frozen_until ? l->frozen_until : top->deadline;
@@ -119,12 +133,20 @@ static struct next_timer next_timer(void)
     return best;
 }
 
+/* Every step is an event of the trace: what ran, when, and where. */
+static void note_step(const char *what, const struct loop *l, uint64_t seq)
+{
+    uint64_t words[] = { l->id, seq };
+    fake_trace_step(what, words, sizeof(words));
+}
+
 /* Callbacks run in the role they have in production, so that wrong calls abort here, too. */
 static void deliver_one(struct loop *l)
 {
     struct list *link = list_pop_front(&l->posted);
     l->posted_count--;
     struct loop_msg *msg = LIST_ENTRY(link, struct loop_msg, link);
+    note_step("message", l, 0);
     thread_set_role(THREAD_LOOP, NULL);
     world.current = l;
     msg->deliver(msg);
@@ -135,6 +157,7 @@ static void deliver_one(struct loop *l)
 static void fire_one(struct loop *l)
 {
     struct loop_timer *t = timer_heap_top(&l->timers)->timer;
+    note_step("timer", l, timer_heap_top(&l->timers)->seq);
     timer_heap_remove(&l->timers, t);
     thread_set_role(THREAD_LOOP, NULL);
     world.current = l;
@@ -219,6 +242,24 @@ bool fake_loop_is_crashed(const struct loop *l)
     return l && l->is_crashed;
 }
 
+bool fake_loop_is_stopping(const struct loop *l)
+{
+    return l->is_stopping;
+}
+
+uint64_t fake_loop_id(const struct loop *l)
+{
+    return l ? l->id : 0;
+}
+
+struct loop *fake_loop_network(void)
+{
+    if (!world.network) {
+        world.network = loop_new();
+    }
+    return world.network;
+}
+
 struct loop *fake_loop_current(void)
 {
     return world.current;
@@ -240,6 +281,7 @@ struct loop *loop_new(void)
     list_init(&l->posted);
     l->frozen_until = MONO_NEVER;
     l->paused_at = MONO_NEVER;
+    l->id = ++world.next_id;
     world.loops[world.loop_count++] = l;
     return l;
 }

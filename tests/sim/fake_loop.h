@@ -9,7 +9,8 @@
 
 #include "shared/net/loop.h"
 
-/* Sets both clocks; no loop may exist. They start at mono 1,000,000 and wall 1,700,000,000,000. */
+/* Sets both clocks, and begins the numbers of the loops and the trace (fake_trace.h) anew: a run that starts here repeats
+ * exactly. No loop may exist. They start at mono 1,000,000 and wall 1,700,000,000,000. */
 void fake_clock_set(mono_ms now, wall_ms wall_now);
 
 /* Runs the next callback, moving the clock if need be. False: nothing is left to run, ever. */
@@ -30,8 +31,16 @@ mono_ms fake_loop_frozen_until(const struct loop *);
  * and Redis ask). It can only be freed. */
 void fake_loop_crash(struct loop *);
 bool fake_loop_is_crashed(const struct loop *); /* NULL: false */
+/* loop_stop was called: nothing of it runs any more (loop_run takes it back). */
+bool fake_loop_is_stopping(const struct loop *);
 /* The loop whose callback (or whose worker's job) runs now; NULL between steps. */
 struct loop *fake_loop_current(void);
+/* 1, 2... in order of creation, never used again; 0 for NULL. What twins remember of a loop is kept under its number: the
+ * address of a freed loop may come back. */
+uint64_t fake_loop_id(const struct loop *);
+/* What is on the wire: timers here belong to no process, so that neither a pause nor a crash holds them up. Made at the first
+ * call, freed by fake_clock_set. */
+struct loop *fake_loop_network(void);
 /* For twins that run a piece of another loop's work. Returns the one before, to be entered again. */
 struct loop *fake_loop_enter(struct loop *);
 /* Delivers a signal to the loop's watcher (as a message). False when it watches none. */
