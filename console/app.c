@@ -126,7 +126,10 @@ int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
     app->pool = worker_pool_new(loop, "worker", (int)c->workers_count, (int)c->worker_queue_count,
                                 NULL, NULL, NULL);
     app->watch = store_watch_new(loop, app->pool, app->store, c->db_check_ms);
-    app->documents = document_cache_new(&app->catalog, (int)c->build_concurrent_count);
+    app->documents = document_cache_new(
+        &(struct document_cache_options){ .catalog = &app->catalog,
+                                          .build_max = (int)c->build_concurrent_count,
+                                          .old_bytes_max = c->old_documents_mib << 20 });
     app->notifier = notifier_new(&(struct notifier_options){ .loop = loop,
                                                              .pool = app->pool,
                                                              .client = app->client,

@@ -114,6 +114,8 @@ const struct config_row console_config_rows[] = {
       "Cluster types in GET /api/dc/{dc} when the request names none", check_cluster_types },
     { "console", "console.dcmeta.build.concurrent", CFG_INT, AT(build_concurrent_count), "3", 1, 64, "count", false,
       "DC documents that are built at the same time; readers of the same document wait for one build", NULL },
+    { "console", "console.dcmeta.old.mib", CFG_INT, AT(old_documents_mib), "128", 1, 65536, "MiB", false,
+      "Replaced versions of DC documents that slow readers may keep in memory; above it nothing new is built", NULL },
     { 0 },
 };
 /* clang-format on */

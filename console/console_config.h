@@ -34,6 +34,7 @@ struct console_config {
     int64_t notify_retry_max_ms;
     char *cluster_types;
     int64_t build_concurrent_count;
+    int64_t old_documents_mib;
 };
 
 extern const struct config_row console_config_rows[];

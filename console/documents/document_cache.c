@@ -39,12 +39,20 @@ struct doc { /* guarded by the cache's lock, but parts; dc, types and key are im
     struct list queue_link;
 };
 
+struct old_blob { /* a replaced version that somebody may still be reading */
+    struct list link;
+    struct blob *blob;
+};
+
 struct document_cache {
     struct catalog *catalog;
     int build_max;
     struct mutex lock;
     struct map docs XP_GUARDED_BY_MEMBER(lock); /* by key */
     struct list queue XP_GUARDED_BY_MEMBER(lock);
+    struct list old_blobs XP_GUARDED_BY_MEMBER(lock);
+    int64_t old_bytes XP_GUARDED_BY_MEMBER(lock);
+    int64_t old_bytes_max;
     int build_count XP_GUARDED_BY_MEMBER(lock);
     int waiter_count XP_GUARDED_BY_MEMBER(lock);
 };
@@ -60,21 +68,60 @@ static struct metric served_same =
 static struct metric waiting_gauge = METRIC_GAUGE_INIT(
     "xpipe_document_waiting_requests", "", "Requests that wait for a document to be built");
 
-struct document_cache *document_cache_new(struct catalog *catalog, int build_max) XP_ALONE
+static struct metric old_gauge =
+    METRIC_GAUGE_INIT("xpipe_document_old_bytes", "",
+                      "Replaced versions of documents that slow readers keep in memory");
+
+struct document_cache *document_cache_new(const struct document_cache_options *options) XP_ALONE
 {
-    xp_check(build_max > 0);
+    xp_check(options->build_max > 0 && options->old_bytes_max > 0);
     struct document_cache *c = xcalloc(1, sizeof(*c));
-    c->catalog = catalog;
-    c->build_max = build_max;
+    c->catalog = options->catalog;
+    c->build_max = options->build_max;
+    c->old_bytes_max = options->old_bytes_max;
     c->docs = MAP_INIT(MAP_TEXT);
     mutex_init(&c->lock);
     list_init(&c->queue);
+    list_init(&c->old_blobs);
     metric_register(&builds_total);
     metric_register(&served_full);
     metric_register(&served_same);
     metric_register(&waiting_gauge);
+    metric_register(&old_gauge);
     return c;
 }
+
+/* ---- replaced versions ---- */
+
+/* Takes 'blob' (NULL is fine). */
+static void retire(struct document_cache *c, struct blob *blob) XP_REQUIRES(c->lock)
+{
+    if (!blob || !blob_is_shared(
+                     blob)) { /* who has it got it under this lock: it cannot become shared again */
+        blob_unref(blob);
+        return;
+    }
+    struct old_blob *old = xcalloc(1, sizeof(*old));
+    old->blob = blob;
+    c->old_bytes += (int64_t)blob->len;
+    list_push_back(&c->old_blobs, &old->link);
+}
+
+static void drop_old(struct document_cache *c, bool all) XP_REQUIRES(c->lock)
+{
+    list_for_each (it, &c->old_blobs) {
+        struct old_blob *old = LIST_ENTRY(it, struct old_blob, link);
+        if (all || !blob_is_shared(old->blob)) {
+            list_remove(it);
+            c->old_bytes -= (int64_t)old->blob->len;
+            blob_unref(old->blob);
+            free(old);
+        }
+    }
+    metric_set(&old_gauge, c->old_bytes);
+}
+
+/* ---- life ---- */
 
 static void doc_free(struct doc *d)
 {
@@ -97,6 +144,9 @@ void document_cache_free(struct document_cache *c) XP_ALONE
         doc_free(slot->value);
     }
     map_done(&c->docs);
+    mutex_lock(&c->lock);
+    drop_old(c, true);
+    mutex_unlock(&c->lock);
     mutex_done(&c->lock);
     free(c);
 }
@@ -124,6 +174,7 @@ static void evict_one(struct document_cache *c) XP_REQUIRES(c->lock)
     }
     if (oldest) {
         map_remove(&c->docs, oldest->key);
+        retire(c, TAKE(oldest->blob));
         doc_free(oldest);
     }
 }
@@ -221,9 +272,9 @@ static int build(struct document_cache *c, const struct doc *d, struct built *re
     return 0;
 }
 
-static void install(struct doc *d, struct built *b)
+static void install(struct document_cache *c, struct doc *d, struct built *b) XP_REQUIRES(c->lock)
 {
-    blob_unref(d->blob);
+    retire(c, d->blob);
     free(d->etag);
     d->blob = b->blob;
     d->etag = b->etag;
@@ -276,7 +327,7 @@ static void run_builds(struct document_cache *c, struct doc *d)
         struct doc shown = { 0 }; /* what this build's readers get, whatever happens to 'd' next */
         mutex_lock(&c->lock);
         if (rc == 0) {
-            install(d, &b);
+            install(c, d, &b);
             struct answer a = take_answer(d);
             shown.blob = a.blob;
             shown.etag = a.etag;
@@ -296,13 +347,17 @@ static void run_builds(struct document_cache *c, struct doc *d)
 /* ---- serving ---- */
 
 /* What park() decided under the lock. */
-enum park_result { PARK_SERVE, PARK_WAIT, PARK_BUILD, PARK_FULL };
+enum park_result { PARK_SERVE, PARK_WAIT, PARK_BUILD, PARK_FULL, PARK_SLOW };
 
 static enum park_result park(struct document_cache *c, struct doc *d, struct http_req *req,
                              int64_t version) XP_REQUIRES(c->lock)
 {
     if (c->waiter_count >= DOCUMENT_WAITERS_MAX) {
         return PARK_FULL;
+    }
+    drop_old(c, false);
+    if (c->old_bytes >= c->old_bytes_max) {
+        return PARK_SLOW;
     }
     struct waiter *w = xcalloc(1, sizeof(*w));
     w->req = req;
@@ -381,6 +436,11 @@ int document_cache_serve(struct document_cache *c, struct http_req *req, const c
     }
     if (result == PARK_FULL) {
         return xp_fail(err, XP_TOO_MANY, "too many requests wait for documents, try again later");
+    }
+    if (result == PARK_SLOW) {
+        return xp_fail(err, XP_TOO_MANY,
+                       "slow readers keep %lld MiB of older documents in memory, try again later",
+                       (long long)(c->old_bytes_max >> 20));
     }
     if (result == PARK_BUILD) {
         run_builds(c, d);

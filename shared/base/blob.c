@@ -19,6 +19,11 @@ struct blob *blob_ref(struct blob *b)
     return b;
 }
 
+bool blob_is_shared(const struct blob *b)
+{
+    return __atomic_load_n(&b->refs, __ATOMIC_ACQUIRE) > 1;
+}
+
 void blob_unref(struct blob *b)
 {
     if (b && __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) == 0) {

@@ -7,6 +7,7 @@
 #ifndef SHARED_BASE_BLOB_H
 #define SHARED_BASE_BLOB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct blob {
@@ -16,8 +17,9 @@ struct blob {
 };
 
 struct blob *blob_new(char *bytes,
-                      size_t len);     /* takes malloc'ed 'bytes'; returns owned (blob_unref) */
-struct blob *blob_ref(struct blob *b); /* returns b with one more owner */
-void blob_unref(struct blob *b);       /* NULL is fine */
+                      size_t len);         /* takes malloc'ed 'bytes'; returns owned (blob_unref) */
+struct blob *blob_ref(struct blob *b);     /* returns b with one more owner */
+void blob_unref(struct blob *b);           /* NULL is fine */
+bool blob_is_shared(const struct blob *b); /* somebody beside the caller owns it too */
 
 #endif

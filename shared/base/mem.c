@@ -2,6 +2,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/err.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,4 +66,13 @@ char *xasprintf(const char *fmt, ...)
     va_end(args);
     xp_check(length >= 0);
     return text;
+}
+
+/* The results are of no interest: without these settings (the sanitizers' own allocator has none) only memory is lost. */
+void mem_return_early(void)
+{
+    enum { ARENAS = 2, LARGE_BYTES = 256 * 1024, TRIM_BYTES = 1024 * 1024 };
+    (void)mallopt(M_ARENA_MAX, ARENAS);
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 }

@@ -20,6 +20,10 @@ char *xstrndup(const char *text, size_t length); /* copies exactly 'length' byte
 void *xmemdup(const void *bytes, size_t length);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* For daemons, before the first thread: memory of finished work goes back to the system. Otherwise glibc keeps what each
+ * thread once needed, and no longer returns large blocks on their own once one was freed. */
+void mem_return_early(void);
+
 /* Runs 'fn(&variable)' when the variable leaves its scope. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 /* Hands an owned pointer over: gives its value and sets the variable to NULL. */

@@ -219,6 +219,7 @@ int daemon_main(const struct daemon_ops *ops, int argc, char **argv)
 {
     struct daemon d = { .ops = ops };
     struct xp_err err = { 0 };
+    mem_return_early();
     if (parse_args(argc, argv, &d.args, &err) < 0) {
         (void)fprintf(stderr, "%s: %s\n", ops->name, err.msg);
         return DAEMON_EXIT_CONFIG;

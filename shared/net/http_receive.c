@@ -189,8 +189,18 @@ static void add_header(void *arg, const char *name, const char *value)
     }
 }
 
+/* From here on the client has so long to take the answer. */
+static void limit_sending(struct http_req *req)
+{
+    const struct http_options *o = &req->server->options;
+    int64_t bytes = req->answer.body ? (int64_t)req->answer.body->len : 0;
+    int64_t limit_ms = o->send_timeout_ms + bytes * 1000 / o->send_bytes_per_s;
+    set_cut_at(req->wire, clock_mono_ms() + limit_ms);
+}
+
 static enum MHD_Result send_answer(struct http_req *req)
 {
+    limit_sending(req);
     req->stage = STAGE_QUEUED;
     if (req->is_reply_lost) {
         return MHD_NO;
@@ -262,7 +272,6 @@ static enum MHD_Result on_header(struct http_req *req, const char *method, const
     set_cut_at(req->wire, clock_mono_ms() + server->options.body_timeout_ms);
     if (req->must_close ||
         (req->refusal.code != 0 && http_content_length(req) > HTTP_SWALLOW_MAX_BYTES)) {
-        set_cut_at(req->wire, MONO_FOREVER);
         http_refuse(req);
         return send_answer(req);
     }

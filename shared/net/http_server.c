@@ -8,6 +8,8 @@
 #define BODY_TIMEOUT_MS  15000
 #define IDLE_TIMEOUT_MS  30000
 #define BODIES_MAX_BYTES ((int64_t)128 << 20)
+#define SEND_TIMEOUT_MS  30000
+#define SEND_BYTES_PER_S (128 * 1024)
 
 static void on_sweep(struct loop_timer *timer)
 {
@@ -58,6 +60,10 @@ static struct http_server *new_server(const struct http_options *options,
         options->idle_timeout_ms > 0 ? options->idle_timeout_ms : IDLE_TIMEOUT_MS;
     server->options.bodies_max_bytes =
         options->bodies_max_bytes > 0 ? options->bodies_max_bytes : BODIES_MAX_BYTES;
+    server->options.send_timeout_ms =
+        options->send_timeout_ms > 0 ? options->send_timeout_ms : SEND_TIMEOUT_MS;
+    server->options.send_bytes_per_s =
+        options->send_bytes_per_s > 0 ? options->send_bytes_per_s : SEND_BYTES_PER_S;
     server->table = take_table;
     server->refs = 1;
     mutex_init(&server->lock);

@@ -3,7 +3,7 @@
  * One HTTP thread receives and sends. It matches the raw path (percent-decoding each segment after the
  * split, so that %2f stays inside a name), collects the body up to the route's limit, suspends the connection and
  * hands the request to the loop or to a worker. Literal segments match without regard to case.
- * Limits: header 16 KiB and 128 fields, idle connection, whole body, all bodies and connections from the options,
+ * Limits: header 16 KiB and 128 fields, idle connection, whole body, taking an answer, all bodies and connections from the options,
  * unanswered request after 'handler_timeout_ms' (503, the handler's later answer is dropped). At the limit of
  * connections the one that has waited longest for a request makes room; when all have one, a new one is answered 503.
  * What two programs could cut into different requests (RFC 9112, 6) is refused, and its connection closed.
@@ -81,6 +81,10 @@ struct http_options {
     int64_t idle_timeout_ms;
     /* 0: 128 MiB; all bodies together that are received or being answered, more are refused 503 */
     int64_t bodies_max_bytes;
+    /* 0: 30 s and 128 KiB/s; an answer that is not taken in send_timeout_ms and its size at that rate is cut off: a client
+     * that stands still must not keep a document of megabytes in memory */
+    int64_t send_timeout_ms;
+    int64_t send_bytes_per_s;
     /* NULL-terminated array of tables; borrowed for the server's life */
     const struct http_route *const *tables;
     /* Turns an error into the wire form. Any thread. Also called for 400, 404, 405 (route == NULL), 413 and 503.

@@ -39,7 +39,8 @@ static void open_world(void)
     fuzz_must(store_open(&options, &world.store, &err), &err);
     world.catalog = (struct catalog){ .store = world.store, .alias = world.alias };
     world.api = (struct api_context){ .catalog = &world.catalog, .address = "", .dc = "jq" };
-    world.api.documents = document_cache_new(&world.catalog, 1);
+    world.api.documents = document_cache_new(&(struct document_cache_options){
+        .catalog = &world.catalog, .build_max = 1, .old_bytes_max = 1 << 20 });
 }
 
 static void close_world(void)

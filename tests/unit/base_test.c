@@ -299,7 +299,7 @@ static void *ref_and_unref(void *arg)
     return NULL;
 }
 
-static void blob_is_shared(void **state)
+static void blobs_are_shared(void **state)
 {
     (void)state;
     struct blob *b = blob_new(xstrdup("document"), 8);
@@ -416,7 +416,7 @@ int main(void)
         cmocka_unit_test(text_reads_numbers),
         cmocka_unit_test(text_walks_parts),
         cmocka_unit_test(list_keeps_order),
-        cmocka_unit_test(blob_is_shared),
+        cmocka_unit_test(blobs_are_shared),
         cmocka_unit_test(clock_runs),
         cmocka_unit_test(thread_roles_belong_to_threads),
         cmocka_unit_test(thread_mutex_excludes),

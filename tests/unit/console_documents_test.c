@@ -208,12 +208,45 @@ static void same_version_other_bytes_other_tag(void **state)
     struct reply before CLEANUP(reply_done) = call(&f, "GET", "/api/dc/jq", NULL);
     for (int edited = 0; edited < 2; edited++) {
         document_cache_free(f.api.documents); /* as after a restart */
-        f.api.documents = document_cache_new(&f.catalog, 2);
+        f.api.documents = new_documents(&f);
         struct reply after CLEANUP(reply_done) = call(&f, "GET", "/api/dc/jq", NULL);
         assert_int_equal(strcmp(after.body, before.body) != 0, edited);
         assert_int_equal(strcmp(after.etag, before.etag) != 0, edited);
         assert_int_equal(store_bookkeep(f.store, edit_behind_the_version, NULL, &err), 0);
     }
+}
+
+/* bench-console: 40 readers that stood still, each at another version, kept 340 MB. */
+static void slow_readers_cannot_keep_every_version(void **state)
+{
+    (void)state;
+    base_data();
+    struct http_resp kept[64] = { { 0 } };
+    int64_t bytes = 0;
+    int rc = 0;
+    size_t count = 0;
+    for (; rc == 0 && count < 64; count++) {
+        char *touch AUTO_FREE =
+            xasprintf("{\"zone_id\":1,\"dc_name\":\"jq\",\"description\":\"step %zu\"}", count);
+        must("PUT", "/api/dc", touch);
+        struct xp_err err = { 0 };
+        struct http_req *req = http_req_new_test("GET", "/api/dc/jq", NULL, &f.api);
+        rc = document_cache_serve(f.api.documents, req, "jq", 0, &kept[count], &err);
+        if (rc == HTTP_LATER) { /* the builder's own request is answered this way too */
+            const struct http_resp *later;
+            rc = http_req_result_test(req, &later, NULL);
+            kept[count] = (struct http_resp){ .body = blob_ref(later->body) };
+        }
+        bytes += kept[count].body ? (int64_t)kept[count].body->len : 0;
+        http_req_free_test(req);
+    }
+    assert_int_equal(rc, XP_TOO_MANY);
+    assert_in_range(bytes, OLD_DOCUMENTS_BYTES, 2 * OLD_DOCUMENTS_BYTES);
+    for (size_t i = 0; i < count; i++) {
+        http_resp_done(&kept[i]);
+    }
+    struct reply r CLEANUP(reply_done) = call(&f, "GET", "/api/dc/jq", NULL);
+    assert_int_equal(r.status, 200); /* they are gone: the newest is built again */
 }
 
 /* ---- a rebuild encodes only what changed ---- */
@@ -228,7 +261,7 @@ static void expect_same_as_from_scratch(const char *dc, const char *query, int s
     char *target AUTO_FREE = xasprintf("/api/dc/%s%s", dc, query);
     struct reply grown CLEANUP(reply_done) = call(&f, "GET", target, NULL);
     struct document_cache *kept = f.api.documents;
-    f.api.documents = document_cache_new(&f.catalog, 2);
+    f.api.documents = new_documents(&f);
     struct reply fresh CLEANUP(reply_done) = call(&f, "GET", target, NULL);
     document_cache_free(f.api.documents);
     f.api.documents = kept;
@@ -334,6 +367,7 @@ int main(void)
         CASE(many_types_do_not_fill_the_memory),
         cmocka_unit_test(a_cluster_is_never_newer_than_its_document),
         CASE(same_version_other_bytes_other_tag),
+        CASE(slow_readers_cannot_keep_every_version),
         CASE(a_rebuild_gives_the_bytes_of_a_whole_build),
         cmocka_unit_test(etags_compare),
     };

@@ -50,6 +50,14 @@ static void remove_folder(const char *dir)
     (void)rmdir(dir);
 }
 
+enum { OLD_DOCUMENTS_BYTES = 4096 };
+
+static struct document_cache *new_documents(struct fixture *f)
+{
+    return document_cache_new(&(struct document_cache_options){
+        .catalog = &f->catalog, .build_max = 2, .old_bytes_max = OLD_DOCUMENTS_BYTES });
+}
+
 static void fixture_open(struct fixture *f)
 {
     struct xp_err err = { 0 };
@@ -65,7 +73,7 @@ static void fixture_open(struct fixture *f)
     }
     f->catalog = (struct catalog){ .store = f->store, .alias = f->alias };
     f->api = (struct api_context){ .catalog = &f->catalog, .address = "", .dc = "jq" };
-    f->api.documents = document_cache_new(&f->catalog, 2);
+    f->api.documents = new_documents(f);
 }
 
 static void fixture_close(struct fixture *f)

@@ -723,6 +723,35 @@ static void test_etag(void **state)
     world_free(w); /* checks that every count of the document was dropped */
 }
 
+/* A client that asks for a document and does not read it keeps its bytes: 30 s and its size at 128 KiB/s, not for ever. */
+static void test_slow_readers_are_cut(void **state)
+{
+    (void)state;
+    struct world *w = world_new(10);
+    struct http_options o = default_options(w);
+    o.send_timeout_ms = 300;
+    o.send_bytes_per_s = 100 * 1000 * 1000;
+    world_start(w, &o);
+    int fds[5];
+    for (int i = 0; i < 5; i++) {
+        fds[i] = dial(w);
+        assert_true(send_text(fds[i], GET("/document")));
+    }
+    wait_int(&w->finished, 5); /* queued */
+    assert_true(blob_is_shared(w->document));
+    for (mono_ms end = clock_mono_ms() + LIMIT_MS; blob_is_shared(w->document);) {
+        assert_true(clock_mono_ms() < end);
+        (void)poll(NULL, 0, 5);
+    }
+    int fd = dial(w); /* who reads is served */
+    expect_tag(fd, "none", 200);
+    (void)close(fd);
+    for (int i = 0; i < 5; i++) {
+        (void)close(fds[i]);
+    }
+    world_free(w);
+}
+
 /* ---- many at once ---- */
 
 #define CROWD        200
@@ -1131,6 +1160,7 @@ int main(void)
         cmocka_unit_test(test_keep_alive_after_413),
         cmocka_unit_test(test_slow_senders_are_cut),
         cmocka_unit_test(test_json_refused),
+        cmocka_unit_test(test_slow_readers_are_cut),
         cmocka_unit_test(test_etag),
         cmocka_unit_test(test_crowd_while_a_worker_blocks),
         cmocka_unit_test(test_full_queue_is_503),
