@@ -15,6 +15,7 @@ struct shard_node { /* one Redis */
     struct rconn *conn;
     enum node_role role;
     mono_ms role_at;
+    bool is_named;  /* CLIENT SETNAME was sent on this connection, and not answered by LOADING */
     bool was_tried; /* ROLE had an outcome, or a connection failed */
     int own_gid;
     struct redis_server_info server;

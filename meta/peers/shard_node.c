@@ -163,12 +163,39 @@ void shard_node_ask_info(struct shard_node *node)
     }
 }
 
+/* A name is for people who read CLIENT LIST; a Redis that refuses it works as well. One that is loading did not refuse: told
+ * once only, it would show every later PEEROF as nobody's. */
+static void on_name(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)why;
+    (void)token;
+    struct shard_node *node = arg;
+    if (!node->duty->is_closing && text_has_prefix(rreply_text(reply, NULL), "LOADING")) {
+        node->is_named = false;
+    }
+}
+
+static void tell_name(struct shard_node *node)
+{
+    const char *const words[] = { "CLIENT", "SETNAME", node->duty->env->client_name };
+    struct xp_err err;
+    if (node->is_named) {
+        return;
+    }
+    node->is_named = rconn_send(node->conn, ARRAY_LEN(words), words, NULL,
+                                node->duty->env->redis_timeout_ms, on_name, node, 0, &err) == 0;
+    if (!node->is_named) {
+        log_debug("redis.name_not_sent", "redis", ADDR_TEXT(&node->addr), "error", err.msg);
+    }
+}
+
 static void poll_node(struct shard_node *node)
 {
     if (rconn_state(node->conn) != RCONN_READY || node->outstanding > 0) {
         return;
     }
     rconn_cork(node->conn);
+    tell_name(node);
     if (node->server_at == MONO_NEVER) {
         (void)ask(node, ARRAY_LEN(server_words), server_words, on_server);
     }
@@ -177,25 +204,6 @@ static void poll_node(struct shard_node *node)
         shard_node_ask_info(node);
     }
     rconn_uncork(node->conn);
-}
-
-static void on_name(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
-{
-    (void)
-        reply; /* a name is for people who read CLIENT LIST; a Redis that refuses it works as well */
-    (void)why;
-    (void)arg;
-    (void)token;
-}
-
-static void tell_name(struct shard_node *node)
-{
-    const char *const words[] = { "CLIENT", "SETNAME", node->duty->env->client_name };
-    struct xp_err err;
-    if (rconn_send(node->conn, ARRAY_LEN(words), words, NULL, node->duty->env->redis_timeout_ms,
-                   on_name, NULL, 0, &err) != 0) {
-        log_debug("redis.name_not_sent", "redis", ADDR_TEXT(&node->addr), "error", err.msg);
-    }
 }
 
 static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
@@ -207,10 +215,8 @@ static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
     }
     node->server_at = MONO_NEVER; /* another process may answer now: its version is read again */
     if (state == RCONN_READY) {
-        rconn_cork(conn);
-        tell_name(node);
+        node->is_named = false;
         poll_node(node);
-        rconn_uncork(conn);
     } else if (node->role != ROLE_UNKNOWN || (state == RCONN_WAITING && !node->was_tried)) {
         note_problem(node, rconn_last_error(conn));
         note_role(node, ROLE_UNKNOWN);

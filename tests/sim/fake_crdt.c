@@ -285,7 +285,11 @@ struct rreply *fake_crdt_command(struct fake_crdt *r, size_t argc, const char *c
     if (text_eq_nocase(argv[0], "PEEROF")) {
         return answer_peerof(r, argc, argv);
     }
+    if (text_eq_nocase(argv[0], "CLIENT") && r->is_loading) {
+        return answer(RREPLY_ERROR, "LOADING Redis is loading the dataset in memory");
+    }
     if (text_eq_nocase(argv[0], "CLIENT")) {
+        r->names++;
         return answer(RREPLY_STATUS, "OK");
     }
     xp_check(text_eq_nocase(argv[0], "CONFIG") && argc == 2 && text_eq_nocase(argv[1], "REWRITE"));

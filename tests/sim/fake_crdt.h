@@ -38,6 +38,7 @@ struct fake_crdt {
     mono_ms started_at;
     bool is_lazy; /* waits after a restart before it connects to peers */
     bool is_backstreaming;
+    bool is_loading;  /* refuses CLIENT, as Redis 4.0 does */
     bool has_unsaved; /* changes that CONFIG REWRITE must save */
     enum fake_crdt_trick trick;
     bool demote_after_info; /* becomes a slave right after it answered CRDT.INFO */
@@ -49,6 +50,7 @@ struct fake_crdt {
     int servers;       /* INFO server */
     mono_ms peerof_at; /* the last one */
     char last[512];    /* the last one, as text */
+    int names;         /* CLIENT SETNAME that were answered OK */
 };
 
 void fake_crdt_init(struct fake_crdt *, const struct addr *addr, int gid, bool is_master);

@@ -575,6 +575,22 @@ static void a_dc_that_left_is_removed_on_old_versions_too(void **state)
 
 /* ---- versions and restarts ---- */
 
+/* Found by the soak: a Redis that was asked while it loaded showed every later PEEROF of this connection as nobody's. */
+static void a_name_refused_while_loading_is_told_again(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = &w->redis[0];
+    a->is_loading = true;
+    world_pass(w, 3000);
+    assert_true(a->servers > 0);
+    assert_int_equal(a->names, 0);
+    a->is_loading = false;
+    world_pass(w, 2000);
+    assert_int_equal(a->names, 1);
+    world_pass(w, 60000);
+    assert_int_equal(a->names, 1);
+}
+
 static void an_old_version_never_goes_direct(void **state)
 {
     struct world *w = *state;
@@ -744,6 +760,7 @@ int main(void)
         T(an_old_version_never_goes_direct),
         T(a_plain_redis_gets_nothing),
         T(the_connection_is_new_after_1_0_14),
+        T(a_name_refused_while_loading_is_told_again),
         T(a_restarted_redis_is_kicked_once),
         T(while_data_comes_back_links_that_are_up_stay),
         T(a_bad_gid_of_another_dc_is_never_sent),
