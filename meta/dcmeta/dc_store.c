@@ -57,7 +57,7 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
     store->by_id = MAP_INIT(MAP_NUMBER);
     deleted_clusters_init(&store->deleted);
     store->problems = MAP_INIT(MAP_TEXT);
-    store->routes = route_table_new(NULL, 0);
+    store->routes = route_table_new_unknown();
     store->confirmed_at = MONO_NEVER;
     store->changed_at = MONO_NEVER;
     metric_register(&clusters_gauge);
@@ -346,6 +346,7 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     if (rc != 0) {
         return rc;
     }
+    bool is_first = !store->has_document;
     store->has_document = true;
     store->version = store->document_version = after->version;
     /* An accepted older document: what was deleted at versions above it never happened. */
@@ -354,7 +355,7 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     metric_set(&version_gauge, store->version);
     note_problems(store, diff);
     note_held(store, diff, verdict, hold_collisions(store, diff));
-    if (diff->routes_changed && !verdict->routes_held) {
+    if (is_first || (diff->routes_changed && !verdict->routes_held)) {
         replace_routes(store, after);
     }
     apply_changes(store, diff);

@@ -41,7 +41,8 @@ size_t dc_store_count(const struct dc_store *);
 /* Every cluster, in no order. 'fn' must not change the store. */
 void dc_store_each(const struct dc_store *, void (*fn)(struct cluster_meta *, void *arg),
                    void *arg);
-const struct route_table *dc_store_routes(const struct dc_store *); /* never NULL */
+/* Never NULL; before the first document "not known", which is not "none". */
+const struct route_table *dc_store_routes(const struct dc_store *);
 
 /* A document of its own with references to the clusters: for a worker (comparison, the file on disk). Returns owned. */
 struct dc_meta *dc_store_snapshot(const struct dc_store *);

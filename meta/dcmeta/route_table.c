@@ -12,6 +12,7 @@ struct route_table {
     struct route_meta *rows;
     struct route **parsed; /* of each row; NULL when its text does not parse */
     size_t count;
+    bool is_unknown;
 };
 
 static struct route *parse_or_null(const struct route_meta *row)
@@ -32,6 +33,13 @@ struct route_table *route_table_new(const struct route_meta *routes, size_t coun
     for (size_t i = 0; i < count; i++) {
         table->parsed[i] = parse_or_null(&table->rows[i]);
     }
+    return table;
+}
+
+struct route_table *route_table_new_unknown(void)
+{
+    struct route_table *table = route_table_new(NULL, 0);
+    table->is_unknown = true;
     return table;
 }
 
@@ -68,6 +76,10 @@ static const struct route *parsed_by_id(const struct route_table *table, int64_t
 void route_table_pick(const struct route_table *table, const struct cluster_meta *cluster,
                       const char *src_dc, const char *dst_dc, struct route_pick *ret_pick)
 {
+    if (table->is_unknown) {
+        *ret_pick = (struct route_pick){ .kind = ROUTE_UNUSABLE };
+        return;
+    }
     struct route_query query = {
         .cluster_name = cluster->name,
         .type = cluster->type,

@@ -12,6 +12,9 @@ struct route_table;
 
 /* Copies the rows. */
 struct route_table *route_table_new(const struct route_meta *routes, size_t count);
+/* No document yet, so it is not known whether a route applies: no rows, and every pick is ROUTE_UNUSABLE with id 0. A push that
+ * comes before the first document must not read as "go direct" (D9). */
+struct route_table *route_table_new_unknown(void);
 void route_table_free(struct route_table *);
 const struct route_meta *route_table_rows(const struct route_table *, size_t *ret_count);
 

@@ -83,7 +83,11 @@ static enum peer_verdict obstacle(const struct peer_facts *f, size_t index, bool
         return PEER_BAD_GID;
     }
     if (w->choice == ROUTE_UNUSABLE) {
-        (void)snprintf(note, size, "route %lld is unusable", (long long)w->route_id);
+        if (w->route_id) {
+            (void)snprintf(note, size, "route %lld is unusable", (long long)w->route_id);
+        } else {
+            (void)snprintf(note, size, "routes are not known yet");
+        }
         return PEER_BAD_ROUTE;
     }
     struct peerof_context context = {

@@ -329,6 +329,24 @@ static void an_unusable_route_is_never_direct(void **state)
     route_table_free(NULL);
 }
 
+/* Found by the soak: a push that came before the first document was corrected as if there were no routes, that is direct. */
+static void routes_are_unknown_until_the_first_document(void **state)
+{
+    struct listening *l = *state;
+    struct cluster_row row = { .name = "a", .db_id = 1, .version = 5 };
+    struct xp_err err = { 0 };
+    struct route_pick pick;
+    assert_int_equal(dc_store_put(l->store, cluster_of(&row), 600, &err), 0);
+    struct cluster_meta *a = dc_store_cluster(l->store, "a");
+    route_table_pick(dc_store_routes(l->store), a, "jq", "fra", &pick);
+    assert_int_equal(pick.kind, ROUTE_UNUSABLE);
+    struct cluster_row rows[] = { row, { 0 } };
+    assert_int_equal(apply(l, 6, rows, "", (struct limits){ .removals = 20 }), 0);
+    assert_int_equal(l->routes, 1); /* told, although there is none before and after */
+    route_table_pick(dc_store_routes(l->store), a, "jq", "fra", &pick);
+    assert_int_equal(pick.kind, ROUTE_DIRECT);
+}
+
 static void an_id_used_by_two_routes_hides_neither(void **state)
 {
     (void)state;
@@ -363,6 +381,7 @@ int main(void)
         T(a_held_cluster_keeps_its_name),
         T(a_chain_of_names_waits_as_a_whole),
         T(routes_are_swapped_or_held),
+        T(routes_are_unknown_until_the_first_document),
         T(an_unusable_route_is_never_direct),
         T(routes_are_swapped_or_held),
         T(an_id_used_by_two_routes_hides_neither),
