@@ -56,7 +56,7 @@ SIM_C    := $(call srcs,tests/sim/*_sim.c)
 FUZZ_C   := $(call srcs,tests/fuzz/*_fuzz.c)
 DAEMONS  := $(BUILD)/xpipe-meta $(BUILD)/xpipe-console
 PROGRAMS := $(DAEMONS) $(if $(CTL_C),$(BUILD)/xpipectl)
-FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy
+FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy $(BUILD)/clock_shim.so
 
 # One short line a command; V=1 shows it all.
 Q   := $(if $(V),,@)
@@ -130,6 +130,10 @@ $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	@mkdir -p $(@D)
 	$(call SAY,LINK)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -I. -o $@ $(filter %.c,$^) -lev -lpthread
+$(BUILD)/clock_shim.so: tests/fakes/clock/clock_shim.c
+	@mkdir -p $(@D)
+	$(call SAY,LINK)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -shared -I. -o $@ $<
 
 # What bench/ runs beside the daemons: the farm of Redis, the HTTP load, and the bare loops they are measured against.
 FARM_C := bench/redis_farm.c $(call srcs,bench/farm_*.c)
@@ -265,6 +269,9 @@ bench-takeover: $(BUILD)/xpipe-meta $(BENCH) ## killed, frozen and joining metas
 	$(call bench_script,takeover)
 bench-console: $(DAEMONS) $(BENCH) ## REST of the console with 10,000 clusters, against bare SQLite and nginx
 	$(call bench_script,console)
+.PHONY: soak
+soak: $(DAEMONS) $(FAKES) $(BUILD)/redis_farm ## random faults under load for MINUTES (default 2); SEED=n repeats one
+	@exec env $(RUN_ENV) MINUTES=$(MINUTES) SEED=$(SEED) $(PYTHON) tests/soak/soak.py $(ARGS)
 
 ##@ Source
 TIDY_FLAGS = -std=gnu11 $(filter-out -MMD -MP,$(CPPFLAGS))

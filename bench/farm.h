@@ -48,6 +48,7 @@ struct farm_report {
     uint64_t corrected;
     uint64_t needless;  /* PEEROF to an instance that was right already */
     uint64_t foreign;   /* PEEROF of a client that is not the instance's owner (farm_clients.c) */
+    uint64_t harmful;   /* PEEROF that a control plane must never send: farm_redis_is_harmful() */
     uint32_t *times_ms; /* from the break to the PEEROF that mended it; owned */
     size_t times_count;
     size_t times_cap;

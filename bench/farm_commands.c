@@ -49,6 +49,7 @@ static void answer_peerof(struct farm *f, const struct farm_call *call, struct s
     mono_ms now = loop_now(f->loop);
     bool was_broken = r->broken_at != MONO_NEVER;
     int64_t took_ms = was_broken ? now - r->broken_at : 0;
+    f->report.harmful += farm_redis_is_harmful(r, call->argc, call->argv);
     str_puts(out, farm_redis_peerof(r, call->argc, call->argv, now));
     bool is_right = farm_redis_is_right(r);
     farm_client_commanded(f, r, *call->client,

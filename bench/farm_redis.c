@@ -92,7 +92,9 @@ void farm_redis_give_peer(struct farm_redis *r, const struct farm_peer_spec *spe
 void farm_redis_want_peer(struct farm_redis *r, const struct farm_peer_spec *spec, mono_ms now)
 {
     take_spec(r, spec, &r->wanted[spec->gid]);
-    if (r->broken_at == MONO_NEVER && !farm_redis_is_right(r)) {
+    if (farm_redis_is_right(r)) {
+        r->broken_at = MONO_NEVER; /* wanted back before anybody corrected it */
+    } else if (r->broken_at == MONO_NEVER) {
         r->broken_at = now;
     }
 }
@@ -158,6 +160,24 @@ static void take_options(struct farm_peer *p, size_t argc, char *const *argv)
         p->servers = NULL;
         p->params = NULL;
     }
+}
+
+bool farm_redis_is_harmful(const struct farm_redis *r, size_t argc, char *const *argv)
+{
+    int64_t gid = 0;
+    int64_t port = 0;
+    if (argc < 4 || !text_to_i64(argv[1], strlen(argv[1]), 1, FARM_GID_MAX, &gid) ||
+        gid == r->gid) {
+        return true;
+    }
+    const struct farm_peer *wanted = &r->wanted[gid];
+    if (strcasecmp(argv[2], "no") == 0) {
+        return wanted->is_set;
+    }
+    struct farm_peer p = { 0 };
+    take_options(&p, argc, argv);
+    return !text_to_i64(argv[3], strlen(argv[3]), 1, UINT16_MAX, &port) ||
+           (wanted->servers && !p.servers);
 }
 
 const char *farm_redis_peerof(struct farm_redis *r, size_t argc, char *const *argv, mono_ms now)

@@ -77,6 +77,8 @@ enum farm_break { FARM_REMOVE, FARM_ENDPOINT, FARM_DIRECT };
 bool farm_redis_break(struct farm_redis *, enum farm_break how, uint64_t random, mono_ms now);
 bool farm_redis_is_right(const struct farm_redis *);
 
+/* A gid that kills real servers, an impossible port, a removal of a wanted peer, or a proxied peer sent direct. */
+bool farm_redis_is_harmful(const struct farm_redis *, size_t argc, char *const *argv);
 /* Carries a PEEROF out; returns the reply as it goes on the wire. */
 const char *farm_redis_peerof(struct farm_redis *, size_t argc, char *const *argv, mono_ms now);
 /* The text of CRDT.INFO replication, with counters that differ from every answer before. */

@@ -95,8 +95,9 @@ void farm_report_json(const struct farm *f, struct str *out)
                report->polled, report->all_polled_at_us, faulty);
     str_printf(out,
                ",\"broken\":%" PRIu64 ",\"corrected\":%" PRIu64 ",\"needless\":%" PRIu64
-               ",\"foreign\":%" PRIu64 ",\"wrong_now\":%zu,",
-               report->broken, report->corrected, report->needless, report->foreign, wrong);
+               ",\"foreign\":%" PRIu64 ",\"harmful\":%" PRIu64 ",\"wrong_now\":%zu,",
+               report->broken, report->corrected, report->needless, report->foreign,
+               report->harmful, wrong);
     farm_report_times(report->times_ms, report->times_count,
                       out); /* their order matters to nobody */
     str_putc(out, '}');

@@ -1,0 +1,160 @@
+"""Memory, descriptors, threads and log of each daemon over its life, and whether they are flat.
+
+A *generation* is one life of a process: a restart begins a new one. Samples are taken each second for the picture (largest, mean);
+judged are only those of quiet moments, when every fault is healed and everything is right, so that a growth is a leak and not work.
+
+Flat means, for a generation with JUDGED_FROM quiet samples or more after its first WARM_UP ones:
+  memory       median of the last third <= median of the first third + max(RSS_SLACK_MB, RSS_SLACK of it)
+  descriptors  those that are not connections with Redis or of HTTP clients: the same with FD_SLACK
+  threads      never more than at the first quiet sample + THREAD_SLACK
+"""
+import os
+import statistics
+import time
+from pathlib import Path
+
+WARM_UP = 2
+JUDGED_FROM = 6
+RSS_SLACK_MB = 3.0
+RSS_SLACK = 0.10
+FD_SLACK = 8        # outgoing connections that are kept alive come and go
+THREAD_SLACK = 0
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1048576
+
+
+def rss_mb(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_MB
+
+
+def thread_count(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def descriptors(pid):
+    """How many are open, and the inodes of the sockets among them."""
+    inodes, count = set(), 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        count += 1
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    return count, inodes
+
+
+def sockets():
+    """inode -> (local port, remote port) of all TCP sockets."""
+    table = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        table[words[9]] = (int(words[1].rsplit(":", 1)[1], 16), int(words[2].rsplit(":", 1)[1], 16))
+    return table
+
+
+class Generation:
+    def __init__(self, daemon):
+        self.name, self.pid, self.began = daemon.name, daemon.pid, time.monotonic()
+        self.rss_max = self.rss_sum = 0.0
+        self.fd_max = self.thread_max = self.samples = 0
+        self.quiet = []  # (minutes, rss, descriptors of the third kind, threads, descriptors)
+
+    def sample(self):
+        rss, threads, fds = rss_mb(self.pid), thread_count(self.pid), len(os.listdir(f"/proc/{self.pid}/fd"))
+        self.rss_max, self.rss_sum, self.samples = max(self.rss_max, rss), self.rss_sum + rss, self.samples + 1
+        self.fd_max, self.thread_max = max(self.fd_max, fds), max(self.thread_max, threads)
+
+    def sample_quiet(self, own_port, redis_ports, table):
+        fds, inodes = descriptors(self.pid)
+        ports = [table[i] for i in inodes if i in table]
+        named = sum(local == own_port or remote in redis_ports for local, remote in ports)
+        self.quiet.append(((time.monotonic() - self.began) / 60, rss_mb(self.pid), fds - named, thread_count(self.pid), fds))
+
+    @property
+    def minutes(self):
+        return (time.monotonic() - self.began) / 60
+
+    @property
+    def judged(self):
+        return self.quiet[WARM_UP:] if len(self.quiet) >= WARM_UP + JUDGED_FROM else []
+
+    def thirds(self, column):
+        """Medians of the first and the last third."""
+        values = [q[column] for q in self.judged]
+        n = max(1, len(values) // 3)
+        return statistics.median(values[:n]), statistics.median(values[-n:])
+
+    def slope(self, column):
+        """Least squares, per minute."""
+        xs, ys = [q[0] for q in self.judged], [q[column] for q in self.judged]
+        mean_x, mean_y = statistics.fmean(xs), statistics.fmean(ys)
+        square = sum((x - mean_x) ** 2 for x in xs)
+        return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys)) / square if square else 0.0
+
+    def problems(self, judge_memory=True):
+        if not self.judged:
+            return []
+        found = []
+        first, last = self.thirds(1)
+        if judge_memory and last > first + max(RSS_SLACK_MB, RSS_SLACK * first):
+            found.append(f"memory grew from {first:.1f} to {last:.1f} MB, {self.slope(1):.2f} MB/min")
+        first, last = self.thirds(2)
+        if last > first + FD_SLACK:
+            found.append(f"descriptors grew from {first:g} to {last:g}")
+        threads = [q[3] for q in self.quiet]
+        if max(threads) > threads[0] + THREAD_SLACK:
+            found.append(f"threads grew from {threads[0]} to {max(threads)}")
+        return [f"{self.name} (pid {self.pid}, {self.minutes:.1f} min): {text}" for text in found]
+
+
+class Resources:
+    """Owner: the thread that calls sample(); quiet() and the results only while that one is not in it (one lock of the caller)."""
+
+    def __init__(self, daemons, redis_ports):
+        self.daemons, self.redis_ports = daemons, redis_ports
+        self.generations = {d.name: [] for d in daemons}
+        self.log_marks = {d.name: (time.monotonic(), 0) for d in daemons}
+        self.lines_per_minute = {d.name: 0.0 for d in daemons}
+
+    def _current(self, daemon):
+        if not daemon.running:
+            return None
+        lives = self.generations[daemon.name]
+        if not lives or lives[-1].pid != daemon.pid:
+            lives.append(Generation(daemon))
+        return lives[-1]
+
+    def _each(self, action):
+        for daemon in self.daemons:
+            life = self._current(daemon)
+            try:
+                if life:
+                    action(daemon, life)
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                pass  # it ended just now
+
+    def sample(self):
+        self._each(lambda daemon, life: life.sample())
+
+    def quiet(self):
+        table = sockets()
+        self._each(lambda daemon, life: life.sample_quiet(daemon.port, self.redis_ports, table))
+        for daemon in self.daemons:
+            self._count_lines(daemon)
+
+    def _count_lines(self, daemon):
+        at, offset = self.log_marks[daemon.name]
+        with open(daemon.log_path, "rb") as f:
+            f.seek(offset)
+            lines = sum(piece.count(b"\n") for piece in iter(lambda: f.read(1 << 20), b""))
+            now = time.monotonic()
+            self.log_marks[daemon.name] = (now, f.tell())
+        rate = 60 * lines / max(1.0, now - at)
+        self.lines_per_minute[daemon.name] = max(self.lines_per_minute[daemon.name], rate)
+
+    def all(self):
+        return [life for lives in self.generations.values() for life in lives]
+
+    def problems(self, judge_memory=True):
+        return [text for life in self.all() for text in life.problems(judge_memory)]
