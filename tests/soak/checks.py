@@ -209,6 +209,9 @@ class PeerofAudit:
             return None
         sender = SENDER.fullmatch(who or "")
         dc, shard = self.soak.place_of(server)
+        if not who and self.soak.is_just_restarted(server, at_ms / 1000):
+            self.unjudged += 1  # a Redis that loads refuses CLIENT SETNAME, but not PEEROF
+            return self._bad_words(dc, shard, words[1:])
         if not sender or sender[1] != dc:
             return "not a metaserver of this DC"
         return self._bad_words(dc, shard, words[1:]) or self._not_owner(dc, shard, at_ms, int(sender[2]), server)

@@ -22,6 +22,10 @@ REST_TIMEOUT_S = 4.0
 NOT_ACKNOWLEDGED = (requests.RequestException, ValueError)
 
 
+class Differs(ValueError):
+    """The documents of the two DCs do not say the same: wrong after an acknowledgment, else perhaps between two reads."""
+
+
 class Load(threading.Thread):
     def __init__(self, soak, name):
         super().__init__(name=name, daemon=True)
@@ -242,6 +246,9 @@ class RestClient(Load):
     def _check_at_once(self, name, after):
         try:
             seen = self.read(name)
+        except Differs as e:
+            self.soak.violation("rest", str(e))
+            return
         except NOT_ACKNOWLEDGED:
             return
         self.checked += 1
@@ -249,7 +256,7 @@ class RestClient(Load):
             self.soak.violation("rest", f"acknowledged {name}: {after}, read at once: {seen}")
 
     def read(self, name):
-        """{shard: number} of the document of each DC, None when there is no such cluster. Raises NOT_ACKNOWLEDGED."""
+        """{shard: number} of the document of each DC, None when there is no such cluster. Raises Differs, NOT_ACKNOWLEDGED."""
         seen = []
         for dc in DCS:
             answer = call("GET", f"{self.url}/api/dc/{dc}/cluster/{name}", timeout=REST_TIMEOUT_S)
@@ -258,7 +265,7 @@ class RestClient(Load):
             shards = (answer.json().get("shards") or {}) if answer.status_code == 200 and answer.content else None
             seen.append(None if shards is None else {s: int(s[1:]) for s, v in shards.items() if v["redises"]})
         if seen[0] != seen[1]:
-            self.soak.violation("rest", f"{name} differs between the documents of the DCs: {seen}")
+            raise Differs(f"{name} differs between the documents of the DCs: {seen}")
         return seen[0]
 
     def resolve(self, name):

@@ -41,6 +41,7 @@ SETTLE_LIMIT_S = 150.0     # on a machine shared with compilers; the mean is a f
 HEAL_LIMIT_S = 120.0
 SILENCE_S = 3.0            # when everything is right no command is sent
 FOREIGN_HAND_S = 6.0       # so long after foreign hands in ZooKeeper two members may believe to own a slot
+LOADING_S = 15.0           # lazy-ms of the stand-in is 11 s
 LINES_PER_MINUTE_MAX = 3000
 VIOLATIONS_MAX = 50
 KEPT = ROOT / "build/bench"
@@ -57,6 +58,7 @@ class Soak:
         self.healing = threading.Event()
         self._lock = threading.RLock()
         self._busy, self._down, self._frozen = set(), set(), set()
+        self._restarts = {}                     # name -> begin of the last one, wall clock
         self._freezes = {}                      # name -> [begin, end] of the last one, wall clock
         self._foreign, self._lossy, self._exits_seen = {dc: 0.0 for dc in DCS}, set(), set()
         KEPT.mkdir(parents=True, exist_ok=True)
@@ -131,6 +133,7 @@ class Soak:
             self.violation("exit", f"{daemon.name} ended with {daemon.exit_code} after SIGTERM\n{daemon.log_tail(10)}")
 
     def revive(self, process):
+        self._restarts[process.name] = time.time()
         process.start()
         with self._lock:
             self._down.discard(process.name)
@@ -153,6 +156,9 @@ class Soak:
     def was_frozen(self, process, at_wall_s):
         begin, end = self._freezes.get(process.name, (0, 0))
         return begin - 1 <= at_wall_s <= end + 2
+
+    def is_just_restarted(self, process, at_wall_s):
+        return 0 <= at_wall_s - self._restarts.get(process.name, 0) <= LOADING_S
 
     def look_for_dead(self):
         for process in self.world.workspace.processes:
@@ -382,8 +388,9 @@ class Soak:
             figure("healed to right, slowest", max(self.settled_s), "s", SETTLE_LIMIT_S)
         figure("complete checks", self.checks, "count")
         figure("looks at slots and versions", self.watch.checks, "count")
+        self._report_farms(figure)
         for event, count in sorted(self.corrections.items()):
-            figure(f"log lines correction.{event}", count, "count")
+            figure(f"log lines correction.{event}", count, "count")  # the log of a call site is limited to a line a second
         figure("PEEROF judged at real Redis", self.audit.judged, "count")
         figure("of these without a known owner", self.audit.unjudged, "count")
         figure("Redis writes acknowledged", sum(w.writes for w in self.writers), "count")
@@ -394,6 +401,15 @@ class Soak:
         self._report_resources(figure)
         report.facts = {"seed": self.args.seed, "minutes": self.args.minutes, "bulk": self.args.bulk, "cycles": self.cycles}
         return report.finish()
+
+    def _report_farms(self, figure):
+        reports = [farm.report() for farm in self.world.farms.values()]
+        bulk = [farm.report() for (kind, _), farm in self.world.farms.items() if kind == "bulk"]
+        figure("polls answered by the farms", sum(r["commands"]["crdt_info"] for r in reports), "count")
+        figure("PEEROF at the farms", sum(r["commands"]["peerof"] for r in reports), "count")
+        figure("peers of the farms broken", sum(r["broken"] for r in bulk), "count")
+        figure("peers of the farms corrected", sum(r["corrected"] for r in bulk), "count")
+        figure("broken to corrected, faults beside, median", max(r["p50_ms"] for r in bulk) / 1000, "s")
 
     def _report_resources(self, figure):
         for d in self.world.daemons():
