@@ -70,10 +70,6 @@ class SoakFarm(Farm):
         return [built("redis_farm"), "--port", self.port, "--control", self.control, "--count", self.count, "--net", self.net,
                 "--gid", self.gid, "--seed", self.seed]
 
-    def say(self, line):
-        with self._lock:
-            return super().say(line)
-
     def address(self, number):
         return f"{host_of(self.net, number)}:{self.port}"
 

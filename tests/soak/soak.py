@@ -62,7 +62,7 @@ class Soak:
         self._freezes = {}                      # name -> [begin, end] of the last one, wall clock
         self._foreign, self._lossy, self._exits_seen = {dc: 0.0 for dc in DCS}, set(), set()
         KEPT.mkdir(parents=True, exist_ok=True)
-        self.log_file = open(KEPT / "soak-faults.log", "w", buffering=1)  # noqa: SIM115 - lives as long as the run
+        self.log_file = open(KEPT / f"{args.name}-faults.log", "w", buffering=1)  # noqa: SIM115 - lives as long as the run
         self.audit = checks.PeerofAudit(self)
         self.resources = Resources(self.world.daemons(), self._redis_ports())
         self._sampler = threading.Thread(target=self._sample, name="sampler", daemon=True)
@@ -465,13 +465,13 @@ def options():
     parser.add_argument("--bulk", type=int, default=1500, help="masters of the farm in each DC")
     parser.add_argument("--churn", type=int, default=60, help="further ones for the clusters that come and go")
     parser.add_argument("--readers", type=int, default=2)
-    parser.add_argument("--name", default="soak", help="build/bench/NAME.json")
+    parser.add_argument("--name", default="soak", help="results are build/bench/NAME.json, NAME-faults.log, NAME-logs")
     return parser.parse_args()
 
 
 def keep_logs(soak):
     """Logs, configuration and database of every process, beside the result."""
-    target = KEPT / "soak-logs"
+    target = KEPT / f"{soak.args.name}-logs"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(soak.world.workspace.dir, target, ignore=shutil.ignore_patterns("data", "version-2"), dirs_exist_ok=True)
     print(f"logs are kept in {target}, faults in {soak.log_file.name}; the same faults again: SEED={soak.args.seed}", flush=True)
