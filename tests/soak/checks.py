@@ -250,7 +250,8 @@ HTTP_CONNECTIONS_MAX = 60  # ours, the relays', and those of the other members
 
 def problems_now(soak):
     """Everything that is not as it should be, as texts; empty when all is right."""
-    checks = (daemon_problems, slot_problems, document_problems, shard_problems, link_problems, farm_problems, rest_problems)
+    checks = (daemon_problems, slot_problems, document_problems, shard_problems, link_problems, farm_problems, rest_problems,
+              data_problems)
     return [text for check in checks for text in _tried(check, soak)]
 
 

@@ -320,6 +320,7 @@ def redis_restart(s, rng):
     s.kill(master)
     yield master.name
     s.revive(master)
+    master.replicate(None)  # CONFIG REWRITE keeps what it was when it was a replica
     wait_until(lambda: s.world.replica(dc, shard).run("ROLE")[3] == "connected", 30, f"the replica of {dc}/{shard}")
 
 

@@ -5,6 +5,7 @@ farms of bench/redis_farm: "bulk" for numbers, "churn" for the clusters that com
 """
 import struct
 import threading
+from pathlib import Path
 
 import requests
 
@@ -18,6 +19,7 @@ DCS = ("jq", "fra")
 SHARDS_PER_BULK_CLUSTER = 50
 ORGANIZATIONS = (8, 9, 10)
 HTTP_TIMEOUT_S = 10.0
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 # Every pause between tries is short, so that "healed plus some rounds" is seconds: what is soaked is what happens, not how long
 # a production back-off lasts.
@@ -88,6 +90,7 @@ class Clock:
         daemon.env.update({"LD_PRELOAD": shim, "XPIPE_CLOCK_FILE": str(self.path)})
         if "asan" in shim:  # the sanitizer wants to be first; the shim replaces nothing of it
             daemon.env["ASAN_OPTIONS"] = "verify_asan_link_order=0:detect_leaks=1"
+            daemon.env["LSAN_OPTIONS"] = f"suppressions={TOOLS}/lsan.supp:print_suppressions=0"
 
     def step(self, ms):
         # in place: the daemon has the file mapped

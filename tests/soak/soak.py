@@ -58,9 +58,10 @@ class Soak:
         self.healing = threading.Event()
         self._lock = threading.RLock()
         self._busy, self._down, self._frozen = set(), set(), set()
-        self._restarts = {}                     # name -> begin of the last one, wall clock
-        self._freezes = {}                      # name -> [begin, end] of the last one, wall clock
-        self._foreign, self._lossy, self._exits_seen = {dc: 0.0 for dc in DCS}, set(), set()
+        self._restarts = collections.defaultdict(list)  # name -> begins, wall clock
+        self._freezes = collections.defaultdict(list)   # name -> [begin, end] of each, wall clock
+        self._foreign = {dc: [] for dc in DCS}  # when foreign hands were in its ZooKeeper, wall clock
+        self._lossy, self._exits_seen = set(), set()
         KEPT.mkdir(parents=True, exist_ok=True)
         self.log_file = open(KEPT / f"{args.name}-faults.log", "w", buffering=1)  # noqa: SIM115 - lives as long as the run
         self.audit = checks.PeerofAudit(self)
@@ -133,7 +134,7 @@ class Soak:
             self.violation("exit", f"{daemon.name} ended with {daemon.exit_code} after SIGTERM\n{daemon.log_tail(10)}")
 
     def revive(self, process):
-        self._restarts[process.name] = time.time()
+        self._restarts[process.name].append(time.time())
         process.start()
         with self._lock:
             self._down.discard(process.name)
@@ -141,24 +142,23 @@ class Soak:
     def freeze(self, process):
         with self._lock:
             self._frozen.add(process.name)
-            self._freezes[process.name] = [time.time(), float("inf")]
+            self._freezes[process.name].append([time.time(), float("inf")])
         process.pause()
 
     def thaw(self, process):
         process.resume()
         with self._lock:
             self._frozen.discard(process.name)
-            self._freezes[process.name][1] = time.time()
+            self._freezes[process.name][-1][1] = time.time()
 
     def is_well(self, process):
         return process.running and process.name not in self._down and process.name not in self._frozen
 
     def was_frozen(self, process, at_wall_s):
-        begin, end = self._freezes.get(process.name, (0, 0))
-        return begin - 1 <= at_wall_s <= end + 2
+        return any(begin - 1 <= at_wall_s <= end + 2 for begin, end in list(self._freezes[process.name]))
 
     def is_just_restarted(self, process, at_wall_s):
-        return 0 <= at_wall_s - self._restarts.get(process.name, 0) <= LOADING_S
+        return any(0 <= at_wall_s - began <= LOADING_S for began in list(self._restarts[process.name]))
 
     def look_for_dead(self):
         for process in self.world.workspace.processes:
@@ -169,10 +169,11 @@ class Soak:
                 self.violation("exit", f"{process.name} ended by itself with {process.exit_code}\n{process.log_tail(30)}")
 
     def note_foreign_hand(self, dc):
-        self._foreign[dc] = time.time()
+        self._foreign[dc].append(time.time())
 
     def is_foreign_hand_near(self, dc, at_wall_s=None):
-        return -1 <= (at_wall_s or time.time()) - self._foreign[dc] <= FOREIGN_HAND_S
+        at = at_wall_s or time.time()
+        return any(-1 <= at - began <= FOREIGN_HAND_S for began in self._foreign[dc])
 
     def mark_lossy(self, dc, shard):
         """What its Redis acknowledged and did not pass on is lost with it: no writes until it is healed, no promise kept."""
@@ -315,7 +316,7 @@ class Soak:
         """Seconds until nothing is wrong any more; None when that did not come."""
         began = time.monotonic()
         while True:
-            problems = checks.problems_now(self) + checks.data_problems(self)
+            problems = checks.problems_now(self)
             self.checks += 1
             took = time.monotonic() - began
             if not problems:
