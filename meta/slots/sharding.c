@@ -48,9 +48,11 @@ static void tell(struct sharding *s, enum sharding_event event, const char *deta
 static void update_allowed(struct sharding *s)
 {
     enum zk_state state = zk_state(s->zk);
-    slot_keeper_allow(s->keeper, (state == ZK_READY || state == ZK_SUSPENDED) && !s->is_failed &&
-                                     !s->is_draining && slot_table_is_loaded(s->table) &&
-                                     server_registry_is_registered(s->registry));
+    slot_keeper_allow(s->keeper,
+                      (state == ZK_READY || state == ZK_SUSPENDED) && !s->is_failed &&
+                          !s->is_draining && slot_table_is_loaded(s->table) &&
+                          server_registry_is_registered(s->registry),
+                      server_registry_zxid(s->registry));
 }
 
 /* ---- draining ---- */

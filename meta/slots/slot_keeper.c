@@ -13,6 +13,8 @@ static struct metric held_gauge =
 struct slot_keeper {
     struct slot_keeper_options options;
     bool is_allowed;
+    int64_t registered_zxid;
+    bool is_claiming[SLOT_COUNT]; /* our write of its record is under way */
     bool held[SLOT_COUNT];
     int held_count;
     bool was_exported[SLOT_COUNT];
@@ -41,23 +43,55 @@ const char *slot_command_path(enum slot_command command)
     return command_paths[command];
 }
 
-bool slot_keeper_should_hold(const struct slot_hold_facts *f)
+enum slot_hold slot_keeper_should_hold(const struct slot_hold_facts *f)
 {
     const struct slot_entry *e = f->entry;
-    if (!f->is_allowed || !e->is_valid || e->slot.server_id != f->self_id) {
-        return false;
+    if (!f->is_allowed || !e->is_valid || e->slot.server_id != f->self_id ||
+        e->mzxid == SLOT_MZXID_UNKNOWN) {
+        return SLOT_NOT_OURS;
     }
-    return !(f->was_exported && e->slot.state == SLOT_MOVING && e->version == f->exported_version);
+    if (f->was_exported && e->slot.state == SLOT_MOVING && e->version == f->exported_version) {
+        return SLOT_NOT_OURS;
+    }
+    return e->mzxid > f->registered_zxid ? SLOT_HELD : SLOT_TO_CLAIM;
+}
+
+/* Won or lost: the table tells slot_keeper_look(). Without an answer the record is as it was: once more. */
+static void claimed(int rc, int slot, void *arg, uint64_t token)
+{
+    (void)token;
+    struct slot_keeper *k = arg;
+    k->is_claiming[slot] = false;
+    if (rc != 0 && rc != XP_CONFLICT) {
+        slot_keeper_look(k, slot);
+    }
+}
+
+static void claim(struct slot_keeper *k, int slot)
+{
+    struct xp_err err;
+    struct slot_write write = { .slot = slot,
+                                .value = slot_table_get(k->options.table, slot)->slot,
+                                .done = claimed,
+                                .arg = k };
+    if (!k->is_claiming[slot]) {
+        k->is_claiming[slot] = slot_table_write(k->options.table, &write, &err) == 0;
+    }
 }
 
 void slot_keeper_look(struct slot_keeper *k, int slot)
 {
     struct slot_hold_facts facts = { .is_allowed = k->is_allowed,
                                      .self_id = k->options.self_id,
+                                     .registered_zxid = k->registered_zxid,
                                      .entry = slot_table_get(k->options.table, slot),
                                      .was_exported = k->was_exported[slot],
                                      .exported_version = k->exported_version[slot] };
-    bool should = slot_keeper_should_hold(&facts);
+    enum slot_hold verdict = slot_keeper_should_hold(&facts);
+    bool should = verdict == SLOT_HELD;
+    if (verdict == SLOT_TO_CLAIM) {
+        claim(k, slot);
+    }
     if (should == k->held[slot]) {
         return;
     }
@@ -87,12 +121,13 @@ static void check_timer_fired(struct loop_timer *t)
     look_at_all(k);
 }
 
-void slot_keeper_allow(struct slot_keeper *k, bool is_allowed)
+void slot_keeper_allow(struct slot_keeper *k, bool is_allowed, int64_t registered_zxid)
 {
-    if (k->is_allowed == is_allowed) {
+    if (k->is_allowed == is_allowed && (!is_allowed || k->registered_zxid == registered_zxid)) {
         return;
     }
     k->is_allowed = is_allowed;
+    k->registered_zxid = registered_zxid;
     look_at_all(k);
 }
 

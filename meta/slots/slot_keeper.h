@@ -3,6 +3,12 @@
  * A slot is held when its record names us as owner (NORMAL or MOVING), we have not exported it, and holding is
  * allowed at all: registered, slots read since the last loss, not draining. Every gain and loss goes to the owner's
  * on_slot. slot_keeper_owns adds the lease: false from the moment it ends, whatever else is remembered.
+ *
+ * Claims: a record that names us and is older than our registration is held only after we wrote it again, as it is. The leader
+ * that saw us gone may be giving it away at this moment, from a list of servers of before: one of the two writes fails. When
+ * ours came first, the leader meets a newer record, and before that ZooKeeper told it that the servers changed; it plans only with
+ * a list that is read. Without this a member that is back within the leader's reaction time works beside the new owner.
+ *
  * Also answers the five slot commands of the leader; each reads the record anew first.
  * Decides by slot_keeper_should_hold, a pure function. Thread: loop. Source: reference/metaserver.md 3.4, 3.7. */
 #ifndef META_SLOTS_SLOT_KEEPER_H
@@ -28,8 +34,8 @@ struct slot_keeper_options {
 
 struct slot_keeper *slot_keeper_new(const struct slot_keeper_options *options);
 void slot_keeper_free(struct slot_keeper *); /* NULL is fine; tells nobody */
-/* May anything be held at all? Falling to false loses every slot before it returns. */
-void slot_keeper_allow(struct slot_keeper *, bool is_allowed);
+/* May anything be held at all? Falling to false loses every slot before it returns. 'registered_zxid': of our registration. */
+void slot_keeper_allow(struct slot_keeper *, bool is_allowed, int64_t registered_zxid);
 void slot_keeper_look(struct slot_keeper *, int slot); /* its record changed */
 
 bool slot_keeper_owns(const struct slot_keeper *, int slot, mono_ms now);
@@ -51,10 +57,12 @@ int slot_keeper_command(struct slot_keeper *, const struct slot_command_call *,
 struct slot_hold_facts {
     bool is_allowed;
     int64_t self_id;
+    int64_t registered_zxid;
     const struct slot_entry *entry;
     bool was_exported;        /* we handed it out ... */
     int32_t exported_version; /* ... while the record had this version */
 };
-bool slot_keeper_should_hold(const struct slot_hold_facts *);
+enum slot_hold { SLOT_NOT_OURS, SLOT_TO_CLAIM, SLOT_HELD };
+enum slot_hold slot_keeper_should_hold(const struct slot_hold_facts *);
 
 #endif

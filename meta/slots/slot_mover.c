@@ -10,6 +10,7 @@
 
 #include "shared/base/banned.h"
 
+#define READING_MS         20 /* the list of servers is being read */
 #define BACKOFF_MIN_MS     1000
 #define BACKOFF_MAX_MS     60000
 #define FOLLOW_UP_PARALLEL 8
@@ -538,6 +539,8 @@ static void timer_fired(struct loop_timer *t)
     look_in(m, m->options.check_ms);
     if (m->is_busy) {
         m->look_again = true;
+    } else if (server_registry_is_reading(m->options.registry)) {
+        look_in(m, READING_MS); /* who seems gone may be back: slot_keeper.h, Claims */
     } else if (slot_table_is_loaded(m->options.table) &&
                server_registry_is_complete(m->options.registry) &&
                zk_lease_is_valid(m->options.zk, clock_mono_ms())) {

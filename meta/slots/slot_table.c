@@ -41,7 +41,7 @@ static void slot_changed(const char *path, void *arg);
 static bool entry_eq(const struct slot_entry *a, const struct slot_entry *b)
 {
     return a->exists == b->exists && a->is_valid == b->is_valid && a->version == b->version &&
-           slot_eq(&a->slot, &b->slot);
+           a->mzxid == b->mzxid && slot_eq(&a->slot, &b->slot);
 }
 
 static void set_entry(struct slot_table *t, int slot, const struct slot_entry *entry)
@@ -56,7 +56,7 @@ static struct slot_entry entry_of(int slot, const char *data, size_t length,
                                   const struct zk_stat *stat)
 {
     struct xp_err err;
-    struct slot_entry entry = { .exists = true, .version = stat->version };
+    struct slot_entry entry = { .exists = true, .version = stat->version, .mzxid = stat->mzxid };
     if (slot_parse(data, length, &entry.slot, &err) < 0) {
         log_warn("slots.unreadable", "slot", log_int(slot), "error", err.msg);
     } else {
@@ -149,11 +149,11 @@ static bool read_after_conflict(struct request *r)
                   &err) == 0;
 }
 
-static void write_ended(struct request *r, int rc, int32_t version)
+static void write_ended(struct request *r, int rc, int32_t version, int64_t mzxid)
 {
     if (rc == 0) {
         struct slot_entry entry = {
-            .exists = true, .is_valid = true, .slot = r->value, .version = version
+            .exists = true, .is_valid = true, .slot = r->value, .version = version, .mzxid = mzxid
         };
         set_entry(r->table, r->slot, &entry);
     } else if (rc == XP_CONFLICT || rc == XP_NOT_FOUND) {
@@ -172,7 +172,7 @@ static void slot_set(int rc, const char *data, size_t length, const struct zk_st
     (void)data;
     (void)length;
     (void)token;
-    write_ended(arg, rc, stat->version);
+    write_ended(arg, rc, stat->version, stat->mzxid);
 }
 
 /* A fresh node has version 0 and needs its watch. */
@@ -183,7 +183,7 @@ static void slot_created(int rc, const char *path, void *arg, uint64_t token)
     struct slot_table *t = r->table;
     struct xp_err err;
     int slot = r->slot;
-    write_ended(r, rc, 0);
+    write_ended(r, rc, 0, SLOT_MZXID_UNKNOWN);
     if (rc == 0 &&
         zk_get(t->options.zk, path, slot_changed, changed_slot_read, t, (uint64_t)slot, &err) < 0) {
         loop_timer_start(&t->timer, RETRY_MS);

@@ -34,6 +34,7 @@ struct server_registry {
     char *own_path;
 
     enum reg_state state;
+    int64_t own_zxid;   /* that made our node */
     bool is_registered; /* in this session, as far as we know */
     mono_ms waiting_since;
     struct loop_timer reg_timer;
@@ -195,6 +196,7 @@ static void own_node_read(int rc, const char *data, size_t length, const struct 
     } else if (rc < 0) {
         reg_retry_later(r); /* no answer says nothing about the node: the lease decides meanwhile */
     } else if (stat->ephemeral_owner == zk_session_id(r->options.zk)) {
+        r->own_zxid = stat->czxid;
         reg_done(r);
     } else {
         if (server_info_parse(found.id, data, length, &found, &err) < 0) {
@@ -546,6 +548,16 @@ void server_registry_refresh(struct server_registry *r)
 bool server_registry_is_registered(const struct server_registry *r)
 {
     return r->is_registered;
+}
+
+int64_t server_registry_zxid(const struct server_registry *r)
+{
+    return r->is_registered ? r->own_zxid : 0;
+}
+
+bool server_registry_is_reading(const struct server_registry *r)
+{
+    return r->is_reading;
 }
 
 bool server_registry_is_complete(const struct server_registry *r)

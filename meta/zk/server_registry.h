@@ -39,6 +39,10 @@ void server_registry_leave(struct server_registry *);
 void server_registry_refresh(struct server_registry *);
 
 bool server_registry_is_registered(const struct server_registry *);
+/* Transaction that made our node; 0 while not registered. */
+int64_t server_registry_zxid(const struct server_registry *);
+/* Something changed and is being read: who is there is not known at this moment. */
+bool server_registry_is_reading(const struct server_registry *);
 /* The list was read since the session became ready. */
 bool server_registry_is_complete(const struct server_registry *);
 mono_ms

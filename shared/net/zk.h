@@ -54,7 +54,8 @@ uint64_t zk_epoch(const struct zk *);
 struct zk_stat {
     int32_t version;
     int64_t ephemeral_owner; /* 0 for persistent nodes */
-    int64_t czxid;
+    int64_t czxid;           /* transaction that created it */
+    int64_t mzxid;           /* transaction that last wrote it */
 };
 
 enum zk_create_flags { ZK_PERSISTENT = 0, ZK_EPHEMERAL = 1, ZK_SEQUENTIAL = 2 };

@@ -39,7 +39,8 @@ static void copy_stat(struct zk_call *c, const struct Stat *stat)
     if (stat) {
         c->stat = (struct zk_stat){ .version = stat->version,
                                     .ephemeral_owner = stat->ephemeralOwner,
-                                    .czxid = stat->czxid };
+                                    .czxid = stat->czxid,
+                                    .mzxid = stat->mzxid };
     }
 }
 

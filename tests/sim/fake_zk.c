@@ -219,7 +219,7 @@ static int tree_create(struct fake_zk_server *s, struct call *c, int64_t owner)
     struct node *n = xcalloc(1, sizeof(*n));
     n->path = xstrdup(c->path);
     node_set(n, c->data, c->length);
-    n->stat.czxid = ++s->zxid;
+    n->stat.czxid = n->stat.mzxid = ++s->zxid;
     n->stat.ephemeral_owner = c->flags & ZK_EPHEMERAL ? owner : 0;
     map_put(&s->nodes, n->path, n);
     trigger(s, n->path, false);
@@ -283,7 +283,7 @@ static int tree_set(struct fake_zk_server *s, struct call *c)
     }
     node_set(n, c->data, c->length);
     n->stat.version++;
-    s->zxid++;
+    n->stat.mzxid = ++s->zxid;
     c->stat = n->stat;
     trigger(s, n->path, false);
     tell_change(s, n->path, c->session_id);

@@ -114,33 +114,62 @@ static void holding(void **state)
 {
     (void)state;
     struct slot_entry e = {
-        .exists = true, .is_valid = true, .slot = slot_normal(1), .version = 5
+        .exists = true, .is_valid = true, .slot = slot_normal(1), .version = 5, .mzxid = 11
     };
-    struct slot_hold_facts f = { .is_allowed = true, .self_id = 1, .entry = &e };
-    assert_true(slot_keeper_should_hold(&f));
+    struct slot_hold_facts f = {
+        .is_allowed = true, .self_id = 1, .registered_zxid = 10, .entry = &e
+    };
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_HELD);
     e.slot = slot_moving(1, 2);
-    assert_true(slot_keeper_should_hold(&f)); /* the exporter works until it exports */
+    assert_int_equal(slot_keeper_should_hold(&f),
+                     SLOT_HELD); /* the exporter works until it exports */
     f.was_exported = true;
     f.exported_version = 5;
-    assert_false(slot_keeper_should_hold(&f));
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
     e.version = 6; /* marked anew after a leader change */
-    assert_true(slot_keeper_should_hold(&f));
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_HELD);
     e.slot = slot_moving(2, 1); /* the importer waits for the commit */
-    assert_false(slot_keeper_should_hold(&f));
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
     e.slot = slot_normal(1);
     f.is_allowed = false;
-    assert_false(slot_keeper_should_hold(&f));
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
     f.is_allowed = true;
     e.is_valid = false;
-    assert_false(slot_keeper_should_hold(&f));
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
+}
+
+/* Found by the soak: the leader gives away the slots of a member that is back already. */
+static void a_record_older_than_the_registration_is_claimed(void **state)
+{
+    (void)state;
+    struct slot_entry e = {
+        .exists = true, .is_valid = true, .slot = slot_normal(1), .version = 5, .mzxid = 9
+    };
+    struct slot_hold_facts f = {
+        .is_allowed = true, .self_id = 1, .registered_zxid = 10, .entry = &e
+    };
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_TO_CLAIM);
+    e.slot = slot_moving(1, 2);
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_TO_CLAIM);
+    e.slot = slot_normal(2);
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
+    e.slot = slot_normal(1);
+    e.mzxid = SLOT_MZXID_UNKNOWN;
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
+    e.mzxid = 11;
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_HELD);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slot_numbers),      cmocka_unit_test(slot_json),
-        cmocka_unit_test(slot_json_refused), cmocka_unit_test(server_json),
-        cmocka_unit_test(latch_queue),       cmocka_unit_test(holding),
+        cmocka_unit_test(slot_numbers),
+        cmocka_unit_test(slot_json),
+        cmocka_unit_test(slot_json_refused),
+        cmocka_unit_test(server_json),
+        cmocka_unit_test(latch_queue),
+        cmocka_unit_test(holding),
+        cmocka_unit_test(a_record_older_than_the_registration_is_claimed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
