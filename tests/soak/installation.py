@@ -102,6 +102,7 @@ class Installation(World):
     def __init__(self, shards, metas, bulk, churn, seed):
         self.bulk_count, self.churn_count, self.seed = bulk, churn, seed
         super().__init__(dcs=DCS, shards=shards, replicas=1, metas=metas, proxied=[DCS], cluster="data",
+                         redis_times={"timeout_ms": 5000},  # a link into a proxy that hangs is made anew after that
                          meta_settings=META_SETTINGS, console_settings=CONSOLE_SETTINGS, keep=False)
         self.clocks = {d.name: Clock(d) for d in self.daemons()}
         for d in self.daemons():

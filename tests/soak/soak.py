@@ -56,6 +56,7 @@ class Soak:
         self.counts = collections.Counter()     # faults by name
         self.skipped = self.cycles = self.checks = 0
         self.healing = threading.Event()
+        self.is_over = False                    # processes end because we end them
         self._lock = threading.RLock()
         self._busy, self._down, self._frozen = set(), set(), set()
         self._restarts = collections.defaultdict(list)  # name -> begins, wall clock
@@ -79,7 +80,7 @@ class Soak:
 
     def violation(self, kind, text):
         with self._lock:
-            if len(self.violations) < VIOLATIONS_MAX:
+            if len(self.violations) < VIOLATIONS_MAX and not self.is_over:
                 self.violations.append((kind, text))
                 self.say(f"VIOLATION {kind}: {text}")
                 self.log("violation", kind=kind, text=text)
@@ -124,6 +125,10 @@ class Soak:
         with self._lock:
             self._down.add(process.name)
         process.kill()
+        if process in self.world.redises():
+            # What it once got from a master. The stand-in does not take back what is newer than a file it starts from, and the
+            # links to it stay down until its clock has passed that.
+            (process.dir / "dump.rdb").unlink(missing_ok=True)
 
     def end(self, daemon):
         """SIGTERM: it drains and exits with 0."""
@@ -488,6 +493,7 @@ def main():
                 soak.finish()
                 return soak.report(soak.args.name)
             finally:
+                soak.is_over = True
                 if soak.violations or sys.exc_info()[0] not in (None, KeyboardInterrupt, SystemExit):
                     keep_logs(soak)
     except KeyboardInterrupt:
