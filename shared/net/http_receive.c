@@ -15,8 +15,8 @@
 
 #include "shared/base/banned.h"
 
-#define WAITING_MIN_MS 250  /* a connection younger than this is not cut for another one */
-#define REFUSED_MS     2000 /* a connection over the limit has sent its request by then */
+#define WAITING_MIN_MS 10  /* a connection younger than this is not cut: its request may be here */
+#define REFUSED_MS     500 /* a connection over the limit has sent its request by then */
 
 enum stage { STAGE_NEW, STAGE_BODY, STAGE_WAITING, STAGE_QUEUED }; /* of a request */
 

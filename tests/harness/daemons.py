@@ -11,6 +11,7 @@ import requests
 from .processes import HOST, Process, built, free_port
 
 HTTP_TIMEOUT_S = 10.0
+COMMON = ("log.", "drain.", "open.files.", "http.idle.", "http.body.", "http.bodies.")  # keys of the section [common]
 
 
 class ApiError(AssertionError):
@@ -46,7 +47,7 @@ class Daemon(Process):
             return "".join(f"{k} = {_ini_value(v)}\n" for k, v in values.items())
         common = {"log.level": "debug"}
         values = {**self.settings, **self.more_settings}
-        common.update({k: values.pop(k) for k in list(values) if k.startswith(("log.", "drain.", "open.files."))})
+        common.update({k: values.pop(k) for k in list(values) if k.startswith(COMMON)})
         self.ini_path.write_text(f"[common]\n{lines(common)}\n[{self.section}]\n{lines(values)}")
 
     def start(self, wait=True):
