@@ -421,7 +421,7 @@ def test_idle_connections_beyond_the_limit_make_room(own_daemon):
 
 def test_all_bodies_together_are_limited(own_daemon):
     """50 bodies of 200 KiB that never end, where 2 MiB may be held: 503 for the others, room again when they are gone."""
-    daemon = own_daemon(**{"http.bodies.max.bytes": 2 << 20, "http.body.timeout.ms": 3000})
+    daemon = own_daemon(**{"http.bodies.max.bytes": 2 << 20, "http.body.timeout.ms": 30000})
     _, good = POST[daemon.kind]
     request = post(daemon, b"Content-Length: 250000", b" " * 200 * 1024)
     with Trial(daemon, grow_mb=60):
