@@ -69,14 +69,25 @@ static int compat_status(const struct http_req *req, const struct http_route *ro
     return is_read(req) ? xp_code_info(code)->http_status : 200;
 }
 
+/* One line of text: what a refusal quotes from the request may hold anything. */
+static json_t *message_of(const struct xp_err *err)
+{
+    char text[sizeof(err->msg)];
+    memcpy(text, err->msg, sizeof(text));
+    for (char *p = text; *p; p++) {
+        *p = (unsigned char)*p < ' ' || *p == 0x7F ? '?' : *p;
+    }
+    return jd_text(text);
+}
+
 static json_t *state_body(const struct xp_err *err)
 {
-    return json_pack("{s:i, s:o}", "state", -1, "message", jd_text(err->msg));
+    return json_pack("{s:i, s:o}", "state", -1, "message", message_of(err));
 }
 
 static json_t *exception_body(const struct xp_err *err)
 {
-    return json_pack("{s:o, s:s}", "message", jd_text(err->msg), "exception",
+    return json_pack("{s:o, s:s}", "message", message_of(err), "exception",
                      xp_code_info(err->code)->name);
 }
 

@@ -74,8 +74,9 @@ static int check_dc_list(const struct cluster_spec *spec, enum cluster_type type
     if (spec->dc_count < 2 && type != CLUSTER_SINGLE_DC) {
         return xp_fail(err, XP_INVALID, "dcs size should be at least two, first active!");
     }
-    if (spec->dc_count > DCS_PER_CLUSTER_MAX) {
-        return xp_fail(err, XP_INVALID, "dcs size should be at most %d", DCS_PER_CLUSTER_MAX);
+    if (spec->dc_count > cluster_dcs_max(type)) {
+        return xp_fail(err, XP_INVALID, "dcs size should be at most %zu for %s",
+                       cluster_dcs_max(type), cluster_type_info(type)->name);
     }
     return 0;
 }
@@ -87,7 +88,11 @@ static int check_spec(const struct cluster_spec *spec, enum cluster_type *ret_ty
     if (text_is_empty(spec->name)) {
         return xp_fail(err, XP_INVALID, "clusterName empty");
     }
+    static const char *const reserved[] = { "all", NULL }; /* GET /api/cluster/all */
     int rc = name_check("clusterName", spec->name, err);
+    if (rc == 0) {
+        rc = name_check_reserved("clusterName", spec->name, reserved, err);
+    }
     if (rc == 0) {
         rc = check_type(spec->type, ret_type, err);
     }

@@ -47,10 +47,10 @@ static int bind_in(struct change *change, void *arg, struct xp_err *err)
         rc =
             xp_fail(err, XP_CONFLICT, "Cluster: %s already exist %s dc", b.cluster.name, b.dc.name);
     }
-    if (rc == 0 && b.bound.count >= DCS_PER_CLUSTER_MAX) {
+    if (rc == 0 && b.bound.count >= cluster_dcs_max(b.cluster.type)) {
         rc = xp_fail(err, XP_TOO_LARGE,
-                     "Cluster: %s is bound to %d DCs already, the most that is supported",
-                     b.cluster.name, DCS_PER_CLUSTER_MAX);
+                     "Cluster: %s is bound to %zu DCs already, the most that is supported",
+                     b.cluster.name, b.bound.count);
     }
     if (rc == 0) {
         rc = change_check_unlocked(&b.cluster, err);

@@ -87,8 +87,8 @@ int dcs_create(struct catalog *cat, const struct change_ctx *ctx, const struct d
                struct catalog_result *ret_result, struct xp_err *err)
 {
     int rc = check_edit(edit, err);
-    if (rc == 0 && strchr(edit->name, ',')) { /* backupDcs and dcs are comma lists */
-        rc = xp_fail(err, XP_INVALID, "dc_name must not contain ','");
+    if (rc == 0) {
+        rc = dc_name_check("dc_name", edit->name, err);
     }
     if (rc != 0) {
         return rc;

@@ -106,6 +106,41 @@ const struct dc_ref *dc_refs_by_id(const struct dc_refs *refs, int64_t dc_id)
     return NULL;
 }
 
+/* Code points that are not seen, or that change how what follows is shown: two names would look the same in every list. */
+static const struct {
+    unsigned first, last;
+} invisible[] = {
+    { 0x80, 0xA0 },     { 0xAD, 0xAD },     { 0x61C, 0x61C },   { 0x180E, 0x180E },
+    { 0x2000, 0x200F }, { 0x2028, 0x202F }, { 0x205F, 0x206F }, { 0x3000, 0x3000 },
+    { 0xFE00, 0xFE0F }, { 0xFEFF, 0xFEFF }, { 0xFFF0, 0xFFFB }, { 0xE0000, 0xE0FFF },
+};
+
+/* The code point at 'text', valid UTF-8; moves on. */
+static unsigned next_code(const char **text)
+{
+    const unsigned char *p = (const unsigned char *)*text;
+    int more = p[0] < 0x80 ? 0 : p[0] < 0xE0 ? 1 : p[0] < 0xF0 ? 2 : 3;
+    unsigned code = more == 0 ? p[0] : p[0] & (0x3Fu >> more);
+    for (int i = 1; i <= more; i++) {
+        code = code << 6 | (p[i] & 0x3Fu);
+    }
+    *text += more + 1;
+    return code;
+}
+
+static bool has_invisible(const char *text)
+{
+    while (*text) {
+        unsigned code = next_code(&text);
+        for (size_t i = 0; i < ARRAY_LEN(invisible); i++) {
+            if (code >= invisible[i].first && code <= invisible[i].last) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool is_control(unsigned char c)
 {
     return c < 0x20 || c == 0x7f;
@@ -125,6 +160,9 @@ int name_check(const char *what, const char *name, struct xp_err *err)
             return xp_fail(err, XP_INVALID, "%s must not contain '/' or control characters", what);
         }
     }
+    if (has_invisible(name)) {
+        return xp_fail(err, XP_INVALID, "%s must not contain invisible characters", what);
+    }
     if (text_eq(name, ".") || text_eq(name, "..")) {
         return xp_fail(err, XP_INVALID, "%s must not be '%s': clients drop it from a path", what,
                        name);
@@ -133,6 +171,35 @@ int name_check(const char *what, const char *name, struct xp_err *err)
         return xp_fail(err, XP_INVALID, "%s must not begin or end with a blank", what);
     }
     return 0;
+}
+
+int dc_name_check(const char *what, const char *name, struct xp_err *err)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    int rc = name_check(what, name, err);
+    if (rc == 0 && name[strspn(name, allowed)] != '\0') {
+        return xp_fail(err, XP_INVALID, "%s must consist of letters, digits, '.', '_' and '-'",
+                       what);
+    }
+    return rc;
+}
+
+int name_check_reserved(const char *what, const char *name, const char *const *words,
+                        struct xp_err *err)
+{
+    for (; *words; words++) {
+        if (text_eq_nocase(name, *words)) {
+            return xp_fail(err, XP_INVALID, "%s must not be '%s': it is a word of the API's paths",
+                           what, *words);
+        }
+    }
+    return 0;
+}
+
+size_t cluster_dcs_max(enum cluster_type type)
+{
+    return type == CLUSTER_BI_DIRECTION ? CRDT_DCS_MAX : DCS_PER_CLUSTER_MAX;
 }
 
 int text_check(const char *what, const char *text, size_t max_bytes, struct xp_err *err)

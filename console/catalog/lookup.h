@@ -8,7 +8,7 @@
 #include "console/catalog/catalog.h"
 #include "console/store/query.h"
 
-enum { NAME_MAX_BYTES = 128, DCS_PER_CLUSTER_MAX = 64, STAMP_SIZE = 18 };
+enum { NAME_MAX_BYTES = 128, DCS_PER_CLUSTER_MAX = 64, CRDT_DCS_MAX = 15, STAMP_SIZE = 18 };
 
 struct dc_ref {
     int64_t id;
@@ -52,6 +52,14 @@ const struct dc_ref *dc_refs_by_id(const struct dc_refs *, int64_t dc_id); /* NU
 
 /* 1..128 bytes of UTF-8 without control characters, '/' and blanks at the ends; not '.' or '..'. 'what' names the field in the text. */
 int name_check(const char *what, const char *name, struct xp_err *) XP_MUST_CHECK;
+/* The same for a DC: letters, digits, '.', '_', '-'. Every program folds them alike (D13); metaservers put them into lists
+ * ("jq,oy"), paths and ZooKeeper nodes. */
+int dc_name_check(const char *what, const char *name, struct xp_err *) XP_MUST_CHECK;
+/* XP_INVALID: a path of the API has this word in the place of the name ('words' ends with NULL), in any case. */
+int name_check_reserved(const char *what, const char *name, const char *const *words,
+                        struct xp_err *) XP_MUST_CHECK;
+/* How many DCs a cluster of this type may have: CRDT gids are 1..15. */
+size_t cluster_dcs_max(enum cluster_type type);
 /* UTF-8 without control characters but TAB, CR, LF; NULL is fine. */
 int text_check(const char *what, const char *text, size_t max_bytes, struct xp_err *) XP_MUST_CHECK;
 void stamp_text(wall_ms at_ms, char ret_stamp[STAMP_SIZE]); /* yyyyMMddHHmmssSSS, UTC */

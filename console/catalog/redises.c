@@ -227,7 +227,10 @@ static int remove_one(const struct change *change, const struct instance_target 
 {
     struct addr addr;
     struct own_redis own = { 0 };
-    int rc = instance_parse(spec->addr, &addr, err);
+    int rc = change_check_unlocked(target->cluster, err);
+    if (rc == 0) {
+        rc = instance_parse(spec->addr, &addr, err);
+    }
     if (rc == 0) {
         rc = find_own(change, target, &addr, &own, err);
     }

@@ -97,7 +97,12 @@ static int check_count(const struct change *change, const struct cluster_ref *cl
 int shard_insert(const struct change *change, const struct cluster_ref *cluster, const char *name,
                  struct shard_ref *ret_shard, struct xp_err *err)
 {
+    static const char *const reserved[] = { "sync", "regions",
+                                            NULL }; /* /api/shards/{cluster}/... */
     int rc = name_check("shardName", name, err);
+    if (rc == 0) {
+        rc = name_check_reserved("shardName", name, reserved, err);
+    }
     if (rc == 0) {
         rc = check_count(change, cluster, err);
     }
@@ -154,6 +159,9 @@ static int create_in(struct change *change, void *arg, struct xp_err *err)
     if (rc == 0) {
         rc = change_check_version(change, &cluster, err);
     }
+    if (rc == 0) {
+        rc = change_check_unlocked(&cluster, err);
+    }
     change_note(change, "cluster", cluster.name);
     for (size_t i = 0; rc == 0 && i < args->count; i++) {
         rc = create_one(change, args, &cluster, &args->items[i], err);
@@ -179,6 +187,10 @@ int shards_create(struct catalog *cat, const struct change_ctx *ctx,
         }
         if (text_is_empty(args->items[i].monitor_name)) {
             return xp_fail(err, XP_INVALID, "shardMonitorName empty");
+        }
+        int rc = name_check("shardName", args->items[i].name, err);
+        if (rc != 0) { /* not quoted, as "fail shards:" would */
+            return rc;
         }
     }
     struct service_job job = { .args = args };

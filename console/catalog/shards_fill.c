@@ -223,6 +223,9 @@ static int fill_in(struct change *change, void *arg, struct xp_err *err)
         rc = change_check_version(change, &f.cluster, err);
     }
     if (rc == 0) {
+        rc = change_check_unlocked(&f.cluster, err);
+    }
+    if (rc == 0) {
         rc = find_cluster_dcs(change->db, f.cluster.id, &f.dcs, err);
     }
     if (rc == 0) {

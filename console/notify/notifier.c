@@ -277,7 +277,7 @@ static void forget_row(struct lane *lane, struct row *row)
 /* x-pipe's own metaserver has no refresh call: any "no such thing" ends the matter, its polling does the rest. */
 static bool counts_as_told(const struct push_item *item, const struct row *row, int status)
 {
-    if (status < 400) {
+    if (status >= 200 && status < 300) { /* a redirect comes from somebody in between */
         return true;
     }
     if (item->kind == PUSH_REFRESH) {
