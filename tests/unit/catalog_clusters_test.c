@@ -220,7 +220,8 @@ static void dcs_and_organizations_keep_their_rules(void **state)
     struct dc_edit edit = { .name = "JQ", .zone_id = 1 };
     FAILS(w, XP_CONFLICT, "dc jq already exists", dcs_create, &edit);
     edit.name = "a,b";
-    FAILS(w, XP_INVALID, "dc_name must consist of letters, digits, '.', '_' and '-'", dcs_create, &edit);
+    FAILS(w, XP_INVALID, "dc_name must consist of letters, digits, '.', '_' and '-'", dcs_create,
+          &edit);
     edit.name = "none";
     FAILS(w, XP_NOT_FOUND, "dc with name:none not exist", dcs_update, &edit);
     edit = (struct dc_edit){ .name = "jq", .active = TRI_NO };
