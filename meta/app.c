@@ -118,7 +118,7 @@ static void on_cluster(const struct cluster_meta *before, struct cluster_meta *a
 static void on_routes(void *arg)
 {
     struct app *app = arg;
-    log_info("routes.changed", "dc", app->config.dc);
+    log_info("routes.changed", "dc", app->dc);
     shard_set_routes(app->shards);
 }
 
@@ -223,13 +223,13 @@ static void make_duties(struct app *app)
 {
     mono_ms now = loop_now(app->loop);
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = app };
-    app->store = dc_store_new(app->config.dc, &listener);
+    app->store = dc_store_new(app->dc, &listener);
     app->board = master_board_new();
     app->members = member_list_new();
     struct peer_links_options links = {
         .loop = app->loop,
         .pool = app->peer_pool,
-        .own_dc = app->config.dc,
+        .own_dc = app->dc,
         .dcinfos = app->config.dcinfos,
         .refresh_ms = app->config.peer_refresh_ms,
         .connect_timeout_ms = app->config.dc_connect_timeout_ms,
@@ -264,7 +264,7 @@ static void make_fetch(struct app *app)
         url[n - 1] = '\0';
     }
     AUTO_FREE char *cache = c->data_dir[0] ? xasprintf("%s/dc-%s-meta-%lld.json", c->data_dir,
-                                                       c->dc, (long long)c->metaserver_id)
+                                                       app->dc, (long long)c->metaserver_id)
                                            : xstrdup("");
     struct dc_fetch_options options = {
         .loop = app->loop,
@@ -290,7 +290,8 @@ static void make_sharding(struct app *app)
         .loop = app->loop,
         .zk_hosts = c->zk_address,
         .zk_namespace = c->zk_namespace,
-        .ip = c->server_ip,
+        .dc = app->dc,
+        .ip = app->ip,
         .port = (int)c->server_port,
         .server_id = c->metaserver_id,
         .session_timeout_ms = c->zk_session_timeout_ms,
@@ -339,13 +340,13 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     loop_timer_init(&app->catch_up, app->loop, catch_up);
     loop_timer_init(&app->join, app->loop, join_look);
     loop_timer_init(&app->drain, app->loop, drain_look);
-    int rc = meta_config_resolve(&app->config, err);
+    int rc = meta_config_resolve(&app->config, &app->dc, &app->ip, err);
     if (rc != 0) {
         return rc;
     }
     app->domain = own_domain(&app->config);
     app->client_name =
-        xasprintf("xpipe-meta-%s-%lld", app->config.dc, (long long)app->config.metaserver_id);
+        xasprintf("xpipe-meta-%s-%lld", app->dc, (long long)app->config.metaserver_id);
     app->validate_domain = app->config.validate_domain;
     app->calls = http_client_new(app->loop, (int)app->config.http_call_threads, APP_QUEUE_MAX);
     app->copies = http_client_new(app->loop, APP_COPY_THREADS, APP_QUEUE_MAX);
@@ -361,9 +362,8 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     }
     make_fetch(app);
     make_sharding(app);
-    log_info("meta.started", "id", log_int(app->config.metaserver_id), "dc", app->config.dc,
-             "address",
-             log_fmt("%s:%lld", app->config.server_ip, (long long)app->config.server_port));
+    log_info("meta.started", "id", log_int(app->config.metaserver_id), "dc", app->dc, "address",
+             log_fmt("%s:%lld", app->ip, (long long)app->config.server_port));
     return 0;
 }
 
@@ -420,6 +420,8 @@ static void stop(void *arg)
     free(app->env.scratch_plan);
     free(app->env.scratch_info);
     free(app->domain);
+    free(app->dc);
+    free(app->ip);
     free(app->client_name);
 }
 

@@ -47,6 +47,8 @@ struct app {
     struct master_board *board;  /* (any) */
     struct member_list *members; /* (any) */
     struct duty_env env;
+    char *dc;          /* ours, in lower case */
+    char *ip;          /* published in ZooKeeper */
     char *client_name; /* "xpipe-meta-<dc>-<id>" */
     struct shard_set *shards;
     bool validate_domain; /* (any, atomic) switched at run time */

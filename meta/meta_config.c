@@ -208,12 +208,8 @@ int meta_config_check(const void *config, struct xp_err *err)
     return 0;
 }
 
-int meta_config_resolve(struct meta_config *config, struct xp_err *err)
+static int find_own_ip(char **ret_ip, struct xp_err *err)
 {
-    text_lower(config->dc);
-    if (!text_is_empty(config->server_ip)) {
-        return 0;
-    }
     struct ifaddrs *all = NULL;
     if (getifaddrs(&all) != 0) {
         return xp_fail(err, XP_IO, "network interfaces cannot be read; set key 'server.ip'");
@@ -231,7 +227,19 @@ int meta_config_resolve(struct meta_config *config, struct xp_err *err)
         return xp_fail(err, XP_NOT_FOUND,
                        "no non-loopback IPv4 address found; set key 'server.ip'");
     }
-    free(config->server_ip);
-    config->server_ip = xstrdup(text);
+    *ret_ip = xstrdup(text);
     return 0;
+}
+
+int meta_config_resolve(const struct meta_config *config, char **ret_dc, char **ret_ip,
+                        struct xp_err *err)
+{
+    char *ip = text_is_empty(config->server_ip) ? NULL : xstrdup(config->server_ip);
+    int rc = ip ? 0 : find_own_ip(&ip, err);
+    if (rc == 0) {
+        *ret_ip = ip;
+        *ret_dc = xstrdup(config->dc);
+        text_lower(*ret_dc);
+    }
+    return rc;
 }

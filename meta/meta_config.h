@@ -70,7 +70,9 @@ struct meta_config {
 extern const struct config_row meta_config_rows[];
 /* Relations between keys that a single row cannot check. */
 int meta_config_check(const void *config, struct xp_err *err);
-/* Fills server_ip with the first non-loopback IPv4 address when it is empty. */
-int meta_config_resolve(struct meta_config *config, struct xp_err *err) XP_MUST_CHECK;
+/* What follows from the configuration, which itself stays as it was read (SIGHUP compares with it): the name of the DC in lower
+ * case, and server.ip or the first non-loopback IPv4 address. Both returned owned. */
+int meta_config_resolve(const struct meta_config *config, char **ret_dc, char **ret_ip,
+                        struct xp_err *err) XP_MUST_CHECK;
 
 #endif

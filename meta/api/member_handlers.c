@@ -20,8 +20,8 @@ static int get_cluster_info(struct http_req *req, struct http_resp *resp, struct
 {
     (void)err;
     const struct app *app = http_req_arg(req);
-    http_resp_json(resp, json_pack("{s:s, s:I}", "ip", app->config.server_ip, "port",
-                                   (json_int_t)app->config.server_port));
+    http_resp_json(
+        resp, json_pack("{s:s, s:I}", "ip", app->ip, "port", (json_int_t)app->config.server_port));
     return 0;
 }
 
@@ -94,7 +94,7 @@ static int get_debug(struct http_req *req, struct http_resp *resp, struct xp_err
     struct id_list list = { .app = app, .ids = json_array() };
     dc_store_each(app->store, add_if_owned, &list);
     json_t *debug = sharding_debug_json(app->sharding);
-    (void)json_object_set_new(debug, "currentDc", json_string(app->config.dc));
+    (void)json_object_set_new(debug, "currentDc", json_string(app->dc));
     (void)json_object_set_new(debug, "inchargeClusters", list.ids);
     http_resp_json(resp, debug);
     return 0;
@@ -135,8 +135,8 @@ static int get_current_debug(struct http_req *req, struct http_resp *resp, struc
     json_t *shards = json_array();
     shard_set_each(app->shards, add_shard, shards);
     http_resp_json(resp, json_pack("{s:I, s:s, s:I, s:I, s:o}", "server",
-                                   (json_int_t)app->config.metaserver_id, "dc", app->config.dc,
-                                   "clusters", (json_int_t)dc_store_count(app->store), "version",
+                                   (json_int_t)app->config.metaserver_id, "dc", app->dc, "clusters",
+                                   (json_int_t)dc_store_count(app->store), "version",
                                    (json_int_t)dc_store_version(app->store), "shards", shards));
     return 0;
 }

@@ -63,6 +63,7 @@ static void note_verdict(struct shard_duty *duty, const struct master_choice *ch
     duty->verdict = verdict;
     duty->verdict_since = loop_now(duty->env->loop);
     if (verdict != MASTER_KEEP) {
+        shard_forget_verdicts(duty);
         shard_poll_now(duty, duty->env->poll_fast_ms);
     }
 }

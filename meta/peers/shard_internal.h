@@ -64,6 +64,7 @@ struct shard_run { /* one correction under way */
     struct run_step *steps; /* owned; NULL between runs: thousands of shards keep their run */
     bool needs_rewrite;
     bool rewrite_replicas;
+    int rewrite_tries;     /* without an answer, since the last correction */
     bool is_owed_told;     /* the log says already that the rewrite must wait */
     bool is_outdated;      /* what is wanted changed while it was under way: it must not go on */
     uint32_t applied_gids; /* set by the last run: what Redis shows next must be as wanted */
@@ -136,6 +137,8 @@ void shard_run_free(struct shard_duty *);
 
 /* shard_state.c */
 void shard_show_verdicts(struct shard_duty *, const struct peer_plan *); /* gauges */
+void shard_forget_verdicts(
+    struct shard_duty *); /* of the peers: without a single master there are none */
 void shard_hide_verdicts(struct shard_duty *);
 void shard_watch_master(struct shard_duty *, const struct master_choice *); /* alert when missing */
 void shard_watch_links(struct shard_duty *, const struct peer_facts *, const struct peer_plan *);

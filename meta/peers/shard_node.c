@@ -52,11 +52,26 @@ static void evaluate_after(struct shard_node *node)
 
 enum node_role shard_role_of(const struct rreply *reply)
 {
-    /* Of another type, or empty: no element, "". */
-    const char *word = rreply_text(rreply_at(reply, 0), NULL);
-    return strcmp(word, "master") == 0  ? ROLE_MASTER
-           : strcmp(word, "slave") == 0 ? ROLE_SLAVE
-                                        : ROLE_UNKNOWN;
+    const struct rreply *word = rreply_at(reply, 0);
+    return rreply_is(word, "master")  ? ROLE_MASTER
+           : rreply_is(word, "slave") ? ROLE_SLAVE
+                                      : ROLE_UNKNOWN;
+}
+
+/* What it said instead, as far as it is fit to be shown. */
+static void note_refusal(struct shard_node *node, const char *command, const struct rreply *reply)
+{
+    char text[sizeof(node->problem)];
+    if (rreply_is_error(reply)) {
+        (void)snprintf(text, sizeof(text), "%s was refused: %.70s", command,
+                       rreply_text(reply, NULL));
+    } else {
+        (void)snprintf(text, sizeof(text), "%s was answered with something else", command);
+    }
+    for (char *p = text; *p; p++) {
+        *p = *p >= ' ' && *p <= '~' ? *p : '?';
+    }
+    note_problem(node, text);
 }
 
 static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
@@ -69,7 +84,11 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
     node->outstanding--;
     if (!reply || rreply_is_error(reply) || shard_role_of(reply) == ROLE_UNKNOWN) {
         metric_add(&shard_polls_failed, 1);
-        note_problem(node, reply ? "ROLE was refused" : rconn_why_text(why));
+        if (reply) {
+            note_refusal(node, "ROLE", reply);
+        } else {
+            note_problem(node, rconn_why_text(why));
+        }
         note_role(node, ROLE_UNKNOWN);
         evaluate_after(node);
         return;

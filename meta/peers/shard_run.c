@@ -12,6 +12,10 @@
 
 #include "shared/base/banned.h"
 
+#define REWRITE_TRIES_MAX 10
+
+enum rewrite_of { REWRITE_OF_MASTER, REWRITE_OF_REPLICA };
+
 static const char *const role_words[] = { "ROLE" };
 static const char *const rewrite_words[] = { "CONFIG", "REWRITE" };
 
@@ -92,21 +96,26 @@ static void log_step(struct shard_duty *duty, const struct run_step *step, const
 
 static void on_rewrite(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
 {
-    (void)token;
     struct shard_duty *duty = arg;
     if (duty->is_closing || (reply && !rreply_is_error(reply))) {
         return;
+    }
+    if (!reply && duty->run && duty->run->rewrite_tries < REWRITE_TRIES_MAX) {
+        duty->run
+            ->rewrite_tries++; /* unknown, and harmless twice: owed to the next poll that finds all as wanted */
+        duty->run->needs_rewrite |= token == REWRITE_OF_MASTER;
+        duty->run->rewrite_replicas |= token == REWRITE_OF_REPLICA;
     }
     /* A Redis without a config file has nothing to rewrite; the correction itself is in force either way. */
     log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard,
              "error", reply ? rreply_text(reply, NULL) : rconn_why_text(why));
 }
 
-static void rewrite(struct shard_duty *duty, struct shard_node *node)
+static void rewrite(struct shard_duty *duty, struct shard_node *node, enum rewrite_of of)
 {
     struct xp_err err;
     if (rconn_send(node->conn, ARRAY_LEN(rewrite_words), rewrite_words, NULL,
-                   duty->env->redis_timeout_ms, on_rewrite, duty, 0, &err) != 0) {
+                   duty->env->redis_timeout_ms, on_rewrite, duty, of, &err) != 0) {
         log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard,
                  "redis", ADDR_TEXT(&node->addr), "error", err.msg);
     }
@@ -129,15 +138,16 @@ void shard_run_rewrite(struct shard_duty *duty, struct shard_node *master)
     }
     run->is_owed_told = false;
     if (run->needs_rewrite) {
-        rewrite(duty, master);
+        run->needs_rewrite = false;
+        rewrite(duty, master, REWRITE_OF_MASTER);
     }
-    for (size_t i = 0; run->rewrite_replicas && i < duty->node_count; i++) {
+    bool replicas_too = run->rewrite_replicas;
+    run->rewrite_replicas = false;
+    for (size_t i = 0; replicas_too && i < duty->node_count; i++) {
         if (duty->nodes[i].role == ROLE_SLAVE) {
-            rewrite(duty, &duty->nodes[i]);
+            rewrite(duty, &duty->nodes[i], REWRITE_OF_REPLICA);
         }
     }
-    run->needs_rewrite = false;
-    run->rewrite_replicas = false;
 }
 
 /* All steps are through: make them durable, look at the result at once. */
@@ -165,6 +175,7 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
     if (step->action.kind == PEER_ACT_SET && !duty->run->is_outdated) {
         duty->run->applied_gids |= 1U << step->action.gid;
     }
+    duty->run->rewrite_tries = 0;
     duty->run->needs_rewrite |= step->action.needs_rewrite;
     duty->run->rewrite_replicas |= step->action.rewrite_replicas;
 }

@@ -121,12 +121,17 @@ static void forget_link(struct link_watch *watch)
     *watch = (struct link_watch){ 0 };
 }
 
-void shard_hide_verdicts(struct shard_duty *duty)
+void shard_forget_verdicts(struct shard_duty *duty)
 {
     for (size_t i = 0; i < duty->shown_count; i++) {
         metric_add(&verdict_gauges[duty->shown[i]], -1);
     }
     duty->shown_count = 0;
+}
+
+void shard_hide_verdicts(struct shard_duty *duty)
+{
+    shard_forget_verdicts(duty);
     metric_add(&masterless, duty->is_masterless_told ? -1 : 0);
     duty->is_masterless_told = false;
     for (int gid = 0; gid <= CRDT_GID_MAX; gid++) {

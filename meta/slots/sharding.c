@@ -179,6 +179,7 @@ struct sharding *sharding_new(const struct sharding_options *options)
     s->name_space = xstrdup(options->zk_namespace);
     s->self = (struct server_info){ .id = options->server_id,
                                     .addr = addr_of(options->ip, options->port) };
+    (void)snprintf(s->self.dc, sizeof(s->self.dc), "%s", options->dc ? options->dc : "");
     server_start_id_make(s->self.start_id);
     if (options->peer) {
         s->peer = *options->peer;
@@ -197,6 +198,7 @@ static void start_registry(struct sharding *s)
     struct server_registry_options options = { .loop = s->options.loop,
                                                .zk = s->zk,
                                                .path = path,
+                                               .name_space = s->name_space,
                                                .self = s->self,
                                                .refresh_ms = s->options.servers_check_ms,
                                                .on_servers = servers_changed,
@@ -365,8 +367,8 @@ int sharding_check_ready(const struct sharding *s, mono_ms now, struct xp_err *e
         return xp_fail(err, XP_UNAVAILABLE, "draining");
     }
     if (s->is_failed) {
-        return xp_fail(err, XP_UNAVAILABLE, "server id %lld is used by another metaserver",
-                       (long long)s->self.id);
+        return xp_fail(err, XP_UNAVAILABLE, "registration given up: %s",
+                       server_registry_obstacle(s->registry));
     }
     if (!lease_is_valid(s, now)) {
         return xp_fail(err, XP_UNAVAILABLE, "no valid ZooKeeper lease (%s)",
@@ -376,7 +378,9 @@ int sharding_check_ready(const struct sharding *s, mono_ms now, struct xp_err *e
         return xp_fail(err, XP_UNAVAILABLE, "slots are not read yet");
     }
     if (!server_registry_is_registered(s->registry)) {
-        return xp_fail(err, XP_UNAVAILABLE, "not registered in ZooKeeper yet");
+        const char *why = server_registry_obstacle(s->registry);
+        return xp_fail(err, XP_UNAVAILABLE, "not registered in ZooKeeper yet%s%s",
+                       why[0] ? ": " : "", why);
     }
     return 0;
 }

@@ -34,6 +34,7 @@ struct sharding_options {
     struct loop *loop;
     const char *zk_hosts;     /* copied, like the next two */
     const char *zk_namespace; /* "xpipe" */
+    const char *dc;           /* ours: the namespace of another DC is refused; NULL: not checked */
     const char *ip;           /* address that we register */
     int port;
     int64_t server_id; /* 1..SERVER_ID_MAX */

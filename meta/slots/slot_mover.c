@@ -209,7 +209,7 @@ static void assigned(int rc, int slot, void *arg, uint64_t token)
     const struct slot_step *step = &m->plan.steps[token & ((1U << TERM_SHIFT) - 1)];
     m->assigns_pending--;
     if (rc < 0) {
-        step_failed(m, step, "assign", log_fmt("rc %d", rc));
+        step_failed(m, step, "assign", xp_code_info(rc)->name);
     } else {
         metric_add(&assigned_total, 1);
         if (step->to != m->options.self_id) {

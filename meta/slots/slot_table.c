@@ -321,10 +321,12 @@ static void read_all(struct slot_table *t, bool known_too)
     t->round++;
     t->reads_pending = 0;
     t->reading_failed = false;
-    if (zk_sync(t->options.zk, &err) ==
-            0 && /* a new session may be with a server that lags behind */
-        zk_children(t->options.zk, t->path, children_changed, names_read, t, t->round, &err) == 0) {
-        t->is_reading = true;
+    /* A new session may be with a server that lags behind: sync first. */
+    t->is_reading =
+        zk_sync(t->options.zk, &err) == 0 &&
+        zk_children(t->options.zk, t->path, children_changed, names_read, t, t->round, &err) == 0;
+    if (!t->is_reading && zk_state(t->options.zk) == ZK_READY) {
+        loop_timer_start(&t->timer, RETRY_MS); /* too many calls; else the next session reads */
     }
 }
 

@@ -15,6 +15,7 @@ static int info_from_json(const json_t *root, struct server_info *info, struct x
     const char *ip = json_string_value(json_object_get(root, "ip"));
     const json_t *port = json_object_get(root, "port");
     const char *start_id = json_string_value(json_object_get(root, "startId"));
+    const char *dc = json_string_value(json_object_get(root, "dc"));
     json_int_t number = json_is_integer(port) ? json_integer_value(port) : 0;
     if (!ip || number < 1 || number > 65535) {
         return xp_fail(err, XP_INVALID, "registration of server %lld lacks ip or port",
@@ -27,6 +28,9 @@ static int info_from_json(const json_t *root, struct server_info *info, struct x
     }
     if (start_id && strlen(start_id) < sizeof(info->start_id)) {
         (void)snprintf(info->start_id, sizeof(info->start_id), "%s", start_id);
+    }
+    if (dc && strlen(dc) < sizeof(info->dc)) {
+        (void)snprintf(info->dc, sizeof(info->dc), "%s", dc);
     }
     return 0;
 }
@@ -49,6 +53,9 @@ const char *server_info_text(const struct server_info *info, char *buf)
     json_t *root = json_pack("{s:s, s:i}", "ip", info->addr.host, "port", info->addr.port);
     if (root && info->start_id[0]) {
         json_object_set_new(root, "startId", json_string(info->start_id));
+    }
+    if (root && info->dc[0]) {
+        json_object_set_new(root, "dc", json_string(info->dc));
     }
     size_t length = root ? json_dumpb(root, buf, SERVER_TEXT_MAX - 1, JSON_COMPACT) : 0;
     json_decref(root);

@@ -1,7 +1,8 @@
 /* server_info.h - one metaserver as it registers itself: id, address, start id; and its JSON.
  *
- * {"ip":"10.0.0.1","port":9747,"startId":"<32 hex>"}: ip and port are what every member reads; startId is ours, tells
- * two runs with the same id apart, and that the member watches the slots itself. Plain value, pure functions. */
+ * {"ip":"10.0.0.1","port":9747,"startId":"<32 hex>","dc":"jq"}: ip and port are what every member reads; startId is ours, tells
+ * two runs with the same id apart, and that the member watches the slots itself; dc is ours, tells whose namespace this is.
+ * Plain value, pure functions. */
 #ifndef META_ZK_SERVER_INFO_H
 #define META_ZK_SERVER_INFO_H
 
@@ -10,13 +11,15 @@
 #include "shared/base/addr.h"
 
 #define SERVER_START_ID_MAX 40
-#define SERVER_TEXT_MAX     256
+#define SERVER_DC_MAX       129
+#define SERVER_TEXT_MAX     512
 #define SERVER_ID_MAX       INT32_MAX
 
 struct server_info {
     int64_t id;                         /* 1..SERVER_ID_MAX; 0: nobody */
     struct addr addr;                   /* none when the registration cannot be read */
     char start_id[SERVER_START_ID_MAX]; /* "" for members that do not send one */
+    char dc[SERVER_DC_MAX];             /* lower case; "" the same */
 };
 
 /* XP_INVALID when ip or port are missing or wrong; unknown fields are ignored. */

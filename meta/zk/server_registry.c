@@ -24,6 +24,8 @@ enum reg_state {
 struct reading {
     struct server_info *list; /* owned */
     size_t count;
+    struct server_info stranger; /* the oldest registration of another DC; id 0: none */
+    int64_t stranger_czxid;
     int pending; /* reads under way */
     bool failed;
 };
@@ -32,15 +34,19 @@ struct server_registry {
     struct server_registry_options options;
     char *path;
     char *own_path;
+    char *name_space;
 
     enum reg_state state;
     int64_t own_zxid;   /* that made our node */
     bool is_registered; /* in this session, as far as we know */
     mono_ms waiting_since;
+    char obstacle[320]; /* what it waits for */
     struct loop_timer reg_timer;
 
     struct server_info *list; /* owned; ascending */
     size_t count;
+    struct server_info stranger; /* see reading */
+    int64_t stranger_czxid;
     bool is_complete;
     mono_ms known_since;
     struct gone_server gone[SERVER_LIST_MAX];
@@ -80,6 +86,7 @@ static void reg_lost(struct server_registry *r)
 static void reg_fail(struct server_registry *r, const char *why)
 {
     log_error("registry.failed", "server", log_int(r->options.self.id), "why", why);
+    (void)snprintf(r->obstacle, sizeof(r->obstacle), "%s", why);
     reg_lost(r);
     r->state = REG_FAILED;
     loop_timer_stop(&r->reg_timer);
@@ -90,6 +97,7 @@ static void reg_done(struct server_registry *r)
 {
     r->state = REG_DONE;
     r->waiting_since = MONO_NEVER;
+    r->obstacle[0] = '\0';
     loop_timer_stop(&r->reg_timer);
     if (r->is_registered) {
         return;
@@ -116,6 +124,7 @@ static bool is_ours_from_before(const struct server_registry *r, const struct se
     return text_eq(found->start_id, self->start_id) || addr_eq(&found->addr, &self->addr);
 }
 
+/* Somebody stands in the way: looks again each second, and gives up after three session timeouts. */
 static void reg_wait(struct server_registry *r, const struct server_info *found)
 {
     mono_ms now = loop_now(r->options.loop);
@@ -124,19 +133,34 @@ static void reg_wait(struct server_registry *r, const struct server_info *found)
     }
     int64_t limit_ms = WAIT_TIMEOUT_COUNT * zk_negotiated_timeout_ms(r->options.zk);
     if (now - r->waiting_since >= limit_ms) {
-        char why[200];
-        (void)snprintf(why, sizeof(why),
-                       "server id %lld is taken by %s; give every metaserver of the DC its own "
-                       "metaserver.id",
-                       (long long)r->options.self.id, ADDR_TEXT(&found->addr));
+        char why[sizeof(r->obstacle)];
+        memcpy(why, r->obstacle, sizeof(why));
         reg_fail(r, why);
         return;
     }
     log_warn("registry.waiting", "server", log_int(r->options.self.id), "held_by",
-             ADDR_TEXT(&found->addr), "waited_ms", log_int(now - r->waiting_since), "limit_ms",
-             log_int(limit_ms));
+             ADDR_TEXT(&found->addr), "why", r->obstacle, "waited_ms",
+             log_int(now - r->waiting_since), "limit_ms", log_int(limit_ms));
     r->state = REG_WAITING;
     loop_timer_start(&r->reg_timer, RETRY_MS);
+}
+
+static void reg_wait_for_twin(struct server_registry *r, const struct server_info *found)
+{
+    (void)snprintf(r->obstacle, sizeof(r->obstacle),
+                   "server id %lld is taken by %s; give every metaserver of the DC its own "
+                   "metaserver.id",
+                   (long long)r->options.self.id, ADDR_TEXT(&found->addr));
+    reg_wait(r, found);
+}
+
+static void name_stranger(struct server_registry *r)
+{
+    const struct server_info *s = &r->stranger;
+    (void)snprintf(r->obstacle, sizeof(r->obstacle),
+                   "ZooKeeper namespace '%.40s' is used by DC '%.40s' (server %lld at %s), this "
+                   "metaserver belongs to '%.40s'; give each DC its own zk.address or zk.namespace",
+                   r->name_space, s->dc, (long long)s->id, ADDR_TEXT(&s->addr), r->options.self.dc);
 }
 
 static void replaced(int rc, const char *created, void *arg, uint64_t token)
@@ -176,7 +200,51 @@ static void reg_found_foreign(struct server_registry *r, const struct server_inf
     } else if (is_ours_from_before(r, found)) {
         reg_replace(r, version);
     } else {
-        reg_wait(r, found);
+        reg_wait_for_twin(r, found);
+    }
+}
+
+static void rewritten(int rc, const char *data, size_t length, const struct zk_stat *stat,
+                      void *arg, uint64_t token)
+{
+    (void)data;
+    (void)length;
+    (void)stat;
+    (void)token;
+    struct server_registry *r = arg;
+    if (reg_is_over(r)) {
+        return;
+    }
+    if (rc == 0 || rc == XP_CONFLICT || rc == XP_NOT_FOUND) {
+        reg_check(r);
+    } else {
+        reg_retry_later(r);
+    }
+}
+
+/* Our node with the words of somebody else: the others could not reach us. */
+static void reg_rewrite(struct server_registry *r, const char *text, int32_t version)
+{
+    struct xp_err err;
+    log_warn("registry.overwritten", "server", log_int(r->options.self.id), "next",
+             "writing it again; see who else writes to this ZooKeeper");
+    r->state = REG_BUSY;
+    if (zk_set(r->options.zk, r->own_path, text, strlen(text), version, rewritten, r, 0, &err) <
+        0) {
+        reg_retry_later(r);
+    }
+}
+
+static void reg_found_own(struct server_registry *r, const char *data, size_t length,
+                          const struct zk_stat *stat)
+{
+    char text[SERVER_TEXT_MAX];
+    server_info_text(&r->options.self, text);
+    r->own_zxid = stat->czxid;
+    if (length == strlen(text) && memcmp(data, text, length) == 0) {
+        reg_done(r);
+    } else {
+        reg_rewrite(r, text, stat->version);
     }
 }
 
@@ -196,8 +264,7 @@ static void own_node_read(int rc, const char *data, size_t length, const struct 
     } else if (rc < 0) {
         reg_retry_later(r); /* no answer says nothing about the node: the lease decides meanwhile */
     } else if (stat->ephemeral_owner == zk_session_id(r->options.zk)) {
-        r->own_zxid = stat->czxid;
-        reg_done(r);
+        reg_found_own(r, data, length, stat);
     } else {
         if (server_info_parse(found.id, data, length, &found, &err) < 0) {
             log_warn("registry.unreadable", "error", err.msg);
@@ -247,9 +314,19 @@ static void parent_ready(int rc, void *arg, uint64_t token)
     }
 }
 
+/* Nobody registers before it knows whose namespace this is; publish() comes back here. */
 static void reg_create(struct server_registry *r)
 {
     struct xp_err err;
+    r->state = REG_IDLE;
+    if (!r->is_complete) {
+        return;
+    }
+    if (r->stranger.id != 0) {
+        name_stranger(r);
+        reg_wait(r, &r->stranger);
+        return;
+    }
     r->state = REG_BUSY;
     if (zk_ensure_path(r->options.zk, r->path, parent_ready, r, 0, &err) < 0) {
         reg_retry_later(r);
@@ -331,6 +408,22 @@ static bool lists_differ(const struct server_registry *r, const struct reading *
     return false;
 }
 
+/* The list is what the registration waits for; and it may show that we came second. */
+static void reg_list_known(struct server_registry *r)
+{
+    if (reg_is_over(r)) {
+        return;
+    }
+    if (r->is_registered && r->stranger.id != 0 && r->stranger_czxid < r->own_zxid) {
+        char why[sizeof(r->obstacle)];
+        name_stranger(r);
+        memcpy(why, r->obstacle, sizeof(why));
+        reg_fail(r, why);
+    } else if (!r->is_registered && r->state == REG_IDLE) {
+        reg_create(r);
+    }
+}
+
 static void publish(struct server_registry *r)
 {
     struct reading *now = &r->reading;
@@ -342,6 +435,8 @@ static void publish(struct server_registry *r)
     free(r->list);
     r->list = TAKE(now->list);
     r->count = now->count;
+    r->stranger = now->stranger;
+    r->stranger_czxid = now->stranger_czxid;
     if (!r->is_complete) {
         r->is_complete = true;
         r->known_since = loop_now(r->options.loop);
@@ -349,6 +444,7 @@ static void publish(struct server_registry *r)
     if (tell) {
         r->options.on_servers(r->options.arg);
     }
+    reg_list_known(r);
 }
 
 static void reading_end(struct server_registry *r)
@@ -366,10 +462,26 @@ static void reading_end(struct server_registry *r)
     }
 }
 
+static bool is_stranger(const struct server_registry *r, const struct server_info *info)
+{
+    const char *own = r->options.self.dc;
+    return own[0] && info->dc[0] && strcmp(own, info->dc) != 0;
+}
+
+static void take_server(struct server_registry *r, const struct server_info *info, int64_t czxid)
+{
+    struct reading *now = &r->reading;
+    if (!is_stranger(r, info)) {
+        now->list[now->count++] = *info;
+    } else if (now->stranger.id == 0 || czxid < now->stranger_czxid) {
+        now->stranger = *info;
+        now->stranger_czxid = czxid;
+    }
+}
+
 static void server_read(int rc, const char *data, size_t length, const struct zk_stat *stat,
                         void *arg, uint64_t token)
 {
-    (void)stat;
     struct server_registry *r = arg;
     struct xp_err err;
     if (token >> 32 != (r->round & UINT32_MAX)) {
@@ -380,7 +492,7 @@ static void server_read(int rc, const char *data, size_t length, const struct zk
         if (server_info_parse(info.id, data, length, &info, &err) < 0) {
             log_warn("registry.unreadable", "error", err.msg);
         }
-        r->reading.list[r->reading.count++] = info;
+        take_server(r, &info, stat->czxid);
     } else if (rc != XP_NOT_FOUND) {
         r->reading.failed = true;
     }
@@ -432,7 +544,11 @@ static void list_read(struct server_registry *r)
     r->reading = (struct reading){ 0 };
     r->round++;
     if (zk_children(r->options.zk, r->path, servers_changed, names_read, r, r->round, &err) < 0) {
-        return; /* no session: the next one reads */
+        if (zk_state(r->options.zk) == ZK_READY) {
+            loop_timer_start(&r->list_timer,
+                             RETRY_MS); /* too many calls; else the next session reads */
+        }
+        return;
     }
     r->is_reading = true;
 }
@@ -465,6 +581,7 @@ struct server_registry *server_registry_new(const struct server_registry_options
     r->options = *options;
     r->path = xstrdup(options->path);
     r->options.path = r->path;
+    r->name_space = xstrdup(options->name_space ? options->name_space : "");
     r->own_path = xasprintf("%s/%lld", options->path, (long long)options->self.id);
     r->waiting_since = MONO_NEVER;
     r->known_since = MONO_NEVER;
@@ -485,6 +602,7 @@ void server_registry_free(struct server_registry *r)
     free(r->list);
     free(r->path);
     free(r->own_path);
+    free(r->name_space);
     free(r);
 }
 
@@ -558,6 +676,11 @@ int64_t server_registry_zxid(const struct server_registry *r)
 bool server_registry_is_reading(const struct server_registry *r)
 {
     return r->is_reading;
+}
+
+const char *server_registry_obstacle(const struct server_registry *r)
+{
+    return r->obstacle;
 }
 
 bool server_registry_is_complete(const struct server_registry *r)

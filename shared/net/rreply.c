@@ -49,6 +49,13 @@ const char *rreply_text(const struct rreply *reply, size_t *ret_length)
     return is_text ? r->str : "";
 }
 
+bool rreply_is(const struct rreply *reply, const char *word)
+{
+    size_t length = 0;
+    const char *text = rreply_text(reply, &length);
+    return length == strlen(word) && memcmp(text, word, length) == 0;
+}
+
 int64_t rreply_integer(const struct rreply *reply)
 {
     const redisReply *r = view(reply);

@@ -23,6 +23,8 @@ struct rreply; /* opaque */
 enum rreply_type rreply_type(const struct rreply *);
 /* Bytes of a status, error or bulk (NUL-terminated, may hold NULs); "" and 0 for other types. */
 const char *rreply_text(const struct rreply *, size_t *ret_length /* may be NULL */);
+/* A text of exactly this word: a NUL in the reply does not end it. */
+bool rreply_is(const struct rreply *, const char *word);
 int64_t rreply_integer(const struct rreply *); /* 0 for other types */
 size_t rreply_count(const struct rreply *);    /* elements of an array; 0 for other types */
 /* NULL out of range */

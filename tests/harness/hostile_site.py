@@ -81,6 +81,7 @@ class Site:
         self.workspace = Workspace(namespace)
         self.console = HostileConsole()
         self.peer = HostilePeer()
+        self.more_masters = {}  # of clusters a test adds
         self.home = CrdtRedis(self.workspace, "redis-home", 1, lazy_ms=0)
         self.far = CrdtRedis(self.workspace, "redis-far", 2, lazy_ms=0)
         self.meta = Meta(self.workspace, "meta", HOME, 1, zookeeper, {**FAST, **settings}, namespace)
@@ -105,7 +106,7 @@ class Site:
         self.console.script = self.peer.script = None
         self.console.document = self.good()
         self.peer.java = False
-        self.peer.masters = {("demo", "s1"): (2, HOST, self.far.port)}
+        self.peer.masters = {("demo", "s1"): (2, HOST, self.far.port), **self.more_masters}
 
     # what is
 

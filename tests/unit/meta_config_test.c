@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "meta/meta_config.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
 #include "tests/unit/unit.h"
 
 #include "shared/base/banned.h"
@@ -119,15 +121,21 @@ static void what_is_empty_is_found(void **state)
 {
     struct fixture *f = *state;
     struct xp_err err = { 0 };
+    AUTO_FREE char *dc = NULL;
+    AUTO_FREE char *ip = NULL;
     must(f, "dc=FRA-Aws");
     must(f, "server.ip=10.0.0.9");
-    assert_int_equal(meta_config_resolve(&f->values, &err), 0);
-    assert_string_equal(f->values.dc, "fra-aws");
-    assert_string_equal(f->values.server_ip, "10.0.0.9");
+    assert_int_equal(meta_config_resolve(&f->values, &dc, &ip, &err), 0);
+    assert_string_equal(dc, "fra-aws");
+    assert_string_equal(ip, "10.0.0.9");
+    free(TAKE(dc));
+    free(TAKE(ip));
     must(f, "server.ip=");
-    int rc = meta_config_resolve(&f->values, &err);
-    assert_true(rc == 0 ? f->values.server_ip[0] != '\0' : strstr(err.msg, "server.ip") != NULL);
-    assert_string_not_equal(f->values.server_ip, "127.0.0.1");
+    int rc = meta_config_resolve(&f->values, &dc, &ip, &err);
+    assert_true(rc == 0 ? ip[0] != '\0' : strstr(err.msg, "server.ip") != NULL);
+    /* SIGHUP compares with what was read, and must not find a change that nobody made */
+    assert_string_equal(f->values.dc, "FRA-Aws");
+    assert_string_equal(f->values.server_ip, "");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, open_config, close_config)

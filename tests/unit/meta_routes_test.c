@@ -41,7 +41,7 @@ static int open_app(void **state)
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes };
     struct app *app = &f->app;
     app->config.metaserver_id = 1;
-    app->config.dc = xstrdup("jq");
+    app->dc = xstrdup("jq");
     app->domain = xstrdup("meta.jq.example");
     app->loop = loop_new();
     app->store = dc_store_new("jq", &listener);
@@ -63,7 +63,7 @@ static int close_app(void **state)
     master_board_free(f->app.board);
     member_list_free(f->app.members);
     loop_free(f->app.loop);
-    free(f->app.config.dc);
+    free(f->app.dc);
     free(f->app.domain);
     free(f);
     return 0;
