@@ -214,6 +214,7 @@ $(patsubst %.c,$(BUILD)/%,$(filter tests/sim/shard_%,$(SIM_C))): $(SHARD_FAKES)
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(SIM_FAKES) $(TEST_LIBS)
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
+$(BUILD)/tests/sim/system_sim: $(call objs,$(filter-out %_sim.c,$(call srcs,tests/sim/system*.c)))
 
 # A fuzz target links a source tree built with the fuzzer's instrumentation (MODE=fuzz, clang only).
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(if $(T),tests/fuzz/$(T)_fuzz.c,$(FUZZ_C)))
@@ -234,6 +235,11 @@ check-golden: $(GOLDEN_BIN) ## decisions over their corpus; T=NAME runs one
 	@$(RUN) golden$(SUFFIX) $(GOLDEN_BIN)
 check-sim: $(SIM_BIN) ## the daemons over a simulated loop, clock and network; T=NAME runs one
 	@SIM_SEEDS=$(SEEDS) $(RUN) sim$(SUFFIX) $(SIM_BIN)
+# SEED and SEEDS: which seeds of the whole system, and how many; JOBS: in how many processes.
+sim: $(BUILD)/tests/sim/system_sim ## the whole system under random trouble: SEEDS=n [SEED=first] [JOBS=2]
+	@JOBS=$(or $(JOBS),2) $< $(or $(SEED),1) $(or $(SEEDS),1000)
+sim-mutants: ## guards removed one at a time from a copy of the tree: the simulation must notice each; ARGS="--only name"
+	@CC="$(CC)" $(PYTHON) tests/sim/mutants.py $(ARGS)
 check-integration: all fakes $(BENCH) ## real processes on free ports; ARGS="-k name" goes to pytest
 	@RESULTS=$(RESULTS) TESTS="$(TESTS)" JOBS=$(PYTEST_JOBS) tests/tools/pytest.sh integration$(SUFFIX) $(BUILD) $(PYTHON) $(ARGS)
 check-asan: ## unit, golden and simulation (SEEDS) with the address and undefined-behavior sanitizers
@@ -330,6 +336,6 @@ help: ## this list
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
-        fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
+        sim sim-mutants fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
         check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll bench-takeover bench-console format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

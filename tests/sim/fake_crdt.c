@@ -89,6 +89,11 @@ void fake_crdt_put(struct fake_crdt *r, int gid, const struct addr *addr, const 
     };
 }
 
+void fake_crdt_remove(struct fake_crdt *r, int gid)
+{
+    forget(&r->peers[gid]);
+}
+
 static bool is_up(const struct fake_crdt *r, const struct fake_crdt_peer *peer)
 {
     return r->is_master && peer->up_at <= clock_mono_ms();

@@ -60,6 +60,7 @@ void fake_crdt_restart(struct fake_crdt *); /* a new process with the saved peer
 /* Sets a peer without a command; servers and params NULL for direct. */
 void fake_crdt_put(struct fake_crdt *, int gid, const struct addr *addr, const char *servers,
                    const char *params);
+void fake_crdt_remove(struct fake_crdt *, int gid); /* the same: nothing there any more */
 struct rreply *fake_crdt_command(struct fake_crdt *, size_t argc, const char *const *argv);
 
 #endif

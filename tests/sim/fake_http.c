@@ -98,6 +98,7 @@ void http_exchange_leave(struct exchange *x)
 {
     x->ended = NULL;
     x->client = NULL;
+    loop_timer_stop(&x->limit);
     release(x);
 }
 

@@ -74,6 +74,11 @@ void fake_clock_set(mono_ms now, wall_ms wall_now)
     fake_trace_reset();
 }
 
+void fake_clock_step_wall(int64_t ms)
+{
+    world.wall_offset += ms;
+}
+
 /* ---- stepping ---- */
 
 /* Killed, or its loop_run has returned. */

@@ -13,6 +13,9 @@
  * exactly. No loop may exist. They start at mono 1,000,000 and wall 1,700,000,000,000. */
 void fake_clock_set(mono_ms now, wall_ms wall_now);
 
+/* Somebody sets the wall clock; the other one knows nothing of it. */
+void fake_clock_step_wall(int64_t ms);
+
 /* Runs the next callback, moving the clock if need be. False: nothing is left to run, ever. */
 bool fake_loop_step(void);
 /* Runs everything due up to 'until', then the clock is there. For a relative time: clock_mono_ms() + n. */

@@ -92,7 +92,8 @@ struct watch {
     struct zk *zk;
     enum call_kind kind;
     char *path;
-    uint32_t hash; /* of the path: a member has hundreds of watches */
+    uint32_t hash;     /* of the path: a member has hundreds of watches */
+    bool is_triggered; /* the event is on its way, or waits until one can pass */
     zk_watch_fn *fn;
     void *arg;
 };
@@ -181,7 +182,8 @@ static void trigger(struct fake_zk_server *s, const char *path, bool about_child
         list_for_each (at, &zk->watches) {
             struct watch *w = LIST_ENTRY(at, struct watch, link);
             if (w->hash == hash && (w->kind == CALL_CHILDREN) == about_children &&
-                text_eq(w->path, path) && !loop_timer_is_running(&w->timer)) {
+                text_eq(w->path, path) && !w->is_triggered) {
+                w->is_triggered = true;
                 loop_timer_start(&w->timer, s->latency_ms);
             }
         }
@@ -377,9 +379,7 @@ static void watch_fire(struct watch *w)
 static void watch_event(struct loop_timer *t)
 {
     struct watch *w = CONTAINER_OF(t, struct watch, timer);
-    if (!is_down_open(w->zk)) {
-        loop_timer_start(t, RECHECK_MS); /* told after the reconnect */
-    } else {
+    if (is_down_open(w->zk)) {
         watch_fire(w);
     }
 }
@@ -390,7 +390,7 @@ static void watch_set(const struct call *c)
     list_for_each (it, &c->zk->watches) {
         struct watch *w = LIST_ENTRY(it, struct watch, link);
         if (w->hash == hash && w->kind == c->kind && w->fn == c->watch && w->arg == c->arg &&
-            text_eq(w->path, c->path) && !loop_timer_is_running(&w->timer)) {
+            text_eq(w->path, c->path) && !w->is_triggered) {
             return;
         }
     }
@@ -513,6 +513,24 @@ static void answer(struct call *c, int rc)
     }
 }
 
+/* TCP sends again what did not pass: in order, once something passes again. */
+static void calls_resume(struct zk *zk)
+{
+    list_for_each (it, &zk->calls) {
+        struct call *c = LIST_ENTRY(it, struct call, link);
+        if (!c->is_abandoned && !loop_timer_is_running(&c->timer) &&
+            (c->is_back ? is_down_open(zk) : is_up_open(zk)) && !fake_loop_is_crashed(zk->loop)) {
+            loop_timer_start(&c->timer, zk->server->latency_ms);
+        }
+    }
+    list_for_each (it, &zk->watches) {
+        struct watch *w = LIST_ENTRY(it, struct watch, link);
+        if (w->is_triggered && !loop_timer_is_running(&w->timer) && is_down_open(zk)) {
+            loop_timer_start(&w->timer, zk->server->latency_ms);
+        }
+    }
+}
+
 static void calls_abandon(struct zk *zk)
 {
     list_for_each (it, &zk->calls) {
@@ -544,6 +562,7 @@ static void session_over(struct zk *zk)
     list_for_each (it, &zk->watches) {
         struct watch *w = LIST_ENTRY(it, struct watch, link);
         loop_timer_stop(&w->timer);
+        w->is_triggered = false;
         list_remove(it);
         list_push_back(&zk->stale, it);
     }
@@ -955,19 +974,22 @@ void fake_zk_set_latency(struct fake_zk_server *s, int64_t latency_ms)
 void fake_zk_set_link(struct zk *zk, enum fake_zk_link way)
 {
     zk->way = way;
+    calls_resume(zk);
 }
 
 void fake_zk_set_link_of(const struct loop *loop, enum fake_zk_link way)
 {
     list_for_each (it, &clients) {
         struct zk *zk = CONTAINER_OF(it, struct zk, link);
-        zk->way = zk->loop == loop ? way : zk->way;
+        if (zk->loop == loop) {
+            fake_zk_set_link(zk, way);
+        }
     }
 }
 
 void fake_zk_cut(struct zk *zk, bool is_cut)
 {
-    zk->way = is_cut ? FAKE_ZK_CUT : FAKE_ZK_OPEN;
+    fake_zk_set_link(zk, is_cut ? FAKE_ZK_CUT : FAKE_ZK_OPEN);
 }
 
 /* While the servers are away nobody counts; the new leader gives every session its whole time again. */
@@ -980,6 +1002,7 @@ void fake_zk_stop(struct fake_zk_server *s, bool is_stopped)
         if (!is_stopped) {
             zk->heard_at = clock_mono_ms();
             loop_timer_start(&zk->expiry_timer, zk->options.session_timeout_ms);
+            calls_resume(zk);
         }
     }
     list_for_each (it, &s->orphans) {

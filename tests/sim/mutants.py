@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+"""Does the simulation notice when a guard is gone? `make sim-mutants`.
+
+Each mutant takes one guard out of a copy of the tree, builds system_sim there, and runs seeds until a promise is broken.
+A mutant that no seed catches is a hole in the promises or in the scenarios, and a failure of this script; so is one whose
+text is not in its file exactly once. Before that the tree as it is must pass.
+
+  mutants.py [--only NAME] [--list] [--seeds N]
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "mutants"
+TREE = WORK / "tree"
+BINARY = WORK / "out" / "tests" / "sim" / "system_sim"
+BATCH = 100  # seeds of one run of the program
+BASELINE = 100
+
+
+class Mutant:
+    """One guard: where it is, what stands there, what stands there without it, which promises should notice."""
+
+    def __init__(self, name, file, old, new, expected):
+        self.name, self.file, self.old, self.new, self.expected = name, file, old, new, expected.split()
+
+
+MUTANTS = [
+    Mutant("lease-check", "meta/slots/slot_keeper.c",
+           "k->held[slot] && zk_lease_is_valid(k->options.zk, now);",
+           "k->held[slot] && (now || k);", "owner two-owners order"),
+    Mutant("lease-remembered", "meta/slots/slot_keeper.c",
+           "k->held[slot] && zk_lease_is_valid(k->options.zk, now);",
+           "k->held[slot] && zk_state(k->options.zk) == ZK_READY && now;", "owner two-owners order"),
+    Mutant("owner-check", "meta/app.c",
+           "if (!sharding_owns(app->sharding, slot_of_cluster(cluster->db_id), clock_mono_ms())) {",
+           "if (!cluster) {", "owner order"),
+    Mutant("hold-down", "meta/app.c",
+           "if (loop_was_paused(app->loop, app->config.pause_hold_ms)) {",
+           "if (loop_was_paused(app->loop, 0)) {", "hold-down"),
+    Mutant("draining", "meta/app.c",
+           "if (daemon_is_draining(app->daemon)) {",
+           "if (!app->daemon) {", "draining"),
+    Mutant("document-version", "meta/dcmeta/dc_store.c",
+           "after->version > 0 && after->version < store->version",
+           "after->version < 0", "versions"),
+    Mutant("push-version", "meta/dcmeta/dc_store.c",
+           "cluster->version > 0 && cluster->version < old->version",
+           "cluster->version < 0", "versions"),
+    Mutant("brake-removals", "meta/dcmeta/dc_diff.c",
+           "verdict.removals_held = diff->removed + diff->shrunk > limits->removals || is_emptied;",
+           "verdict.removals_held = is_emptied && false;", "brakes"),
+    Mutant("brake-routes", "meta/dcmeta/dc_diff.c",
+           "verdict.routes_held = diff->routes_downgraded > limits->downgrades;",
+           "verdict.routes_held = false;", "route"),
+    Mutant("migration", "meta/peers/shard_duty.c",
+           "if (duty->cluster->is_migrating) {",
+           "if (!duty->cluster) {", "migration"),
+    Mutant("budget", "meta/peers/budget.c",
+           "if (b->tokens_milli < 1000) {",
+           "if (b->tokens_milli < -1000000000) {", "budget"),
+    Mutant("budget-of-cuts", "meta/peers/shard_duty.c",
+           "if (cuts && !budget_take(&env->cut, now)) {",
+           "if (cuts && !env) {", "budget"),
+    Mutant("back-off", "meta/peers/shard_duty.c",
+           "if (now < duty->backoff_until) {",
+           "if (now < 0) {", "insisting"),
+    Mutant("not-taken", "meta/peers/shard_run.c",
+           "back_off(duty, NOT_TAKEN_FIRST_MS);",
+           "back_off(duty, 0);", "insisting"),
+    Mutant("role-asked-again", "meta/peers/shard_run.c",
+           "    struct xp_err err;\n    run->phase = RUN_ROLE;",
+           "    struct xp_err err;\n    if (run) {\n        send_step(duty);\n        return;\n    }\n    run->phase = RUN_ROLE;",
+           "asked"),
+    Mutant("unusable-is-direct", "meta/peers/peer_decide.c",
+           "if (w->choice == ROUTE_UNUSABLE) {",
+           "if (w->choice == ROUTE_UNUSABLE && !f) {", "route"),
+    Mutant("removal-verdicts", "meta/peers/peer_decide.c",
+           "} else if (verdicts < f->removal_verdicts) {",
+           "} else if (verdicts < 1) {", "removal"),
+    Mutant("removal-switch", "meta/peers/peer_decide.c",
+           "if (!f->may_remove) {",
+           "if (!f) {", "removal"),
+    Mutant("own-gid", "meta/peers/peer_decide.c",
+           "} else if (hold) {", "} else if (hold) {", "harmful"),
+    Mutant("export-not-awaited", "meta/slots/slot_mover.c",
+           "        stage_enter(m, h, h->stage + 1);\n",
+           "        stage_enter(m, h, h->stage == STAGE_MARK ? STAGE_COMMIT : h->stage + 1);\n",
+           "two-owners owner order"),
+    Mutant("leader-for-ever", "meta/slots/slot_mover.c",
+           "    if (m->is_leader == is_leader) {\n        return;\n    }\n    m->is_leader = is_leader;",
+           "    if (m->is_leader == is_leader || m->is_leader) {\n        return;\n    }\n    m->is_leader = is_leader;",
+           "leader"),
+    Mutant("leader-term", "meta/slots/slot_mover.c",
+           "return m->is_leader && token >> TERM_SHIFT == m->term;",
+           "return m->is_leader || token >> TERM_SHIFT == m->term;", "leader"),
+    Mutant("unknown-grace", "meta/slots/slot_plan.c",
+           "return f->servers_known_since + f->unknown_grace_ms;",
+           "return f->servers_known_since;", "common-restart"),
+    Mutant("session-loss", "meta/slots/sharding.c",
+           "slot_keeper_allow(s->keeper, (state == ZK_READY || state == ZK_SUSPENDED) && !s->is_failed &&",
+           "slot_keeper_allow(s->keeper, (state != ZK_CONNECTING || !s->is_failed) && !s->is_failed &&",
+           "owner two-owners order"),
+]
+
+
+def copy_tree():
+    """The files of the tree as they are now, tracked or new, without what was built."""
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True,
+                           capture_output=True, text=True).stdout.split()
+    for name in names:
+        source, target = ROOT / name, TREE / name
+        if not source.is_file():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            shutil.copy2(source, target)
+    kept = set(names)
+    for path in TREE.rglob("*"):
+        if path.is_file() and str(path.relative_to(TREE)) not in kept:
+            path.unlink()
+
+
+def build():
+    compiler = os.environ.get("CC", "gcc")
+    if shutil.which("ccache") and "ccache" not in compiler:
+        compiler = "ccache " + compiler
+    env = dict(os.environ, CCACHE_NOHASHDIR="1")
+    env.pop("MAKEFLAGS", None)
+    done = subprocess.run(["make", "-s", "-j2", f"CC={compiler}", f"BUILD={WORK / 'out'}", str(BINARY)], cwd=TREE,
+                          env=env, capture_output=True, text=True)
+    return None if done.returncode == 0 else done.stderr[-2000:]
+
+
+def run(first, count):
+    """(seed, promise) of the first failure, or None."""
+    done = subprocess.run([str(BINARY), str(first), str(count)], capture_output=True, text=True, errors="replace")
+    found = re.search(r"^# seed (\d+): ([a-z-]+):", done.stdout, re.M)
+    if found:
+        return int(found.group(1)), found.group(2)
+    return (0, f"exit {done.returncode}") if done.returncode != 0 else None
+
+
+def try_mutant(mutant, seeds):
+    """A line of the table, and whether the mutant was caught."""
+    path = TREE / mutant.file
+    original = path.read_text()
+    times = original.count(mutant.old)
+    if times != 1:
+        return f"its text is in {mutant.file} {times} times, not once", False
+    path.write_text(original.replace(mutant.old, mutant.new))
+    began = time.monotonic()
+    try:
+        problem = build()
+        if problem:
+            return "does not build:\n" + problem, False
+        for first in range(1, seeds, BATCH):
+            found = run(first, BATCH)
+            if found:
+                seed, promise = found
+                note = "" if promise in mutant.expected else f"  (expected: {' '.join(mutant.expected)})"
+                return f"caught by '{promise}', seed {seed}, {time.monotonic() - began:.0f} s{note}", True
+        return f"SURVIVES {seeds} seeds", False
+    finally:
+        path.write_text(original)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--only", action="append", help="this mutant; may be repeated")
+    parser.add_argument("--seeds", type=int, default=2000, help="tried for each mutant at most")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    chosen = [m for m in MUTANTS if not args.only or m.name in args.only]
+    if args.list:
+        for m in chosen:
+            print(f"{m.name:24} {m.file:32} {' '.join(m.expected)}")
+        return 0
+    if not chosen:
+        sys.exit(f"no mutant is called {args.only}: see --list")
+    copy_tree()
+    problem = build()
+    if problem:
+        sys.exit("the tree does not build:\n" + problem)
+    found = run(1, BASELINE)
+    if found:
+        sys.exit(f"the tree itself fails with seed {found[0]}: {found[1]}; mend that first")
+    survivors = 0
+    for mutant in chosen:
+        text, caught = try_mutant(mutant, args.seeds)
+        survivors += not caught
+        print(f"{'ok' if caught else 'FAILED':7} {mutant.name:24} {text}", flush=True)
+    print(f"mutants: {len(chosen) - survivors} caught, {survivors} not")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

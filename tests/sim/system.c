@@ -1,0 +1,835 @@
+/* system.c - see system.h. Makes the machines; what goes wrong with them is in system_faults.c. */
+#include "tests/sim/system.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "meta/slots/slot.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "shared/proxy/route.h"
+#include "tests/sim/fake_daemon.h"
+#include "tests/sim/fake_http.h"
+#include "tests/sim/fake_loop.h"
+#include "tests/sim/fake_random.h"
+#include "tests/sim/system_checks.h"
+#include "tests/sim/system_trace.h"
+
+#include "shared/base/banned.h"
+
+#define MEMBER_PORT   8080
+#define REDIS_PORT    6379
+#define RECONNECT_MS  9000  /* the longest back-off of a connection to a Redis, and the connect */
+#define PEER_RETRY_MS 10000 /* the longest back-off of a conversation with another DC */
+#define MOVES_MS      5000  /* of all slots between healthy members */
+#define LAST_CALLS_MS 4000  /* then no push and no operator waits for an answer any more */
+
+const char *const system_dcs[SYSTEM_DCS] = { "jq", "fra" };
+
+const char *const system_route_texts[SYSTEM_ROUTE_TEXTS] = {
+    "",
+    "PROXYTCP://10.9.0.1:80 PROXYTLS://10.8.0.1:443",
+    "PROXYTCP://10.9.0.1:80,PROXYTCP://10.9.0.2:80 PROXYTLS://10.8.0.1:443",
+    "PROXYTCP://10.9.0.3:80",
+};
+
+/* ---- metaservers ---- */
+
+static const struct addr console_addr = { .host = "10.0.0.1", .port = 8080 };
+
+/* The metaserver of that DC which the next call from outside goes to. */
+static struct addr next_metaserver(int dc, void *arg)
+{
+    struct system *s = arg;
+    int index = (int)(s->next_push++ % (uint64_t)s->config.members[dc]);
+    return s->members[dc][index].addr;
+}
+
+#define SETTINGS_MAX 48
+
+struct settings {
+    char *lines[SETTINGS_MAX];
+    size_t count;
+};
+
+static void setting(struct settings *out, const char *key, const char *value)
+{
+    xp_check(out->count < SETTINGS_MAX - 1);
+    out->lines[out->count++] = xasprintf("%s=%s", key, value);
+}
+
+static void setting_n(struct settings *out, const char *key, int64_t value)
+{
+    AUTO_FREE char *text = xasprintf("%lld", (long long)value);
+    setting(out, key, text);
+}
+
+static void make_settings(struct system_member *m, struct settings *out)
+{
+    struct system *s = m->system;
+    const struct system_config *c = &s->config;
+    struct addr other = next_metaserver(1 - m->dc, s);
+    AUTO_FREE char *zk = xasprintf("zk-%s", system_dcs[m->dc]);
+    AUTO_FREE char *dcinfos = xasprintf("{\"%s\":{\"metaServerAddress\":\"http://%s\"}}",
+                                        system_dcs[1 - m->dc], ADDR_TEXT(&other));
+    setting_n(out, "metaserver.id", m->id);
+    setting(out, "dc", system_dcs[m->dc]);
+    setting(out, "server.ip", m->addr.host);
+    setting(out, "server.bind.ip", m->addr.host);
+    setting_n(out, "server.port", m->addr.port);
+    setting(out, "zk.address", zk);
+    setting(out, "dcinfos", dcinfos);
+    setting(out, "console.address", "http://10.0.0.1:8080");
+    setting_n(out, "zk.session.timeout.milli", c->session_ms);
+    setting_n(out, "meta.refresh.milli", c->refresh_ms);
+    setting_n(out, "slot.refresh.milli", c->refresh_ms);
+    setting_n(out, "cluster.servers.check.milli", c->refresh_ms);
+    setting_n(out, "leader.check.milli", c->refresh_ms);
+    setting_n(out, "meta.peermaster.refresh.milli", c->peer_refresh_ms);
+    setting_n(out, "meta.redis.timeout.milli", c->redis_timeout_ms);
+    setting_n(out, "meta.pause.hold.milli", c->hold_ms);
+    setting_n(out, "meta.correct.backoff.first.milli", c->backoff_first_ms);
+    setting_n(out, "meta.correct.backoff.max.milli", c->backoff_max_ms);
+    setting_n(out, "meta.correct.rate", c->correct_rate);
+    setting_n(out, "meta.correct.burst", c->correct_rate);
+    setting_n(out, "meta.correct.cut.rate", c->cut_rate);
+    setting_n(out, "meta.correct.cut.burst", c->cut_rate);
+    setting_n(out, "meta.removal.limit", c->removal_limit);
+    setting_n(out, "meta.downgrade.limit", c->downgrade_limit);
+    setting(out, "meta.cluster.peermaster.delete", c->removes_peers ? "true" : "false");
+    setting_n(out, "meta.peer.removal.verdicts", c->removal_verdicts);
+    setting_n(out, "meta.peer.removal.gap.milli", c->removal_gap_ms);
+}
+
+bool system_is_running(const struct system_member *m)
+{
+    return m->daemon != NULL;
+}
+
+static struct daemon *start_daemon(struct system_member *m, struct xp_err *err)
+{
+    struct settings settings = { 0 };
+    make_settings(m, &settings);
+    m->app = xcalloc(1, sizeof(*m->app));
+    struct daemon_ops ops = meta_daemon_ops;
+    ops.config = &m->app->config;
+    ops.common = &m->app->config.common;
+    ops.arg = m->app;
+    struct daemon *daemon = fake_daemon_start(&ops, (const char *const *)settings.lines, err);
+    for (size_t i = 0; i < settings.count; i++) {
+        free(settings.lines[i]);
+    }
+    return daemon;
+}
+
+void system_start(struct system_member *m)
+{
+    struct xp_err err = { 0 };
+    if (m->daemon) {
+        return;
+    }
+    m->starts++;
+    m->start_at = MONO_FOREVER;
+    m->is_terminating = false;
+    m->thawed_at = MONO_NEVER;
+    m->daemon = start_daemon(m, &err);
+    if (!m->daemon) {
+        trace_fail("starts", "member %s.%d: %s", system_dcs[m->dc], m->index, err.msg);
+        free(TAKE(m->app));
+        return;
+    }
+    m->loop = daemon_loop(m->daemon);
+    checks_member_started(m);
+    trace_event("member %s.%d starts (id %lld)", system_dcs[m->dc], m->index, (long long)m->id);
+}
+
+static void member_is_gone(struct system_member *m)
+{
+    m->daemon = NULL;
+    m->loop = NULL;
+    free(TAKE(m->app));
+}
+
+void system_kill(struct system_member *m)
+{
+    if (m->daemon) {
+        trace_event("member %s.%d is killed", system_dcs[m->dc], m->index);
+        fake_daemon_kill(m->daemon);
+        member_is_gone(m);
+    }
+}
+
+void system_terminate(struct system_member *m)
+{
+    if (m->daemon && !m->is_terminating) {
+        m->is_terminating = true;
+        fake_daemon_terminate(m->daemon);
+    }
+}
+
+static void reap_one(struct system *s, struct system_member *m)
+{
+    if (m->daemon && fake_daemon_has_ended(m->daemon)) {
+        const char *why = fake_daemon_failure(m->daemon);
+        trace_event("member %s.%d ends: %s", system_dcs[m->dc], m->index, why[0] ? why : "drained");
+        fake_daemon_stop(m->daemon);
+        member_is_gone(m);
+        if (m->start_at == MONO_FOREVER && m->index < s->config.members[m->dc]) {
+            m->start_at = clock_mono_ms() + 1000; /* systemd's Restart= */
+        }
+    }
+    if (!m->daemon && m->start_at <= clock_mono_ms()) {
+        system_start(m);
+    }
+}
+
+void system_reap(struct system *s)
+{
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int i = 0; i < SYSTEM_PROCESSES; i++) {
+            reap_one(s, &s->members[dc][i]);
+        }
+    }
+}
+
+struct system_member *system_member_of(struct system *s, const struct loop *loop)
+{
+    for (int dc = 0; dc < SYSTEM_DCS && loop; dc++) {
+        for (int i = 0; i < SYSTEM_PROCESSES; i++) {
+            if (s->members[dc][i].loop == loop) {
+                return &s->members[dc][i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* ---- Redis ---- */
+
+/* Addresses are made by redis_addr only, so that they can be read back without a search. */
+struct system_redis *system_redis_at(struct system *s, const struct addr *addr)
+{
+    int parts[4] = { 0 };
+    int at = 0;
+    for (const char *p = addr->host; *p && at < 4; p++) {
+        if (*p == '.') {
+            at++;
+        } else {
+            parts[at] = parts[at] * 10 + (*p - '0');
+        }
+    }
+    int dc = parts[1] - 1;
+    int place = parts[2] - 1;
+    int shard = parts[3] / 10;
+    int index = parts[3] % 10 - 1;
+    bool is_ours = parts[0] == 10 && dc >= 0 && dc < SYSTEM_DCS && place >= 0 &&
+                   place < SYSTEM_PLACES && shard < SYSTEM_SHARDS && index >= 0 &&
+                   index < SYSTEM_REDISES && addr->port == REDIS_PORT;
+    return is_ours ? &s->redis[place][dc][shard][index] : NULL;
+}
+
+static struct addr redis_addr(const struct system_redis *r)
+{
+    AUTO_FREE char *host =
+        xasprintf("10.%d.%d.%d", r->dc + 1, r->place + 1, r->shard * 10 + r->index + 1);
+    return addr_of(host, REDIS_PORT);
+}
+
+void system_set_process(struct system *s, struct system_redis *r, enum fake_redis_mode mode)
+{
+    (void)s;
+    r->mode = mode;
+    fake_redis_set(NULL, &r->crdt.addr, mode);
+}
+
+void system_set_view(struct system *s, const struct system_member *m, struct system_redis *r,
+                     enum fake_redis_mode mode)
+{
+    (void)s;
+    if (m->loop) {
+        fake_redis_set_view(m->loop, &r->crdt.addr, mode);
+    }
+}
+
+struct console_cluster *system_cluster(struct system *s, int place)
+{
+    struct console_cluster *c = fake_console_find(s->console, s->cluster_id[place]);
+    return c && !c->is_deleted ? c : NULL;
+}
+
+bool system_is_listed(struct system *s, const struct system_redis *r)
+{
+    const struct console_cluster *c = system_cluster(s, r->place);
+    return c && r->shard < c->shard_count && (c->dcs & 1U << r->dc) &&
+           !addr_is_none(&c->redis[r->dc][r->shard][r->index]);
+}
+
+struct system_redis *system_master(struct system *s, int place, int dc, int shard)
+{
+    struct system_redis *found = NULL;
+    for (int i = 0; i < SYSTEM_REDISES; i++) {
+        struct system_redis *r = &s->redis[place][dc][shard][i];
+        if (system_is_listed(s, r) && r->crdt.is_master && r->mode == FAKE_REDIS_UP) {
+            if (found) {
+                return NULL;
+            }
+            found = r;
+        }
+    }
+    return found;
+}
+
+void system_fail_over(struct system *s, struct system_redis *to, bool takes_peers)
+{
+    struct system_redis *shard = s->redis[to->place][to->dc][to->shard];
+    const struct system_redis *old = NULL;
+    for (int i = 0; i < SYSTEM_REDISES; i++) {
+        if (&shard[i] != to && shard[i].crdt.is_master) {
+            old = &shard[i];
+            fake_crdt_set_role(&shard[i].crdt, false);
+        }
+    }
+    for (int gid = 1; old && takes_peers && gid <= CRDT_GID_MAX; gid++) {
+        const struct fake_crdt_peer *p = &old->crdt.peers[gid];
+        if (p->is_set) {
+            fake_crdt_put(&to->crdt, gid, &p->addr, p->servers, p->params);
+        }
+    }
+    to->stranger_since = old && takes_peers ? old->stranger_since : to->stranger_since;
+    fake_crdt_set_role(&to->crdt, true);
+}
+
+static struct rreply *on_command(const struct addr *addr, size_t argc, const char *const *argv,
+                                 void *arg)
+{
+    struct system *s = arg;
+    struct system_redis *r = system_redis_at(s, addr);
+    xp_check(r != NULL);
+    if (!checks_command_arrived(s, r, argc, argv)) {
+        return rreply_new_text(RREPLY_ERROR, "ERR would have done damage", 26);
+    }
+    return fake_crdt_command(&r->crdt, argc, argv);
+}
+
+static void on_sent(const struct loop *client, const struct addr *addr, size_t argc,
+                    const char *const *argv, void *arg)
+{
+    struct system *s = arg;
+    checks_command_sent(s, system_member_of(s, client), system_redis_at(s, addr), argc, argv);
+}
+
+static int64_t http_latency(const struct loop *client, const struct addr *server, void *arg)
+{
+    (void)client;
+    (void)server;
+    struct system *s = arg;
+    return dice_between(&s->dice, 1, s->packet_ms);
+}
+
+/* ---- opening ---- */
+
+static void choose_config(struct system *s)
+{
+    struct dice *d = &s->dice;
+    s->config = (struct system_config){
+        .members = { SYSTEM_MEMBERS, (int)dice_between(d, 2, SYSTEM_MEMBERS) },
+        .session_ms = 5000,
+        .refresh_ms = 10000,
+        .peer_refresh_ms = 3000,
+        .backoff_first_ms = 4000,
+        .backoff_max_ms = 10000,
+        .hold_ms = 4000,
+        .redis_timeout_ms = 1000,
+        .removes_peers = dice_chance(d, 25),
+        .removal_verdicts = 3,
+        .removal_gap_ms = 2000,
+        .correct_rate = dice_chance(d, 40) ? 1 : 500,
+        .removal_limit = 1,
+        .downgrade_limit = 0,
+        .slowest_packet_ms = dice_between(d, 2, 40),
+    };
+    s->config.cut_rate = dice_chance(d, 40) ? 1 : s->config.correct_rate;
+    s->packet_ms = s->config.slowest_packet_ms;
+}
+
+static void make_redis(struct system *s, struct system_redis *r)
+{
+    struct addr addr = redis_addr(r);
+    fake_crdt_init(&r->crdt, &addr, SYSTEM_GID(r->dc), r->index == 0);
+    r->stranger_since = MONO_NEVER;
+    fake_redis_set_latency(&addr, dice_between(&s->dice, 1, 30));
+}
+
+static void make_redises(struct system *s)
+{
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+            for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
+                for (int i = 0; i < SYSTEM_REDISES; i++) {
+                    struct system_redis *r = &s->redis[place][dc][shard][i];
+                    r->place = place;
+                    r->dc = dc;
+                    r->shard = shard;
+                    r->index = i;
+                    make_redis(s, r);
+                }
+            }
+        }
+    }
+}
+
+/* Two of the Redis of each shard are in the metadata; the third is a spare. */
+static void make_cluster(struct system *s, int place)
+{
+    AUTO_FREE char *name = xasprintf("c%d", place);
+    s->next_id += dice_between(&s->dice, 1, 300);
+    s->cluster_id[place] = s->next_id;
+    s->left_at[place] = MONO_NEVER;
+    s->joined_at[place] = clock_mono_ms();
+    struct console_cluster *c = fake_console_add(s->console, name, s->next_id);
+    c->place = place;
+    c->type = place == SYSTEM_PLACES - 1 ? CLUSTER_ONE_WAY : CLUSTER_BI_DIRECTION;
+    c->dcs = 3;
+    c->shard_count = dice_chance(&s->dice, 30) ? 2 : 1;
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int shard = 0; shard < c->shard_count; shard++) {
+            for (int i = 0; i < SYSTEM_REDISES - 1; i++) {
+                c->redis[dc][shard][i] = s->redis[place][dc][shard][i].crdt.addr;
+            }
+        }
+    }
+    fake_console_commit(s->console, c);
+}
+
+static void make_routes(struct system *s)
+{
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        s->is_routed[dc] = dice_chance(&s->dice, 70);
+        for (int i = 0; i < 2; i++) {
+            struct console_route *r = fake_console_add_route(s->console);
+            r->src = dc;
+            r->dst = 1 - dc;
+            r->is_active = s->is_routed[dc] && (i == 0 || dice_chance(&s->dice, 30));
+            r->info = system_route_texts[dice_between(&s->dice, 1, SYSTEM_ROUTE_TEXTS - 1)];
+        }
+        fake_console_commit_routes(s->console, dc);
+    }
+}
+
+static void make_members(struct system *s)
+{
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int i = 0; i < SYSTEM_PROCESSES; i++) {
+            struct system_member *m = &s->members[dc][i];
+            AUTO_FREE char *host = xasprintf("10.%d.0.%d", dc + 1, i + 1);
+            *m = (struct system_member){ .system = s,
+                                         .dc = dc,
+                                         .index = i,
+                                         .id = i + 1,
+                                         .addr = addr_of(host, MEMBER_PORT),
+                                         .start_at = MONO_FOREVER };
+            if (i < s->config.members[dc]) {
+                m->start_at = clock_mono_ms() + dice_between(&s->dice, 0, 1500);
+            }
+        }
+    }
+}
+
+struct system *system_open(uint64_t seed)
+{
+    struct system *s = xcalloc(1, sizeof(*s));
+    fake_redis_reset();
+    fake_http_reset();
+    fake_random_seed(seed);
+    fake_clock_set(1000000, 1700000000000);
+    s->dice = (struct dice){ .state = seed * 0xD1342543DE82EF95U };
+    choose_config(s);
+    s->loop = loop_new();
+    fake_redis_handle(on_command, s);
+    fake_redis_watch(on_sent, s);
+    fake_redis_set_network(s->loop);
+    fake_http_set_latency(http_latency, s);
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        AUTO_FREE char *hosts = xasprintf("zk-%s", system_dcs[dc]);
+        s->zk[dc] = fake_zk_server_new(s->loop, hosts);
+        fake_zk_set_latency(s->zk[dc], dice_between(&s->dice, 1, 5));
+        s->dc_numbers[dc] = dc;
+        fake_zk_watch(s->zk[dc], checks_zk_changed, &s->dc_numbers[dc]);
+    }
+    struct fake_console_options options = { .loop = s->loop,
+                                            .addr = console_addr,
+                                            .dcs = { system_dcs[0], system_dcs[1] },
+                                            .metaserver = next_metaserver,
+                                            .taken = checks_push_taken,
+                                            .arg = s };
+    s->console = fake_console_new(&options);
+    make_redises(s);
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        make_cluster(s, place);
+    }
+    make_routes(s);
+    make_members(s);
+    return s;
+}
+
+void system_close(struct system *s)
+{
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int i = 0; i < SYSTEM_PROCESSES; i++) {
+            system_kill(&s->members[dc][i]);
+        }
+    }
+    fake_console_stop(s->console, true);
+    fake_loop_advance_to(clock_mono_ms() + LAST_CALLS_MS);
+    fake_console_free(s->console);
+    fake_redis_set_network(NULL);
+    fake_redis_watch(NULL, NULL);
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        fake_zk_watch(s->zk[dc], NULL, NULL);
+        fake_zk_server_free(s->zk[dc]);
+    }
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+            for (int i = 0; i < SYSTEM_SHARDS * SYSTEM_REDISES; i++) {
+                fake_crdt_done(&s->redis[place][dc][i / SYSTEM_REDISES][i % SYSTEM_REDISES].crdt);
+            }
+        }
+    }
+    loop_free(s->loop);
+    free(s);
+}
+
+void system_restart_dc(struct system *s, int dc)
+{
+    for (int i = 0; i < s->config.members[dc]; i++) {
+        struct system_member *m = &s->members[dc][i];
+        system_kill(m);
+        m->start_at =
+            clock_mono_ms() + s->config.session_ms + 500 + dice_between(&s->dice, 0, 1000);
+    }
+}
+
+uint64_t system_owners_hash(struct system *s, int dc)
+{
+    uint64_t hash = 0;
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        AUTO_FREE char *path = xasprintf("/xpipe/metaserver/slots/%d", slot);
+        const char *data = fake_zk_node(s->zk[dc], path);
+        for (const char *p = data ? data : "none"; *p; p++) {
+            hash = (hash ^ (unsigned char)*p) * 0x100000001B3U;
+        }
+    }
+    return hash;
+}
+
+/* ---- the end ---- */
+
+static void heal_redis(struct system *s, struct system_redis *r)
+{
+    system_set_process(s, r, FAKE_REDIS_UP);
+    r->crdt.trick = FAKE_CRDT_HONEST;
+    r->crdt.is_backstreaming = false;
+    r->crdt.demote_after_info = false;
+    fake_redis_set_latency(&r->crdt.addr, 5);
+}
+
+/* Exactly one master among the Redis that the console lists. */
+static void heal_shard(struct system *s, int place, int dc, int shard)
+{
+    struct system_redis *all = s->redis[place][dc][shard];
+    struct system_redis *master = NULL;
+    for (int i = 0; i < SYSTEM_REDISES; i++) {
+        heal_redis(s, &all[i]);
+        if (system_is_listed(s, &all[i]) && (!master || !master->crdt.is_master)) {
+            master = &all[i];
+        }
+    }
+    if (master) {
+        system_fail_over(s, master, false);
+    }
+}
+
+static void heal_metadata(struct system *s)
+{
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        struct console_cluster *c = system_cluster(s, place);
+        if (c && c->is_migrating) {
+            c->is_migrating = false;
+            fake_console_commit(s->console, c);
+        }
+    }
+}
+
+static void heal_members(struct system *s)
+{
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        fake_zk_stop(s->zk[dc], false);
+        fake_zk_set_latency(s->zk[dc], 2);
+        for (int i = 0; i < SYSTEM_PROCESSES; i++) {
+            struct system_member *m = &s->members[dc][i];
+            if (i >= s->config.members[dc]) {
+                m->start_at = MONO_FOREVER;
+                system_kill(m);
+            } else if (!m->daemon) {
+                m->start_at = clock_mono_ms();
+            }
+            if (m->loop) {
+                fake_zk_set_link_of(m->loop, FAKE_ZK_OPEN);
+            }
+        }
+    }
+}
+
+static void heal_http(struct system *s)
+{
+    for (int i = 0; i < SYSTEM_DCS * SYSTEM_PROCESSES; i++) {
+        const struct system_member *from = &s->members[i / SYSTEM_PROCESSES][i % SYSTEM_PROCESSES];
+        for (int k = 0; from->loop && k < SYSTEM_DCS * SYSTEM_PROCESSES; k++) {
+            const struct system_member *to =
+                &s->members[k / SYSTEM_PROCESSES][k % SYSTEM_PROCESSES];
+            fake_http_set(from->loop, &to->addr, FAKE_HTTP_UP);
+        }
+        if (from->loop) {
+            fake_http_set(from->loop, &console_addr, FAKE_HTTP_UP);
+        }
+    }
+}
+
+void system_heal(struct system *s)
+{
+    heal_members(s);
+    heal_http(s);
+    fake_redis_clear_views();
+    s->packet_ms = 5;
+    fake_console_lie(s->console, CONSOLE_HONEST);
+    fake_console_stop(s->console, false);
+    heal_metadata(s);
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+            for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
+                heal_shard(s, place, dc, shard);
+            }
+        }
+    }
+}
+
+mono_ms system_awake_at(const struct system *s)
+{
+    mono_ms at = clock_mono_ms();
+    for (int i = 0; i < SYSTEM_DCS * SYSTEM_PROCESSES; i++) {
+        const struct system_member *m = &s->members[i / SYSTEM_PROCESSES][i % SYSTEM_PROCESSES];
+        mono_ms thaw = m->loop ? fake_loop_frozen_until(m->loop) : MONO_NEVER;
+        at = thaw > at ? thaw : at;
+    }
+    return at;
+}
+
+/* A round is the longest period in which something is looked at again without an event: documents, slots, servers, the
+ * other DC's masters after failures, a pause after refusals. Before the first one can begin: a member whose session ended
+ * has a new one and its slots, and connections that backed off are there again. */
+int64_t system_recovery_ms(const struct system *s)
+{
+    const struct system_config *c = &s->config;
+    int64_t round = c->refresh_ms;
+    round = c->backoff_max_ms > round ? c->backoff_max_ms : round;
+    round = c->peer_refresh_ms + PEER_RETRY_MS > round ? c->peer_refresh_ms + PEER_RETRY_MS : round;
+    int64_t start = c->session_ms + MOVES_MS + RECONNECT_MS;
+    return start + 2 * round;
+}
+
+static char missing_text[200];
+
+static const char *missing(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static const char *missing(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(missing_text, sizeof(missing_text), fmt, args);
+    va_end(args);
+    return missing_text;
+}
+
+static const char *missing_owner(struct system *s, int dc)
+{
+    mono_ms now = clock_mono_ms();
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        int owners = 0;
+        for (int i = 0; i < SYSTEM_PROCESSES; i++) {
+            const struct system_member *m = &s->members[dc][i];
+            owners += m->daemon && sharding_owns(m->app->sharding, slot, now);
+        }
+        if (owners != 1) {
+            return missing("slot %d of %s has %d owners", slot, system_dcs[dc], owners);
+        }
+    }
+    return NULL;
+}
+
+/* The version in a cluster stays behind when a change does not concern this DC: compared is what it says. */
+static bool is_same(const struct console_cluster *c, int dc, const struct cluster_meta *known)
+{
+    if (known->db_id != c->id || known->is_migrating != c->is_migrating ||
+        known->shards.count != (size_t)c->shard_count || known->version > c->version) {
+        return false;
+    }
+    for (int shard = 0; shard < c->shard_count; shard++) {
+        const struct shard_meta *s = &known->shards.items[shard];
+        size_t count = 0;
+        for (int i = 0; i < CONSOLE_REDISES; i++) {
+            const struct addr *addr = &c->redis[dc][shard][i];
+            count += !addr_is_none(addr);
+            bool is_known = addr_is_none(addr);
+            for (size_t k = 0; k < s->redises.count; k++) {
+                is_known |= addr_eq(&s->redises.items[k].addr, addr);
+            }
+            if (!is_known) {
+                return false;
+            }
+        }
+        if (count != s->redises.count) {
+            return false;
+        }
+    }
+    return c->type != CLUSTER_BI_DIRECTION ||
+           names_has(&known->dcs, system_dcs[1 - dc]) == ((c->dcs & 1U << (1 - dc)) != 0);
+}
+
+static const char *missing_document(struct system *s, const struct system_member *m)
+{
+    const struct dc_store *store = m->app->store;
+    size_t count = 0;
+    if (dc_store_version(store) != fake_console_dc_version(s->console, m->dc) ||
+        dc_store_held_count(store) > 0) {
+        return missing("%s.%d has version %lld (%d held), the console %lld", system_dcs[m->dc],
+                       m->index, (long long)dc_store_version(store), dc_store_held_count(store),
+                       (long long)fake_console_dc_version(s->console, m->dc));
+    }
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        const struct console_cluster *c = system_cluster(s, place);
+        if (!c || !(c->dcs & 1U << m->dc)) {
+            continue;
+        }
+        const struct cluster_meta *known = dc_store_cluster(store, c->name);
+        count++;
+        if (!known || !is_same(c, m->dc, known)) {
+            return missing("%s.%d has cluster %s at version %lld, the console at %lld",
+                           system_dcs[m->dc], m->index, c->name,
+                           known ? (long long)known->version : 0, (long long)c->version);
+        }
+    }
+    return dc_store_count(store) == count
+               ? NULL
+               : missing("%s.%d has %zu clusters, the console %zu", system_dcs[m->dc], m->index,
+                         dc_store_count(store), count);
+}
+
+/* The route that the rules choose, from the console's rows. */
+static void choose_route(struct system *s, const struct console_cluster *c, int src, int dst,
+                         struct route_choice *ret_choice)
+{
+    struct route_meta rows[CONSOLE_ROUTES];
+    size_t count = 0;
+    const struct console_route *r;
+    for (size_t i = 0; (r = fake_console_route(s->console, i)); i++) {
+        if (r->is_active && r->src == src) {
+            rows[count++] = (struct route_meta){ .id = r->id,
+                                                 .tag = (char *)(uintptr_t) "meta",
+                                                 .src_dc = (char *)(uintptr_t)system_dcs[r->src],
+                                                 .dst_dc = (char *)(uintptr_t)system_dcs[r->dst],
+                                                 .cluster_type = (char *)(uintptr_t) "",
+                                                 .is_public = true,
+                                                 .route_info = (char *)(uintptr_t)r->info };
+        }
+    }
+    struct route_query query = { .cluster_name = c->name,
+                                 .type = c->type,
+                                 .src_dc = system_dcs[src],
+                                 .dst_dc = system_dcs[dst],
+                                 .tag = "meta" };
+    route_choose(&query, rows, count, ret_choice);
+}
+
+static bool is_by_route(const struct fake_crdt_peer *p, const struct route_choice *choice)
+{
+    if (choice->kind != ROUTE_CHOSEN) {
+        return !p->servers;
+    }
+    struct route route;
+    struct xp_err err;
+    return p->servers &&
+           route_parse_parts(p->servers, strlen(p->servers), p->params,
+                             p->params ? strlen(p->params) : 0, &route, &err) == 0 &&
+           route_eq(&route, &choice->route);
+}
+
+static const char *missing_peer(struct system *s, const struct console_cluster *c, int dc,
+                                int shard)
+{
+    const struct system_redis *here = system_master(s, c->place, dc, shard);
+    const struct system_redis *there = system_master(s, c->place, 1 - dc, shard);
+    bool is_wanted = (c->dcs & 3) == 3;
+    struct route_choice choice;
+    if (!here || (is_wanted && !there)) {
+        return NULL; /* a shard without Redis in a DC */
+    }
+    const struct fake_crdt_peer *p = &here->crdt.peers[SYSTEM_GID(1 - dc)];
+    choose_route(s, c, dc, 1 - dc, &choice);
+    if (is_wanted && choice.kind != ROUTE_UNUSABLE &&
+        (!p->is_set || !addr_eq(&p->addr, &there->crdt.addr) || !is_by_route(p, &choice))) {
+        return missing("%s (%s in %s, shard %d) has not the peer %s by the right route",
+                       ADDR_TEXT(&here->crdt.addr), c->name, system_dcs[dc], shard,
+                       ADDR_TEXT(&there->crdt.addr));
+    }
+    bool is_strange = here->crdt.peers[SYSTEM_STRANGER].is_set || (!is_wanted && p->is_set);
+    if (is_strange && s->config.removes_peers) {
+        return missing("%s still has a peer that is nobody's", ADDR_TEXT(&here->crdt.addr));
+    }
+    return NULL;
+}
+
+static const char *missing_peers(struct system *s, int place, int dc)
+{
+    const struct console_cluster *c = system_cluster(s, place);
+    if (!c || c->type != CLUSTER_BI_DIRECTION || !(c->dcs & 1U << dc)) {
+        return NULL;
+    }
+    for (int shard = 0; shard < c->shard_count; shard++) {
+        const char *why = missing_peer(s, c, dc, shard);
+        if (why) {
+            return why;
+        }
+    }
+    return NULL;
+}
+
+const char *system_missing(struct system *s)
+{
+    const char *why = fake_console_is_idle(s->console) ? NULL : "the console's outbox is not empty";
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int i = 0; i < s->config.members[dc] && !why; i++) {
+            why = s->members[dc][i].daemon ? missing_document(s, &s->members[dc][i])
+                                           : "a member is not running";
+        }
+        for (int place = 0; place < SYSTEM_PLACES && !why; place++) {
+            why = missing_peers(s, place, dc);
+        }
+        why = why ? why : missing_owner(s, dc);
+    }
+    return why;
+}
+
+void system_accept_held(struct system *s)
+{
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int i = 0; i < s->config.members[dc]; i++) {
+            const struct system_member *m = &s->members[dc][i];
+            if (m->daemon && dc_store_held_count(m->app->store) > 0) {
+                AUTO_FREE char *url =
+                    xasprintf("http://%s/api/meta/v2/quarantine/accept", ADDR_TEXT(&m->addr));
+                trace_event("operator accepts the quarantine of %s", system_dcs[dc]);
+                fake_http_request(s->loop, "POST", url, "", 3000, NULL, NULL);
+                break; /* it tells the others */
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+/* system.h - the whole system in one process and in virtual time: two DCs (jq, gid 1; fra, gid 2), each with its
+ * metaservers (the real daemon, meta/app.c), its ZooKeeper, and the CRDT Redis of a few clusters; one console.
+ *
+ * system_open makes everything and starts it, system_heal ends all trouble, system_missing says what is not yet as it
+ * should be. Trouble is made by system_faults.c, promises are checked by system_checks.c; both work on the fields below.
+ * A Redis belongs to a place: (place, DC, shard, index) is also its address, 10.<dc+1>.<place+1>.<shard*10+index+1>:6379.
+ * The cluster made of it is called c<place>, and may be deleted and made again under another id. Thread: one. */
+#ifndef TESTS_SIM_SYSTEM_H
+#define TESTS_SIM_SYSTEM_H
+
+#include "meta/app.h"
+#include "tests/sim/fake_console.h"
+#include "tests/sim/fake_crdt.h"
+#include "tests/sim/dice.h"
+#include "tests/sim/fake_zk.h"
+
+#define SYSTEM_DCS     CONSOLE_DCS
+#define SYSTEM_MEMBERS 3 /* of one DC */
+#define SYSTEM_PROCESSES                                                                           \
+    (SYSTEM_MEMBERS + 1) /* the last one is for a second process of an id that is in use */
+#define SYSTEM_PLACES   8
+#define SYSTEM_SHARDS   CONSOLE_SHARDS
+#define SYSTEM_REDISES  CONSOLE_REDISES
+#define SYSTEM_STRANGER 7 /* a gid of no DC */
+
+struct system;
+
+struct system_member {
+    struct system *system;
+    int dc;
+    int index;
+    int64_t id;
+    struct addr addr;
+    struct app *app;       /* NULL: not running */
+    struct daemon *daemon; /* NULL: not running */
+    struct loop *loop;
+    int starts;
+    bool is_terminating;
+    mono_ms start_at;  /* when not running: MONO_FOREVER for never */
+    mono_ms thawed_at; /* end of the last freeze over 2 s */
+};
+
+struct system_redis {
+    struct fake_crdt crdt;
+    int place;
+    int dc;
+    int shard;
+    int index;
+    enum fake_redis_mode mode; /* of the process */
+    mono_ms stranger_since;    /* when somebody put a peer of a strange gid there; MONO_NEVER */
+};
+
+struct system_config { /* what the seed decides once; times in ms */
+    int members[SYSTEM_DCS];
+    int64_t session_ms;
+    int64_t refresh_ms; /* of documents, slots, servers, leader */
+    int64_t peer_refresh_ms;
+    int64_t backoff_first_ms;
+    int64_t backoff_max_ms;
+    int64_t hold_ms;
+    int64_t redis_timeout_ms;
+    bool removes_peers;
+    int64_t removal_verdicts;
+    int64_t removal_gap_ms;
+    int64_t correct_rate; /* and burst */
+    int64_t cut_rate;
+    int64_t removal_limit; /* of documents */
+    int64_t downgrade_limit;
+    int64_t slowest_packet_ms;
+};
+
+struct system {
+    struct dice dice;
+    struct system_config config;
+    struct loop *loop; /* of everything that is no metaserver */
+    struct fake_zk_server *zk[SYSTEM_DCS];
+    struct fake_console *console;
+    struct system_member members[SYSTEM_DCS][SYSTEM_PROCESSES];
+    struct system_redis redis[SYSTEM_PLACES][SYSTEM_DCS][SYSTEM_SHARDS][SYSTEM_REDISES];
+    int64_t cluster_id[SYSTEM_PLACES]; /* of the cluster that is there now or was last */
+    int64_t next_id;
+    int64_t packet_ms; /* slowest packet of HTTP now */
+    bool is_routed
+        [SYSTEM_DCS]; /* from the start on there was always a route from here to the other DC */
+    mono_ms left_at[SYSTEM_PLACES];   /* when its cluster last lost a DC; MONO_NEVER */
+    mono_ms joined_at[SYSTEM_PLACES]; /* when it last got all its DCs */
+    int dc_numbers[SYSTEM_DCS];       /* what the watchers of ZooKeeper get */
+    uint64_t next_push;
+};
+
+extern const char *const system_dcs[SYSTEM_DCS];
+#define SYSTEM_GID(dc) ((dc) + 1)
+/* Texts of routes; the empty one is what documents carry for one that cannot be used. */
+#define SYSTEM_ROUTE_TEXTS 4
+extern const char *const system_route_texts[SYSTEM_ROUTE_TEXTS];
+
+struct system *system_open(uint64_t seed);
+void system_close(struct system *);
+
+/* ---- metaservers ---- */
+
+void system_start(struct system_member *);
+void system_kill(struct system_member *);      /* -9 */
+void system_terminate(struct system_member *); /* SIGTERM; system_reap ends it */
+void system_reap(
+    struct system *); /* ends who drained or failed, starts who is due; between steps */
+struct system_member *system_member_of(struct system *, const struct loop *); /* or NULL */
+bool system_is_running(const struct system_member *);
+
+/* ---- Redis ---- */
+
+struct system_redis *system_redis_at(struct system *, const struct addr *); /* or NULL */
+void system_set_process(struct system *, struct system_redis *, enum fake_redis_mode);
+void system_set_view(struct system *, const struct system_member *, struct system_redis *,
+                     enum fake_redis_mode); /* how this one metaserver sees it */
+/* The single living master of a shard among those that the console lists; NULL: none, or several. */
+struct system_redis *system_master(struct system *, int place, int dc, int shard);
+void system_fail_over(struct system *, struct system_redis *to, bool takes_peers);
+struct console_cluster *system_cluster(struct system *, int place); /* that is there now, or NULL */
+bool system_is_listed(struct system *, const struct system_redis *);
+
+/* All metaservers of a DC die, and start again when their sessions are over, within the grace for servers that nobody has
+ * seen yet: the first one up must not take everything. */
+void system_restart_dc(struct system *, int dc);
+/* A number that changes when a slot record of that DC does. */
+uint64_t system_owners_hash(struct system *, int dc);
+
+/* ---- the end ---- */
+
+/* Ends all trouble: from here on the machines work. What faults changed on purpose (metadata, routes) stays, but that
+ * migrations end. */
+void system_heal(struct system *);
+mono_ms system_awake_at(const struct system *); /* when the last one that stands still goes on */
+/* How long after that everything wanted must be actual. */
+int64_t system_recovery_ms(const struct system *);
+/* What is not as it should be, in words; NULL when all is well. Borrowed until the next call. */
+const char *system_missing(struct system *);
+/* An operator looks at every quarantine and accepts it. */
+void system_accept_held(struct system *);
+
+#endif
