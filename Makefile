@@ -34,9 +34,11 @@ OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -DXP_FAULTS=1
 OPT_analyzer:= -O1 -g -fanalyzer
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DXP_FAULTS=1
+OPT_cover   := -O0 -g --coverage -fprofile-update=atomic -DXP_FAULTS=1
 LD_release  := -pie -Wl,-z,relro,-z,now
 LD_asan     := -fsanitize=address,undefined
 LD_tsan     := -fsanitize=thread
+LD_cover    := --coverage
 LD_fuzz     := -fsanitize=fuzzer,address,undefined
 
 CFLAGS   := -std=gnu11 $(WARN) $(OPT_$(MODE))
@@ -251,6 +253,14 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (default 20), FUZZ_JOBS (default 1) a
 fuzz-run: $(FUZZ_BIN)
 	@RESULTS=$(RESULTS) tests/tools/fuzz.sh $(BUILD) $(FUZZ_BIN)
 
+cover: ## which lines of the product all tests together run: files under 80 %, the rest in build/gcc-cover/cover.txt
+	@$(MAKE) --no-print-directory MODE=cover $(call own_build,cover) cover-run
+cover-run: all fakes test-binaries
+	@find $(BUILD) -name '*.gcda' -delete
+	@status=0; for goal in check-unit check-golden check-sim check-integration; do \
+	    $(MAKE) --no-print-directory $$goal || status=1; \
+	done; $(PYTHON) tests/tools/cover.py $(BUILD) && exit $$status
+
 ##@ Demo and measurements
 # $(call bench_script,NAME) runs bench/NAME.py or bench/NAME.sh, whichever exists.
 # `exec`: a signal to make must reach the program itself, not a shell that would leave it behind.
@@ -283,6 +293,7 @@ soak: $(DAEMONS) $(FAKES) $(BUILD)/redis_farm ## random faults under load for MI
 TIDY_FLAGS = -std=gnu11 $(filter-out -MMD -MP,$(CPPFLAGS))
 C_FILES  := $(call srcs,shared/*/*.c meta/*.c meta/*/*.c console/*.c console/*/*.c ctl/*.c)
 FAKES_C  := $(call srcs,tests/fakes/*/*.c)
+TOOLS_C  := $(FAKES_C) $(call srcs,bench/*.c tests/sim/*.c tests/fuzz/*.c)
 ALL_C    := $(call srcs,shared/*/*.[ch] meta/*.[ch] meta/*/*.[ch] console/*.[ch] console/*/*.[ch] ctl/*.[ch] \
               bench/*.[ch] tests/*/*.[ch] tests/fakes/*/*.[ch])
 format: ## lay out every C file with clang-format 14
@@ -305,15 +316,15 @@ docs-check: $(DAEMONS)
 	    $(PYTHON) tests/tools/api_page.py $(BUILD)/xpipe-$$name > $(BUILD)/api-$$name.md && diff -u docs/api-$$name.md $(BUILD)/api-$$name.md || \
 	    { echo "docs/api-$$name.md differs: run make docs"; exit 1; }; \
 	done
-lint: check-tree format-check config-check docs-check lint-size lint-tidy lint-cppcheck ## every static check (minutes)
+lint: check-tree format-check config-check docs-check lint-size lint-tidy lint-cppcheck lint-analyzer ## every static check (minutes)
 lint-size: ## the ten longest functions, and the files over 800 lines
 	@$(PYTHON) tests/tools/sizes.py $(C_FILES)
 lint-tidy: $(BUILD)/gen/schema_sql.h ## clang-tidy 14; FILES="a.c b.c" checks these only
-	@BUILD=$(BUILD) tests/tools/tidy.sh $(or $(FILES),$(C_FILES) $(FAKES_C)) -- $(TIDY_FLAGS)
+	@BUILD=$(BUILD) tests/tools/tidy.sh $(or $(FILES),$(C_FILES) $(TOOLS_C)) -- $(TIDY_FLAGS)
 lint-cppcheck: $(BUILD)/gen/schema_sql.h
-	@BUILD=$(BUILD) tests/tools/cppcheck.sh $(or $(FILES),$(C_FILES) $(FAKES_C)) -- $(TIDY_FLAGS)
-lint-analyzer: ## gcc -fanalyzer over every file (slow, not part of lint)
-	$(MAKE) -k CC=gcc MODE=analyzer $(call own_build,analyzer) all
+	@BUILD=$(BUILD) tests/tools/cppcheck.sh $(or $(FILES),$(C_FILES) $(TOOLS_C)) -- $(TIDY_FLAGS)
+lint-analyzer: ## gcc -fanalyzer over every file
+	@$(MAKE) --no-print-directory -k CC=gcc MODE=analyzer $(call own_build,analyzer) all
 
 ##@ Install
 UNITS := $(wildcard packaging/*.service)
@@ -337,5 +348,5 @@ help: ## this list
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
         sim sim-mutants fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
-        check-integration check-asan check-tsan fuzz fuzz-run demo demo-check bench bench-poll bench-takeover bench-console format format-check \
+        check-integration check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

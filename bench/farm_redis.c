@@ -101,7 +101,7 @@ void farm_redis_want_peer(struct farm_redis *r, const struct farm_peer_spec *spe
 
 static size_t pick_wanted(const struct farm_redis *r, uint64_t random)
 {
-    size_t gids[FARM_GID_MAX + 1];
+    size_t gids[FARM_GID_MAX + 1] = { 0 };
     size_t count = 0;
     for (size_t gid = 0; gid <= FARM_GID_MAX; gid++) {
         if (r->wanted[gid].is_set) {

@@ -164,7 +164,7 @@ static enum parsed parse_number(char **at, const char *end, char kind, size_t ma
 static enum parsed parse_array(char *from, char *end, struct command *ret)
 {
     char *at = from;
-    size_t lengths[FARM_WORDS_MAX];
+    size_t lengths[FARM_WORDS_MAX] = { 0 };
     enum parsed p = parse_number(&at, end, '*', FARM_WORDS_MAX, &ret->argc);
     for (size_t i = 0; p == PARSED && i < ret->argc; i++) {
         p = at == end ? INCOMPLETE : parse_number(&at, end, '$', FARM_COMMAND_MAX, &lengths[i]);

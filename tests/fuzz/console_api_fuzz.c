@@ -136,6 +136,7 @@ static void check_document(const char *dc)
     if (rc != XP_NOT_FOUND) { /* the DC may have been deleted */
         struct dc_meta *meta = NULL;
         fuzz_must(rc, &err);
+        xp_check(resp.body != NULL);
         fuzz_must(dc_meta_parse(resp.body->bytes, resp.body->len, &meta, &err), &err);
         dc_meta_free(meta);
     }
@@ -165,8 +166,10 @@ static void ask(const char *method, const char *target, const char *body)
     str_puts(&req->body, body);
     fuzz_must(fuzz_find_route(req, world.table), &req->refusal);
     xp_check(answer(req, &resp) == 0);
+    xp_check(resp.body != NULL);
     if (resp.status != 200 || memmem(resp.body->bytes, resp.body->len, "\"state\":-1", 10)) {
-        fprintf(stderr, "%s %s: %.*s\n", method, target, (int)resp.body->len, resp.body->bytes);
+        (void)fprintf(stderr, "%s %s: %.*s\n", method, target, (int)resp.body->len,
+                      resp.body->bytes);
         abort();
     }
     http_resp_done(&resp);

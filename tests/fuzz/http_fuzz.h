@@ -17,7 +17,7 @@
 __attribute__((unused)) static void fuzz_must(int rc, const struct xp_err *err)
 {
     if (rc != 0) {
-        fprintf(stderr, "%s\n", err->msg);
+        (void)fprintf(stderr, "%s\n", err->msg);
         abort();
     }
 }

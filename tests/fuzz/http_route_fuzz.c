@@ -46,6 +46,14 @@ static void check_text(const char *text)
     xp_check(text_is_utf8(text, strlen(text)));
 }
 
+static void check_value(const char *value) /* NULL: the route has no such parameter */
+{
+    if (value) {
+        check_text(value);
+        xp_check(value[0] != '\0');
+    }
+}
+
 static void check_params(const struct http_pattern *p, const struct http_path *path)
 {
     struct xp_err err;
@@ -54,11 +62,7 @@ static void check_params(const struct http_pattern *p, const struct http_path *p
         return;
     }
     for (char name[2] = "a"; name[0] <= 'h'; name[0]++) {
-        const char *value = http_pattern_param(p, path, name);
-        if (value) {
-            check_text(value);
-            xp_check(value[0] != '\0');
-        }
+        check_value(http_pattern_param(p, path, name));
     }
 }
 

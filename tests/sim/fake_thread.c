@@ -126,7 +126,7 @@ bool fake_thread_resume(struct fake_thread *t)
 #ifdef HAS_TSAN
     here.tsan = __tsan_get_current_fiber();
 #endif
-    t->back = &here;
+    t->back = &here; /* cppcheck-suppress autoVariables ; not used any more when this returns */
     running = t;
     leave(&here, &t->self);
     xp_check(swapcontext(&here.context, &t->self.context) == 0);

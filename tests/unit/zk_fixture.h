@@ -28,13 +28,6 @@
 #define ZK_FIXTURE_JAR            "/usr/share/java/zookeeper.jar"
 #define WIRE_LINKS_MAX            16
 
-/* The library forgets events that it had queued when it is closed. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libzookeeper_mt.so";
-}
-
 struct zk_fixture {
     pid_t pid;
     int port;
