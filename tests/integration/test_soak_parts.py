@@ -20,9 +20,9 @@ import resources  # noqa: E402
 from harness.relay import Relay  # noqa: E402
 
 
-def life(memory=20.0, memory_step=0.0, fds=10, fd_step=0.0, threads=None, samples=20):
+def life(memory=20.0, memory_step=0.0, fds=10, fd_step=0.0, threads=None, calls=56, samples=20):
     g = resources.Generation(SimpleNamespace(name="meta", pid=1))
-    g.quiet = [(i, memory + i * memory_step, fds + i * fd_step, (threads or {}).get(i, 8), 0) for i in range(samples)]
+    g.quiet = [(i, memory + i * memory_step, fds + i * fd_step, (threads or {}).get(i, 8), calls) for i in range(samples)]
     return g
 
 
@@ -32,7 +32,8 @@ def test_flat_is_no_problem():
 
 
 @pytest.mark.parametrize("grown, word", [
-    (life(memory_step=0.5), "memory grew"), (life(fd_step=1), "descriptors grew"), (life(threads={15: 9}), "threads grew")])
+    (life(memory_step=0.5), "memory grew"), (life(fd_step=1), "descriptors grew"), (life(threads={15: 9}), "threads grew"),
+    (life(calls=57), "descriptors of calls")])
 def test_growth_is_a_problem(grown, word):
     found = grown.problems()
     assert len(found) == 1 and word in found[0]

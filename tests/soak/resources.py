@@ -5,7 +5,9 @@ judged are only those of quiet moments, when every fault is healed and everythin
 
 Flat means, for a generation with JUDGED_FROM quiet samples or more after its first WARM_UP ones:
   memory       median of the last third <= median of the first third + max(RSS_SLACK_MB, RSS_SLACK of it)
-  descriptors  those that are not connections with Redis or of HTTP clients: the same with FD_SLACK
+  descriptors  those that follow from no work (not connections with Redis, of HTTP clients, or of calls): the same with FD_SLACK
+  calls        connections to other daemons and what libcurl keeps beside them: at most PER_THREAD for each thread, as each caller
+               has a handle of its own, made when it is first used, that keeps a few connections
   threads      never more than at the first quiet sample + THREAD_SLACK
 """
 import os
@@ -17,7 +19,8 @@ WARM_UP = 2
 JUDGED_FROM = 6
 RSS_SLACK_MB = 3.0
 RSS_SLACK = 0.10
-FD_SLACK = 8        # outgoing connections that are kept alive come and go
+FD_SLACK = 4
+PER_THREAD = 7      # five kept connections, and a pair of sockets to wake it
 THREAD_SLACK = 0
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1048576
 
@@ -44,6 +47,11 @@ def descriptors(pid):
     return count, inodes
 
 
+def unix_sockets():
+    """The inodes of all unix sockets: libcurl's pairs."""
+    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+
+
 def sockets():
     """inode -> (local port, remote port) of all TCP sockets."""
     table = {}
@@ -58,18 +66,19 @@ class Generation:
         self.name, self.pid, self.began = daemon.name, daemon.pid, time.monotonic()
         self.rss_max = self.rss_sum = 0.0
         self.fd_max = self.thread_max = self.samples = 0
-        self.quiet = []  # (minutes, rss, descriptors of the third kind, threads, descriptors)
+        self.quiet = []  # (minutes, rss, descriptors of no work, threads, calls)
 
     def sample(self):
         rss, threads, fds = rss_mb(self.pid), thread_count(self.pid), len(os.listdir(f"/proc/{self.pid}/fd"))
         self.rss_max, self.rss_sum, self.samples = max(self.rss_max, rss), self.rss_sum + rss, self.samples + 1
         self.fd_max, self.thread_max = max(self.fd_max, fds), max(self.thread_max, threads)
 
-    def sample_quiet(self, own_port, redis_ports, table):
+    def sample_quiet(self, own_port, redis_ports, table, pairs):
         fds, inodes = descriptors(self.pid)
         ports = [table[i] for i in inodes if i in table]
-        named = sum(local == own_port or remote in redis_ports for local, remote in ports)
-        self.quiet.append(((time.monotonic() - self.began) / 60, rss_mb(self.pid), fds - named, thread_count(self.pid), fds))
+        served = sum(local == own_port or remote in redis_ports for local, remote in ports)
+        calls = len(ports) - served + len(inodes & pairs)
+        self.quiet.append(((time.monotonic() - self.began) / 60, rss_mb(self.pid), fds - served - calls, thread_count(self.pid), calls))
 
     @property
     def minutes(self):
@@ -102,6 +111,9 @@ class Generation:
         first, last = self.thirds(2)
         if last > first + FD_SLACK:
             found.append(f"descriptors grew from {first:g} to {last:g}")
+        calls = max(q[4] for q in self.quiet)
+        if calls > PER_THREAD * self.quiet[0][3]:
+            found.append(f"{calls} descriptors of calls with {self.quiet[0][3]} threads")
         threads = [q[3] for q in self.quiet]
         if max(threads) > threads[0] + THREAD_SLACK:
             found.append(f"threads grew from {threads[0]} to {max(threads)}")
@@ -138,8 +150,8 @@ class Resources:
         self._each(lambda daemon, life: life.sample())
 
     def quiet(self):
-        table = sockets()
-        self._each(lambda daemon, life: life.sample_quiet(daemon.port, self.redis_ports, table))
+        table, pairs = sockets(), unix_sockets()
+        self._each(lambda daemon, life: life.sample_quiet(daemon.port, self.redis_ports, table, pairs))
         for daemon in self.daemons:
             self._count_lines(daemon)
 

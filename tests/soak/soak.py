@@ -433,7 +433,8 @@ class Soak:
             if longest.judged:
                 figure(f"{d.name}: memory, slope of {len(longest.judged)} quiet samples", longest.slope(1), "MB/min")
                 figure(f"{d.name}: memory, first and last third", longest.thirds(1)[1] - longest.thirds(1)[0], "MB")
-                figure(f"{d.name}: descriptors, first and last third", longest.thirds(2)[1] - longest.thirds(2)[0], "count")
+                figure(f"{d.name}: descriptors of calls, most", max(q[4] for q in longest.quiet), "count")
+                figure(f"{d.name}: other descriptors, first and last third", longest.thirds(2)[1] - longest.thirds(2)[0], "count")
 
 
 class _View:
