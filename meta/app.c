@@ -45,6 +45,18 @@ static void on_slot(int slot, bool is_owned, void *arg)
     shard_set_slot(app->shards, slot, is_owned);
 }
 
+static bool slot_is_quiet(int slot, void *arg)
+{
+    const struct app *app = arg;
+    return shard_set_is_quiet(app->shards, slot);
+}
+
+static void on_quiet(int slot, void *arg)
+{
+    struct app *app = arg;
+    sharding_quiet(app->sharding, slot);
+}
+
 static void update_members(struct app *app)
 {
     size_t count;
@@ -303,10 +315,12 @@ static void make_sharding(struct app *app)
         .gone_grace_ms = c->dead_server_grace_ms,
         .unknown_grace_ms = c->unknown_server_grace_ms,
         .on_slot = on_slot,
+        .is_quiet = slot_is_quiet,
         .on_event = on_sharding,
         .arg = app,
     };
     app->sharding = sharding_new(&options);
+    shard_set_on_quiet(app->shards, on_quiet, app);
     app->join_until = loop_now(app->loop) + c->join_wait_ms;
     loop_timer_start(&app->join, 0);
 }

@@ -353,15 +353,34 @@ struct shard_duty *shard_duty_new(struct duty_env *env, struct cluster_meta *clu
     return duty;
 }
 
+static void close_duty(struct shard_duty *duty)
+{
+    duty->is_closing = true;
+    loop_timer_stop(&duty->poll);
+    master_board_remove(duty->env->board, duty->cluster->name, duty->shard);
+    shard_hide_verdicts(duty);
+}
+
+bool shard_duty_leave(struct shard_duty *duty, shard_quiet_fn *on_quiet, void *arg)
+{
+    close_duty(duty);
+    if (!shard_run_is_commanding(duty)) {
+        return false;
+    }
+    duty->on_quiet = on_quiet;
+    duty->quiet_arg = arg;
+    return true;
+}
+
 void shard_duty_free(struct shard_duty *duty)
 {
     if (!duty) {
         return;
     }
-    duty->is_closing = true;
-    loop_timer_stop(&duty->poll);
-    master_board_remove(duty->env->board, duty->cluster->name, duty->shard);
-    shard_hide_verdicts(duty);
+    duty->on_quiet = NULL;
+    if (!duty->is_closing) {
+        close_duty(duty);
+    }
     shard_nodes_free(duty);
     shard_run_free(duty);
     shard_records_free(duty);
@@ -427,6 +446,11 @@ const char *shard_duty_cluster(const struct shard_duty *duty)
 const char *shard_duty_shard(const struct shard_duty *duty)
 {
     return duty->shard;
+}
+
+int64_t shard_duty_cluster_id(const struct shard_duty *duty)
+{
+    return duty->cluster->db_id;
 }
 
 bool shard_duty_is_of(const struct shard_duty *duty, const struct cluster_meta *cluster)

@@ -57,6 +57,11 @@ struct duty_env {
 struct shard_duty *shard_duty_new(struct duty_env *, struct cluster_meta *cluster,
                                   const char *shard_name);
 void shard_duty_free(struct shard_duty *); /* takes its entry off the board */
+/* The end of a duty without leaving a command behind: it observes and decides no more, its entry is off the board. False: nothing
+ * is under way, free it now. True: the last PEEROF is not answered yet; 'on_quiet' runs when it is, or after redis_timeout_ms,
+ * and frees the duty. Until then nobody else may command this shard: he would repeat what he cannot see yet. */
+typedef void shard_quiet_fn(struct shard_duty *, void *arg);
+bool shard_duty_leave(struct shard_duty *, shard_quiet_fn *on_quiet, void *arg);
 
 /* The cluster's metadata changed (same cluster, same shard). */
 void shard_duty_update(struct shard_duty *, struct cluster_meta *cluster);
@@ -70,6 +75,7 @@ void shard_duty_suspend(struct shard_duty *, int64_t ttl_ms);
 
 const char *shard_duty_cluster(const struct shard_duty *);
 const char *shard_duty_shard(const struct shard_duty *);
+int64_t shard_duty_cluster_id(const struct shard_duty *);
 bool shard_duty_is_of(const struct shard_duty *,
                       const struct cluster_meta *); /* names may be used again: by ids */
 bool shard_duty_has_peer(const struct shard_duty *, const char *dc);

@@ -103,6 +103,8 @@ struct shard_duty {
     struct link_watch links[CRDT_GID_MAX + 1];
     struct peer_record *records[CRDT_GID_MAX + 1];
     bool is_closing;
+    shard_quiet_fn *on_quiet; /* NULL: not leaving */
+    void *quiet_arg;
 };
 
 /* shard_node.c */
@@ -128,6 +130,7 @@ int shard_check_allowed(struct shard_duty *, struct xp_err *err) XP_MUST_CHECK;
 void shard_run_start(struct shard_duty *, size_t node, const struct peer_facts *,
                      const struct peer_plan *);
 bool shard_run_is_active(const struct shard_duty *);
+bool shard_run_is_commanding(const struct shard_duty *); /* a PEEROF is not answered yet */
 void shard_run_cancel(struct shard_duty *);
 void shard_run_outdate(
     struct shard_duty *); /* what is wanted changed: outcomes of before prove nothing */

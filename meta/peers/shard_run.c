@@ -41,6 +41,11 @@ bool shard_run_is_active(const struct shard_duty *duty)
     return duty->run && duty->run->phase != RUN_IDLE;
 }
 
+bool shard_run_is_commanding(const struct shard_duty *duty)
+{
+    return duty->run && duty->run->phase == RUN_COMMAND;
+}
+
 static void end_run(struct shard_duty *duty)
 {
     drop_steps(duty->run);
@@ -180,10 +185,21 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
     duty->run->rewrite_replicas |= step->action.rewrite_replicas;
 }
 
+/* The duty has left and waited for this answer only: what became of the command is told, nothing more is done. */
+static void leave_with(struct shard_duty *duty, const char *text, bool ok)
+{
+    const struct run_step *step = &duty->run->steps[duty->run->at];
+    AUTO_FREE char *command = peerof_words_text(&step->words);
+    log_step(duty, step, command, text, ok);
+    end_run(duty);
+    duty->on_quiet(duty, duty->quiet_arg); /* frees the duty */
+}
+
 static void on_command(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
 {
     struct shard_duty *duty = arg;
-    if (duty->is_closing || !duty->run || token != duty->run->generation) {
+    bool is_wanted = !duty->is_closing || duty->on_quiet;
+    if (!is_wanted || !duty->run || token != duty->run->generation) {
         return;
     }
     (void)fault_hit(FAULT_meta_after_peerof);
@@ -191,6 +207,10 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     AUTO_FREE char *command = peerof_words_text(&step->words);
     const char *text = reply ? rreply_text(reply, NULL) : rconn_why_text(why);
     bool ok = reply && peerof_reply_of(reply) != PEEROF_REFUSED;
+    if (duty->on_quiet) {
+        leave_with(duty, text, ok);
+        return;
+    }
     shard_record(duty, step->action.gid, step->action.rule, command, text);
     if (!ok) {
         metric_add(reply ? &shard_corrections_refused : &shard_corrections_unknown, 1);

@@ -15,6 +15,11 @@ static struct metric shards_gauge = METRIC_GAUGE_INIT(
 struct shard_set {
     struct duty_env *env;
     struct map duties; /* "cluster/shard" -> struct shard_duty * */
+    struct map
+        leaving; /* the same: their last command is not answered yet; the shard has no other duty meanwhile */
+    int leaving_count[SLOT_COUNT];
+    void (*on_quiet)(int slot, void *arg);
+    void *quiet_arg;
     bool owned[SLOT_COUNT];
     struct map by_slot[SLOT_COUNT]; /* dbId -> struct cluster_meta *, borrowed from the store */
 };
@@ -30,6 +35,39 @@ static bool is_mine(const struct shard_set *set, const struct cluster_meta *c)
            set->owned[slot_of_cluster(c->db_id)];
 }
 
+static void put_shard(struct shard_set *set, struct cluster_meta *c, const char *shard);
+
+/* The answer is there: the shard is free for whoever owns it now, perhaps this member again. */
+static void duty_is_quiet(struct shard_duty *duty, void *arg)
+{
+    struct shard_set *set = arg;
+    struct cluster_meta *cluster =
+        dc_store_cluster_by_id(set->env->store, shard_duty_cluster_id(duty));
+    int slot = slot_of_cluster(shard_duty_cluster_id(duty));
+    AUTO_FREE char *shard = xstrdup(shard_duty_shard(duty));
+    AUTO_FREE char *key = key_of(shard_duty_cluster(duty), shard);
+    (void)map_remove(&set->leaving, key);
+    set->leaving_count[slot]--;
+    shard_duty_free(duty);
+    if (is_mine(set, cluster) && cluster_meta_shard(cluster, shard)) {
+        put_shard(set, cluster, shard);
+    }
+    if (set->leaving_count[slot] == 0 && set->on_quiet) {
+        set->on_quiet(slot, set->quiet_arg);
+    }
+}
+
+static void end_duty(struct shard_set *set, const char *key, struct shard_duty *duty)
+{
+    (void)map_remove(&set->duties, key);
+    if (shard_duty_leave(duty, duty_is_quiet, set)) {
+        (void)map_put(&set->leaving, key, duty);
+        set->leaving_count[slot_of_cluster(shard_duty_cluster_id(duty))]++;
+    } else {
+        shard_duty_free(duty);
+    }
+}
+
 /* Ends the duty of a shard of 'c'. One of the same name that belongs to another cluster stays: clusters may exchange their
  * names, or be made anew under an old one, and both are told in any order. */
 static void drop(struct shard_set *set, const struct cluster_meta *c, const char *shard)
@@ -37,8 +75,7 @@ static void drop(struct shard_set *set, const struct cluster_meta *c, const char
     AUTO_FREE char *key = key_of(c->name, shard);
     struct shard_duty *duty = map_get(&set->duties, key);
     if (duty && shard_duty_is_of(duty, c)) {
-        (void)map_remove(&set->duties, key);
-        shard_duty_free(duty);
+        end_duty(set, key, duty);
     }
 }
 
@@ -57,8 +94,13 @@ static void put_shard(struct shard_set *set, struct cluster_meta *c, const char 
         shard_duty_update(duty, c);
         return;
     }
-    shard_duty_free(duty); /* of another cluster: what it knows must not be used for this one */
-    (void)map_put(&set->duties, key, shard_duty_new(set->env, c, shard));
+    if (duty) {
+        end_duty(set, key,
+                 duty); /* of another cluster: what it knows must not be used for this one */
+    }
+    if (!map_get(&set->leaving, key)) {
+        (void)map_put(&set->duties, key, shard_duty_new(set->env, c, shard));
+    }
 }
 
 static void put_cluster(struct shard_set *set, struct cluster_meta *c)
@@ -134,6 +176,17 @@ void shard_set_routes(struct shard_set *set)
     }
 }
 
+bool shard_set_is_quiet(const struct shard_set *set, int slot)
+{
+    return slot < 0 ? map_count(&set->leaving) == 0 : set->leaving_count[slot] == 0;
+}
+
+void shard_set_on_quiet(struct shard_set *set, void (*fn)(int slot, void *arg), void *arg)
+{
+    set->on_quiet = fn;
+    set->quiet_arg = arg;
+}
+
 struct shard_duty *shard_set_find(const struct shard_set *set, const char *cluster,
                                   const char *shard)
 {
@@ -160,6 +213,7 @@ struct shard_set *shard_set_new(struct duty_env *env)
     struct shard_set *set = xcalloc(1, sizeof(*set));
     set->env = env;
     set->duties = MAP_INIT(MAP_TEXT);
+    set->leaving = MAP_INIT(MAP_TEXT);
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         set->by_slot[slot] = MAP_INIT(MAP_NUMBER);
     }
@@ -168,16 +222,22 @@ struct shard_set *shard_set_new(struct duty_env *env)
     return set;
 }
 
+static void free_duties(struct map *duties)
+{
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(duties, &at));) {
+        shard_duty_free(slot->value);
+    }
+    map_done(duties);
+}
+
 void shard_set_free(struct shard_set *set)
 {
     if (!set) {
         return;
     }
-    size_t at = 0;
-    for (const struct map_slot *slot; (slot = map_next(&set->duties, &at));) {
-        shard_duty_free(slot->value);
-    }
-    map_done(&set->duties);
+    free_duties(&set->duties);
+    free_duties(&set->leaving);
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         map_done(&set->by_slot[slot]);
     }

@@ -1,7 +1,8 @@
 /* shard_set.h - which shards this metaserver works on: those of bi-direction clusters whose slot it owns.
  *
  * Put together from two sides, the DC's clusters (dc_store) and the slots (sharding); both only say "it is so now".
- * A shard that leaves either side loses its duty at once, connections and all. Owner: loop. */
+ * A shard that leaves either side loses its duty at once, connections and all - but for a command that is not answered yet:
+ * the slot is quiet, and the shard may be commanded by somebody else, when that answer is there. Owner: loop. */
 #ifndef META_PEERS_SHARD_SET_H
 #define META_PEERS_SHARD_SET_H
 
@@ -17,6 +18,11 @@ void shard_set_slot(struct shard_set *, int slot, bool is_owned);
 void shard_set_cluster(struct shard_set *, const struct cluster_meta *before,
                        struct cluster_meta *after);
 void shard_set_routes(struct shard_set *);
+
+/* No command of a shard that left is under way. 'slot' -1: in no slot. */
+bool shard_set_is_quiet(const struct shard_set *, int slot);
+/* Told each time a slot becomes quiet again. */
+void shard_set_on_quiet(struct shard_set *, void (*fn)(int slot, void *arg), void *arg);
 
 struct shard_duty *shard_set_find(const struct shard_set *, const char *cluster,
                                   const char *shard); /* NULL: not ours */

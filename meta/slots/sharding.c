@@ -34,6 +34,7 @@ struct sharding {
 
     bool is_failed;
     bool is_draining;
+    bool has_left; /* draining: the registration is given up */
     bool is_drained;
     struct loop_timer drain_timer;
 };
@@ -85,6 +86,30 @@ static void drain_check(struct sharding *s)
         }
     }
     drained(s, "all slots are with others");
+}
+
+static bool slot_is_quiet(int slot, void *arg)
+{
+    const struct sharding *s = arg;
+    return !s->options.is_quiet || s->options.is_quiet(slot, s->options.arg);
+}
+
+/* Without a registration the leader gives our slots away at once: their new owners must not meet a command of ours. */
+static void leave_when_quiet(struct sharding *s)
+{
+    if (s->is_draining && !s->has_left && slot_is_quiet(-1, s)) {
+        s->has_left = true;
+        server_registry_leave(s->registry);
+        drain_check(s);
+    }
+}
+
+void sharding_quiet(struct sharding *s, int slot)
+{
+    if (s->zk) {
+        slot_keeper_quiet(s->keeper, slot);
+        leave_when_quiet(s);
+    }
 }
 
 static void drain_timer_fired(struct loop_timer *t)
@@ -242,6 +267,7 @@ static void start_keeper(struct sharding *s)
                                            .self_id = s->self.id,
                                            .check_ms = s->options.self_check_ms,
                                            .on_slot = slot_held,
+                                           .is_quiet = slot_is_quiet,
                                            .arg = s };
     s->keeper = slot_keeper_new(&options);
 }
@@ -284,6 +310,9 @@ void sharding_free(struct sharding *s)
         return;
     }
     loop_timer_stop(&s->drain_timer);
+    if (s->keeper) {
+        slot_keeper_stop(s->keeper);
+    }
     zk_free(s->zk);
     slot_mover_free(s->mover);
     slot_peer_http_free(s->http_peer);
@@ -309,8 +338,7 @@ void sharding_drain(struct sharding *s, int64_t limit_ms)
     }
     update_allowed(s);
     leader_election_leave(s->election);
-    server_registry_leave(s->registry);
-    drain_check(s);
+    leave_when_quiet(s);
 }
 
 /* ---- queries ---- */

@@ -51,6 +51,8 @@ struct sharding_options {
     /* A slot is ours from now on, or not any more. Losses at the end of a lease come before SHARDING_LOST. */
     void (*on_slot)(int slot, bool is_owned, void *arg);
     void (*on_event)(enum sharding_event event, const char *detail, void *arg);
+    /* Is no command for this slot (-1: any slot), which is not ours any more, under way? NULL: never one. */
+    bool (*is_quiet)(int slot, void *arg);
     void *arg;
 };
 
@@ -59,7 +61,11 @@ void sharding_start(struct sharding *); /* connects when the loop runs */
 /* Closes the session (the registration vanishes at once). Tells nobody. NULL is fine. */
 void sharding_free(struct sharding *);
 
-/* Before the process ends: owns nothing from here on, gives the registration and the leadership up, and reports
+/* is_quiet became true for this slot. */
+void sharding_quiet(struct sharding *, int slot);
+
+/* Before the process ends: owns nothing from here on, gives the leadership up, and the registration as soon as no command is
+ * under way; reports
  * SHARDING_DRAINED when the leader has given all our slots away, nobody else is there, or limit_ms passed. */
 void sharding_drain(struct sharding *, int64_t limit_ms);
 

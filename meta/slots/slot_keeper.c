@@ -19,10 +19,12 @@ struct slot_keeper {
     int held_count;
     bool was_exported[SLOT_COUNT];
     int32_t exported_version[SLOT_COUNT];
+    struct list exports; /* struct command: carried out, answered when the slot is quiet */
     struct loop_timer check_timer;
 };
 
 struct command {
+    struct list link; /* in slot_keeper.exports */
     struct slot_keeper *keeper;
     struct slot_command_call call;
 };
@@ -131,10 +133,39 @@ void slot_keeper_allow(struct slot_keeper *k, bool is_allowed, int64_t registere
     look_at_all(k);
 }
 
+static void answer_export(struct command *c, int rc, const struct xp_err *err)
+{
+    list_remove(&c->link);
+    c->call.done(rc, err, c->call.arg, c->call.token);
+    free(c);
+}
+
+void slot_keeper_quiet(struct slot_keeper *k, int slot)
+{
+    struct xp_err none = { 0 };
+    list_for_each (it, &k->exports) {
+        struct command *c = LIST_ENTRY(it, struct command, link);
+        if (c->call.slot == slot) {
+            answer_export(c, 0, &none);
+        }
+    }
+}
+
+/* Refused: the answer must not promise what nobody watches any more. */
+void slot_keeper_stop(struct slot_keeper *k)
+{
+    struct xp_err err;
+    int rc = xp_fail(&err, XP_UNAVAILABLE, "shutting down");
+    while (!list_is_empty(&k->exports)) {
+        answer_export(LIST_ENTRY(k->exports.next, struct command, link), rc, &err);
+    }
+}
+
 struct slot_keeper *slot_keeper_new(const struct slot_keeper_options *options)
 {
     struct slot_keeper *k = xcalloc(1, sizeof(*k));
     k->options = *options;
+    list_init(&k->exports);
     metric_set(&held_gauge, 0);
     loop_timer_init(&k->check_timer, options->loop, check_timer_fired);
     loop_timer_start(&k->check_timer, options->check_ms);
@@ -145,6 +176,7 @@ void slot_keeper_free(struct slot_keeper *k)
 {
     if (k) {
         loop_timer_stop(&k->check_timer);
+        xp_check(list_is_empty(&k->exports));
         free(k);
     }
 }
@@ -196,6 +228,11 @@ static void carry_out(struct slot_keeper *k, enum slot_command command, int slot
     slot_keeper_look(k, slot);
 }
 
+static bool is_quiet(const struct slot_keeper *k, int slot)
+{
+    return !k->options.is_quiet || k->options.is_quiet(slot, k->options.arg);
+}
+
 static void record_read(int rc, int slot, void *arg, uint64_t token)
 {
     (void)token;
@@ -212,6 +249,10 @@ static void record_read(int rc, int slot, void *arg, uint64_t token)
     } else {
         rc = 0;
         carry_out(k, command, slot);
+        if (command == SLOT_EXPORT && !is_quiet(k, slot)) {
+            list_push_back(&k->exports, &TAKE(c)->link);
+            return;
+        }
     }
     c->call.done(rc, &err, c->call.arg, c->call.token);
 }

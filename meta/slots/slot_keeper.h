@@ -9,7 +9,8 @@
  * ours came first, the leader meets a newer record, and before that ZooKeeper told it that the servers changed; it plans only with
  * a list that is read. Without this a member that is back within the leader's reaction time works beside the new owner.
  *
- * Also answers the five slot commands of the leader; each reads the record anew first.
+ * Also answers the five slot commands of the leader; each reads the record anew first. An export is answered when the slot is
+ * quiet, since the answer lets the next owner command.
  * Decides by slot_keeper_should_hold, a pure function. Thread: loop. Source: reference/metaserver.md 3.4, 3.7. */
 #ifndef META_SLOTS_SLOT_KEEPER_H
 #define META_SLOTS_SLOT_KEEPER_H
@@ -29,14 +30,20 @@ struct slot_keeper_options {
     int64_t self_id;
     int64_t check_ms; /* period of the comparison of what is held with what the records say */
     void (*on_slot)(int slot, bool is_held, void *arg);
+    /* After a loss: is no command of ours for this slot under way any more? NULL: never one. */
+    bool (*is_quiet)(int slot, void *arg);
     void *arg;
 };
 
 struct slot_keeper *slot_keeper_new(const struct slot_keeper_options *options);
+/* Before the free: answers the exports that still wait. */
+void slot_keeper_stop(struct slot_keeper *);
 void slot_keeper_free(struct slot_keeper *); /* NULL is fine; tells nobody */
 /* May anything be held at all? Falling to false loses every slot before it returns. 'registered_zxid': of our registration. */
 void slot_keeper_allow(struct slot_keeper *, bool is_allowed, int64_t registered_zxid);
 void slot_keeper_look(struct slot_keeper *, int slot); /* its record changed */
+void slot_keeper_quiet(struct slot_keeper *,
+                       int slot); /* is_quiet became true: exports are answered */
 
 bool slot_keeper_owns(const struct slot_keeper *, int slot, mono_ms now);
 bool slot_keeper_has_exported(const struct slot_keeper *, int slot);

@@ -14,6 +14,7 @@
 #define SESSION_MS 5000
 
 struct dc {
+    bool has_command_under_way; /* in every slot that a member lost */
     struct sharding *members[MEMBERS];
 };
 
@@ -35,6 +36,12 @@ static void peer_forget(void *ctx, const void *arg)
 {
     (void)ctx;
     (void)arg;
+}
+
+static bool is_quiet(int slot, void *arg)
+{
+    (void)slot;
+    return !((const struct dc *)arg)->has_command_under_way;
 }
 
 static int owned(struct sharding *s)
@@ -74,7 +81,9 @@ static struct sharding *start(struct dc *d, struct loop *loop, int64_t id)
                                         .leader_check_ms = 60000,
                                         .self_check_ms = 60000,
                                         .unknown_grace_ms = 2000,
-                                        .on_slot = on_slot };
+                                        .on_slot = on_slot,
+                                        .is_quiet = is_quiet,
+                                        .arg = d };
     struct sharding *s = d->members[id - 1] = sharding_new(&options);
     sharding_start(s);
     return s;
@@ -117,11 +126,64 @@ static void partition_moves_slots_and_nothing_overlaps(void **state)
     loop_free(loop);
 }
 
+static void all_quiet(struct dc *d, struct sharding *s)
+{
+    d->has_command_under_way = false;
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        sharding_quiet(s, slot);
+    }
+}
+
+/* The answer to an export, and the end of a registration, let others command: not before our own command is answered. */
+static void a_hand_over_waits_for_the_command_under_way(void **state)
+{
+    (void)state;
+    fake_clock_set(1000000, 1700000000000);
+    struct loop *loop = loop_new();
+    struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
+    struct dc d = { 0 };
+    fake_loop_after_step(no_slot_has_two_owners, &d);
+    start(&d, loop, 1);
+    fake_loop_advance_to(clock_mono_ms() + 3000);
+    assert_int_equal(owned(d.members[0]), 256);
+    d.has_command_under_way = true;
+    start(&d, loop, 2);
+    fake_loop_advance_to(clock_mono_ms() + 2000);
+    assert_true(owned(d.members[0]) < 256);   /* exported ... */
+    assert_int_equal(owned(d.members[1]), 0); /* ... and nobody's yet */
+    all_quiet(&d, d.members[0]);
+    fake_loop_advance_to(clock_mono_ms() + 2000);
+    assert_int_equal(owned(d.members[1]), 128);
+
+    size_t count;
+    d.has_command_under_way = true;
+    sharding_drain(d.members[1], 10000);
+    fake_loop_advance_to(clock_mono_ms() + 2000);
+    assert_int_equal(owned(d.members[1]), 0);
+    (void)sharding_servers(d.members[0], &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(owned(d.members[0]), 128);
+    all_quiet(&d, d.members[1]);
+    fake_loop_advance_to(clock_mono_ms() + 2000);
+    assert_int_equal(owned(d.members[0]), 256);
+
+    fake_loop_after_step(NULL, NULL);
+    d.has_command_under_way = true; /* the end of the process with an export that nobody answered */
+    start(&d, loop, 3);
+    fake_loop_advance_to(clock_mono_ms() + 2000);
+    for (int i = 0; i < MEMBERS; i++) {
+        sharding_free(d.members[i]);
+    }
+    fake_zk_server_free(server);
+    loop_free(loop);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(partition_moves_slots_and_nothing_overlaps),
+        cmocka_unit_test(a_hand_over_waits_for_the_command_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
