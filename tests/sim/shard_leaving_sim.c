@@ -1,4 +1,4 @@
-/* leaving_sim.c - a shard leaves while its last PEEROF is not answered: who commands it next must not meet that command.
+/* shard_leaving_sim.c - a shard leaves while its last PEEROF is not answered: who commands it next must not meet that command.
  *
  * Found by bench-takeover: the exporter answered at once, and when the Redis was slow the next owner read the old state and
  * sent the same PEEROF again. */
