@@ -1,6 +1,7 @@
 /* clock.c - see clock.h. CLOCK_BOOTTIME: a suspended machine must not keep its lease. */
 #include "shared/base/clock.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "shared/base/banned.h"
@@ -25,4 +26,11 @@ int64_t clock_mono_us(void)
 wall_ms clock_wall_ms(void)
 {
     return read_us(CLOCK_REALTIME) / 1000;
+}
+
+void clock_pause_ms(int64_t ms)
+{
+    struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000 };
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }

@@ -19,6 +19,8 @@ typedef int64_t wall_ms;
 mono_ms clock_mono_ms(void);
 int64_t clock_mono_us(void); /* for measuring how long something took */
 wall_ms clock_wall_ms(void);
+/* Blocks this thread; for the last moments of a library, not for waiting on anything. No time passes in the simulation. */
+void clock_pause_ms(int64_t ms);
 
 /* Age of a moment; INT64_MAX for MONO_NEVER. */
 static inline int64_t mono_age(mono_ms now, mono_ms then)

@@ -4,7 +4,6 @@
  * (expired, refused, given up) is never used again; the next one has a new epoch. */
 #include "shared/net/zk.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
 #include "shared/base/random.h"
+#include "shared/base/spawn.h"
 #include "shared/base/str.h"
 #include "shared/base/thread.h"
 #include "shared/net/zk_internal.h"
@@ -41,7 +41,7 @@ struct event {
 struct zk_opener {
     struct loop_msg msg;
     struct zk_port *port;
-    pthread_t thread;
+    spawned thread;
     zhandle_t *old;
     struct zk_handle_ctx *old_ctx;
     char *hosts;
@@ -317,7 +317,7 @@ static void opener_deliver(struct loop_msg *msg)
     struct zk_opener *o = CONTAINER_OF(msg, struct zk_opener, msg);
     struct zk *zk = o->port->zk;
     if (zk) {
-        pthread_join(o->thread, NULL);
+        spawn_join(o->thread);
         zk->opener = NULL;
         zk_calls_reclaim(zk);
         if (o->fresh) {
@@ -355,8 +355,7 @@ static void open_timer_fired(struct loop_timer *t)
     o->fresh_ctx->epoch = ++zk->epoch;
     zk->hosts_changed = false;
     zk->opener = o;
-    int rc = pthread_create(&o->thread, NULL, opener_run, o);
-    xp_check(rc == 0);
+    spawn(&o->thread, opener_run, o);
     set_state(zk, ZK_CONNECTING, false);
 }
 
@@ -409,7 +408,7 @@ struct zk *zk_new(struct loop *loop, const struct zk_options *options)
 static void opener_finish(struct zk_opener *o)
 {
     if (o) {
-        pthread_join(o->thread, NULL);
+        spawn_join(o->thread);
         handle_close(o->fresh, o->fresh_ctx);
     }
 }

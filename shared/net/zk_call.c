@@ -1,5 +1,4 @@
 /* zk_call.c - the calls of a session, see zk.h: out to the library, back through the loop, answered once. */
-#include <poll.h>
 #include <stdlib.h>
 
 #include "shared/base/mem.h"
@@ -466,11 +465,11 @@ void zk_calls_reclaim(struct zk *zk)
 /* Gives the library a moment to hand back what is answered: it leaks those calls when it is closed over them. */
 void zk_calls_settle(struct zk *zk)
 {
-    mono_ms limit = clock_mono_ms() + SETTLE_MAX_MS;
+    int pauses_left = SETTLE_MAX_MS;
     list_for_each (it, &zk->abandoned) {
         struct zk_call *c = LIST_ENTRY(it, struct zk_call, link);
-        while (!atomic_load(&c->posted) && clock_mono_ms() < limit) {
-            poll(NULL, 0, 1);
+        for (; !atomic_load(&c->posted) && pauses_left > 0; pauses_left--) {
+            clock_pause_ms(1);
         }
     }
 }
