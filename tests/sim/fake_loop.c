@@ -63,6 +63,11 @@ wall_ms clock_wall_ms(void)
     return world.now + world.wall_offset;
 }
 
+void clock_pause_ms(int64_t ms)
+{
+    (void)ms;
+}
+
 void fake_clock_set(mono_ms now, wall_ms wall_now)
 {
     loop_free(TAKE(world.network));

@@ -1,1099 +1,489 @@
-/* fake_zk.c - see fake_zk.h. A message is a call with a timer: first on the server's loop, then on its client's. */
-#include "tests/sim/fake_zk.h"
-
-#include <stdio.h>
+/* fake_zk.c - see fake_zk.h: the ZooKeeper C client library and its wire. The product's own session, lease, calls and watches
+ * (zk.c, zk_call.c, zk_watch.c) run on it as they are. What is not defined here (constants, zerror, zoo_create_op_init...) is
+ * the real library's. Its behaviour is that of code-anchors 4.3: a client that hears nothing for 2/3 of the time-out closes
+ * its connection and tries again every 1/3; calls under way end in ZCONNECTIONLOSS; only the server says that a session
+ * expired. */
 #include <string.h>
 
-#include "shared/base/map.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
+#include "shared/base/thread.h"
 #include "tests/sim/fake_loop.h"
+#include "tests/sim/fake_trace.h"
+#include "tests/sim/fake_zk_wire.h"
 
 #include "shared/base/banned.h"
 
-#define REOPEN_MS  500
-#define RECHECK_MS 50
+#define REFUSED_RETRY_MS 200
 
-struct node {
-    char *path;
-    char *data;
-    size_t length;
-    struct zk_stat stat;
-    int next_sequence;
-};
+/* ---- messages ---- */
 
-struct fake_zk_server {
-    struct list link; /* of servers */
-    struct loop *loop;
-    char *hosts;
-    int64_t latency_ms;
-    int64_t zxid;
-    int64_t last_session_id;
-    struct map nodes;     /* path -> struct node */
-    struct list sessions; /* struct zk.server_link: clients with a live session */
-    struct list orphans;  /* sessions of crashed processes */
-    bool is_stopped;
-    fake_zk_changed_fn *changed;
-    void *changed_arg;
-};
-
-struct orphan {
-    struct list link;
-    struct fake_zk_server *server;
-    int64_t session_id;
-    int64_t timeout_ms;
-    struct loop_timer expiry;
-};
-
-enum call_kind {
-    CALL_PING,
-    CALL_CREATE,
-    CALL_REPLACE,
-    CALL_ENSURE,
-    CALL_DELETE,
-    CALL_SET,
-    CALL_GET,
-    CALL_EXISTS,
-    CALL_CHILDREN
-};
-
-struct call {
-    struct list link;
-    struct loop_timer timer; /* on its way to the server, then back */
-    struct zk *zk;
-    enum call_kind kind;
-    bool is_back;
-    bool is_abandoned;
-    mono_ms sent_at;
-    int64_t session_id;
-    char *path;
-    char *data; /* sent, then received */
-    size_t length;
-    int flags;
-    int32_t version;
-    zk_watch_fn *watch;
-    union {
-        zk_done_fn *done;
-        zk_path_fn *path;
-        zk_data_fn *data;
-        zk_children_fn *children;
-    } fn;
-    void *arg;
-    uint64_t token;
-    int rc;
-    struct zk_stat stat;
-    char **names;
-    size_t name_count;
-};
-
-struct watch {
-    struct list link;
-    struct loop_timer timer; /* running: the event is on its way */
-    struct zk *zk;
-    enum call_kind kind;
-    char *path;
-    uint32_t hash;     /* of the path: a member has hundreds of watches */
-    bool is_triggered; /* the event is on its way, or waits until one can pass */
-    zk_watch_fn *fn;
-    void *arg;
-};
-
-struct zk {
-    struct loop *loop;
-    struct zk_options options;
-    struct fake_zk_server *server;
-    struct list link; /* of clients */
-    struct list server_link;
-    enum zk_state state;
-    enum fake_zk_link way;
-    mono_ms heard_at;         /* by the server */
-    int64_t session_id;       /* as the client believes; 0: none */
-    int64_t ready_session_id; /* the last one that was ready */
-    uint64_t epoch;
-    mono_ms lease_end;
-    struct loop_timer ping_timer;
-    struct loop_timer lease_timer;
-    struct loop_timer open_timer;
-    struct loop_timer expiry_timer; /* the server's */
-    struct list calls;
-    size_t call_count;
-    struct list watches; /* set, or with an event on its way */
-    struct list stale;   /* of the session before */
-};
-
-static struct list servers = { &servers, &servers };
-static struct list clients = { &clients, &clients };
-
-/* What the client sends arrives at the server; and the other way. */
-static bool is_up_open(const struct zk *zk)
+struct message *zk_message_new(struct fake_zk_server *s, enum message_kind kind)
 {
-    return !zk->server->is_stopped && (zk->way == FAKE_ZK_OPEN || zk->way == FAKE_ZK_DEAF);
+    struct message *m = xcalloc(1, sizeof(*m));
+    m->server = s;
+    m->kind = kind;
+    m->server_run = s->run;
+    list_init(&m->link);
+    return m;
 }
 
-static bool is_down_open(const struct zk *zk)
+void zk_message_free(struct message *m)
 {
-    return !zk->server->is_stopped && (zk->way == FAKE_ZK_OPEN || zk->way == FAKE_ZK_DUMB);
-}
-
-const char *zk_state_text(enum zk_state state)
-{
-    static const char *const texts[] = { "connecting", "ready", "suspended", "lost" };
-    return texts[state];
-}
-
-/* ---- the tree ---- */
-
-static void node_free(struct node *n)
-{
-    free(n->path);
-    free(n->data);
-    free(n);
-}
-
-static char *parent_of(const char *path)
-{
-    size_t length = (size_t)(strrchr(path, '/') - path);
-    return length == 0 ? xstrdup("/") : xstrndup(path, length);
-}
-
-static void watch_event(struct loop_timer *t);
-
-static uint32_t hash_of(const char *path)
-{
-    uint32_t hash = 2166136261U;
-    for (const char *p = path; *p; p++) {
-        hash = (hash ^ (unsigned char)*p) * 16777619U;
+    if (m->timer.loop) {
+        loop_timer_stop(&m->timer);
     }
-    return hash;
+    list_remove(&m->link);
+    for (int i = 0; i < m->name_count; i++) {
+        free(m->names[i]);
+    }
+    free(m->names);
+    free(m->path);
+    free(m->data);
+    free(m);
 }
 
-static void tell_change(struct fake_zk_server *s, const char *path, int64_t session)
+static bool goes_up(enum fake_zk_link wire)
 {
-    if (s->changed) {
-        s->changed(path, session, s->changed_arg);
+    return wire == FAKE_ZK_OPEN || wire == FAKE_ZK_DEAF;
+}
+
+static bool goes_down(enum fake_zk_link wire)
+{
+    return wire == FAKE_ZK_OPEN || wire == FAKE_ZK_DUMB;
+}
+
+static int64_t travel_ms(const struct message *m, mono_ms *last)
+{
+    mono_ms arrival = clock_mono_ms() + m->server->latency_ms;
+    *last = arrival > *last ? arrival : *last;
+    return *last - clock_mono_ms();
+}
+
+static void arrived_up(struct loop_timer *t)
+{
+    struct message *m = CONTAINER_OF(t, struct message, timer);
+    zk_server_take(m);
+}
+
+static void came_down(struct loop_timer *t);
+
+static void launch_up(struct _zhandle *h, struct message *m)
+{
+    m->place = GOING_UP;
+    loop_timer_init(&m->timer, h->server->loop, arrived_up);
+    loop_timer_start(&m->timer, travel_ms(m, &h->last_up));
+}
+
+static void launch_down(struct _zhandle *h, struct message *m)
+{
+    m->place = GOING_DOWN;
+    loop_timer_init(&m->timer, h->loop, came_down);
+    loop_timer_start(&m->timer, travel_ms(m, &h->last_down));
+}
+
+/* A connection needs both ways. */
+static bool may_go_up(const struct _zhandle *h, const struct message *m)
+{
+    if (fake_loop_is_crashed(h->loop)) {
+        return false;
+    }
+    return m->kind == MSG_CONNECT ? h->wire == FAKE_ZK_OPEN
+                                  : goes_up(h->wire) && h->state == ZOO_CONNECTED_STATE;
+}
+
+/* What cannot pass waits: it is sent again and again, as by TCP. */
+static void send_up(struct _zhandle *h, struct message *m)
+{
+    m->handle = h;
+    m->session_id = h->id.client_id;
+    m->connection = h->connection;
+    list_push_back(&h->messages, &m->link);
+    if (may_go_up(h, m)) {
+        launch_up(h, m);
     }
 }
 
-static void trigger(struct fake_zk_server *s, const char *path, bool about_children)
+void zk_send_down(struct _zhandle *h, struct message *m)
 {
-    uint32_t hash = hash_of(path);
-    list_for_each (it, &s->sessions) {
-        struct zk *zk = CONTAINER_OF(it, struct zk, server_link);
-        list_for_each (at, &zk->watches) {
-            struct watch *w = LIST_ENTRY(at, struct watch, link);
-            if (w->hash == hash && (w->kind == CALL_CHILDREN) == about_children &&
-                text_eq(w->path, path) && !w->is_triggered) {
-                w->is_triggered = true;
-                loop_timer_start(&w->timer, s->latency_ms);
-            }
+    m->handle = h;
+    if (m->kind == MSG_EVENT || m->kind == MSG_DISCONNECT) {
+        m->connection = h->connection;
+        list_push_back(&h->messages, &m->link);
+    }
+    m->place = AT_SERVER;
+    if (goes_down(h->wire)) {
+        launch_down(h, m);
+    }
+}
+
+void zk_wire_changed(struct _zhandle *h)
+{
+    list_for_each (it, &h->messages) {
+        struct message *m = LIST_ENTRY(it, struct message, link);
+        if (m->place == AT_CLIENT && may_go_up(h, m)) {
+            launch_up(h, m);
+        } else if (m->place == AT_SERVER && goes_down(h->wire)) {
+            launch_down(h, m);
         }
     }
 }
 
-static void trigger_parent(struct fake_zk_server *s, const char *path)
-{
-    AUTO_FREE char *parent = parent_of(path);
-    trigger(s, parent, true);
-}
+/* ---- completions, as on the library's threads ---- */
 
-static void node_set(struct node *n, const char *data, size_t length)
+static void complete(struct message *m, int zrc)
 {
-    free(n->data);
-    n->data = xstrndup(data ? data : "", length);
-    n->length = length;
-}
-
-static int tree_create(struct fake_zk_server *s, struct call *c, int64_t owner)
-{
-    AUTO_FREE char *parent_path = parent_of(c->path);
-    struct node *parent = map_get(&s->nodes, parent_path);
-    if (!parent) {
-        return XP_NOT_FOUND;
-    }
-    if (c->flags & ZK_SEQUENTIAL) {
-        char *name = xasprintf("%s%010d", c->path, parent->next_sequence++);
-        free(c->path);
-        c->path = name;
-    }
-    if (map_get(&s->nodes, c->path)) {
-        return XP_CONFLICT;
-    }
-    struct node *n = xcalloc(1, sizeof(*n));
-    n->path = xstrdup(c->path);
-    node_set(n, c->data, c->length);
-    n->stat.czxid = n->stat.mzxid = ++s->zxid;
-    n->stat.ephemeral_owner = c->flags & ZK_EPHEMERAL ? owner : 0;
-    map_put(&s->nodes, n->path, n);
-    trigger(s, n->path, false);
-    trigger(s, parent_path, true);
-    tell_change(s, n->path, c->session_id);
-    return 0;
-}
-
-static bool has_children(const struct fake_zk_server *s, const char *path)
-{
-    AUTO_FREE char *prefix = xasprintf("%s/", path);
-    size_t at = 0;
-    const struct map_slot *slot;
-    while ((slot = map_next(&s->nodes, &at))) {
-        if (text_has_prefix(((struct node *)slot->value)->path, prefix)) {
-            return true;
+    struct String_vector names = { .count = m->name_count, .data = m->names };
+    const struct Stat *stat = zrc == ZOK ? &m->stat : NULL;
+    switch (m->kind) {
+    case MSG_SYNC:
+    case MSG_CREATE:
+        m->done.string(zrc, zrc == ZOK ? m->data : NULL, m->done_arg);
+        break;
+    case MSG_REPLACE:
+        if (zrc == ZOK && (size_t)m->created_bytes > strlen(m->data)) {
+            memcpy(m->created, m->data, strlen(m->data) + 1);
         }
-    }
-    return false;
-}
-
-static int tree_delete(struct fake_zk_server *s, const char *path, int32_t version, int64_t session)
-{
-    struct node *n = map_get(&s->nodes, path);
-    if (!n) {
-        return XP_NOT_FOUND;
-    }
-    if ((version != -1 && version != n->stat.version) || has_children(s, path)) {
-        return XP_CONFLICT;
-    }
-    map_remove(&s->nodes, path);
-    s->zxid++;
-    trigger(s, n->path, false);
-    trigger(s, n->path, true);
-    trigger_parent(s, n->path);
-    tell_change(s, n->path, session);
-    node_free(n);
-    return 0;
-}
-
-static int tree_ensure(struct fake_zk_server *s, struct call *c)
-{
-    for (size_t end = 1; end <= strlen(c->path); end++) {
-        if (c->path[end] == '/' || !c->path[end]) {
-            struct call part = { .path = xstrndup(c->path, end), .session_id = c->session_id };
-            (void)tree_create(s, &part, 0);
-            free(part.path);
-        }
-    }
-    return 0;
-}
-
-static int tree_set(struct fake_zk_server *s, struct call *c)
-{
-    struct node *n = map_get(&s->nodes, c->path);
-    if (!n) {
-        return XP_NOT_FOUND;
-    }
-    if (c->version != -1 && c->version != n->stat.version) {
-        return XP_CONFLICT;
-    }
-    node_set(n, c->data, c->length);
-    n->stat.version++;
-    n->stat.mzxid = ++s->zxid;
-    c->stat = n->stat;
-    trigger(s, n->path, false);
-    tell_change(s, n->path, c->session_id);
-    return 0;
-}
-
-static int tree_read(struct fake_zk_server *s, struct call *c)
-{
-    struct node *n = map_get(&s->nodes, c->path);
-    if (!n) {
-        return XP_NOT_FOUND;
-    }
-    c->stat = n->stat;
-    free(TAKE(c->data));
-    if (c->kind == CALL_GET) {
-        c->data = xstrndup(n->data, n->length);
-        c->length = n->length;
-    }
-    return 0;
-}
-
-static int tree_children(struct fake_zk_server *s, struct call *c)
-{
-    if (!map_get(&s->nodes, c->path)) {
-        return XP_NOT_FOUND;
-    }
-    size_t count = 0;
-    AUTO_FREE void **all = map_sorted(&s->nodes, &count);
-    AUTO_FREE char *prefix = xasprintf("%s/", text_eq(c->path, "/") ? "" : c->path);
-    c->names = xcalloc(count + 1, sizeof(*c->names));
-    for (size_t i = 0; i < count; i++) {
-        const char *path = ((struct node *)all[i])->path;
-        const char *name = text_has_prefix(path, prefix) ? path + strlen(prefix) : "";
-        if (name[0] && !strchr(name, '/')) {
-            c->names[c->name_count++] = xstrdup(name);
-        }
-    }
-    return 0;
-}
-
-static int tree_replace(struct fake_zk_server *s, struct call *c, int64_t owner)
-{
-    int rc = tree_delete(s, c->path, c->version, c->session_id);
-    c->flags = ZK_EPHEMERAL;
-    return rc < 0 ? rc : tree_create(s, c, owner);
-}
-
-static int tree_apply(struct fake_zk_server *s, struct call *c)
-{
-    switch (c->kind) {
-    case CALL_CREATE:
-        return tree_create(s, c, c->session_id);
-    case CALL_REPLACE:
-        return tree_replace(s, c, c->session_id);
-    case CALL_ENSURE:
-        return tree_ensure(s, c);
-    case CALL_DELETE:
-        return tree_delete(s, c->path, c->version, c->session_id);
-    case CALL_SET:
-        return tree_set(s, c);
-    case CALL_GET:
-    case CALL_EXISTS:
-        return tree_read(s, c);
-    case CALL_CHILDREN:
-        return tree_children(s, c);
-    case CALL_PING:
+        m->done.nothing(zrc, m->done_arg);
+        break;
+    case MSG_DELETE:
+        m->done.nothing(zrc, m->done_arg);
+        break;
+    case MSG_SET:
+    case MSG_EXISTS:
+        m->done.stat(zrc, stat, m->done_arg);
+        break;
+    case MSG_GET:
+        m->done.data(zrc, m->data, (int)m->length, stat, m->done_arg);
+        break;
+    case MSG_CHILDREN:
+        m->done.strings(zrc, zrc == ZOK ? &names : NULL, m->done_arg);
+        break;
+    case MSG_CONNECT:
+    case MSG_CLOSE:
+    case MSG_EVENT:
+    case MSG_DISCONNECT:
         break;
     }
-    return 0;
 }
 
-/* ---- watches ---- */
-
-static void watch_free(struct watch *w)
+/* The connection is gone. What is on the way to the server arrives all the same; an event that was not heard is told
+ * after the reconnect. */
+static void drop_messages(struct _zhandle *h, int zrc)
 {
-    loop_timer_stop(&w->timer);
-    list_remove(&w->link);
-    free(w->path);
-    free(w);
-}
-
-static void watch_fire(struct watch *w)
-{
-    zk_watch_fn *fn = w->fn;
-    void *arg = w->arg;
-    AUTO_FREE char *path = xstrdup(w->path);
-    watch_free(w);
-    fn(path, arg);
-}
-
-static void watch_event(struct loop_timer *t)
-{
-    struct watch *w = CONTAINER_OF(t, struct watch, timer);
-    if (is_down_open(w->zk)) {
-        watch_fire(w);
-    }
-}
-
-static void watch_set(const struct call *c)
-{
-    uint32_t hash = hash_of(c->path);
-    list_for_each (it, &c->zk->watches) {
-        struct watch *w = LIST_ENTRY(it, struct watch, link);
-        if (w->hash == hash && w->kind == c->kind && w->fn == c->watch && w->arg == c->arg &&
-            text_eq(w->path, c->path) && !w->is_triggered) {
-            return;
-        }
-    }
-    struct watch *w = xcalloc(1, sizeof(*w));
-    w->zk = c->zk;
-    w->kind = c->kind;
-    w->path = xstrdup(c->path);
-    w->hash = hash;
-    w->fn = c->watch;
-    w->arg = c->arg;
-    loop_timer_init(&w->timer, c->zk->loop, watch_event);
-    list_push_back(&c->zk->watches, &w->link);
-}
-
-/* ---- session, on the server ---- */
-
-static void delete_ephemerals(struct fake_zk_server *s, int64_t session_id)
-{
-    size_t count = 0;
-    AUTO_FREE void **all = map_sorted(&s->nodes, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct node *n = all[i];
-        if (n->stat.ephemeral_owner == session_id) {
-            (void)tree_delete(s, n->path, -1, 0);
+    list_for_each (it, &h->messages) {
+        struct message *m = LIST_ENTRY(it, struct message, link);
+        struct zk_session *session = zk_session_find(h->server, h->id.client_id);
+        complete(m, zrc);
+        list_remove(&m->link);
+        m->handle = NULL;
+        if (m->place == GOING_UP) {
+            list_push_back(&h->server->alone, &m->link);
+        } else if (m->kind == MSG_EVENT && session) {
+            loop_timer_stop(&m->timer);
+            list_push_back(&session->events, &m->link);
+        } else {
+            zk_message_free(m);
         }
     }
 }
 
-static void session_end(struct zk *zk)
+static void tell_session(struct _zhandle *h)
 {
-    if (list_is_linked(&zk->server_link)) {
-        list_remove(&zk->server_link);
-        loop_timer_stop(&zk->expiry_timer);
-        delete_ephemerals(zk->server, zk->session_id);
+    h->watcher(h, ZOO_SESSION_EVENT, h->state, "", h->context);
+}
+
+/* ---- connecting ---- */
+
+static void leave_session(struct _zhandle *h)
+{
+    struct zk_session *session = zk_session_find(h->server, h->id.client_id);
+    if (session && session->client == h) {
+        session->client = NULL;
     }
 }
 
-static void orphan_end(struct orphan *o)
+static void disconnect(struct _zhandle *h)
 {
-    loop_timer_stop(&o->expiry);
-    list_remove(&o->link);
-    free(o);
+    loop_timer_stop(&h->silence);
+    leave_session(h);
+    h->state = ZOO_CONNECTING_STATE;
+    drop_messages(h, ZCONNECTIONLOSS);
+    loop_timer_start(&h->connect, 0);
+    tell_session(h);
 }
 
-static void orphan_expired(struct loop_timer *t)
+/* Also gives up the try before, with the calls that waited for it. */
+static void connect_fired(struct loop_timer *t)
 {
-    struct orphan *o = CONTAINER_OF(t, struct orphan, expiry);
-    delete_ephemerals(o->server, o->session_id);
-    orphan_end(o);
-}
-
-/* The process died: its session lives until the server has heard nothing for the time-out. */
-static void session_abandon(struct zk *zk)
-{
-    struct fake_zk_server *s = zk->server;
-    if (!list_is_linked(&zk->server_link)) {
+    struct _zhandle *h = CONTAINER_OF(t, struct _zhandle, connect);
+    thread_set_role(THREAD_ZK, NULL);
+    drop_messages(h, ZCONNECTIONLOSS);
+    h->connection++;
+    if (h->server->is_stopped) {
+        loop_timer_start(t, REFUSED_RETRY_MS);
         return;
     }
-    list_remove(&zk->server_link);
-    loop_timer_stop(&zk->expiry_timer);
-    struct orphan *o = xcalloc(1, sizeof(*o));
-    *o = (struct orphan){ .server = s,
-                          .session_id = zk->session_id,
-                          .timeout_ms = zk->options.session_timeout_ms };
-    list_push_back(&s->orphans, &o->link);
-    loop_timer_init(&o->expiry, s->loop, orphan_expired);
-    if (!s->is_stopped) {
-        int64_t rest_ms = zk->heard_at + o->timeout_ms - clock_mono_ms();
-        loop_timer_start(&o->expiry, rest_ms > 0 ? rest_ms : 0);
-    }
+    struct message *m = zk_message_new(h->server, MSG_CONNECT);
+    m->length = (size_t)h->wish_ms;
+    send_up(h, m);
+    loop_timer_start(t, (h->recv_timeout > 0 ? h->recv_timeout : h->wish_ms) / 3);
 }
 
-static void expiry_fired(struct loop_timer *t)
+static int64_t patience_ms(const struct _zhandle *h)
 {
-    session_end(CONTAINER_OF(t, struct zk, expiry_timer));
+    return h->recv_timeout * 2 / 3;
 }
 
-/* ---- session, on the client ---- */
-
-static void call_free(struct call *c)
+static void silence_fired(struct loop_timer *t)
 {
-    loop_timer_stop(&c->timer);
-    list_remove(&c->link);
-    for (size_t i = 0; i < c->name_count; i++) {
-        free(c->names[i]);
-    }
-    free(c->names);
-    free(c->path);
-    free(c->data);
-    free(c);
+    thread_set_role(THREAD_ZK, NULL);
+    disconnect(CONTAINER_OF(t, struct _zhandle, silence));
 }
 
-static void answer(struct call *c, int rc)
+static void heard(struct _zhandle *h)
 {
-    __typeof__(c->fn) fn = c->fn;
-    c->fn.done = NULL;
-    if (!fn.done) {
+    h->heard_at = clock_mono_ms();
+    loop_timer_start(&h->silence, patience_ms(h));
+}
+
+/* The answer to MSG_CONNECT: a session, or that it is over. */
+static void connected(struct _zhandle *h, const struct message *m)
+{
+    loop_timer_stop(&h->connect);
+    if (m->zrc != ZOK) {
+        h->state = ZOO_EXPIRED_SESSION_STATE;
+        drop_messages(h, ZSESSIONEXPIRED);
+        tell_session(h);
         return;
     }
-    switch (c->kind) {
-    case CALL_CREATE:
-    case CALL_REPLACE:
-        fn.path(rc, rc == 0 ? c->path : NULL, c->arg, c->token);
-        break;
-    case CALL_ENSURE:
-    case CALL_DELETE:
-        fn.done(rc, c->arg, c->token);
-        break;
-    case CALL_SET:
-    case CALL_GET:
-    case CALL_EXISTS:
-        fn.data(rc, rc == 0 && c->kind == CALL_GET ? c->data : NULL, c->length, &c->stat, c->arg,
-                c->token);
-        break;
-    case CALL_CHILDREN:
-        fn.children(rc, (const char *const *)c->names, c->name_count, c->arg, c->token);
-        break;
-    case CALL_PING:
-        break;
+    h->state = ZOO_CONNECTED_STATE;
+    h->id.client_id = m->session_id;
+    h->recv_timeout = m->version;
+    heard(h);
+    list_for_each (it, &h->messages) { /* asked for while there was no connection */
+        struct message *waiting = LIST_ENTRY(it, struct message, link);
+        waiting->session_id = h->id.client_id;
+        waiting->connection = h->connection;
     }
+    zk_wire_changed(h);
+    tell_session(h);
 }
 
-/* TCP sends again what did not pass: in order, once something passes again. */
-static void calls_resume(struct zk *zk)
+static void take_answer(struct _zhandle *h, struct message *m)
 {
-    list_for_each (it, &zk->calls) {
-        struct call *c = LIST_ENTRY(it, struct call, link);
-        if (!c->is_abandoned && !loop_timer_is_running(&c->timer) &&
-            (c->is_back ? is_down_open(zk) : is_up_open(zk)) && !fake_loop_is_crashed(zk->loop)) {
-            loop_timer_start(&c->timer, zk->server->latency_ms);
-        }
-    }
-    list_for_each (it, &zk->watches) {
-        struct watch *w = LIST_ENTRY(it, struct watch, link);
-        if (w->is_triggered && !loop_timer_is_running(&w->timer) && is_down_open(zk)) {
-            loop_timer_start(&w->timer, zk->server->latency_ms);
-        }
-    }
-}
-
-static void calls_abandon(struct zk *zk)
-{
-    list_for_each (it, &zk->calls) {
-        struct call *c = LIST_ENTRY(it, struct call, link);
-        c->is_abandoned = true;
-        answer(c, XP_UNAVAILABLE);
-    }
-    zk->call_count = 0;
-}
-
-static void set_state(struct zk *zk, enum zk_state state, bool is_new)
-{
-    if (zk->state != state) {
-        zk->state = state;
-        if (state == ZK_LOST || state == ZK_SUSPENDED) {
-            calls_abandon(zk);
-        }
-        zk->options.on_session(zk, state, is_new, zk->options.arg);
-    }
-}
-
-static void session_over(struct zk *zk)
-{
-    zk->session_id = 0;
-    zk->epoch++;
-    zk->lease_end = MONO_NEVER;
-    loop_timer_stop(&zk->ping_timer);
-    loop_timer_stop(&zk->lease_timer);
-    list_for_each (it, &zk->watches) {
-        struct watch *w = LIST_ENTRY(it, struct watch, link);
-        loop_timer_stop(&w->timer);
-        w->is_triggered = false;
-        list_remove(it);
-        list_push_back(&zk->stale, it);
-    }
-    loop_timer_start(&zk->open_timer, REOPEN_MS);
-    set_state(zk, ZK_LOST, false);
-    calls_abandon(zk);
-}
-
-static void contact(struct zk *zk, mono_ms sent_at)
-{
-    mono_ms end = sent_at + zk->options.session_timeout_ms * 2 / 3;
-    zk->lease_end = end > zk->lease_end ? end : zk->lease_end;
-    if (clock_mono_ms() >= zk->lease_end) {
-        return;
-    }
-    loop_timer_start(&zk->lease_timer, zk->lease_end - clock_mono_ms());
-    bool is_new = zk->ready_session_id != zk->session_id;
-    zk->ready_session_id = zk->session_id;
-    set_state(zk, ZK_READY, is_new);
-    while (!list_is_empty(&zk->stale)) {
-        watch_fire(LIST_ENTRY(zk->stale.next, struct watch, link));
-    }
-}
-
-static void call_travels(struct loop_timer *t);
-
-static struct call *call_send(struct zk *zk, enum call_kind kind, const char *path)
-{
-    struct call *c = xcalloc(1, sizeof(*c));
-    c->zk = zk;
-    c->kind = kind;
-    c->path = xstrdup(path);
-    c->sent_at = clock_mono_ms();
-    c->session_id = zk->session_id;
-    list_push_back(&zk->calls, &c->link);
-    zk->call_count += kind != CALL_PING;
-    loop_timer_init(&c->timer, zk->server->loop, call_travels);
-    if (is_up_open(zk) && !fake_loop_is_crashed(zk->loop)) {
-        loop_timer_start(&c->timer, zk->server->latency_ms);
-    }
-    return c;
-}
-
-static void call_arrives(struct call *c)
-{
-    struct zk *zk = c->zk;
-    bool is_alive = list_is_linked(&zk->server_link) && zk->session_id == c->session_id;
-    if (is_alive) {
-        zk->heard_at = clock_mono_ms();
-        loop_timer_start(&zk->expiry_timer, zk->options.session_timeout_ms);
-        c->rc = tree_apply(zk->server, c);
-        if (c->watch && (c->rc == 0 || (c->kind == CALL_EXISTS && c->rc == XP_NOT_FOUND))) {
-            watch_set(c);
-        }
+    heard(h);
+    if (m->kind == MSG_EVENT) {
+        m->watcher(h, m->zrc, h->state, m->path, m->watcher_ctx);
     } else {
-        c->rc = XP_UNAVAILABLE;
-    }
-    c->is_back = true;
-    loop_timer_stop(&c->timer);
-    loop_timer_init(&c->timer, zk->loop, call_travels);
-    loop_timer_start(&c->timer, zk->server->latency_ms);
-}
-
-static void call_returns(struct call *c)
-{
-    struct zk *zk = c->zk;
-    bool is_expired = c->rc == XP_UNAVAILABLE && c->session_id == zk->session_id;
-    list_remove(&c->link);
-    if (!c->is_abandoned) {
-        zk->call_count -= c->kind != CALL_PING;
-        if (!is_expired) {
-            answer(c, c->rc);
-        }
-    }
-    if (is_expired) {
-        answer(c, XP_UNAVAILABLE);
-        session_over(zk);
-    } else if (c->kind == CALL_PING && c->session_id == zk->session_id) {
-        contact(zk, c->sent_at);
-    }
-    call_free(c);
-}
-
-/* What is cut off on its way is lost; the end of the lease answers it. */
-static void call_travels(struct loop_timer *t)
-{
-    struct call *c = CONTAINER_OF(t, struct call, timer);
-    if (c->is_back && is_down_open(c->zk)) {
-        call_returns(c);
-    } else if (!c->is_back && is_up_open(c->zk)) {
-        call_arrives(c);
+        complete(m, m->zrc);
     }
 }
 
-static void drop_lost_calls(struct zk *zk)
+/* After a pause of the process the library looks at its clock first: what came meanwhile is not read any more. */
+static bool is_too_late(const struct _zhandle *h)
 {
-    list_for_each (it, &zk->calls) {
-        struct call *c = LIST_ENTRY(it, struct call, link);
-        if (!loop_timer_is_running(&c->timer) && (c->is_abandoned || c->kind == CALL_PING)) {
-            call_free(c);
-        }
-    }
+    return h->state == ZOO_CONNECTED_STATE &&
+           mono_age(clock_mono_ms(), h->heard_at) > patience_ms(h);
 }
 
-static void ping_fired(struct loop_timer *t)
+static void came_down(struct loop_timer *t)
 {
-    struct zk *zk = CONTAINER_OF(t, struct zk, ping_timer);
-    drop_lost_calls(zk);
-    if (zk->state == ZK_READY &&
-        zk->lease_end - clock_mono_ms() < zk->options.session_timeout_ms / 4) {
-        set_state(zk, ZK_SUSPENDED, false);
-    }
-    loop_timer_start(t, zk->options.session_timeout_ms / 6 + 1);
-    call_send(zk, CALL_PING, "/");
-}
-
-static void lease_fired(struct loop_timer *t)
-{
-    set_state(CONTAINER_OF(t, struct zk, lease_timer), ZK_LOST, false);
-}
-
-static void open_fired(struct loop_timer *t)
-{
-    struct zk *zk = CONTAINER_OF(t, struct zk, open_timer);
-    set_state(zk, ZK_CONNECTING, false);
-    if (!is_up_open(zk) || !is_down_open(zk)) {
-        loop_timer_start(t, RECHECK_MS);
+    struct message *m = CONTAINER_OF(t, struct message, timer);
+    struct _zhandle *h = m->handle;
+    thread_set_role(THREAD_ZK, NULL);
+    if (m->connection != h->connection) {
+        zk_message_free(m);
         return;
     }
-    zk->session_id = ++zk->server->last_session_id;
-    zk->epoch++;
-    zk->heard_at = clock_mono_ms();
-    list_push_back(&zk->server->sessions, &zk->server_link);
-    loop_timer_start(&zk->expiry_timer, zk->options.session_timeout_ms);
-    loop_timer_start(&zk->ping_timer, 0);
-}
-
-/* ---- zk.h ---- */
-
-struct zk *zk_new(struct loop *loop, const struct zk_options *options)
-{
-    struct zk *zk = xcalloc(1, sizeof(*zk));
-    zk->loop = loop;
-    zk->options = *options;
-    list_for_each (it, &servers) {
-        struct fake_zk_server *s = LIST_ENTRY(it, struct fake_zk_server, link);
-        zk->server = text_eq(s->hosts, options->hosts) ? s : zk->server;
-    }
-    xp_check(zk->server);
-    zk->lease_end = MONO_NEVER;
-    list_push_back(&clients, &zk->link);
-    list_init(&zk->server_link);
-    list_init(&zk->calls);
-    list_init(&zk->watches);
-    list_init(&zk->stale);
-    loop_timer_init(&zk->ping_timer, loop, ping_fired);
-    loop_timer_init(&zk->lease_timer, loop, lease_fired);
-    loop_timer_init(&zk->open_timer, loop, open_fired);
-    loop_timer_init(&zk->expiry_timer, zk->server->loop, expiry_fired);
-    loop_timer_start(&zk->open_timer, 0);
-    return zk;
-}
-
-/* What a process sent before it died is on the wire. */
-static void deliver_last_words(struct zk *zk)
-{
-    list_for_each (it, &zk->calls) {
-        struct call *c = LIST_ENTRY(it, struct call, link);
-        if (!c->is_back && loop_timer_is_running(&c->timer) && c->session_id == zk->session_id &&
-            list_is_linked(&zk->server_link) && is_up_open(zk)) {
-            zk->heard_at = clock_mono_ms();
-            c->rc = tree_apply(zk->server, c);
-        }
-    }
-}
-
-void zk_free(struct zk *zk)
-{
-    if (!zk) {
+    if (is_too_late(h) || m->kind == MSG_DISCONNECT) {
+        disconnect(h);
         return;
     }
-    if (fake_loop_is_crashed(zk->loop)) {
-        deliver_last_words(zk);
-        session_abandon(zk);
+    list_remove(&m->link);
+    if (m->kind == MSG_CONNECT) {
+        connected(h, m);
+    } else {
+        take_answer(h, m);
     }
-    zk->state = ZK_LOST;
-    calls_abandon(zk);
-    while (!list_is_empty(&zk->calls)) {
-        call_free(LIST_ENTRY(zk->calls.next, struct call, link));
+    zk_message_free(m);
+}
+
+/* ---- zookeeper.h: the handle ---- */
+
+zhandle_t *zookeeper_init2(const char *host, watcher_fn fn, int recv_timeout,
+                           const clientid_t *clientid, void *context, int flags,
+                           log_callback_fn log_callback)
+{
+    const struct zk_handle_ctx *ctx = context;
+    struct fake_zk_server *s = zk_server_find(host);
+    xp_check(s != NULL && clientid == NULL && flags == 0);
+    (void)log_callback;
+    struct _zhandle *h = xcalloc(1, sizeof(*h));
+    h->server = s;
+    h->loop = ctx->port->loop;
+    h->watcher = fn;
+    h->context = context;
+    h->wire = zk_link_of(ctx->port);
+    h->state = ZOO_CONNECTING_STATE;
+    h->wish_ms = recv_timeout;
+    h->last_up = h->last_down = MONO_NEVER;
+    list_init(&h->messages);
+    list_push_back(&s->handles, &h->link);
+    loop_timer_init(&h->connect, h->loop, connect_fired);
+    loop_timer_init(&h->silence, h->loop, silence_fired);
+    loop_timer_start(&h->connect, 0);
+    return h;
+}
+
+int zookeeper_close(zhandle_t *h)
+{
+    bool is_told =
+        h->state == ZOO_CONNECTED_STATE && goes_up(h->wire) && !fake_loop_is_crashed(h->loop);
+    loop_timer_stop(&h->connect);
+    loop_timer_stop(&h->silence);
+    leave_session(h);
+    drop_messages(h, ZCLOSING);
+    if (is_told) {
+        struct message *m = zk_message_new(h->server, MSG_CLOSE);
+        send_up(h, m);
+        list_remove(&m->link);
+        m->handle = NULL;
+        list_push_back(&h->server->alone, &m->link);
     }
-    while (!list_is_empty(&zk->stale)) {
-        watch_free(LIST_ENTRY(zk->stale.next, struct watch, link));
+    list_remove(&h->link);
+    free(h);
+    return ZOK;
+}
+
+int zoo_state(zhandle_t *h)
+{
+    return h->state;
+}
+
+int zoo_recv_timeout(zhandle_t *h)
+{
+    return h->recv_timeout;
+}
+
+const clientid_t *zoo_client_id(zhandle_t *h)
+{
+    return &h->id;
+}
+
+const void *zoo_get_context(zhandle_t *h)
+{
+    return h->context;
+}
+
+/* ---- zookeeper.h: calls ---- */
+
+static struct message *request(zhandle_t *h, enum message_kind kind, const char *path,
+                               const void *done_arg)
+{
+    struct message *m = zk_message_new(h->server, kind);
+    m->path = xstrdup(path);
+    m->done_arg = done_arg;
+    return m;
+}
+
+static void carry(struct message *m, const char *data, int length, int version)
+{
+    size_t n = length > 0 ? (size_t)length : 0;
+    m->data = xstrndup(data ? data : "", n);
+    m->length = n;
+    m->version = version;
+}
+
+static int send_request(zhandle_t *h, struct message *m)
+{
+    if (h->state == ZOO_EXPIRED_SESSION_STATE) {
+        zk_message_free(m);
+        return ZINVALIDSTATE;
     }
-    while (!list_is_empty(&zk->watches)) {
-        watch_free(LIST_ENTRY(zk->watches.next, struct watch, link));
-    }
-    session_end(zk);
-    loop_timer_stop(&zk->ping_timer);
-    loop_timer_stop(&zk->lease_timer);
-    loop_timer_stop(&zk->open_timer);
-    list_remove(&zk->link);
-    free(zk);
+    send_up(h, m);
+    return ZOK;
 }
 
-void zk_set_hosts(struct zk *zk, const char *hosts)
+int zoo_async(zhandle_t *h, const char *path, string_completion_t done, const void *arg)
 {
-    (void)zk;
-    (void)hosts; /* one server is all there is */
+    struct message *m = request(h, MSG_SYNC, path, arg);
+    m->done.string = done;
+    carry(m, path, (int)strlen(path), 0);
+    return send_request(h, m);
 }
 
-static int may_call(struct zk *zk, struct xp_err *err)
+int zoo_acreate(zhandle_t *h, const char *path, const char *value, int length,
+                const struct ACL_vector *acl, int mode, string_completion_t done, const void *arg)
 {
-    if (zk->state != ZK_READY) {
-        return xp_fail(err, XP_UNAVAILABLE, "session is %s", zk_state_text(zk->state));
-    }
-    return zk->call_count < ZK_PENDING_MAX ? 0 : xp_fail(err, XP_TOO_MANY, "too many calls");
+    struct message *m = request(h, MSG_CREATE, path, arg);
+    (void)acl;
+    m->done.string = done;
+    m->flags = mode;
+    carry(m, value, length, 0);
+    return send_request(h, m);
 }
 
-static struct call *call_start(struct zk *zk, enum call_kind kind, const char *path, void *arg,
-                               uint64_t token)
+/* The only transaction of the product: a node is deleted and made anew. */
+int zoo_amulti(zhandle_t *h, int count, const zoo_op_t *ops, zoo_op_result_t *results,
+               void_completion_t done, const void *arg)
 {
-    struct call *c = call_send(zk, kind, path);
-    c->arg = arg;
-    c->token = token;
-    return c;
+    xp_check(count == 2 && text_eq(ops[0].delete_op.path, ops[1].create_op.path));
+    (void)results;
+    struct message *m = request(h, MSG_REPLACE, ops[1].create_op.path, arg);
+    m->done.nothing = done;
+    m->flags = ops[1].create_op.flags;
+    m->created = ops[1].create_op.buf;
+    m->created_bytes = ops[1].create_op.buflen;
+    carry(m, ops[1].create_op.data, ops[1].create_op.datalen, ops[0].delete_op.version);
+    return send_request(h, m);
 }
 
-static void call_load(struct call *c, const char *data, size_t length, int32_t version)
+int zoo_aset(zhandle_t *h, const char *path, const char *value, int length, int version,
+             stat_completion_t done, const void *arg)
 {
-    c->data = xstrndup(data ? data : "", length);
-    c->length = length;
-    c->version = version;
+    struct message *m = request(h, MSG_SET, path, arg);
+    m->done.stat = done;
+    carry(m, value, length, version);
+    return send_request(h, m);
 }
 
-#define CALL_START_(zk, kind, path, arg, token, err)                                               \
-    ({                                                                                             \
-        int rc_ = may_call(zk, err);                                                               \
-        if (rc_ < 0) {                                                                             \
-            return rc_;                                                                            \
-        }                                                                                          \
-        call_start(zk, kind, path, arg, token);                                                    \
-    })
-
-int zk_create(struct zk *zk, const char *path, const char *data, size_t length, int flags,
-              zk_path_fn *fn, void *arg, uint64_t token, struct xp_err *err)
+int zoo_adelete(zhandle_t *h, const char *path, int version, void_completion_t done,
+                const void *arg)
 {
-    struct call *c = CALL_START_(zk, CALL_CREATE, path, arg, token, err);
-    call_load(c, data, length, 0);
-    c->flags = flags;
-    c->fn.path = fn;
-    return 0;
+    struct message *m = request(h, MSG_DELETE, path, arg);
+    m->done.nothing = done;
+    m->version = version;
+    return send_request(h, m);
 }
 
-int zk_replace(struct zk *zk, const char *path, int32_t version, const char *data, size_t length,
-               zk_path_fn *fn, void *arg, uint64_t token, struct xp_err *err)
+static struct message *watched(struct message *m, watcher_fn watcher, void *ctx)
 {
-    struct call *c = CALL_START_(zk, CALL_REPLACE, path, arg, token, err);
-    call_load(c, data, length, version);
-    c->fn.path = fn;
-    return 0;
+    m->watcher = watcher;
+    m->watcher_ctx = ctx;
+    return m;
 }
 
-int zk_ensure_path(struct zk *zk, const char *path, zk_done_fn *fn, void *arg, uint64_t token,
-                   struct xp_err *err)
+int zoo_awget(zhandle_t *h, const char *path, watcher_fn watcher, void *ctx, data_completion_t done,
+              const void *arg)
 {
-    CALL_START_(zk, CALL_ENSURE, path, arg, token, err)->fn.done = fn;
-    return 0;
+    struct message *m = watched(request(h, MSG_GET, path, arg), watcher, ctx);
+    m->done.data = done;
+    return send_request(h, m);
 }
 
-int zk_set(struct zk *zk, const char *path, const char *data, size_t length, int32_t version,
-           zk_data_fn *fn, void *arg, uint64_t token, struct xp_err *err)
+int zoo_awexists(zhandle_t *h, const char *path, watcher_fn watcher, void *ctx,
+                 stat_completion_t done, const void *arg)
 {
-    struct call *c = CALL_START_(zk, CALL_SET, path, arg, token, err);
-    call_load(c, data, length, version);
-    c->fn.data = fn;
-    return 0;
+    struct message *m = watched(request(h, MSG_EXISTS, path, arg), watcher, ctx);
+    m->done.stat = done;
+    return send_request(h, m);
 }
 
-int zk_delete(struct zk *zk, const char *path, int32_t version, zk_done_fn *fn, void *arg,
-              uint64_t token, struct xp_err *err)
+int zoo_awget_children(zhandle_t *h, const char *path, watcher_fn watcher, void *ctx,
+                       strings_completion_t done, const void *arg)
 {
-    struct call *c = CALL_START_(zk, CALL_DELETE, path, arg, token, err);
-    c->version = version;
-    c->fn.done = fn;
-    return 0;
-}
-
-int zk_get(struct zk *zk, const char *path, zk_watch_fn *watch, zk_data_fn *fn, void *arg,
-           uint64_t token, struct xp_err *err)
-{
-    struct call *c = CALL_START_(zk, CALL_GET, path, arg, token, err);
-    c->watch = watch;
-    c->fn.data = fn;
-    return 0;
-}
-
-int zk_exists(struct zk *zk, const char *path, zk_watch_fn *watch, zk_data_fn *fn, void *arg,
-              uint64_t token, struct xp_err *err)
-{
-    struct call *c = CALL_START_(zk, CALL_EXISTS, path, arg, token, err);
-    c->watch = watch;
-    c->fn.data = fn;
-    return 0;
-}
-
-int zk_children(struct zk *zk, const char *path, zk_watch_fn *watch, zk_children_fn *fn, void *arg,
-                uint64_t token, struct xp_err *err)
-{
-    struct call *c = CALL_START_(zk, CALL_CHILDREN, path, arg, token, err);
-    c->watch = watch;
-    c->fn.children = fn;
-    return 0;
-}
-
-int zk_sync(struct zk *zk, struct xp_err *err)
-{
-    return may_call(zk, err); /* one server is all there is: no read is older than a write */
-}
-
-void zk_forget(struct zk *zk, const void *arg)
-{
-    if (!zk || !arg) {
-        return;
-    }
-    list_for_each (it, &zk->calls) {
-        struct call *c = LIST_ENTRY(it, struct call, link);
-        if (c->arg == arg) {
-            c->fn.done = NULL;
-            c->watch = NULL;
-        }
-    }
-    struct list *lists[] = { &zk->watches, &zk->stale };
-    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-        list_for_each (it, lists[i]) {
-            struct watch *w = LIST_ENTRY(it, struct watch, link);
-            if (w->arg == arg) {
-                watch_free(w);
-            }
-        }
-    }
-}
-
-enum zk_state zk_state(const struct zk *zk)
-{
-    return zk->state;
-}
-
-bool zk_lease_is_valid(const struct zk *zk, mono_ms now)
-{
-    return zk->lease_end != MONO_NEVER && now < zk->lease_end && clock_mono_ms() < zk->lease_end;
-}
-
-int64_t zk_negotiated_timeout_ms(const struct zk *zk)
-{
-    return zk->options.session_timeout_ms;
-}
-
-int64_t zk_session_id(const struct zk *zk)
-{
-    return zk->session_id;
-}
-
-uint64_t zk_epoch(const struct zk *zk)
-{
-    return zk->epoch;
-}
-
-/* ---- knobs ---- */
-
-struct fake_zk_server *fake_zk_server_new(struct loop *loop, const char *hosts)
-{
-    struct fake_zk_server *s = xcalloc(1, sizeof(*s));
-    s->loop = loop;
-    s->hosts = xstrdup(hosts);
-    s->latency_ms = 1;
-    s->nodes = MAP_INIT(MAP_TEXT);
-    list_init(&s->sessions);
-    list_init(&s->orphans);
-    list_push_back(&servers, &s->link);
-    struct node *root = xcalloc(1, sizeof(*root));
-    root->path = xstrdup("/");
-    node_set(root, "", 0);
-    map_put(&s->nodes, "/", root);
-    return s;
-}
-
-void fake_zk_server_free(struct fake_zk_server *s)
-{
-    size_t at = 0;
-    const struct map_slot *slot;
-    xp_check(list_is_empty(&s->sessions));
-    while (!list_is_empty(&s->orphans)) {
-        orphan_end(LIST_ENTRY(s->orphans.next, struct orphan, link));
-    }
-    while ((slot = map_next(&s->nodes, &at))) {
-        node_free(slot->value);
-    }
-    map_done(&s->nodes);
-    list_remove(&s->link);
-    free(s->hosts);
-    free(s);
-}
-
-void fake_zk_set_latency(struct fake_zk_server *s, int64_t latency_ms)
-{
-    s->latency_ms = latency_ms;
-}
-
-void fake_zk_set_link(struct zk *zk, enum fake_zk_link way)
-{
-    zk->way = way;
-    calls_resume(zk);
-}
-
-void fake_zk_set_link_of(const struct loop *loop, enum fake_zk_link way)
-{
-    list_for_each (it, &clients) {
-        struct zk *zk = CONTAINER_OF(it, struct zk, link);
-        if (zk->loop == loop) {
-            fake_zk_set_link(zk, way);
-        }
-    }
-}
-
-void fake_zk_cut(struct zk *zk, bool is_cut)
-{
-    fake_zk_set_link(zk, is_cut ? FAKE_ZK_CUT : FAKE_ZK_OPEN);
-}
-
-/* While the servers are away nobody counts; the new leader gives every session its whole time again. */
-void fake_zk_stop(struct fake_zk_server *s, bool is_stopped)
-{
-    s->is_stopped = is_stopped;
-    list_for_each (it, &s->sessions) {
-        struct zk *zk = CONTAINER_OF(it, struct zk, server_link);
-        loop_timer_stop(&zk->expiry_timer);
-        if (!is_stopped) {
-            zk->heard_at = clock_mono_ms();
-            loop_timer_start(&zk->expiry_timer, zk->options.session_timeout_ms);
-            calls_resume(zk);
-        }
-    }
-    list_for_each (it, &s->orphans) {
-        struct orphan *o = LIST_ENTRY(it, struct orphan, link);
-        loop_timer_stop(&o->expiry);
-        if (!is_stopped) {
-            loop_timer_start(&o->expiry, o->timeout_ms);
-        }
-    }
-}
-
-void fake_zk_expire(struct zk *zk)
-{
-    session_end(zk);
-}
-
-size_t fake_zk_node_count(const struct fake_zk_server *s)
-{
-    return map_count(&s->nodes);
-}
-
-const char *fake_zk_node(const struct fake_zk_server *s, const char *path)
-{
-    const struct node *n = map_get(&s->nodes, path);
-    return n ? n->data : NULL;
-}
-
-static void ensure_parent(struct fake_zk_server *s, const char *path)
-{
-    AUTO_FREE char *parent = parent_of(path);
-    struct call c = { .path = parent };
-    (void)tree_ensure(s, &c);
-}
-
-void fake_zk_foreign_set(struct fake_zk_server *s, const char *path, const char *data)
-{
-    ensure_parent(s, path);
-    struct call c = {
-        .path = xstrdup(path), .data = xstrdup(data), .length = strlen(data), .version = -1
-    };
-    if (tree_set(s, &c) == XP_NOT_FOUND) {
-        (void)tree_create(s, &c, 0);
-    }
-    free(c.path);
-    free(c.data);
-}
-
-/* Children sort behind their parents, so that they go first when it is done backwards. */
-void fake_zk_foreign_delete(struct fake_zk_server *s, const char *path)
-{
-    size_t count = 0;
-    AUTO_FREE void **all = map_sorted(&s->nodes, &count);
-    AUTO_FREE char *below = xasprintf("%s/", path);
-    for (size_t i = count; i-- > 0;) {
-        const struct node *n = all[i];
-        if (text_has_prefix(n->path, below)) {
-            (void)tree_delete(s, n->path, -1, 0);
-        }
-    }
-    (void)tree_delete(s, path, -1, 0);
-}
-
-static const struct node *first_child(const struct fake_zk_server *s, const char *parent)
-{
-    AUTO_FREE char *prefix = xasprintf("%s/", parent);
-    const struct node *first = NULL;
-    size_t at = 0;
-    for (const struct map_slot *slot; (slot = map_next(&s->nodes, &at));) {
-        const struct node *n = slot->value;
-        const char *number = text_has_prefix(n->path, prefix) ? strrchr(n->path, '-') : NULL;
-        if (number && (!first || strcmp(number, strrchr(first->path, '-')) < 0)) {
-            first = n;
-        }
-    }
-    return first;
-}
-
-const char *fake_zk_first_child(const struct fake_zk_server *s, const char *parent)
-{
-    const struct node *n = first_child(s, parent);
-    return n ? n->path : NULL;
-}
-
-int64_t fake_zk_first_owner(const struct fake_zk_server *s, const char *parent)
-{
-    const struct node *n = first_child(s, parent);
-    return n ? n->stat.ephemeral_owner : 0;
-}
-
-void fake_zk_watch(struct fake_zk_server *s, fake_zk_changed_fn *changed, void *arg)
-{
-    s->changed = changed;
-    s->changed_arg = arg;
+    struct message *m = watched(request(h, MSG_CHILDREN, path, arg), watcher, ctx);
+    m->done.strings = done;
+    return send_request(h, m);
 }

@@ -1,10 +1,11 @@
-/* fake_zk.h - zk.h for the simulation: sessions on one ZooKeeper in memory, under the virtual clock.
+/* fake_zk.h - a ZooKeeper in memory, under the virtual clock, and the C client library that speaks to it.
  *
- * zk_new finds the server by its hosts text (fake_zk_server_new with the same text). Every call takes latency_ms there and as
- * much back; answers and events keep their order per session. A session that is cut loses everything it sends; the
- * server expires it one session timeout after the last word it got; so it does with that of a crashed process
- * (fake_loop_crash). A client that hears nothing for a while is disconnected: its calls end as unknown, as in zk.c. Knobs
- * act at once. Thread: loop. */
+ * The product's zk.c, zk_call.c and zk_watch.c (session, lease, calls, watches) run as they are. A handle finds its server
+ * by its hosts text (fake_zk_server_new with the same text). Every message takes latency_ms; answers and events keep their
+ * order. Over a link that is blocked nothing passes, but nothing is lost either until a side gives the connection up: the
+ * client after 2/3 of the time-out without a word (its calls end as unknown), the server never; it ends the session one
+ * time-out after the last word it got. What was sent before a crash (fake_loop_crash) arrives, and the session stays until it
+ * expires. Knobs act at once. Thread: one. */
 #ifndef TESTS_SIM_FAKE_ZK_H
 #define TESTS_SIM_FAKE_ZK_H
 
@@ -13,23 +14,24 @@
 struct fake_zk_server;
 
 struct fake_zk_server *fake_zk_server_new(struct loop *, const char *hosts);
-void fake_zk_server_free(struct fake_zk_server *); /* after all its sessions */
+void fake_zk_server_free(struct fake_zk_server *); /* after all its clients */
 void fake_zk_set_latency(struct fake_zk_server *, int64_t latency_ms);
 
 enum fake_zk_link {
     FAKE_ZK_OPEN,
     FAKE_ZK_CUT,  /* nothing passes */
-    FAKE_ZK_DUMB, /* what the client sends is lost; it still hears the server */
-    FAKE_ZK_DEAF, /* what the server sends is lost; its session lives on */
+    FAKE_ZK_DUMB, /* the server hears nothing of the client; it still hears the server */
+    FAKE_ZK_DEAF, /* the client hears nothing of the server, which hears it until the client gives up */
 };
 void fake_zk_set_link(struct zk *, enum fake_zk_link);
 /* The same, found by the loop of the client: all sessions that it has and will have. */
 void fake_zk_set_link_of(const struct loop *, enum fake_zk_link);
 void fake_zk_cut(struct zk *, bool is_cut);
-/* The servers stop and start again: no word passes, no session expires meanwhile; afterwards each has its whole time-out. */
+/* The servers end and start again: connections break and are refused, no session expires meanwhile; afterwards each has
+ * its whole time-out. Servers that hang: fake_loop_freeze of their loop. */
 void fake_zk_stop(struct fake_zk_server *, bool is_stopped);
-void fake_zk_expire(
-    struct zk *); /* the server drops the session now; a client that is not cut learns it */
+/* The server drops the session now; a client that hears it learns it. */
+void fake_zk_expire(struct zk *);
 size_t fake_zk_node_count(const struct fake_zk_server *);
 /* A foreign client: sets (or makes) a persistent node, deletes one with all below it. Watches fire. */
 void fake_zk_foreign_set(struct fake_zk_server *, const char *path, const char *data);
