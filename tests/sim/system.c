@@ -338,7 +338,7 @@ static void choose_config(struct system *s)
         .peer_refresh_ms = 3000,
         .backoff_first_ms = 4000,
         .backoff_max_ms = 10000,
-        .hold_ms = 4000,
+        .hold_ms = dice_chance(d, 25) ? 0 : 4000,
         .redis_timeout_ms = 1000,
         .removes_peers = dice_chance(d, 25),
         .removal_verdicts = 3,
@@ -509,17 +509,38 @@ void system_restart_dc(struct system *s, int dc)
     }
 }
 
+static int64_t owner_in_record(struct system *s, int dc, int slot)
+{
+    AUTO_FREE char *path = xasprintf("/xpipe/metaserver/slots/%d", slot);
+    const char *data = fake_zk_node(s->zk[dc], path);
+    struct slot record;
+    struct xp_err err;
+    return data && slot_parse(data, strlen(data), &record, &err) == 0 ? record.server_id : 0;
+}
+
 uint64_t system_owners_hash(struct system *s, int dc)
 {
     uint64_t hash = 0;
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
-        AUTO_FREE char *path = xasprintf("/xpipe/metaserver/slots/%d", slot);
-        const char *data = fake_zk_node(s->zk[dc], path);
-        for (const char *p = data ? data : "none"; *p; p++) {
-            hash = (hash ^ (unsigned char)*p) * 0x100000001B3U;
-        }
+        hash = (hash ^ (uint64_t)owner_in_record(s, dc, slot)) * 0x100000001B3U;
     }
     return hash;
+}
+
+bool system_is_balanced(struct system *s, int dc)
+{
+    int held[SYSTEM_PROCESSES + 1] = { 0 };
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        int64_t owner = owner_in_record(s, dc, slot);
+        held[owner >= 0 && owner <= SYSTEM_PROCESSES ? owner : 0]++;
+    }
+    int average = SLOT_COUNT / s->config.members[dc];
+    for (int i = 0; i < s->config.members[dc]; i++) {
+        if (held[s->members[dc][i].id] < average) {
+            return false;
+        }
+    }
+    return held[0] == 0;
 }
 
 /* ---- the end ---- */

@@ -122,8 +122,10 @@ bool system_is_listed(struct system *, const struct system_redis *);
 /* All metaservers of a DC die, and start again when their sessions are over, within the grace for servers that nobody has
  * seen yet: the first one up must not take everything. */
 void system_restart_dc(struct system *, int dc);
-/* A number that changes when a slot record of that DC does. */
+/* A number that changes when the owner of a slot of that DC does. */
 uint64_t system_owners_hash(struct system *, int dc);
+/* Each member has so many slots that a leader leaves them all where they are. */
+bool system_is_balanced(struct system *, int dc);
 
 /* ---- the end ---- */
 
