@@ -153,8 +153,8 @@ $(BUILD)/http_load $(BUILD)/bare_store: $(BUILD)/%: $(BUILD)/bench/%.o $(BUILD)/
 ##@ Test
 # The layers of `test`: a name is a goal check-NAME (or fuzz), "-asan" and "-tsan" say the mode. Nothing runs in two modes for
 # nothing: the address sanitizer takes what reads bytes of others, the thread sanitizer what has threads, and the release build
-# what has bars on time. Layers of the first list run TEST_JOBS at a time: many of their tests wait. The integration tests of
-# the release build come last and, but for the daemons' own work, have the machine for themselves.
+# what has bars on time. Layers of the first list run TEST_JOBS at a time: most tests wait most of the time, and the fuzz
+# targets and simulations, which only compute, give way. The of the release build come last and have the machine for themselves.
 LAYERS_TOGETHER := fuzz unit-asan unit-tsan integration-asan sim-tsan sim-asan sim golden-asan
 LAYERS_LAST     := integration
 LAYERS          := $(LAYERS_TOGETHER) $(LAYERS_LAST)
@@ -236,7 +236,7 @@ check-unit: $(UNIT_BIN) ## each module; T=NAME runs one
 check-golden: $(GOLDEN_BIN) ## decisions over their corpus; T=NAME runs one
 	@$(RUN) golden$(SUFFIX) $(GOLDEN_BIN)
 check-sim: $(SIM_BIN) ## the daemons over a simulated loop, clock and network; T=NAME runs one
-	@SIM_SEEDS=$(SEEDS) $(RUN) sim$(SUFFIX) $(SIM_BIN)
+	@SIM_SEEDS=$(SEEDS) TEST_TIMEOUT_S=$(or $(TEST_TIMEOUT_S),600) nice -n 10 $(RUN) sim$(SUFFIX) $(SIM_BIN)
 # SEED and SEEDS: which seeds of the whole system, and how many; JOBS: in how many processes.
 sim: $(BUILD)/tests/sim/system_sim ## the whole system under random trouble: SEEDS=n [SEED=first] [JOBS=2]
 	@JOBS=$(or $(JOBS),2) $< $(or $(SEED),1) $(or $(SEEDS),1000)

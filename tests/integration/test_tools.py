@@ -12,11 +12,15 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = TOP / "tests" / "tools"
 
 
+OF_THE_RUNNERS = {"RESULTS", "TESTS", "JOBS", "FUZZ_JOBS", "FUZZ_SECONDS"}  # these tests run inside such a run
+
+
 def run(*command, cwd=TOP, **env):
+    inherited = {key: value for key, value in os.environ.items() if key not in OF_THE_RUNNERS}
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**os.environ, **{key: str(value) for key, value in env.items()}},
+        env={**inherited, **{key: str(value) for key, value in env.items()}},
         capture_output=True,
         text=True,
         timeout=60,

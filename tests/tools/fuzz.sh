@@ -3,7 +3,8 @@
 #
 # Starts from tests/fuzz/corpus/NAME (kept in git, never written) with the words of tests/fuzz/NAME.dict, and keeps what it
 # finds in BUILD/fuzz/NAME. An input that breaks a target is left there as crash-*, and its path is printed. With RESULTS
-# set, "passed failed" goes to $RESULTS/fuzz for total.sh.
+# set, "passed failed" goes to $RESULTS/fuzz for total.sh. A target gives way to whatever else runs: tests beside it have bars
+# on time, it has none.
 set -uo pipefail
 
 if [ $# -lt 2 ]; then
@@ -32,7 +33,7 @@ run_one() {
     if [ -f "tests/fuzz/$name.dict" ]; then
         more+=("-dict=tests/fuzz/$name.dict")
     fi
-    if "$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 \
+    if nice -n 19 "$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 \
         -artifact_prefix="$found/" "$found" "${more[@]}" >"$log" 2>&1 </dev/null; then
         printf 'ok     %10s runs  %s\n' "$(awk '/number_of_executed_units/ { print $2 }' "$log")" "$name"
     else
