@@ -20,9 +20,9 @@ import resources  # noqa: E402
 from harness.relay import Relay  # noqa: E402
 
 
-def life(memory=20.0, memory_step=0.0, fds=10, fd_step=0.0, threads=None, calls=56, samples=20):
+def life(memory=20.0, memory_step=0.0, fds=10, fd_step=0.0, threads=None, calls=56, samples=20, work=None):
     g = resources.Generation(SimpleNamespace(name="meta", pid=1))
-    g.quiet = [(i, memory + i * memory_step, fds + i * fd_step, (threads or {}).get(i, 8), calls) for i in range(samples)]
+    g.quiet = [(i, memory + i * memory_step, fds + i * fd_step, (threads or {}).get(i, 8), calls, (work or {}).get(i, 100)) for i in range(samples)]
     return g
 
 
@@ -37,6 +37,16 @@ def test_flat_is_no_problem():
 def test_growth_is_a_problem(grown, word):
     found = grown.problems()
     assert len(found) == 1 and word in found[0]
+
+
+def test_memory_is_judged_from_the_last_rise_of_work():
+    rises = {i: 100 if i < 8 else 500 for i in range(20)}
+    assert life(work=rises).problems() == []
+    step = life(work=rises)
+    step.quiet = [(q[0], 20 if i < 8 else 30, *q[2:]) for i, q in enumerate(step.quiet)]
+    assert step.problems() == []
+    assert "memory grew" in life(memory_step=0.6, work=rises).problems()[0]
+    assert life(memory_step=5, work={i: 100 * 2 ** i for i in range(20)}).problems() == []
 
 
 def test_a_short_life_is_not_judged():

@@ -4,7 +4,9 @@ A *generation* is one life of a process: a restart begins a new one. Samples are
 judged are only those of quiet moments, when every fault is healed and everything is right, so that a growth is a leak and not work.
 
 Flat means, for a generation with JUDGED_FROM quiet samples or more after its first WARM_UP ones:
-  memory       median of the last third <= median of the first third + max(RSS_SLACK_MB, RSS_SLACK of it)
+  memory       median of the last third <= median of the first third + max(RSS_SLACK_MB, RSS_SLACK of it), over the samples since
+               the most work this life ever had (descriptors, a connection a Redis) last rose by more than WORK_STEP: a member
+               that gets the slots of two others keeps the memory it needed then, and that is no leak
   descriptors  those that follow from no work (not connections with Redis, of HTTP clients, or of calls): the same with FD_SLACK
   calls        connections to other daemons and what libcurl keeps beside them: at most PER_THREAD for each thread, as each caller
                has a handle of its own, made when it is first used, that keeps a few connections
@@ -19,6 +21,7 @@ WARM_UP = 2
 JUDGED_FROM = 6
 RSS_SLACK_MB = 3.0
 RSS_SLACK = 0.10
+WORK_STEP = 0.10
 FD_SLACK = 4
 PER_THREAD = 7      # five kept connections, and a pair of sockets to wake it
 THREAD_SLACK = 0
@@ -66,7 +69,7 @@ class Generation:
         self.name, self.pid, self.began = daemon.name, daemon.pid, time.monotonic()
         self.rss_max = self.rss_sum = 0.0
         self.fd_max = self.thread_max = self.samples = 0
-        self.quiet = []  # (minutes, rss, descriptors of no work, threads, calls)
+        self.quiet = []  # (minutes, rss, descriptors of no work, threads, calls, most descriptors so far)
 
     def sample(self):
         rss, threads, fds = rss_mb(self.pid), thread_count(self.pid), len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -78,7 +81,8 @@ class Generation:
         ports = [table[i] for i in inodes if i in table]
         served = sum(local == own_port or remote in redis_ports for local, remote in ports)
         calls = len(ports) - served + len(inodes & pairs)
-        self.quiet.append(((time.monotonic() - self.began) / 60, rss_mb(self.pid), fds - served - calls, thread_count(self.pid), calls))
+        self.quiet.append(((time.monotonic() - self.began) / 60, rss_mb(self.pid), fds - served - calls, thread_count(self.pid), calls,
+                           max(fds, self.fd_max)))
 
     @property
     def minutes(self):
@@ -88,9 +92,18 @@ class Generation:
     def judged(self):
         return self.quiet[WARM_UP:] if len(self.quiet) >= WARM_UP + JUDGED_FROM else []
 
-    def thirds(self, column):
+    @property
+    def steady(self):
+        """The judged samples since the last rise of work; none when they are too few."""
+        since, most = 0, 0
+        for i, q in enumerate(self.judged):
+            if q[5] > most * (1 + WORK_STEP):
+                since, most = i, q[5]
+        return self.judged[since:] if len(self.judged) - since >= JUDGED_FROM else []
+
+    def thirds(self, column, samples=None):
         """Medians of the first and the last third."""
-        values = [q[column] for q in self.judged]
+        values = [q[column] for q in samples or self.judged]
         n = max(1, len(values) // 3)
         return statistics.median(values[:n]), statistics.median(values[-n:])
 
@@ -105,7 +118,7 @@ class Generation:
         if not self.judged:
             return []
         found = []
-        first, last = self.thirds(1)
+        first, last = self.thirds(1, self.steady) if self.steady else (0, 0)
         if judge_memory and last > first + max(RSS_SLACK_MB, RSS_SLACK * first):
             found.append(f"memory grew from {first:.1f} to {last:.1f} MB, {self.slope(1):.2f} MB/min")
         first, last = self.thirds(2)

@@ -364,6 +364,8 @@ class Soak:
                 self.violation("crash", text)
         for text in self.resources.problems(judge_memory="asan" not in build_dir().name):
             self.violation("resources", text)
+        for life in self.resources.all():
+            self.log("life", name=life.name, minutes=round(life.minutes, 1), quiet=[[round(x, 2) for x in q] for q in life.quiet])
         for name, lines in self.resources.lines_per_minute.items():
             if lines > LINES_PER_MINUTE_MAX:
                 self.violation("log", f"{name}: {lines:.0f} lines a minute")
@@ -413,7 +415,7 @@ class Soak:
         bulk = [farm.report() for (kind, _), farm in self.world.farms.items() if kind == "bulk"]
         figure("polls answered by the farms", sum(r["commands"]["crdt_info"] for r in reports), "count")
         figure("PEEROF at the farms", sum(r["commands"]["peerof"] for r in reports), "count")
-        figure("peers of the farms broken", sum(r["broken"] for r in bulk), "count")
+        figure("peers of the farms broken, or wanted elsewhere for a while", sum(r["broken"] for r in bulk), "count")
         figure("peers of the farms corrected", sum(r["corrected"] for r in bulk), "count")
         figure("broken to corrected, faults beside, median", max(r["p50_ms"] for r in bulk) / 1000, "s")
 
