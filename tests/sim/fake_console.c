@@ -84,7 +84,7 @@ struct snapshot_memory { /* what a dc_snapshot points into */
     struct snap_cluster clusters[CONSOLE_CLUSTERS];
     const char *dcs[CONSOLE_CLUSTERS][CONSOLE_DCS];
     struct snap_shard shards[CONSOLE_CLUSTERS][CONSOLE_SHARDS];
-    char names[CONSOLE_SHARDS][8];
+    char names[CONSOLE_SHARDS][16];
     struct snap_redis redises[CONSOLE_CLUSTERS][CONSOLE_SHARDS][CONSOLE_REDISES];
     struct snap_route routes[CONSOLE_ROUTES];
     struct snap_bad_route bad_routes[CONSOLE_ROUTES];
