@@ -11,8 +11,6 @@
 
 static void node_free(struct zk_node *n)
 {
-    list_remove(&n->owned);
-    list_remove(&n->sibling);
     free(n->path);
     free(n->data);
     free(n);
@@ -48,6 +46,7 @@ void zk_tree_init(struct zk_tree *t, void (*changed)(const char *, enum zk_chang
     load(node_new(t, NULL, xstrdup("/")), "", 0);
 }
 
+/* Who linked nodes into lists of his own may be gone already. */
 void zk_tree_done(struct zk_tree *t)
 {
     size_t at = 0;
@@ -144,6 +143,8 @@ int zk_tree_delete(struct zk_tree *t, const char *path, int version)
     AUTO_FREE char *gone = xstrdup(n->path);
     t->zxid++;
     note_child(t, n->parent, -1);
+    list_remove(&n->owned);
+    list_remove(&n->sibling);
     node_free(n);
     t->changed(gone, ZK_NODE_DELETED, t->arg);
     return ZOK;
