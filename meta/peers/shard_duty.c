@@ -165,10 +165,6 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
 
 int shard_check_allowed(struct shard_duty *duty, struct xp_err *err)
 {
-    /* A cluster can be pushed before the first document is read: without the routes every peer looks direct. */
-    if (!dc_store_has_document(duty->env->store)) {
-        return xp_fail(err, XP_UNAVAILABLE, "no DC document yet: its routes are not known");
-    }
     if (duty->cluster->is_migrating) {
         return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
     }
