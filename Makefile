@@ -227,7 +227,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIBS)
 # A runner leaves "passed failed" in RESULTS/LAYER; the layers of another mode have a name of their own.
 RESULTS ?= $(BUILD)/results
 SUFFIX  := $(if $(filter-out release,$(MODE)),-$(MODE))
-RUN      = RESULTS=$(RESULTS) tests/tools/run.sh
+RUN      = env RESULTS=$(RESULTS) tests/tools/run.sh
 
 test-binaries: $(UNIT_BIN) $(GOLDEN_BIN) $(SIM_BIN)
 fuzz-binaries: $(FUZZ_BIN)
