@@ -65,6 +65,7 @@ void shard_run_outdate(struct shard_duty *duty)
 {
     if (duty->run) {
         duty->run->applied_gids = 0;
+        duty->run->is_unanswered = false;
         duty->run->is_outdated = true;
     }
 }
@@ -82,6 +83,22 @@ static void back_off(struct shard_duty *duty, int64_t first_ms)
     int64_t next_ms = duty->backoff_ms == 0 ? first_ms : duty->backoff_ms * 2;
     duty->backoff_ms = next_ms < env->backoff_max_ms ? next_ms : env->backoff_max_ms;
     duty->backoff_until = loop_now(env->loop) + duty->backoff_ms;
+}
+
+/* First pause where asking again may well help: no answer twice, or OK and nothing taken, as when somebody else changes the peer
+ * at the same time. It doubles like every other. */
+#define RETRY_FIRST_MS 2000
+
+/* An answer of "no" does not change by asking again. A command without an answer is read back and sent again at once, but a Redis
+ * that dies, hangs or talks nonsense at each of them is not to be hammered. */
+static void pause_after_failure(struct shard_duty *duty, bool is_refused)
+{
+    if (is_refused) {
+        back_off(duty, duty->env->backoff_first_ms);
+    } else if (duty->run->is_unanswered) {
+        back_off(duty, RETRY_FIRST_MS);
+    }
+    duty->run->is_unanswered = !is_refused;
 }
 
 static void log_step(struct shard_duty *duty, const struct run_step *step, const char *command,
@@ -181,6 +198,7 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
         duty->run->applied_gids |= 1U << step->action.gid;
     }
     duty->run->rewrite_tries = 0;
+    duty->run->is_unanswered = false;
     duty->run->needs_rewrite |= step->action.needs_rewrite;
     duty->run->rewrite_replicas |= step->action.rewrite_replicas;
 }
@@ -214,10 +232,7 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     shard_record(duty, step->action.gid, step->action.rule, command, text);
     if (!ok) {
         metric_add(reply ? &shard_corrections_refused : &shard_corrections_unknown, 1);
-        if (reply) {
-            /* An answer of "no" does not change by asking again. */
-            back_off(duty, duty->env->backoff_first_ms);
-        }
+        pause_after_failure(duty, reply != NULL);
         log_step(duty, step, command, text, false);
         end_run(duty);
         return;
@@ -290,9 +305,7 @@ static void next_step(struct shard_duty *duty)
 }
 
 /* Redis answered OK to the last run and yet shows something else: it did not take it, or somebody else changes it at the same
- * time. The first pause is short, for the second case; it doubles like every other. */
-#define NOT_TAKEN_FIRST_MS 2000
-
+ * time. */
 static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
 {
     uint32_t again = 0;
@@ -304,7 +317,7 @@ static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
     if (!again) {
         return false;
     }
-    back_off(duty, NOT_TAKEN_FIRST_MS);
+    back_off(duty, RETRY_FIRST_MS);
     log_warn("correction.not_taken", "cluster", duty->cluster->name, "shard", duty->shard, "gids",
              log_fmt("0x%x", (unsigned)again), "pause_ms", log_int(duty->backoff_ms));
     return true;
