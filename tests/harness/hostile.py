@@ -188,8 +188,9 @@ def crdt_info(gid=1, peers=(), more=""):
 class FakeRedis(RawServer):
     """replies: command in lower case ("role", "crdt.info", "info", "client", "config", "peerof") -> bytes or fn(connection)."""
 
-    def __init__(self, gid=1, port=0):
+    def __init__(self, gid=1, port=0, peers=()):
         self.gid = gid
+        self.peers = peers
         self.commands = []
         self.on_connect = None
         self.replies = {}
@@ -197,9 +198,9 @@ class FakeRedis(RawServer):
         super().__init__(port)
 
     def heal(self):
-        """A sound CRDT master again, whose peer 2 is where the tests have it."""
+        """A sound CRDT master with its peers again, at one stroke: who asks meanwhile sees no peer missing."""
         self.on_connect = None
-        self.replies = {"role": role_master(), "crdt.info": bulk(crdt_info(self.gid)), "info": bulk(SERVER_INFO)}
+        self.replies = {"role": role_master(), "crdt.info": bulk(crdt_info(self.gid, self.peers)), "info": bulk(SERVER_INFO)}
 
     def harmful(self):
         """Everything it was told that is no question."""
