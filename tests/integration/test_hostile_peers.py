@@ -3,20 +3,25 @@
 What another DC tells of a shard is the word that reaches Redis as PEEROF, so nonsense must stay with the shard it is told of, and be
 shown there. test_safeguards.py has the gids and a real neighbor DC; here are the shapes, the sizes and the odd addresses.
 """
+import json
+import time
+
 import pytest
 
-from harness.hostile import Trial, drip, flood, http_answer, reset, wait_closed
+from harness.hostile import RawHttp, Trial, drip, flood, http_answer, reset, wait_closed
 from harness.hostile_site import FAR, HOME, Site
 from harness.processes import HOST, stays, wait_until
 
 MB = 1 << 20
 POLLS_S = 0.7   # three polls
 DEMO = ("demo", "s1")
+MEMBER_S = 0.4  # twice the time limit of connecting
 
 
 @pytest.fixture(scope="module")
 def site(zookeepers):
-    with Site(zookeepers[0], "hostile-peers", **{"http.dc.timeout.milli": 400, "http.dc.connect.timeout.milli": 200}) as s:
+    with Site(zookeepers[0], "hostile-peers", **{"http.dc.timeout.milli": 400, "http.dc.connect.timeout.milli": 200,
+                                                 "http.member.connect.timeout.milli": 200, "http.member.timeout.milli": 400}) as s:
         yield s.start()
 
 
@@ -174,3 +179,36 @@ def test_first_of_two_answers_for_a_shard_counts(site):
         stays(lambda: unharmed(site), POLLS_S, "calm")
     finally:
         site.heal()
+
+
+# another member of the own DC
+
+
+@pytest.fixture
+def member(site):
+    """Server 9 of this DC, registered like every other; answers each request with `script`."""
+    set_kind(site, "xpipe")
+    with RawHttp(lambda *_: None) as liar, site.meta.zookeeper.client() as zk:
+        path = "/hostile-peers/metaserver/servers/9"
+        zk.create(path, json.dumps({"ip": HOST, "port": liar.port}).encode(), ephemeral=True)
+        yield liar
+        zk.delete(path)
+        wait_until(lambda: site.served() == site.expected(), 20, "every slot to be here again")
+    site.wait_calm()
+
+
+def test_member_that_answers_garbage(site, member):
+    """A question of another DC is passed on for what is not known here: the rest of the answer is right whatever a member says."""
+    def told():
+        answer = site.meta.request("POST", "/api/meta/v2/peermasters", {"dc": FAR, "shards": [list(DEMO), ["nobody", "s1"]]})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["masters"]
+    right = [*DEMO, 1, HOST, site.home.port]
+    wait_until(lambda: told() and member.seen("POST", "/api/meta/v2/peermasters"), 15, "a question to the member")
+    with Trial(site.meta):
+        for name, script in SILENCE.items():
+            member.reply = script
+            began = time.monotonic()
+            masters = told()
+            assert masters[0] == right, f"{name}: {masters[:3]}"
+            assert time.monotonic() - began < MEMBER_S + 2, name
