@@ -202,8 +202,11 @@ static int write_file(const char *path, const char *text, size_t length, struct 
     }
     bool ok = done == length && fsync(fd) == 0;
     ok = close(fd) == 0 && ok && rename(temp, path) == 0;
-    return ok ? 0
-              : xp_fail(err, XP_IO, "cache file '%s' cannot be written: %s", path, strerror(errno));
+    if (!ok) {
+        xp_fail(err, XP_IO, "cache file '%s' cannot be written: %s", path, strerror(errno));
+        (void)unlink(temp); /* a disk that is full needs the room */
+    }
+    return ok ? 0 : err->code;
 }
 
 static void save_run(struct job *job)
@@ -240,6 +243,7 @@ static void save_done(struct job *job)
     f->is_saving = false;
     if (job->outcome == 0 && j->rc != 0) {
         log_warn("document.cache_failed", "error", j->err.msg);
+        f->save_again = true; /* until then a restart would find an older one */
     }
     if (f->save_again && job->outcome == 0) {
         f->save_again = false;
