@@ -82,6 +82,11 @@ static enum peer_verdict obstacle(const struct peer_facts *f, size_t index, bool
     if (is_bad_gid(f, index, note, size)) {
         return PEER_BAD_GID;
     }
+    if (w->is_own_replica) { /* the master would pull its own data back; itself is left to peerof_check */
+        (void)snprintf(note, size, "host: %s is a Redis of this shard in this DC",
+                       ADDR_TEXT(&w->addr));
+        return PEER_BAD_TARGET;
+    }
     if (w->choice == ROUTE_UNUSABLE) {
         if (w->route_id) {
             (void)snprintf(note, size, "route %lld is unusable", (long long)w->route_id);

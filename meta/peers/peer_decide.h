@@ -24,6 +24,7 @@ struct wanted_peer { /* one other DC of the cluster */
     bool is_known;   /* that DC's metaserver told its master at least once */
     int gid;
     struct addr addr;
+    bool is_own_replica; /* 'addr' is another Redis of this very shard in our DC */
     enum route_choice_kind choice;
     int64_t route_id;          /* chosen, or the first unusable one */
     bool is_fallback;          /* the first choice is unusable, this is the next */
@@ -61,7 +62,7 @@ enum peer_verdict {
     PEER_BAD_ROUTE,           /* routes apply, none is usable: left alone */
     PEER_OLD_VERSION,         /* not a CRDT Redis, too old, or too old for the route it needs */
     PEER_BAD_GID,             /* out of range, our own, or claimed by two DCs */
-    PEER_BAD_TARGET,          /* the address cannot be sent (a name, the master itself...) */
+    PEER_BAD_TARGET,          /* the address cannot be sent (a name, a Redis of our own...) */
     PEER_UNKNOWN_PEER_MASTER, /* nobody told yet: what Redis has is kept */
     PEER_UNREADABLE,          /* Redis' own entry is odd or there twice: not touched */
     PEER_VERDICTS,

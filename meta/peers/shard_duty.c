@@ -128,6 +128,17 @@ static bool is_meta_fresh(const struct shard_duty *duty)
     return mono_age(loop_now(duty->env->loop), confirmed_at) <= duty->env->meta_fresh_ms;
 }
 
+static bool is_other_node(const struct shard_duty *duty, const struct shard_node *node,
+                          const struct addr *addr)
+{
+    for (size_t i = 0; i < duty->node_count; i++) {
+        if (&duty->nodes[i] != node && addr_eq(&duty->nodes[i].addr, addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
                       const struct crdt_info *info, struct wanted_peer *wanted,
                       struct peer_facts *ret_facts)
@@ -139,6 +150,7 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
             .is_known = p->is_known,
             .gid = p->master.gid,
             .addr = p->master.addr,
+            .is_own_replica = p->is_known && is_other_node(duty, node, &p->master.addr),
             .choice = p->pick.kind,
             .route_id = p->pick.route_id,
             .is_fallback = p->pick.is_fallback,

@@ -108,6 +108,7 @@ static int read_wanted(const json_t *input, struct wanted_set *set, struct xp_er
             .is_known = flag(w, "known", true),
             .gid = (int)number(w, "gid", 0),
             .addr = addr_from(w, "addr"),
+            .is_own_replica = flag(w, "own_replica", false),
             .choice = flag(w, "unusable", false) ? ROUTE_UNUSABLE
                       : route                    ? ROUTE_CHOSEN
                                                  : ROUTE_DIRECT,

@@ -512,6 +512,20 @@ static void silence_without_effect_is_repeated_after_a_look(void **state)
     assert_true(a->infos > infos);
 }
 
+/* Another DC says that its master is our replica: we would pull our own data back under its gid. */
+static void a_replica_of_ours_is_no_master_of_another_dc(void **state)
+{
+    struct world *w = *state;
+    struct fake_crdt *a = settle(w);
+    world_tell(w, "oy", "10.0.1.2", 2);
+    world_pass(w, 60000);
+    assert_int_equal(a->peerofs, 0);
+    assert_true(world_has_peer(w, a, 2, "10.0.2.1"));
+    world_tell(w, "oy", "10.0.2.9", 2);
+    world_pass(w, 5000);
+    assert_true(world_has_peer(w, a, 2, "10.0.2.9"));
+}
+
 /* ---- removal ---- */
 
 static void a_stranger_goes_after_three_verdicts(void **state)
@@ -753,6 +767,7 @@ int main(void)
         T(an_outdated_run_is_dropped),
         T(silence_is_read_back),
         T(silence_without_effect_is_repeated_after_a_look),
+        T(a_replica_of_ours_is_no_master_of_another_dc),
         T(a_stranger_goes_after_three_verdicts),
         T(a_stranger_stays_without_the_switch),
         T(a_stranger_stays_while_the_document_is_old),
