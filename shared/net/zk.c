@@ -21,6 +21,7 @@
 #define REOPEN_PAUSE_MAX_MS  1000
 #define GIVE_UP_HANDLE_MS    30000 /* without contact: a new handle, which resolves the names again */
 #define PINGS_UNANSWERED_MAX 4
+#define TIMEOUT_MAX_MS       600000 /* ZooKeeper grants 20 ticks unless told otherwise, so 40 s */
 
 static struct metric sessions_total =
     METRIC_COUNTER_INIT("xpipe_zk_sessions_total", "", "ZooKeeper sessions that became ready.");
@@ -242,6 +243,15 @@ static bool has_given_up(const struct zk *zk, mono_ms now)
            (zk->hosts_changed || mono_age(now, zk->alone_since) > GIVE_UP_HANDLE_MS);
 }
 
+/* The library believes the first bytes of any server. One that is no ZooKeeper (HTTP, Redis) grants days, less than nothing, or the
+ * reading that nobody asked for; for so long the library would wait for it and try nobody else. */
+static bool is_granted_nonsense(const struct zk *zk, int zstate)
+{
+    int granted_ms = zoo_recv_timeout(zk->handle); /* means little until a server grants */
+    return zstate == ZOO_READONLY_STATE || granted_ms > TIMEOUT_MAX_MS ||
+           (zstate == ZOO_CONNECTED_STATE && granted_ms <= 0);
+}
+
 /* Looks at the handle and at the clock, and derives the state. Cheap, may be called at any time. */
 static void evaluate(struct zk *zk)
 {
@@ -251,6 +261,10 @@ static void evaluate(struct zk *zk)
     int zstate = zoo_state(zk->handle);
     if (zstate == ZOO_EXPIRED_SESSION_STATE || zstate == ZOO_AUTH_FAILED_STATE) {
         replace_handle(zk, zstate == ZOO_AUTH_FAILED_STATE ? "refused" : "expired");
+        return;
+    }
+    if (is_granted_nonsense(zk, zstate)) {
+        replace_handle(zk, "odd session granted, is this a ZooKeeper?");
         return;
     }
     note_connection(zk, zstate == ZOO_CONNECTED_STATE);

@@ -1,4 +1,5 @@
-"""Foreign clients that write where only metaservers should, and metaservers that should not be there.
+"""Foreign clients that write where only metaservers should, metaservers that should not be there, and a ZooKeeper that is
+away, empty, or none at all.
 
 Two members share the slots of one namespace. After every attack: each slot is held by exactly one of them and its record says so;
 and at no moment was one held by both.
@@ -6,16 +7,19 @@ and at no moment was one held by both.
 import json
 import random
 import re
+import shutil
+import socket
 import time
 
 import pytest
 import requests
 from kazoo.exceptions import NoNodeError, NotEmptyError
+from kazoo.security import make_acl
 
 from harness.daemons import ApiError, Meta
-from harness.hostile import Trial
+from harness.hostile import RawServer, Trial, assert_clean, flood, is_sanitized, reset, wait_closed
 from harness.hostile_site import FAST
-from harness.processes import HOST, Workspace, stays, wait_until
+from harness.processes import HOST, Workspace, free_port, stays, wait_until
 from harness.scripted import ScriptedConsole
 from harness.zookeeper import ZooKeeper
 
@@ -277,3 +281,202 @@ def test_same_id_on_another_port_disturbs_nobody(whole):
         assert f"server id 1 is taken by {whole.metas[0].url[7:]}" in twin.log_path.read_text()
     finally:
         whole.workspace.forget(twin)
+
+
+# rights and sessions
+
+
+def frame(body, length=None):
+    return (len(body) if length is None else length).to_bytes(4, "big", signed=True) + body
+
+
+def test_nodes_made_read_only_for_us(members):
+    """What cannot be written is told with its slot, nobody spins, and each member keeps what it has."""
+    members.wait_whole()
+    read_only, everything = [make_acl("world", "anyone", read=True, admin=True)], [make_acl("world", "anyone", all=True)]
+    leader = members.leader()
+    other = next(m for m in members.metas if m is not leader)
+    nodes = [f"{members.base}/slots/{slot}" for slot in range(256)]
+
+    def set_acls(zk, acls):
+        for done in [zk.set_acls_async(node, acls) for node in nodes]:
+            done.get(timeout=10)
+    try:
+        with members.client() as zk, Trial(leader) as trial:
+            set_acls(zk, read_only)
+            held = slots_of(leader)
+            other.kill()  # its slots cannot be given to anybody
+            wait_until(lambda: re.search(r"slots\.step_failed slot=\d+ .*why=FORBIDDEN", trial.log()), 20, "a line with the slot")
+            lines = trial.log().count("\n")
+            stays(lambda: slots_of(leader) == held, 2, "the slots of the leader")
+            assert trial.log().count("\n") - lines < 300, "the log is flooded"
+            assert leader.readiness()[0]
+            set_acls(zk, everything)
+            wait_until(lambda: len(slots_of(leader)) == 256, HEAL_S, "all slots on the one that is left")
+    finally:
+        other.start()
+    members.wait_whole()
+
+
+def session_password(session):
+    """What ZooKeeper gives with this session: java.util.Random, seeded by the id and a constant of SessionTrackerImpl."""
+    mask = (1 << 48) - 1
+    seed = (session ^ 0xB3415C00 ^ 0x5DEECE66D) & mask
+    password = b""
+    while len(password) < 16:
+        seed = (seed * 0x5DEECE66D + 0xB) & mask
+        password += (seed >> 16).to_bytes(4, "little")
+    return password
+
+
+def end_session(zookeeper, session):
+    """Takes it over and ends it, in one write: otherwise its owner takes it back first."""
+    password = session_password(session)
+    request = (b"\0" * 12 + (4000).to_bytes(4, "big") + session.to_bytes(8, "big") + len(password).to_bytes(4, "big") + password + b"\0")
+    with socket.create_connection((HOST, zookeeper.port), timeout=5) as connection:
+        connection.sendall(frame(request) + frame((1).to_bytes(4, "big") + (-11).to_bytes(4, "big", signed=True)))
+        while connection.recv(4096):
+            pass
+
+
+def test_session_ended_by_a_foreign_client(whole):
+    """Whoever reaches ZooKeeper can end any session. Nothing is held twice, a new session follows."""
+    for meta in whole.metas:
+        node = f"{whole.base}/servers/{meta.server_id}"
+        with whole.client() as zk:
+            gone = zk.exists(node).ephemeralOwner
+            end_session(whole.zookeeper, gone)
+
+            def renewed():
+                whole.is_single()
+                stat = zk.exists(node)
+                return stat and stat.ephemeralOwner != gone
+            wait_until(renewed, 15, "a new session")
+        whole.wait_whole()
+
+
+# ZooKeeper itself
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen", "emptied"])
+def test_zookeeper_away_for_longer_than_a_session(whole, how):
+    """No lease, no slots; afterwards everything as before, from nothing if need be."""
+    zookeeper = whole.zookeeper
+    if how == "frozen":
+        zookeeper.pause()
+    else:
+        zookeeper.kill()
+    for m in whole.metas:
+        wait_until(lambda m=m: not m.readiness()[0] and not slots_of(m), 10, f"{m.name} to give up its slots")
+        assert any("lease" in reason for reason in m.readiness()[1]), m.readiness()
+    if how == "frozen":
+        zookeeper.resume()
+        return
+    if how == "emptied":
+        shutil.rmtree(zookeeper.dir / "data")
+    zookeeper.start()
+
+
+def test_dead_servers_in_the_address_list(members):
+    meta = members.metas[0]
+    dead = ",".join(f"{HOST}:{free_port()}" for _ in range(3))
+    for address in (f"{dead},{members.zookeeper.address},{HOST}:1", members.zookeeper.address):
+        meta.settings["zk.address"] = address
+        meta.restart()
+        members.wait_whole()
+
+
+# a server that is no ZooKeeper
+
+
+def session_given(timeout_ms=4000, session=0x1234, password=b"\0" * 16):
+    return frame((0).to_bytes(4, "big") + timeout_ms.to_bytes(4, "big", signed=True) + session.to_bytes(8, "big") +
+                 len(password).to_bytes(4, "big") + password + b"\0")
+
+
+def reply(xid, zxid=1, err=0, body=b""):
+    return frame(xid.to_bytes(4, "big", signed=True) + zxid.to_bytes(8, "big", signed=True) + err.to_bytes(4, "big", signed=True) + body)
+
+
+def then(*pieces):
+    def serve(connection):
+        connection.recv(4096)
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(0.01)  # so that they come apart
+        wait_closed(connection)
+    return serve
+
+
+RANDOM = random.Random(3)
+NOT_ZOOKEEPER = {
+    "closes": lambda c: None, "resets": reset, "silent": wait_closed, "http": then(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+    "random": then(*(RANDOM.randbytes(500) for _ in range(5))), "length-minus-1": then(b"\xff\xff\xff\xff"), "length-0": then(b"\0\0\0\0" * 100),
+    "length-2-gb": then(b"\x7f\xff\xff\xff"), "floods": lambda c: flood(c, b"\xff" * 65536), "redis": then(b"-ERR unknown command\r\n"),
+    "session-refused": then(session_given(0, 0)), "time-out-24-days": then(session_given(2 ** 31 - 1)), "time-out-negative": then(session_given(-1)),
+    "time-out-1-ms": then(session_given(1)), "session-cut-off": then(session_given()[:20]),
+    "password-1-gb": then(frame(b"\0\0\0\0" + (4000).to_bytes(4, "big") + b"\0" * 8 + b"\x3f\xff\xff\xff", 37), b"x" * 100),
+    "then-garbage": then(session_given(), RANDOM.randbytes(400)),
+    "then-length-2-gb": then(session_given(), b"\x7f\xff\xff\xff", b"x" * 1000),
+    "then-length-negative": then(session_given(), b"\x80\0\0\0"),
+    "then-short-frame": then(session_given(), frame(b"\0")),
+    "then-empty-frame": then(session_given(), frame(b"")),
+    "then-wrong-xid": then(session_given(), reply(77), reply(-77)),
+    "then-pings": then(session_given(), *(reply(-2) for _ in range(50))),
+    "then-odd-watches": then(session_given(), reply(-1, body=b"\0\0\0\3\0\0\0\3\x7f\xff\xff\xff/x"), reply(-1, body=b"\0")),
+    "then-no-right": then(session_given(), reply(-4, err=-115)),
+    "then-answers-cut-off": then(session_given(), *(reply(i, body=b"\x7f\xff\xff\xff") for i in range(1, 50))),
+}
+
+
+class NotZooKeeper(RawServer):
+    """Its connections are answered by the kind that is set."""
+
+    def serve(self, connection):
+        NOT_ZOOKEEPER[self.kind](connection)
+
+
+@pytest.fixture(scope="module")
+def imposter():
+    with NotZooKeeper() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lonely(members, imposter):
+    """One metaserver in a namespace of its own whose ZooKeeper is the imposter."""
+    imposter.kind = "closes"
+    meta = members.make(9, DC, "lonely", **{"zk.session.timeout.milli": 1000})
+    meta.settings.update({"zk.namespace": "lonely", "zk.address": imposter.address})
+    yield meta.start()
+    assert_clean(meta)
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+@pytest.mark.parametrize("kind", NOT_ZOOKEEPER)
+def test_server_that_is_no_zookeeper(lonely, imposter, kind):
+    """No crash, no spinning, no slots, and /ready says so."""
+    imposter.kind = kind
+    met = imposter.connections
+    imposter.cut()
+    with Trial(lonely):
+        wait_until(lambda: imposter.connections > met, 20, "a connection")
+        used, began = cpu_s(lonely.pid), time.monotonic()
+        time.sleep(0.5)  # to be measured; nobody asks it anything
+        spent = (cpu_s(lonely.pid) - used) / (time.monotonic() - began)
+        assert not slots_of(lonely)
+        assert spent < 0.6 or is_sanitized(), f"it spins: {spent:.0%} of a core"
+        ready, reasons = lonely.readiness()
+        assert not ready and any("ZooKeeper lease" in r for r in reasons), reasons
+
+
+def test_recovers_from_a_server_that_is_no_zookeeper(lonely, members):
+    """The right address is all it takes."""
+    lonely.settings["zk.address"] = members.zookeeper.address
+    lonely.restart()
+    wait_until(lambda: lonely.readiness()[0] and len(slots_of(lonely)) == 256, HEAL_S, "all slots")
