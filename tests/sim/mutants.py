@@ -3,7 +3,10 @@
 
 Each mutant takes one guard out of a copy of the tree, builds system_sim there, and runs seeds until a promise is broken.
 A mutant that no seed catches is a hole in the promises or in the scenarios, and a failure of this script; so is one whose
-text is not in its file exactly once. Before that the tree as it is must pass.
+text is not in its file exactly once. The tree as it is must pass the seeds that catch mutants.
+
+Not here, because another guard stands before them and nothing can be seen without both: may_command's question whether the
+daemon drains (sharding_drain gives up every slot first), and the loss of all slots when a session is lost (the lease).
 
   mutants.py [--only NAME] [--list] [--seeds N]
 """
@@ -22,6 +25,7 @@ TREE = WORK / "tree"
 BINARY = WORK / "out" / "tests" / "sim" / "system_sim"
 BATCH = 100  # seeds of one run of the program
 BASELINE = 100
+PRISTINE = WORK / "system_sim.pristine"
 
 
 class Mutant:
@@ -44,9 +48,6 @@ MUTANTS = [
     Mutant("hold-down", "meta/app.c",
            "if (loop_was_paused(app->loop, app->config.pause_hold_ms)) {",
            "if (loop_was_paused(app->loop, 0)) {", "hold-down"),
-    Mutant("draining", "meta/app.c",
-           "    if (daemon_is_draining(app->daemon)) {\n        return xp_fail(err, XP_UNAVAILABLE, \"this metaserver is shutting",
-           "    if (!app->daemon) {\n        return xp_fail(err, XP_UNAVAILABLE, \"this metaserver is shutting", "draining"),
     Mutant("document-version", "meta/dcmeta/dc_store.c",
            "after->version > 0 && after->version < store->version",
            "after->version < 0", "versions"),
@@ -142,9 +143,9 @@ def build():
     return None if done.returncode == 0 else done.stderr[-2000:]
 
 
-def run(first, count):
+def run(first, count, binary=BINARY):
     """(seed, promise) of the first failure, or None."""
-    done = subprocess.run([str(BINARY), str(first), str(count)], capture_output=True, text=True, errors="replace")
+    done = subprocess.run([str(binary), str(first), str(count)], capture_output=True, text=True, errors="replace")
     found = re.search(r"^# seed (\d+): ([a-z-]+):", done.stdout, re.M)
     if found:
         return int(found.group(1)), found.group(2)
@@ -168,6 +169,8 @@ def try_mutant(mutant, seeds):
             found = run(first, BATCH)
             if found:
                 seed, promise = found
+                if run(seed, 1, PRISTINE):
+                    sys.exit(f"the tree itself fails with seed {seed}: mend that first")
                 note = "" if promise in mutant.expected else f"  (expected: {' '.join(mutant.expected)})"
                 return f"caught by '{promise}', seed {seed}, {time.monotonic() - began:.0f} s{note}", True
         return f"SURVIVES {seeds} seeds", False
@@ -192,6 +195,7 @@ def main():
     problem = build()
     if problem:
         sys.exit("the tree does not build:\n" + problem)
+    shutil.copy2(BINARY, PRISTINE)
     found = run(1, BASELINE)
     if found:
         sys.exit(f"the tree itself fails with seed {found[0]}: {found[1]}; mend that first")

@@ -131,6 +131,7 @@ void system_start(struct system_member *m)
     m->starts++;
     m->start_at = MONO_FOREVER;
     m->is_terminating = false;
+    m->woken_at = MONO_NEVER;
     m->thawed_at = MONO_NEVER;
     m->daemon = start_daemon(m, &err);
     if (!m->daemon) {
@@ -390,7 +391,7 @@ static void make_cluster(struct system *s, int place)
     c->place = place;
     c->type = place == SYSTEM_PLACES - 1 ? CLUSTER_ONE_WAY : CLUSTER_BI_DIRECTION;
     c->dcs = 3;
-    c->shard_count = dice_chance(&s->dice, 30) ? 2 : 1;
+    c->shard_count = dice_chance(&s->dice, 50) ? 2 : 1;
     for (int dc = 0; dc < SYSTEM_DCS; dc++) {
         for (int shard = 0; shard < c->shard_count; shard++) {
             for (int i = 0; i < SYSTEM_REDISES - 1; i++) {

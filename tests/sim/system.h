@@ -37,7 +37,8 @@ struct system_member {
     int starts;
     bool is_terminating;
     mono_ms start_at;  /* when not running: MONO_FOREVER for never */
-    mono_ms thawed_at; /* end of the last freeze over 2 s */
+    mono_ms woken_at;  /* end of the last freeze */
+    mono_ms thawed_at; /* the same, of those over 2 s */
 };
 
 struct system_redis {

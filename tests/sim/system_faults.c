@@ -137,18 +137,29 @@ static bool terminate_member(struct system *s, struct trouble *t)
     return m != NULL;
 }
 
+static void freeze(struct system_member *m, int64_t ms)
+{
+    mono_ms now = clock_mono_ms();
+    fake_loop_freeze(m->loop, ms);
+    m->woken_at = now + ms;
+    m->thawed_at = ms > 2000 ? now + ms : m->thawed_at;
+}
+
+static bool is_frozen(const struct system_member *m)
+{
+    return fake_loop_frozen_until(m->loop) > clock_mono_ms();
+}
+
 static bool freeze_member(struct system *s, struct trouble *t)
 {
     struct system_member *m = running_member(s);
-    mono_ms now = clock_mono_ms();
-    if (!m || fake_loop_frozen_until(m->loop) > now) {
+    if (!m || is_frozen(m)) {
         return false;
     }
     t->ms = dice_chance(&s->dice, 30)   ? dice_between(&s->dice, 200, 2000)
             : dice_chance(&s->dice, 70) ? dice_between(&s->dice, 2001, 7000)
                                         : dice_between(&s->dice, 7000, 20000);
-    fake_loop_freeze(m->loop, t->ms);
-    m->thawed_at = t->ms > 2000 ? now + t->ms : m->thawed_at;
+    freeze(m, t->ms);
     say(t, MEMBER_FMT, MEMBER_ARG(m));
     return true;
 }
@@ -725,19 +736,58 @@ static bool break_one_peer(struct system *s, struct trouble *t)
     return true;
 }
 
-static bool break_all_peers(struct system *s, struct trouble *t)
+static void break_peers_of(struct system *s, int dc)
 {
-    t->dc = (int)dice_roll(&s->dice, SYSTEM_DCS);
     for (int place = 0; place < SYSTEM_PLACES - 1; place++) {
         for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
-            struct system_redis *r = system_master(s, place, t->dc, shard);
+            struct system_redis *r = system_master(s, place, dc, shard);
             if (r) {
                 break_peer(s, r);
             }
         }
     }
+}
+
+static bool break_all_peers(struct system *s, struct trouble *t)
+{
+    t->dc = (int)dice_roll(&s->dice, SYSTEM_DCS);
+    break_peers_of(s, t->dc);
     say(t, "of %s", system_dcs[t->dc]);
     return true;
+}
+
+static void set_dc_latency(struct system *s, int dc, int64_t least_ms, int64_t most_ms)
+{
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        for (int i = 0; i < SYSTEM_SHARDS * SYSTEM_REDISES; i++) {
+            const struct system_redis *r =
+                &s->redis[place][dc][i / SYSTEM_REDISES][i % SYSTEM_REDISES];
+            fake_redis_set_latency(&r->crdt.addr, dice_between(&s->dice, least_ms, most_ms));
+        }
+    }
+}
+
+/* A member that stands still in the middle of its corrections: what it asked is answered long after its lease is over. */
+static bool be_busy(struct system *s, struct trouble *t)
+{
+    t->member = running_member(s);
+    if (!t->member || is_frozen(t->member)) {
+        return false;
+    }
+    set_dc_latency(s, t->member->dc, 400, 800);
+    t->dc = t->member->dc;
+    break_peers_of(s, t->dc);
+    t->ms = dice_between(&s->dice, 700, 2500);
+    say(t, MEMBER_FMT, MEMBER_ARG(t->member));
+    return true;
+}
+
+static void freeze_busy(struct system *s, struct trouble *t)
+{
+    set_dc_latency(s, t->dc, 1, 30);
+    if (t->member->loop && !is_frozen(t->member)) {
+        freeze(t->member, dice_between(&s->dice, 3500, 12000));
+    }
 }
 
 static bool put_stranger(struct system *s, struct trouble *t)
@@ -807,6 +857,7 @@ static const struct fault table[] = {
     { "kill",            6, kill_member,      NULL },
     { "terminate",       4, terminate_member, NULL },
     { "freeze",          6, freeze_member,    NULL },
+    { "freeze-busy",     4, be_busy,          freeze_busy },
     { "twin",            2, start_twin,       end_twin },
     { "zk-link",         8, break_zk_link,    mend_zk_link },
     { "zk-stop",         2, stop_zk,          start_zk },
