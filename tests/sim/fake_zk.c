@@ -195,11 +195,13 @@ static void tell_session(struct _zhandle *h)
 
 /* ---- connecting ---- */
 
+/* Also the session that the server has just made: its answer may still be on the way, so the client has no id of it. */
 static void leave_session(struct _zhandle *h)
 {
-    struct zk_session *session = zk_session_find(h->server, h->id.client_id);
-    if (session && session->client == h) {
-        session->client = NULL;
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&h->server->sessions, &at));) {
+        struct zk_session *session = slot->value;
+        session->client = session->client == h ? NULL : session->client;
     }
 }
 

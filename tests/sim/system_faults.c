@@ -119,8 +119,10 @@ static bool kill_member(struct system *s, struct trouble *t)
     if (!m) {
         return false;
     }
-    t->ms = dice_chance(&s->dice, 50) ? dice_between(&s->dice, 100, 2000)
-                                      : dice_between(&s->dice, 2000, 12000);
+    int64_t session_ms = s->config.session_ms; /* 30 %: back when the old session ends */
+    t->ms = dice_chance(&s->dice, 40)   ? dice_between(&s->dice, 100, 2000)
+            : dice_chance(&s->dice, 50) ? dice_between(&s->dice, session_ms - 1000, session_ms)
+                                        : dice_between(&s->dice, 2000, 12000);
     system_kill(m);
     m->start_at = clock_mono_ms() + t->ms;
     say(t, MEMBER_FMT, MEMBER_ARG(m));
