@@ -173,7 +173,7 @@ static void drop_messages(struct _zhandle *h, int zrc)
 {
     list_for_each (it, &h->messages) {
         struct message *m = LIST_ENTRY(it, struct message, link);
-        struct zk_session *session = zk_session_find(h->server, h->id.client_id);
+        struct zk_session *session = zk_session_find(h->server, m->session_id);
         complete(m, zrc);
         list_remove(&m->link);
         m->handle = NULL;
@@ -195,20 +195,19 @@ static void tell_session(struct _zhandle *h)
 
 /* ---- connecting ---- */
 
-/* Also the session that the server has just made: its answer may still be on the way, so the client has no id of it. */
-static void leave_session(struct _zhandle *h)
+void zk_leave_session(struct _zhandle *h)
 {
-    size_t at = 0;
-    for (const struct map_slot *slot; (slot = map_next(&h->server->sessions, &at));) {
-        struct zk_session *session = slot->value;
-        session->client = session->client == h ? NULL : session->client;
+    struct zk_session *session = zk_session_find(h->server, h->attached);
+    if (session) {
+        session->client = NULL;
     }
+    h->attached = 0;
 }
 
 static void disconnect(struct _zhandle *h)
 {
     loop_timer_stop(&h->silence);
-    leave_session(h);
+    zk_leave_session(h);
     h->state = ZOO_CONNECTING_STATE;
     drop_messages(h, ZCONNECTIONLOSS);
     loop_timer_start(&h->connect, 0);
@@ -344,7 +343,7 @@ int zookeeper_close(zhandle_t *h)
         h->state == ZOO_CONNECTED_STATE && goes_up(h->wire) && !fake_loop_is_crashed(h->loop);
     loop_timer_stop(&h->connect);
     loop_timer_stop(&h->silence);
-    leave_session(h);
+    zk_leave_session(h);
     drop_messages(h, ZCLOSING);
     if (is_told) {
         struct message *m = zk_message_new(h->server, MSG_CLOSE);

@@ -88,6 +88,7 @@ static void watch_fire(struct server_watch *w, const char *path, int event)
 {
     struct zk_session *session = w->session;
     struct message *m = zk_message_new(session->server, MSG_EVENT);
+    m->session_id = session->id;
     m->path = xstrdup(path);
     m->watcher = w->fn;
     m->watcher_ctx = w->ctx;
@@ -207,8 +208,10 @@ static void take_connect(struct message *m)
     m->session_id = session ? session->id : 0;
     m->version = session ? (int)session->timeout_ms : 0;
     zk_send_down(h, m);
+    zk_leave_session(h); /* a session whose answer was lost */
     if (session) {
         session->client = h;
+        h->attached = session->id;
         struct list *link;
         while ((link = list_pop_front(&session->events)) != NULL) {
             zk_send_down(h, LIST_ENTRY(link, struct message, link));
@@ -478,9 +481,10 @@ static void each_session(struct fake_zk_server *s, void (*fn)(struct zk_session 
 
 static void session_cut(struct zk_session *session)
 {
-    struct _zhandle *client = TAKE(session->client);
+    struct _zhandle *client = session->client;
     loop_timer_stop(&session->expiry);
     if (client) {
+        zk_leave_session(client);
         zk_send_down(client, zk_message_new(session->server, MSG_DISCONNECT));
     }
 }

@@ -111,7 +111,9 @@ struct _zhandle { /* zhandle_t of the library */
     int state;
     clientid_t id;
     int recv_timeout;
-    int wish_ms;         /* the time-out asked for */
+    int wish_ms; /* the time-out asked for */
+    int64_t
+        attached; /* the session whose client this is, for the server; it may know more than we */
     uint64_t connection; /* counts tries to connect */
     mono_ms heard_at;
     mono_ms last_up; /* messages never overtake each other */
@@ -126,6 +128,7 @@ struct message *zk_message_new(struct fake_zk_server *, enum message_kind);
 void zk_message_free(struct message *);
 void zk_send_down(struct _zhandle *, struct message *); /* takes it; the answer or an event */
 void zk_wire_changed(struct _zhandle *);                /* the link was opened or blocked */
+void zk_leave_session(struct _zhandle *);               /* it is nobody's client any more */
 struct fake_zk_server *zk_server_find(const char *hosts);
 
 /* fake_zk_server.c */
