@@ -275,7 +275,7 @@ void shard_evaluate_peers(struct shard_duty *duty, struct shard_node *node,
         duty->triggered = false;
         duty->backoff_ms = 0;
         if (duty->run) {
-            duty->run->applied_gids = 0; /* read back as wanted */
+            duty->run->applied = 0; /* read back as wanted */
             duty->run->is_unanswered = false;
             shard_run_rewrite(duty, node);
         }

@@ -64,11 +64,12 @@ struct shard_run { /* one correction under way */
     struct run_step *steps; /* owned; NULL between runs: thousands of shards keep their run */
     bool needs_rewrite;
     bool rewrite_replicas;
-    int rewrite_tries;     /* without an answer, since the last correction */
-    bool is_owed_told;     /* the log says already that the rewrite must wait */
-    bool is_outdated;      /* what is wanted changed while it was under way: it must not go on */
-    bool is_unanswered;    /* the last command was: the next one too means a pause */
-    uint32_t applied_gids; /* set by the last run: what Redis shows next must be as wanted */
+    int rewrite_tries;  /* without an answer, since the last correction */
+    bool is_owed_told;  /* the log says already that the rewrite must wait */
+    bool is_outdated;   /* what is wanted changed while it was under way: it must not go on */
+    bool is_unanswered; /* the last command was: the next one too means a pause */
+    /* by the last run, a bit for each gid that was set or removed: what Redis shows next must be as wanted */
+    uint32_t applied;
 };
 
 struct shard_duty {

@@ -57,14 +57,14 @@ void shard_run_cancel(struct shard_duty *duty)
 {
     if (duty->run) {
         end_run(duty);
-        duty->run->applied_gids = 0;
+        duty->run->applied = 0;
     }
 }
 
 void shard_run_outdate(struct shard_duty *duty)
 {
     if (duty->run) {
-        duty->run->applied_gids = 0;
+        duty->run->applied = 0;
         duty->run->is_unanswered = false;
         duty->run->is_outdated = true;
     }
@@ -181,6 +181,23 @@ static void complete(struct shard_duty *duty)
     shard_node_ask_info(master);
 }
 
+#define REMOVED_SHIFT 16
+#define GIDS_MASK     0xFFFFU
+
+/* In 'applied'. A kick is not meant to change anything. */
+static uint32_t bit_of(const struct peer_action *action)
+{
+    switch (action->kind) {
+    case PEER_ACT_SET:
+        return 1U << action->gid;
+    case PEER_ACT_REMOVE:
+        return 1U << (action->gid + REMOVED_SHIFT);
+    case PEER_ACT_KICK:
+        break;
+    }
+    return 0;
+}
+
 static void note_success(struct shard_duty *duty, const struct run_step *step)
 {
     const struct shard_node *node = run_node(duty);
@@ -194,8 +211,8 @@ static void note_success(struct shard_duty *duty, const struct run_step *step)
         duty->kicked_gids = 0;
     }
     duty->kicked_gids |= 1U << step->action.gid; /* any PEEROF ends the wait after a restart */
-    if (step->action.kind == PEER_ACT_SET && !duty->run->is_outdated) {
-        duty->run->applied_gids |= 1U << step->action.gid;
+    if (!duty->run->is_outdated) {
+        duty->run->applied |= bit_of(&step->action);
     }
     duty->run->rewrite_tries = 0;
     duty->run->is_unanswered = false;
@@ -310,16 +327,17 @@ static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
 {
     uint32_t again = 0;
     for (size_t i = 0; i < plan->action_count; i++) {
-        again |= plan->actions[i].kind == PEER_ACT_SET ? 1U << plan->actions[i].gid : 0;
+        again |= bit_of(&plan->actions[i]);
     }
-    again &= duty->run->applied_gids;
-    duty->run->applied_gids = 0;
+    again &= duty->run->applied;
+    duty->run->applied = 0;
     if (!again) {
         return false;
     }
     back_off(duty, RETRY_FIRST_MS);
     log_warn("correction.not_taken", "cluster", duty->cluster->name, "shard", duty->shard, "gids",
-             log_fmt("0x%x", (unsigned)again), "pause_ms", log_int(duty->backoff_ms));
+             log_fmt("0x%x", (unsigned)((again | again >> REMOVED_SHIFT) & GIDS_MASK)), "pause_ms",
+             log_int(duty->backoff_ms));
     return true;
 }
 

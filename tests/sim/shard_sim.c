@@ -547,6 +547,34 @@ static void a_stranger_goes_after_three_verdicts(void **state)
     assert_int_equal(a->peerofs, 1);
 }
 
+/* Found by seed 967 of system_sim: an OK without effect to a removal was repeated at once, for ever. */
+static void a_removal_without_effect_backs_off(void **state)
+{
+    struct world *w = *state;
+    w->env.remove_peers = true;
+    struct fake_crdt *a = settle(w);
+    struct addr addr = addr_of("10.0.5.1", 6379);
+    fake_crdt_put(a, 5, &addr, NULL, NULL);
+    a->trick = FAKE_CRDT_PRETENDS;
+    world_pass(w, 119000);
+    for (int i = 0; i < 60 && a->peerofs == 0; i++) {
+        world_pass(w, 100);
+    }
+    static const int64_t pauses_ms[] = { 2000, 4000, 8000, 16000 };
+    for (size_t i = 0; i < ARRAY_LEN(pauses_ms); i++) {
+        int sent = a->peerofs;
+        mono_ms at = a->peerof_at;
+        assert_int_equal(sent, (int)i + 1);
+        world_pass(w, at + pauses_ms[i] - 100 - clock_mono_ms());
+        assert_int_equal(a->peerofs, sent);
+        world_pass(w, 2300);
+    }
+    a->trick = FAKE_CRDT_HONEST;
+    world_pass(w, 40000);
+    assert_false(a->peers[5].is_set);
+    assert_int_equal(a->peerofs, (int)ARRAY_LEN(pauses_ms) + 2);
+}
+
 static void a_stranger_stays_without_the_switch(void **state)
 {
     struct world *w = *state;
@@ -769,6 +797,7 @@ int main(void)
         T(silence_without_effect_is_repeated_after_a_look),
         T(a_replica_of_ours_is_no_master_of_another_dc),
         T(a_stranger_goes_after_three_verdicts),
+        T(a_removal_without_effect_backs_off),
         T(a_stranger_stays_without_the_switch),
         T(a_stranger_stays_while_the_document_is_old),
         T(a_dc_that_left_is_removed_on_old_versions_too),
