@@ -306,13 +306,13 @@ static void frozen_zookeeper_stops_everybody(void **state)
     wait_shared(d, 1, 256);
     member_start(d, 1, 2, 10002);
     wait_shared(d, 2, 128);
-    kill(server.pid, SIGSTOP);
+    zk_fixture_pause(&server);
     int64_t took = wait_on_loop(d->loop, owns_nothing, d, LIMIT_MS);
     assert_in_range(took, 1, SESSION_MS * 2 / 3 + 100);
     struct xp_err err;
     assert_int_equal(sharding_check_ready(d->members[0].sharding, clock_mono_ms(), &err),
                      XP_UNAVAILABLE);
-    kill(server.pid, SIGCONT);
+    zk_fixture_resume(&server);
     wait_shared(d, 2, 64);
     assert_int_equal(d->members[0].gains - d->members[0].losses, owned(&d->members[0]));
     print_message("nothing owned after %lld ms\n", (long long)took);

@@ -117,6 +117,20 @@ static void zk_fixture_start(struct zk_fixture *z)
     }
 }
 
+/* SIGSTOP, and not back before every thread stands: a reply that is on its way out would spoil what the test shows. */
+static inline void zk_fixture_pause(struct zk_fixture *z)
+{
+    int status;
+    kill(z->pid, SIGSTOP);
+    assert_int_equal(waitpid(z->pid, &status, WUNTRACED), z->pid);
+    assert_true(WIFSTOPPED(status));
+}
+
+static inline void zk_fixture_resume(struct zk_fixture *z)
+{
+    kill(z->pid, SIGCONT);
+}
+
 static void zk_fixture_stop(struct zk_fixture *z)
 {
     char *const rm[] = { (char *)(uintptr_t) "rm", (char *)(uintptr_t) "-rf", z->folder, NULL };

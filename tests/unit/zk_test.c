@@ -249,7 +249,7 @@ static void frozen_server_ends_the_lease(void **state)
     int64_t session = zk_session_id(c->zk);
     assert_int_equal(make(c, "/frozen", "1", ZK_EPHEMERAL), 0);
     mono_ms begin = clock_mono_ms();
-    kill(server.pid, SIGSTOP);
+    zk_fixture_pause(&server);
     struct xp_err err;
     assert_int_equal(zk_get(c->zk, "/frozen", NULL, on_data, c, 0, &err), 0);
     assert_true(zk_lease_is_valid(c->zk, clock_mono_ms()));
@@ -260,7 +260,7 @@ static void frozen_server_ends_the_lease(void **state)
     assert_int_equal(c->answers, 1);               /* the read was answered: unknown */
     assert_int_equal(c->last_rc, XP_UNAVAILABLE);
     assert_int_equal(zk_get(c->zk, "/frozen", NULL, on_data, c, 0, &err), XP_UNAVAILABLE);
-    kill(server.pid, SIGCONT);
+    zk_fixture_resume(&server);
     assert_true(wait_state(c, ZK_READY) >= 0);
     c->answers = 0;
     assert_int_equal(make(c, "/frozen2", "1", ZK_EPHEMERAL), 0);
@@ -319,12 +319,12 @@ static void free_with_calls_under_way(void **state)
     (void)state;
     struct client *c = client_new();
     struct xp_err err;
-    kill(server.pid, SIGSTOP);
+    zk_fixture_pause(&server);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(zk_get(c->zk, "/", on_watch, on_data, c, 0, &err), 0);
     }
     zk_free(c->zk);
-    kill(server.pid, SIGCONT);
+    zk_fixture_resume(&server);
     assert_int_equal(c->answers, 100);
     assert_int_equal(c->last_rc, XP_UNAVAILABLE);
     c->zk = NULL;
@@ -385,6 +385,14 @@ static int stop(void **state)
     return 0;
 }
 
+/* A test that failed while the server stood must not fail those behind it. */
+static int resume(void **state)
+{
+    (void)state;
+    zk_fixture_resume(&server);
+    return 0;
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -392,10 +400,10 @@ int main(void)
         cmocka_unit_test(calls),
         cmocka_unit_test(long_values),
         cmocka_unit_test(watches_fire_once),
-        cmocka_unit_test(frozen_server_ends_the_lease),
+        cmocka_unit_test_teardown(frozen_server_ends_the_lease, resume),
         cmocka_unit_test(expired_session_is_replaced),
         cmocka_unit_test(new_addresses_are_used),
-        cmocka_unit_test(free_with_calls_under_way),
+        cmocka_unit_test_teardown(free_with_calls_under_way, resume),
         cmocka_unit_test(pending_calls_are_bounded),
         cmocka_unit_test(nobody_listens),
     };
