@@ -154,7 +154,8 @@ $(BUILD)/http_load $(BUILD)/bare_store: $(BUILD)/%: $(BUILD)/bench/%.o $(BUILD)/
 # The layers of `test`: a name is a goal check-NAME (or fuzz), "-asan" and "-tsan" say the mode. Nothing runs in two modes for
 # nothing: the address sanitizer takes what reads bytes of others, the thread sanitizer what has threads, and the release build
 # what has bars on time. Layers of the first list run TEST_JOBS at a time: most tests wait most of the time, and the fuzz
-# targets and simulations, which only compute, give way. The of the release build come last and have the machine for themselves.
+# targets and simulations, which only compute, give way. The integration tests of the
+# release build come last and have the machine for themselves.
 LAYERS_TOGETHER := fuzz unit-asan unit-tsan integration-asan sim-tsan sim-asan sim golden-asan
 LAYERS_LAST     := integration
 LAYERS          := $(LAYERS_TOGETHER) $(LAYERS_LAST)
