@@ -174,11 +174,11 @@ layer_vars = $(if $(filter-out $(MODE),$(layer_mode)),MODE=$(layer_mode) $(call 
 test: ## everything: deps, build of each mode, every layer; ends with the total
 	@$(MAKE) --no-print-directory deps
 	@rm -rf $(TEST_RESULTS)
-	@$(MAKE) --no-print-directory -j2 all fakes test-binaries
-	@$(MAKE) --no-print-directory -j2 MODE=asan $(call own_build,asan) all fakes test-binaries
-	@$(MAKE) --no-print-directory -j2 MODE=tsan $(call own_build,tsan) test-binaries
-	@$(MAKE) --no-print-directory -j2 CC=clang-14 MODE=fuzz $(call own_build,fuzz) fuzz-binaries
 	@status=0; \
+	$(MAKE) --no-print-directory -k -j2 all fakes test-binaries || status=1; \
+	$(MAKE) --no-print-directory -k -j2 MODE=asan $(call own_build,asan) all fakes test-binaries || status=1; \
+	$(MAKE) --no-print-directory -k -j2 MODE=tsan $(call own_build,tsan) test-binaries || status=1; \
+	$(MAKE) --no-print-directory -k -j2 CC=clang-14 MODE=fuzz $(call own_build,fuzz) fuzz-binaries || status=1; \
 	$(MAKE) --no-print-directory check-tree || status=1; \
 	$(MAKE) --no-print-directory -k -j$(TEST_JOBS) -Orecurse $(LAYERS_TOGETHER:%=layer-%) || status=1; \
 	$(MAKE) --no-print-directory -k $(LAYERS_LAST:%=layer-%) || status=1; \
