@@ -162,7 +162,7 @@ LAYERS          := $(LAYERS_TOGETHER) $(LAYERS_LAST)
 TEST_JOBS       ?= 3
 TEST_RESULTS    := $(abspath build/results)
 # Seeds of the random simulations: in a sanitizer's build, and else (empty: as many as each simulation says, 1,000 together).
-SANITIZER_SEEDS ?= 60
+SANITIZER_SEEDS ?= 30
 SEEDS           ?=
 # What hostile and broken neighbors do is watched by the address sanitizer, the rest has bars on time.
 HOSTILE_TESTS   := $(wildcard tests/integration/test_hostile_*.py tests/integration/test_broken_*.py)

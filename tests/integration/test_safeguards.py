@@ -410,7 +410,7 @@ def test_zookeeper_nodes_have_the_documented_form(thirty):
             data, stat = zk.get(f"{base}/servers/{m.server_id}")
             known = {"ip": HOST, "port": m.port}
             shown = json.loads(data)
-            assert {k: shown[k] for k in known} == known and set(shown) <= {"ip", "port", "startId"}
+            assert {k: shown[k] for k in known} == known and set(shown) <= {"ip", "port", "startId", "dc"}
             assert data == json.dumps(shown, separators=(",", ":")).encode() and stat.ephemeralOwner != 0
         assert sorted(map(int, zk.get_children(f"{base}/slots"))) == list(range(256))
         owners = {s: m.server_id for m in thirty for s in slots_of(m)}

@@ -50,12 +50,12 @@ static void remove_folder(const char *dir)
     (void)rmdir(dir);
 }
 
-enum { OLD_DOCUMENTS_BYTES = 4096 };
+enum { OLD_DOCUMENTS_BYTES = 1 << 20 };
 
-static struct document_cache *new_documents(struct fixture *f)
+static struct document_cache *new_documents(struct fixture *f, int64_t old_bytes_max)
 {
     return document_cache_new(&(struct document_cache_options){
-        .catalog = &f->catalog, .build_max = 2, .old_bytes_max = OLD_DOCUMENTS_BYTES });
+        .catalog = &f->catalog, .build_max = 2, .old_bytes_max = old_bytes_max });
 }
 
 static void fixture_open(struct fixture *f)
@@ -73,7 +73,7 @@ static void fixture_open(struct fixture *f)
     }
     f->catalog = (struct catalog){ .store = f->store, .alias = f->alias };
     f->api = (struct api_context){ .catalog = &f->catalog, .address = "", .dc = "jq" };
-    f->api.documents = new_documents(f);
+    f->api.documents = new_documents(f, OLD_DOCUMENTS_BYTES);
 }
 
 static void fixture_close(struct fixture *f)
