@@ -66,7 +66,9 @@ int wire_connect(const char *host, int port, int64_t timeout_ms)
     if (getaddrinfo(host, service, &hints, &found) != 0) {
         return -1;
     }
-    fd = connect_one(found, timeout_ms);
+    for (const struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
+        fd = connect_one(a, timeout_ms); /* "localhost" may be ::1 first, where nobody listens */
+    }
     freeaddrinfo(found);
     return fd;
 }
