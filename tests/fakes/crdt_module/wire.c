@@ -57,7 +57,7 @@ int wire_connect(const char *host, int port, int64_t timeout_ms)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
     struct addrinfo *found = NULL;
     char service[16];
-    int fd;
+    int fd = -1;
 
     if (port < 1 || port > 65535) {
         return -1;
