@@ -131,7 +131,7 @@ def copy_tree():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != source.read_bytes():
-            shutil.copy2(source, target)
+            shutil.copyfile(source, target)  # with a time of now: make must see it
     kept = set(names)
     for path in TREE.rglob("*"):
         if path.is_file() and str(path.relative_to(TREE)) not in kept:
