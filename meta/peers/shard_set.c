@@ -37,12 +37,12 @@ static bool is_mine(const struct shard_set *set, const struct cluster_meta *c)
 
 static void put_shard(struct shard_set *set, struct cluster_meta *c, const char *shard);
 
-/* The answer is there: the shard is free for whoever owns it now, perhaps this member again. */
+/* The answer is there: the shard is free for whoever owns it now, perhaps this member again. By name, as it was kept from
+ * them: the cluster may have been made anew under another id meanwhile. */
 static void duty_is_quiet(struct shard_duty *duty, void *arg)
 {
     struct shard_set *set = arg;
-    struct cluster_meta *cluster =
-        dc_store_cluster_by_id(set->env->store, shard_duty_cluster_id(duty));
+    struct cluster_meta *cluster = dc_store_cluster(set->env->store, shard_duty_cluster(duty));
     int slot = slot_of_cluster(shard_duty_cluster_id(duty));
     AUTO_FREE char *shard = xstrdup(shard_duty_shard(duty));
     AUTO_FREE char *key = key_of(shard_duty_cluster(duty), shard);

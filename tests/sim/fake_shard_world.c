@@ -10,8 +10,6 @@
 
 #include "shared/base/banned.h"
 
-#define CLUSTER_ID 1
-
 static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
 {
     struct world *w = arg;
@@ -101,7 +99,8 @@ void world_open(struct world *w)
 
 void world_open_unpublished(struct world *w)
 {
-    *w = (struct world){ .is_permitted = true,
+    *w = (struct world){ .cluster_id = 1,
+                         .is_permitted = true,
                          .refused_since = MONO_NEVER,
                          .permits_left = -1,
                          .status = "Normal",
@@ -122,7 +121,7 @@ void world_open_unpublished(struct world *w)
         struct addr addr = addr_of(host, 6379);
         fake_crdt_init(&w->redis[i], &addr, 1, i == 0);
     }
-    shard_set_slot(w->shards, slot_of_cluster(CLUSTER_ID), true);
+    shard_set_slot(w->shards, slot_of_cluster(w->cluster_id), true);
 }
 
 void world_close(struct world *w)
@@ -145,10 +144,10 @@ static char *document_of(const struct world *w)
     str_printf(&text, "{\"id\":\"jq\",\"version\":%lld,\"clusters\":{\"" WORLD_CLUSTER "\":{",
                (long long)w->version);
     str_printf(&text, "\"id\":\"" WORLD_CLUSTER "\",\"dbId\":%d,\"type\":\"BI_DIRECTION\"",
-               CLUSTER_ID);
+               w->cluster_id);
     str_printf(&text, ",\"dcs\":\"%s\",\"status\":\"%s\"", w->dcs, w->status);
-    str_puts(&text, ",\"shards\":{\"" WORLD_SHARD "\":{\"id\":\"" WORLD_SHARD
-                    "\",\"dbId\":11,\"redises\":[");
+    str_puts(&text, ",\"shards\":{\"" WORLD_SHARD "\":{\"id\":\"" WORLD_SHARD "\",\"dbId\":");
+    str_printf(&text, "%d,\"redises\":[", w->cluster_id * 11);
     for (size_t i = 0; i < WORLD_REDISES; i++) {
         str_printf(&text, "%s{\"ip\":\"%s\",\"port\":%d}", i ? "," : "", w->redis[i].addr.host,
                    w->redis[i].addr.port);

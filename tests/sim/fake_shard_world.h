@@ -24,6 +24,7 @@ struct world {
     struct shard_set *shards;
     struct fake_crdt redis[WORLD_REDISES];
     int64_t version; /* of the document */
+    int cluster_id;  /* dbId of the cluster, whose name stays */
     char dcs[64];
     char route[512]; /* to fra; "" none */
     const char *status;

@@ -109,6 +109,21 @@ static void a_slot_that_comes_back_waits_for_the_answer(void **state)
     assert_true(world_has_peer(w, &w->redis[0], 2, "10.0.2.1"));
 }
 
+/* Found by system_sim: the new cluster of the old name waited for ever. */
+static void a_cluster_made_anew_waits_for_the_answer(void **state)
+{
+    struct world *w = *state;
+    struct quiet q;
+    send_one(w, &q);
+    w->cluster_id = 2;
+    shard_set_slot(w->shards, slot_of_cluster(w->cluster_id), true);
+    world_publish(w);
+    assert_int_equal(shard_set_count(w->shards), 0);
+    world_pass(w, SLOW_MS);
+    assert_int_equal(shard_set_count(w->shards), 1);
+    assert_int_equal(q.count, 1);
+}
+
 static void without_a_command_under_way_nobody_waits(void **state)
 {
     struct world *w = *state;
@@ -141,6 +156,7 @@ int main(void)
         T(a_lost_slot_is_quiet_after_the_answer),
         T(an_answer_that_never_comes_ends_with_the_time_out),
         T(a_slot_that_comes_back_waits_for_the_answer),
+        T(a_cluster_made_anew_waits_for_the_answer),
         T(without_a_command_under_way_nobody_waits),
         T(the_set_ends_with_a_command_under_way),
     };
