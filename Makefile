@@ -189,7 +189,7 @@ layer-fuzz:
 layer-integration:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(OTHER_TESTS)" PYTEST_JOBS=3 check-integration
 layer-integration-asan:
-	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(HOSTILE_TESTS)" MODE=asan $(call own_build,asan) check-integration
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(HOSTILE_TESTS)" PYTEST_JOBS=2 MODE=asan $(call own_build,asan) check-integration
 layer-%:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) $(call layer_vars,$*) check-$(firstword $(call layer_of,$*))
 check: check-tree check-unit check-golden check-sim ## the tests that need no server: unit, golden, simulation
