@@ -143,20 +143,13 @@ static struct next_timer next_timer(void)
     return best;
 }
 
-/* Every step is an event of the trace: what ran, when, and where. */
-static void note_step(const char *what, const struct loop *l, uint64_t seq)
-{
-    uint64_t words[] = { l->id, seq };
-    fake_trace_step(what, words, sizeof(words));
-}
-
 /* Callbacks run in the role they have in production, so that wrong calls abort here, too. */
 static void deliver_one(struct loop *l)
 {
     struct list *link = list_pop_front(&l->posted);
     l->posted_count--;
     struct loop_msg *msg = LIST_ENTRY(link, struct loop_msg, link);
-    note_step("message", l, 0);
+    fake_trace_step(false, l->id, 0);
     thread_set_role(THREAD_LOOP, NULL);
     world.current = l;
     msg->deliver(msg);
@@ -167,7 +160,7 @@ static void deliver_one(struct loop *l)
 static void fire_one(struct loop *l)
 {
     struct loop_timer *t = timer_heap_top(&l->timers)->timer;
-    note_step("timer", l, timer_heap_top(&l->timers)->seq);
+    fake_trace_step(true, l->id, timer_heap_top(&l->timers)->seq);
     timer_heap_remove(&l->timers, t);
     thread_set_role(THREAD_LOOP, NULL);
     world.current = l;

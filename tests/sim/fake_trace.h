@@ -6,6 +6,7 @@
 #ifndef TESTS_SIM_FAKE_TRACE_H
 #define TESTS_SIM_FAKE_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +14,8 @@ void fake_trace_reset(void);
 /* 'what' happened to 'who' ("" fine), with these bytes; at the current time. */
 void fake_trace(const char *what, const char *who, const void *bytes, size_t length);
 void fake_trace_text(const char *what, const char *who, const char *text);
-void fake_trace_step(const char *what, const void *bytes, size_t length);
+/* A timer (or a message) of this loop ran. */
+void fake_trace_step(bool is_timer, uint64_t loop_id, uint64_t seq);
 uint64_t fake_trace_hash(void);
 int64_t fake_trace_count(void); /* events so far, steps included */
 
