@@ -420,19 +420,29 @@ def test_idle_connections_beyond_the_limit_make_room(own_daemon):
 
 
 def test_all_bodies_together_are_limited(own_daemon):
-    """50 bodies of 200 KiB that never end, where 2 MiB may be held: 503 for the others, room again when they are gone."""
+    """Bodies of 200 KiB that never end, where 2 MiB may be held: 503 for the others, room again when they are gone.
+
+    50 at once may refuse one another until fewer than fit are left; then more are sent until there is no room.
+    """
     daemon = own_daemon(**{"http.bodies.max.bytes": 2 << 20, "http.body.timeout.ms": 30000})
     _, good = POST[daemon.kind]
     request = post(daemon, b"Content-Length: 250000", b" " * 200 * 1024)
     with Trial(daemon, grow_mb=60):
-        hogs = [dial(daemon) for _ in range(50)]
-        for c in hogs:
-            c.sendall(request)
+        hogs = []
+
+        def hog(count):
+            new = [dial(daemon) for _ in range(count)]
+            hogs.extend(new)
+            for c in new:
+                c.sendall(request)
+        hog(50)
 
         def refused():
             with dial(daemon) as c:
                 c.sendall(post(daemon, b"Content-Length: 250000", good + b" " * (250000 - len(good))))
                 status, body, _ = read_answer(c)
+                if status != 503:
+                    hog(1)
                 return status == 503 and b"are being received or worked on" in body
         wait_until(refused, what="a body that is refused")
         assert_serves(daemon)
