@@ -259,6 +259,12 @@ static void start_table(struct sharding *s)
     s->table = slot_table_new(&options);
 }
 
+static bool is_registered(int64_t server_id, void *arg)
+{
+    struct sharding *s = arg;
+    return server_registry_find(s->registry, server_id) != NULL;
+}
+
 static void start_keeper(struct sharding *s)
 {
     struct slot_keeper_options options = { .loop = s->options.loop,
@@ -268,6 +274,7 @@ static void start_keeper(struct sharding *s)
                                            .check_ms = s->options.self_check_ms,
                                            .on_slot = slot_held,
                                            .is_quiet = slot_is_quiet,
+                                           .is_registered = is_registered,
                                            .arg = s };
     s->keeper = slot_keeper_new(&options);
 }

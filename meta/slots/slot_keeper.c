@@ -7,6 +7,8 @@
 
 #include "shared/base/banned.h"
 
+#define RIVAL_LOOK_MS 50
+
 static struct metric held_gauge =
     METRIC_GAUGE_INIT("xpipe_meta_slots_held", "", "Slots this metaserver works on.");
 
@@ -19,6 +21,10 @@ struct slot_keeper {
     int held_count;
     bool was_exported[SLOT_COUNT];
     int32_t exported_version[SLOT_COUNT];
+    int64_t rival
+        [SLOT_COUNT]; /* whom the record named before it named us, without a hand-over; 0: nobody */
+    mono_ms rival_until[SLOT_COUNT];
+    struct loop_timer rival_timer; /* runs while a slot waits */
     struct list exports; /* struct command: carried out, answered when the slot is quiet */
     struct loop_timer check_timer;
 };
@@ -55,7 +61,37 @@ enum slot_hold slot_keeper_should_hold(const struct slot_hold_facts *f)
     if (f->was_exported && e->slot.state == SLOT_MOVING && e->version == f->exported_version) {
         return SLOT_NOT_OURS;
     }
+    if (f->has_rival && f->now < f->rival_until) {
+        return SLOT_TO_WAIT;
+    }
     return e->mzxid > f->registered_zxid ? SLOT_HELD : SLOT_TO_CLAIM;
+}
+
+static mono_ms now_of(const struct slot_keeper *k)
+{
+    return loop_now(k->options.loop);
+}
+
+/* Whom the record names, other than us: he has to hear of it first when it names us next. */
+static void note_rival(struct slot_keeper *k, int slot, const struct slot_entry *e)
+{
+    bool is_ours = e->is_valid && e->slot.server_id == k->options.self_id;
+    bool is_handed_over =
+        e->is_valid && e->slot.state == SLOT_MOVING && e->slot.to_server_id == k->options.self_id;
+    if (is_handed_over) {
+        k->rival[slot] = 0;
+    } else if (!is_ours) {
+        k->rival[slot] = e->is_valid ? e->slot.server_id : k->rival[slot];
+        k->rival_until[slot] = MONO_NEVER;
+    } else if (k->rival[slot] != 0 && k->rival_until[slot] == MONO_NEVER) {
+        k->rival_until[slot] = now_of(k) + zk_lease_ms(k->options.zk);
+    }
+}
+
+static bool has_rival(const struct slot_keeper *k, int slot)
+{
+    return k->rival[slot] != 0 && k->options.is_registered &&
+           k->options.is_registered(k->rival[slot], k->options.arg);
 }
 
 /* Won or lost: the table tells slot_keeper_look(). Without an answer the record is as it was: once more. */
@@ -83,16 +119,24 @@ static void claim(struct slot_keeper *k, int slot)
 
 void slot_keeper_look(struct slot_keeper *k, int slot)
 {
+    note_rival(k, slot, slot_table_get(k->options.table, slot));
     struct slot_hold_facts facts = { .is_allowed = k->is_allowed,
                                      .self_id = k->options.self_id,
                                      .registered_zxid = k->registered_zxid,
                                      .entry = slot_table_get(k->options.table, slot),
                                      .was_exported = k->was_exported[slot],
-                                     .exported_version = k->exported_version[slot] };
+                                     .exported_version = k->exported_version[slot],
+                                     .has_rival = has_rival(k, slot),
+                                     .now = now_of(k),
+                                     .rival_until = k->rival_until[slot] };
     enum slot_hold verdict = slot_keeper_should_hold(&facts);
     bool should = verdict == SLOT_HELD;
     if (verdict == SLOT_TO_CLAIM) {
         claim(k, slot);
+    } else if (verdict == SLOT_TO_WAIT && !loop_timer_is_running(&k->rival_timer)) {
+        loop_timer_start(&k->rival_timer, RIVAL_LOOK_MS);
+    } else if (should) {
+        k->rival[slot] = 0;
     }
     if (should == k->held[slot]) {
         return;
@@ -121,6 +165,17 @@ static void check_timer_fired(struct loop_timer *t)
     struct slot_keeper *k = CONTAINER_OF(t, struct slot_keeper, check_timer);
     loop_timer_start(t, k->options.check_ms);
     look_at_all(k);
+}
+
+/* Until the rivals are gone, or had a lease's time to hear. */
+static void rival_timer_fired(struct loop_timer *t)
+{
+    struct slot_keeper *k = CONTAINER_OF(t, struct slot_keeper, rival_timer);
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        if (k->rival[slot] != 0 && !k->held[slot]) {
+            slot_keeper_look(k, slot);
+        }
+    }
 }
 
 void slot_keeper_allow(struct slot_keeper *k, bool is_allowed, int64_t registered_zxid)
@@ -169,6 +224,7 @@ struct slot_keeper *slot_keeper_new(const struct slot_keeper_options *options)
     metric_set(&held_gauge, 0);
     loop_timer_init(&k->check_timer, options->loop, check_timer_fired);
     loop_timer_start(&k->check_timer, options->check_ms);
+    loop_timer_init(&k->rival_timer, options->loop, rival_timer_fired);
     return k;
 }
 
@@ -176,6 +232,7 @@ void slot_keeper_free(struct slot_keeper *k)
 {
     if (k) {
         loop_timer_stop(&k->check_timer);
+        loop_timer_stop(&k->rival_timer);
         xp_check(list_is_empty(&k->exports));
         free(k);
     }

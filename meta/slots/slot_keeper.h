@@ -9,6 +9,9 @@
  * ours came first, the leader meets a newer record, and before that ZooKeeper told it that the servers changed; it plans only with
  * a list that is read. Without this a member that is back within the leader's reaction time works beside the new owner.
  *
+ * Rivals: a record that named another member and names us now, without a hand-over, while that member is registered: somebody rewrote
+ * it. That member may not have heard yet. It is held when the rival is gone, or after a lease: by then he has heard, or has no lease.
+ *
  * Also answers the five slot commands of the leader; each reads the record anew first. An export is answered when the slot is
  * quiet, since the answer lets the next owner command.
  * Decides by slot_keeper_should_hold, a pure function. Thread: loop. Source: reference/metaserver.md 3.4, 3.7. */
@@ -32,6 +35,7 @@ struct slot_keeper_options {
     void (*on_slot)(int slot, bool is_held, void *arg);
     /* After a loss: is no command of ours for this slot under way any more? NULL: never one. */
     bool (*is_quiet)(int slot, void *arg);
+    bool (*is_registered)(int64_t server_id, void *arg); /* NULL: nobody else is */
     void *arg;
 };
 
@@ -68,8 +72,12 @@ struct slot_hold_facts {
     const struct slot_entry *entry;
     bool was_exported;        /* we handed it out ... */
     int32_t exported_version; /* ... while the record had this version */
+    bool has_rival; /* the member that it named before is registered, and handed nothing over */
+    mono_ms now;
+    mono_ms
+        rival_until; /* a lease after the record began to name us; MONO_NEVER: it did not, yet */
 };
-enum slot_hold { SLOT_NOT_OURS, SLOT_TO_CLAIM, SLOT_HELD };
+enum slot_hold { SLOT_NOT_OURS, SLOT_TO_CLAIM, SLOT_TO_WAIT, SLOT_HELD };
 enum slot_hold slot_keeper_should_hold(const struct slot_hold_facts *);
 
 #endif

@@ -124,7 +124,7 @@ void zk_ping_answered(struct zk *zk, const struct zk_call *c)
         return;
     }
     metric_observe_us(&ping_seconds, clock_mono_us() - c->sent_us);
-    mono_ms end = c->sent_at + zk->timeout_ms * 2 / 3;
+    mono_ms end = c->sent_at + zk_lease_ms(zk);
     if (end > zk->lease_end) {
         zk->lease_end = end;
     }
@@ -477,6 +477,11 @@ enum zk_state zk_state(const struct zk *zk)
 bool zk_lease_is_valid(const struct zk *zk, mono_ms now)
 {
     return zk->lease_end != MONO_NEVER && now < zk->lease_end && clock_mono_ms() < zk->lease_end;
+}
+
+int64_t zk_lease_ms(const struct zk *zk)
+{
+    return zk->timeout_ms * 2 / 3;
 }
 
 int64_t zk_negotiated_timeout_ms(const struct zk *zk)

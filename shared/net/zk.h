@@ -47,6 +47,8 @@ void zk_set_hosts(struct zk *, const char *hosts); /* at the next (re)connect */
 enum zk_state zk_state(const struct zk *);
 bool zk_lease_is_valid(const struct zk *, mono_ms now);
 int64_t zk_negotiated_timeout_ms(const struct zk *);
+int64_t
+zk_lease_ms(const struct zk *); /* who has heard nothing for so long has no lease: 2/3 of it */
 int64_t zk_session_id(const struct zk *); /* 0 without a session */
 /* grows with every new session: results of an older one are stale */
 uint64_t zk_epoch(const struct zk *);

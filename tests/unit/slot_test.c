@@ -138,6 +138,31 @@ static void holding(void **state)
     assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
 }
 
+/* Found by test_broken_zookeeper: a foreign hand writes another owner, who hears of it before the one of before does. */
+static void a_record_rewritten_without_a_hand_over_waits_for_the_rival(void **state)
+{
+    (void)state;
+    struct slot_entry e = {
+        .exists = true, .is_valid = true, .slot = slot_normal(1), .version = 5, .mzxid = 11
+    };
+    struct slot_hold_facts f = { .is_allowed = true,
+                                 .self_id = 1,
+                                 .registered_zxid = 10,
+                                 .entry = &e,
+                                 .has_rival = true,
+                                 .now = 1000,
+                                 .rival_until = 4333 };
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_TO_WAIT);
+    f.has_rival = false; /* he is gone */
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_HELD);
+    f.has_rival = true;
+    f.now = 4333; /* he has heard, or his lease is over */
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_HELD);
+    f.now = 1000;
+    e.slot = slot_normal(2);
+    assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
+}
+
 /* Found by the soak: the leader gives away the slots of a member that is back already. */
 static void a_record_older_than_the_registration_is_claimed(void **state)
 {
@@ -170,6 +195,7 @@ int main(void)
         cmocka_unit_test(latch_queue),
         cmocka_unit_test(holding),
         cmocka_unit_test(a_record_older_than_the_registration_is_claimed),
+        cmocka_unit_test(a_record_rewritten_without_a_hand_over_waits_for_the_rival),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
