@@ -17,7 +17,7 @@
 
 #include "shared/base/banned.h"
 
-#define RETRY_FIRST_MS      1000
+#define RETRY_FIRST_MS      250
 #define RETRY_BLIND_MAX_MS  4000
 #define SUPERSEDED_FIRST_MS 20
 #define SAVE_GAP_MS         5000
