@@ -60,6 +60,14 @@ static int check_types(const char *text, struct xp_err *err)
     return 0;
 }
 
+static int check_failover(const char *text, struct xp_err *err)
+{
+    if (!text_eq(text, "report") && !text_eq(text, "auto")) {
+        return xp_fail(err, XP_INVALID, "'%s' must be 'report' or 'auto'", text);
+    }
+    return 0;
+}
+
 /* {"dc":{"metaServerAddress":"http://host:port"}} */
 static int check_dcinfos(const char *text, struct xp_err *err)
 {
@@ -169,6 +177,44 @@ const struct config_row meta_config_rows[] = {
       "How long a peer link may be down before it is reported", NULL },
     { "meta", "meta.pause.hold.milli", CFG_INT, M(pause_hold_ms), "5000", 0, 600000, "ms", true,
       "After this process stood still for more than 2 s: how long it only observes", NULL },
+    { "meta", "meta.upstream.refresh.milli", CFG_INT, M(upstream_refresh_ms), "5000", 500, 600000, "ms", true,
+      "Period of asking the primary DCs what to replicate from, besides pushes on change", NULL },
+    { "meta", "meta.keeper.grace.milli", CFG_INT, M(keeper_grace_ms), "2000", 0, 600000, "ms", true,
+      "How long a keeper must be missing from ZooKeeper before it is started again on its container", NULL },
+    { "meta", "meta.keeper.retry.first.milli", CFG_INT, M(keeper_retry_first_ms), "5000", 100, 3600000, "ms", true,
+      "Pause before a keeper container is asked again for the same keeper; doubles", NULL },
+    { "meta", "meta.keeper.retry.max.milli", CFG_INT, M(keeper_retry_max_ms), "120000", 100, 3600000, "ms", true,
+      "Longest such pause", NULL },
+    { "meta", "meta.keeper.settle.milli", CFG_INT, M(keeper_settle_ms), "15000", 0, 3600000, "ms", true,
+      "How long every keeper of the metadata must have lived before one that is not in it is removed", NULL },
+    { "meta", "meta.keeper.refresh.milli", CFG_INT, M(keeper_refresh_ms), "300000", 1000, 3600000, "ms", false,
+      "Period of the full re-read of the keepers in ZooKeeper, besides watches", NULL },
+    { "meta", "meta.container.threads", CFG_INT, M(container_threads), "8", 1, 256, "count", false,
+      "Calls to keeper containers at once", NULL },
+    { "meta", "meta.container.connect.milli", CFG_INT, M(container_connect_timeout_ms), "1000", 10, 60000, "ms", false,
+      "Time limit of a connection to a keeper container", NULL },
+    { "meta", "meta.container.timeout.milli", CFG_INT, M(container_timeout_ms), "5000", 100, 60000, "ms", false,
+      "Time limit of a call to a keeper container", NULL },
+    { "meta", "console.notifycation.task.queue.size", CFG_INT, M(report_queue_max), "5000", 1, 1000000, "count", false,
+      "Shards whose active keeper may wait to be reported to the console (the spelling is x-pipe's)", NULL },
+    { "meta", "meta.sync.patience.milli", CFG_INT, M(sync_patience_ms), "600000", 1000, 86400000, "ms", true,
+      "How long a Redis in a full synchronisation is left alone", NULL },
+    { "meta", "meta.relay.silent.milli", CFG_INT, M(relay_silent_ms), "3000", 500, 600000, "ms", true,
+      "Without keepers: how long the relay of a backup DC may be silent before another Redis takes its place", NULL },
+    { "meta", "meta.relay.link.milli", CFG_INT, M(relay_link_ms), "10000", 500, 3600000, "ms", true,
+      "The same for a relay whose link to the primary DC is down", NULL },
+    { "meta", "meta.relay.lag.bytes", CFG_INT, M(relay_lag_bytes), "67108864", 0, INT64_MAX, "bytes", true,
+      "The same for a relay that is so far behind; 0: not looked at", NULL },
+    { "meta", "meta.primary.failover", CFG_TEXT, M(failover), "report", 1, 16, "", true,
+      "A lost master of a shard without sentinels: 'report' it only, or 'auto': promote the most advanced replica", check_failover },
+    { "meta", "meta.primary.failover.lost.milli", CFG_INT, M(failover_lost_ms), "5000", 500, 600000, "ms", true,
+      "How long a master must be silent, and every replica's link down, before it counts as lost", NULL },
+    { "meta", "meta.primary.failover.patience.milli", CFG_INT, M(failover_patience_ms), "3000", 0, 600000, "ms", true,
+      "How long a promotion waits for the other replicas to answer", NULL },
+    { "meta", "meta.sentinel.check.milli", CFG_INT, M(sentinel_check_ms), "10000", 500, 3600000, "ms", true,
+      "Period of looking at the monitor of each shard on its sentinels", NULL },
+    { "meta", "meta.sentinel.differs.milli", CFG_INT, M(sentinel_differs_ms), "30000", 0, 3600000, "ms", true,
+      "How long a sentinel may watch another master than the one that is observed before it is told", NULL },
     { "meta", "http.max.connections", CFG_INT, M(http_max_connections), "5000", 10, 100000, "count", false,
       "Connections the HTTP server accepts at once", NULL },
     { "meta", "http.handler.timeout.milli", CFG_INT, M(http_handler_timeout_ms), "10000", 100, 600000, "ms", false,

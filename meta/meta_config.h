@@ -56,6 +56,26 @@ struct meta_config {
     int64_t backoff_max_ms;
     int64_t link_alert_ms;
     int64_t pause_hold_ms;
+    /* one-way clusters */
+    int64_t upstream_refresh_ms;
+    int64_t keeper_grace_ms;
+    int64_t keeper_retry_first_ms;
+    int64_t keeper_retry_max_ms;
+    int64_t keeper_settle_ms;
+    int64_t keeper_refresh_ms;
+    int64_t container_threads;
+    int64_t container_connect_timeout_ms;
+    int64_t container_timeout_ms;
+    int64_t report_queue_max;
+    int64_t sync_patience_ms;
+    int64_t relay_silent_ms;
+    int64_t relay_link_ms;
+    int64_t relay_lag_bytes;
+    char *failover;
+    int64_t failover_lost_ms;
+    int64_t failover_patience_ms;
+    int64_t sentinel_check_ms;
+    int64_t sentinel_differs_ms;
     /* HTTP */
     int64_t http_max_connections;
     int64_t http_handler_timeout_ms;

@@ -1,0 +1,73 @@
+/* tree_duty.h - everything this metaserver does for one shard of a one-way cluster in its DC: its keepers on their containers, the
+ * active one, what the tree pulls from, who follows whom; and in the primary DC without sentinels a lost master (metaserver.md 6.3;
+ * D11).
+ *
+ * observe: ROLE on every Redis and every living keeper, KEEPER GETSTATE on keepers, pipelined on one connection each, every poll_ms;
+ * ZooKeeper's elections (keeper_watch); the upstream of the primary DC (upstream_links). decide: source_choose, relay_choose,
+ * tree_decide, container_decide, failover_decide, all pure. act: one run at a time, ROLE again on the same connection and ownership, lease
+ * and budget right before every command; containers over container_calls. record: log, metrics, last action per node.
+ *
+ * Exists only while the slot of its cluster is owned under a valid lease; made fresh by every gain, remembers nothing (D7): no command
+ * before the election was read and every Redis has answered or had 3 s to. A cluster in migration is observed, never corrected (D6).
+ * Split: tree_node.c (connections and polls), tree_duty.c (facts and decisions), tree_run.c (commands), tree_state.c (what people
+ * see). Owner: loop. */
+#ifndef META_KEEPERS_TREE_DUTY_H
+#define META_KEEPERS_TREE_DUTY_H
+
+#include <jansson.h>
+
+#include "meta/keepers/container_calls.h"
+#include "meta/keepers/keeper_report.h"
+#include "meta/keepers/keeper_watch.h"
+#include "meta/keepers/tree_decide.h"
+#include "meta/keepers/upstream_board.h"
+#include "meta/keepers/upstream_links.h"
+#include "meta/primary/failover_decide.h"
+#include "meta/primary/sentinel_monitors.h"
+#include "meta/shards/duty.h"
+
+struct tree_duty;
+
+/* What all tree duties share, for their whole life. */
+struct tree_env {
+    struct duty_env *duty; /* loop, store, may_command, budgets, poll settings: as for every duty */
+    struct keeper_watch *watch;
+    struct container_calls *containers;
+    struct upstream_links *upstreams;
+    struct upstream_board *board;
+    struct keeper_report *report;
+    struct sentinel_monitors *monitors;
+    struct tree_plan *scratch_plan;
+    struct budget refresh; /* setstates that only make a route known */
+    /* settings; changed by a reload */
+    enum failover_mode failover;
+    int64_t failover_lost_ms;
+    int64_t failover_patience_ms;
+    int64_t keeper_grace_ms;
+    int64_t keeper_retry_first_ms;
+    int64_t keeper_retry_max_ms;
+    int64_t sync_patience_ms;
+    int64_t relay_silent_ms;
+    int64_t relay_link_ms;
+    int64_t relay_lag_bytes;
+};
+
+/* 'cluster' gains a reference. Returned as a duty of the set (duty.h); tree_duty_of is NULL for a duty of another class. */
+struct duty *tree_duty_new(void *tree_env, struct cluster_meta *cluster, const char *shard_name);
+struct tree_duty *tree_duty_of(struct duty *);
+
+/* The primary DC told what to pull from. Ignored when this DC is not a backup one, or 'dc' is not the primary one. */
+void tree_duty_upstream_told(struct tree_duty *, const char *dc, const struct addr *head,
+                             int64_t offset);
+/* This DC is a backup one of 'dc': it asks there. */
+bool tree_duty_pulls_from(const struct tree_duty *, const char *dc);
+/* Corrections off until then (0 ends a suspension at once). */
+void tree_duty_suspend(struct tree_duty *, int64_t ttl_ms);
+/* Source, head, every node with verdict, plan, hold, election, containers, sentinels. Returns owned. */
+json_t *tree_duty_to_json(struct tree_duty *);
+/* ShardCurrentMeta of endpoint 13 (metaserver.md 4.5). Returns owned. */
+json_t *tree_duty_current_json(const struct tree_duty *);
+
+void tree_duty_register_metrics(void);
+
+#endif

@@ -1,0 +1,75 @@
+/* tree_facts.h - everything known about one shard of a one-way cluster in this DC, as plain values: the input of source_choose,
+ * relay_choose, tree_decide and container_decide. Filled by tree_duty.c, borrowed pointers, one 'now'. */
+#ifndef META_KEEPERS_TREE_FACTS_H
+#define META_KEEPERS_TREE_FACTS_H
+
+#include "meta/keepers/keeper_elect.h"
+#include "shared/base/clock.h"
+#include "shared/net/redis_role.h"
+#include "shared/proxy/route.h"
+
+#define TREE_REDIS_MAX 64
+#define TREE_NODES_MAX (TREE_REDIS_MAX + SHARD_KEEPERS_MAX)
+
+enum tree_place {
+    TREE_OUTSIDE, /* neither: do nothing */
+    TREE_PRIMARY, /* this DC is activeDc */
+    TREE_BACKUP,  /* this DC is among backupDcs */
+};
+const char *tree_place_text(enum tree_place place);
+
+/* KEEPER GETSTATE, in the keeper's words (proxy-and-keeper.md 4.1). */
+enum keeper_state {
+    KEEPER_UNSEEN, /* no answer, or a word that we do not know */
+    KEEPER_UNKNOWN,
+    KEEPER_ACTIVE,
+    KEEPER_BACKUP,
+    KEEPER_PRE_ACTIVE,
+    KEEPER_PRE_BACKUP,
+};
+const char *keeper_state_text(enum keeper_state state);
+
+struct tree_node { /* one Redis, or one keeper */
+    struct addr addr;
+    bool is_keeper;
+    bool was_tried;  /* an outcome of any kind since we look */
+    mono_ms role_at; /* of the last answer to ROLE; MONO_NEVER: none since the last silence */
+    struct redis_role role; /* valid while fresh */
+    mono_ms link_since;     /* role.link is what it is since then */
+    mono_ms silent_since;   /* MONO_NEVER while it answers */
+    /* keepers only */
+    enum keeper_state state;
+    /* Route words last accepted by this very process ("" direct); NULL: not known. INFO and ROLE do not show it. */
+    const char *route_sent;
+};
+
+struct tree_facts {
+    mono_ms now;
+    int64_t fresh_ms; /* an older answer counts as silence */
+    enum tree_place place;
+    const struct tree_node *
+        nodes; /* the Redis in the order of the document, then the keepers that live, in the order of
+                                      the election; a keeper of the document that does not live is not a node */
+    size_t redis_count;
+    size_t node_count;
+    bool is_election_known; /* false: ZooKeeper was not read yet; 'keepers' says nothing */
+    const struct keeper_election *election;
+    const struct shard_meta *shard; /* the document's */
+    struct addr source;             /* as accepted so far; none: unknown */
+    struct addr told;               /* backup DC: last told by the primary DC; none: nothing */
+    int64_t told_offset;            /* of it, when it was told; -1 unknown */
+    struct addr relay;              /* the Redis that was relay last; none: not known */
+    /* from this DC to the primary DC */
+    enum route_choice_kind route_kind;
+    const char *
+        route_words; /* "ROUTE ..." hops joined by blanks as route_text gives it, when ROUTE_CHOSEN; "" else */
+    /* settings */
+    int64_t sync_patience_ms; /* a full synchronisation is left alone so long */
+    int64_t relay_silent_ms;  /* a relay that does not answer so long is replaced */
+    int64_t relay_link_ms;    /* ... or whose link is down so long */
+    int64_t relay_lag_bytes;  /* ... or that is so far behind what was told; 0: not looked at */
+};
+
+bool tree_node_is_fresh(const struct tree_facts *facts, const struct tree_node *node);
+
+#endif
