@@ -140,11 +140,12 @@ struct each_shard {
     void *add_arg;
 };
 
-static void add_if_peer(struct shard_duty *duty, void *arg)
+static void add_if_peer(struct duty *duty, void *arg)
 {
     const struct each_shard *each = arg;
-    if (shard_duty_has_peer(duty, each->dc)) {
-        each->add(shard_duty_cluster(duty), shard_duty_shard(duty), each->add_arg);
+    const struct shard_duty *peer_duty = shard_duty_of(duty);
+    if (peer_duty && shard_duty_has_peer(peer_duty, each->dc)) {
+        each->add(duty->cluster->name, duty->shard, each->add_arg);
     }
 }
 
@@ -160,7 +161,7 @@ static void on_peer_master(const char *dc, const char *cluster, const char *shar
                            const struct current_master *master, void *arg)
 {
     struct app *app = arg;
-    struct shard_duty *duty = shard_set_find(app->shards, cluster, shard);
+    struct shard_duty *duty = shard_duty_of(shard_set_find(app->shards, cluster, shard));
     if (duty) {
         shard_duty_peer_told(duty, dc, master);
     }
@@ -172,6 +173,7 @@ static void apply_settings(struct app *app)
 {
     const struct meta_config *c = &app->config;
     struct duty_env *env = &app->env;
+    struct peer_env *peers = &app->peer_env;
     env->poll_ms = c->poll_ms;
     env->poll_fast_ms = c->poll_fast_ms;
     env->redis_timeout_ms = c->redis_timeout_ms;
@@ -179,12 +181,12 @@ static void apply_settings(struct app *app)
     env->redis_password = c->redis_password;
     env->meta_fresh_ms = 2 * c->meta_refresh_ms;
     env->correct_periodically = c->correct_periodically;
-    env->remove_peers = c->remove_peers;
-    env->removal_verdicts = (int)c->removal_verdicts;
-    env->removal_gap_ms = c->removal_gap_ms;
+    peers->remove_peers = c->remove_peers;
+    peers->removal_verdicts = (int)c->removal_verdicts;
+    peers->removal_gap_ms = c->removal_gap_ms;
     env->backoff_first_ms = c->backoff_first_ms;
     env->backoff_max_ms = c->backoff_max_ms;
-    env->link_alert_ms = c->link_alert_ms;
+    peers->link_alert_ms = c->link_alert_ms;
     budget_set_rate(&env->correct, c->correct_rate, c->correct_burst);
     budget_set_rate(&env->cut, c->cut_rate, c->cut_burst);
 }
@@ -254,18 +256,25 @@ static void make_duties(struct app *app)
     app->env = (struct duty_env){
         .loop = app->loop,
         .store = app->store,
-        .board = app->board,
-        .links = app->links,
-        .scratch_plan = xcalloc(1, sizeof(struct peer_plan)),
-        .scratch_info = xcalloc(1, sizeof(struct crdt_info)),
         .client_name = app->client_name,
         .may_command = may_command,
         .arg = app,
     };
+    app->peer_env = (struct peer_env){
+        .duty = &app->env,
+        .board = app->board,
+        .links = app->links,
+        .scratch_plan = xcalloc(1, sizeof(struct peer_plan)),
+        .scratch_info = xcalloc(1, sizeof(struct crdt_info)),
+    };
     budget_init(&app->env.correct, app->config.correct_rate, app->config.correct_burst, now);
     budget_init(&app->env.cut, app->config.cut_rate, app->config.cut_burst, now);
     apply_settings(app);
-    app->shards = shard_set_new(&app->env);
+    const struct duty_maker makers[] = {
+        { CLUSTER_BI_DIRECTION, shard_duty_new, &app->peer_env },
+    };
+    shard_duty_register_metrics();
+    app->shards = shard_set_new(app->store, makers, ARRAY_LEN(makers));
 }
 
 static void make_fetch(struct app *app)
@@ -431,8 +440,8 @@ static void stop(void *arg)
     dc_store_free(app->store);
     master_board_free(app->board);
     member_list_free(app->members);
-    free(app->env.scratch_plan);
-    free(app->env.scratch_info);
+    free(app->peer_env.scratch_plan);
+    free(app->peer_env.scratch_info);
     free(app->domain);
     free(app->dc);
     free(app->ip);

@@ -11,7 +11,8 @@
 #include "meta/meta_config.h"
 #include "meta/peers/master_board.h"
 #include "meta/peers/peer_links.h"
-#include "meta/peers/shard_set.h"
+#include "meta/peers/shard_duty.h"
+#include "meta/shards/shard_set.h"
 #include "meta/slots/sharding.h"
 #include "shared/net/daemon.h"
 #include "shared/net/http_client.h"
@@ -47,6 +48,7 @@ struct app {
     struct master_board *board;  /* (any) */
     struct member_list *members; /* (any) */
     struct duty_env env;
+    struct peer_env peer_env;
     char *dc;          /* ours, in lower case */
     char *ip;          /* published in ZooKeeper */
     char *client_name; /* "xpipe-meta-<dc>-<id>" */

@@ -201,7 +201,8 @@ static int local_peer_change(struct http_req *req, struct http_resp *resp, struc
     const char *shard = http_req_param(req, "shard");
     AUTO_FREE char *dc = xstrdup(http_req_param(req, "dc"));
     text_lower(dc);
-    const struct shard_duty *duty = rc == 0 ? shard_set_find(app->shards, cluster, shard) : NULL;
+    const struct shard_duty *duty =
+        rc == 0 ? shard_duty_of(shard_set_find(app->shards, cluster, shard)) : NULL;
     if (duty && shard_duty_has_peer(duty, dc)) {
         peer_links_ask(app->links, dc, cluster, shard);
     }
@@ -215,8 +216,8 @@ static int handle_peer_change(struct http_req *req, struct http_resp *resp, stru
 
 /* ---- state and suspension ---- */
 
-static int find_duty(const struct app *app, const struct http_req *req,
-                     struct shard_duty **ret_duty, struct xp_err *err)
+static int find_duty(const struct app *app, const struct http_req *req, struct duty **ret_duty,
+                     struct xp_err *err)
 {
     int rc = check_shard(app, req, err);
     if (rc != 0) {
@@ -225,10 +226,9 @@ static int find_duty(const struct app *app, const struct http_req *req,
     *ret_duty =
         shard_set_find(app->shards, http_req_param(req, "cluster"), http_req_param(req, "shard"));
     if (!*ret_duty) {
-        return xp_fail(
-            err, XP_UNSUPPORTED,
-            "cluster '%s': peers are kept for bi-direction clusters under a valid lease only",
-            http_req_param(req, "cluster"));
+        return xp_fail(err, XP_UNSUPPORTED,
+                       "cluster '%s': its type is not looked after, or there is no valid lease",
+                       http_req_param(req, "cluster"));
     }
     return 0;
 }
@@ -236,10 +236,10 @@ static int find_duty(const struct app *app, const struct http_req *req,
 static int local_peers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     struct app *app = http_req_arg(req);
-    struct shard_duty *duty = NULL;
+    struct duty *duty = NULL;
     int rc = find_duty(app, req, &duty, err);
     if (rc == 0) {
-        json_t *state = shard_duty_to_json(duty);
+        json_t *state = duty->class->state(duty);
         (void)json_object_set_new(state, "server", json_integer(app->config.metaserver_id));
         http_resp_json(resp, state);
     }
@@ -268,7 +268,7 @@ static int local_correction(struct http_req *req, struct http_resp *resp, struct
     const char *word = http_req_param(req, "state");
     bool is_on = text_eq(word, "on");
     int64_t ttl_s = 0;
-    struct shard_duty *duty = NULL;
+    struct duty *duty = NULL;
     if (!is_on && !text_eq(word, "off")) {
         return xp_fail(err, XP_INVALID, "'%.20s' must be 'on' or 'off'", word);
     }
@@ -279,7 +279,7 @@ static int local_correction(struct http_req *req, struct http_resp *resp, struct
     if (rc != 0) {
         return rc;
     }
-    shard_duty_suspend(duty, is_on ? 0 : ttl_s * 1000);
+    duty->class->suspend(duty, is_on ? 0 : ttl_s * 1000);
     log_info("correction.switched", "cluster", http_req_param(req, "cluster"), "shard",
              http_req_param(req, "shard"), "state", word, "ttl_s", log_int(is_on ? 0 : ttl_s), "by",
              http_req_peer(req));
@@ -404,8 +404,8 @@ static int local_peer_changes(struct http_req *req, struct http_resp *resp, stru
     AUTO_FREE char *dc = xstrdup(dc_text);
     text_lower(dc);
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
-        const struct shard_duty *duty =
-            shard_set_find(app->shards, names.items[i].cluster, names.items[i].shard);
+        const struct shard_duty *duty = shard_duty_of(
+            shard_set_find(app->shards, names.items[i].cluster, names.items[i].shard));
         if (duty && shard_duty_has_peer(duty, dc)) {
             peer_links_ask(app->links, dc, names.items[i].cluster, names.items[i].shard);
         }

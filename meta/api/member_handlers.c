@@ -118,13 +118,12 @@ static int get_slots(struct http_req *req, struct http_resp *resp, struct xp_err
     return 0;
 }
 
-static void add_shard(struct shard_duty *duty, void *arg)
+static void add_shard(struct duty *duty, void *arg)
 {
-    struct current_master master;
-    bool is_known = shard_duty_master(duty, &master);
-    json_t *row = json_pack("{s:s, s:s, s:o}", "cluster", shard_duty_cluster(duty), "shard",
-                            shard_duty_shard(duty), "master",
-                            is_known ? json_string(ADDR_TEXT(&master.addr)) : json_null());
+    struct addr master;
+    bool is_known = duty->class->master(duty, &master);
+    json_t *row = json_pack("{s:s, s:s, s:o}", "cluster", duty->cluster->name, "shard", duty->shard,
+                            "master", is_known ? json_string(ADDR_TEXT(&master)) : json_null());
     (void)json_array_append_new(arg, row);
 }
 

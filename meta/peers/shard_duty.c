@@ -18,10 +18,10 @@
 
 static void publish_master(struct shard_duty *duty)
 {
-    const char *cluster = duty->cluster->name;
-    master_board_put(duty->env->board, cluster, duty->shard, &duty->current);
+    const char *cluster = duty->base.cluster->name;
+    master_board_put(duty->peer_env->board, cluster, duty->base.shard, &duty->current);
     for (size_t i = 0; i < duty->peer_count; i++) {
-        peer_links_tell(duty->env->links, duty->peers[i].dc, cluster, duty->shard);
+        peer_links_tell(duty->peer_env->links, duty->peers[i].dc, cluster, duty->base.shard);
     }
 }
 
@@ -36,8 +36,8 @@ static void look_anew(struct shard_duty *duty)
 
 static void change_master(struct shard_duty *duty, const struct shard_node *node)
 {
-    log_info("master.changed", "cluster", duty->cluster->name, "shard", duty->shard, "gid",
-             log_int(node->own_gid), "from",
+    log_info("master.changed", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+             "gid", log_int(node->own_gid), "from",
              addr_is_none(&duty->current.addr) ? "-" : ADDR_TEXT(&duty->current.addr), "to",
              ADDR_TEXT(&node->addr));
     metric_add(&shard_master_changes, 1);
@@ -55,9 +55,9 @@ static void note_verdict(struct shard_duty *duty, const struct master_choice *ch
     bool is_alert = verdict == MASTER_SEVERAL || verdict == MASTER_BAD_GID;
     bool was_alert = duty->verdict == MASTER_SEVERAL || duty->verdict == MASTER_BAD_GID;
     if (is_alert || (was_alert && verdict == MASTER_KEEP)) {
-        log_warn("master.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "verdict",
-                 master_verdict_text(verdict), "masters", log_int(choice->masters), "silent",
-                 log_int(choice->unknown), "kept",
+        log_warn("master.verdict", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "verdict", master_verdict_text(verdict), "masters", log_int(choice->masters),
+                 "silent", log_int(choice->unknown), "kept",
                  addr_is_none(&duty->current.addr) ? "-" : ADDR_TEXT(&duty->current.addr));
     }
     duty->verdict = verdict;
@@ -166,9 +166,9 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
         .wanted = wanted,
         .wanted_count = duty->peer_count,
         .is_meta_fresh = is_meta_fresh(duty),
-        .may_remove = duty->env->remove_peers,
-        .removal_verdicts = duty->env->removal_verdicts,
-        .removal_gap_ms = duty->env->removal_gap_ms,
+        .may_remove = duty->peer_env->remove_peers,
+        .removal_verdicts = duty->peer_env->removal_verdicts,
+        .removal_gap_ms = duty->peer_env->removal_gap_ms,
         .kicked_gids =
             strcmp(duty->kicked_run_id, node->server.run_id) == 0 ? duty->kicked_gids : 0,
     };
@@ -177,13 +177,13 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
 
 int shard_check_allowed(struct shard_duty *duty, struct xp_err *err)
 {
-    if (duty->cluster->is_migrating) {
+    if (duty->base.cluster->is_migrating) {
         return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
     }
     if (loop_now(duty->env->loop) < duty->suspended_until) {
         return xp_fail(err, XP_FORBIDDEN, "correction is suspended");
     }
-    return duty->env->may_command(duty->cluster, duty->env->arg, err);
+    return duty->env->may_command(duty->base.cluster, duty->env->arg, err);
 }
 
 /* One token for the run, and one more of the smaller budget when a working link is cut. */
@@ -233,8 +233,8 @@ static void note_hold(struct shard_duty *duty, const char *why)
     (void)snprintf(duty->hold, sizeof(duty->hold), "%.159s", why);
     if (why[0]) {
         metric_add(&shard_corrections_held, 1);
-        log_info("correction.held", "cluster", duty->cluster->name, "shard", duty->shard, "why",
-                 why);
+        log_info("correction.held", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "why", why);
     }
 }
 
@@ -262,7 +262,7 @@ void shard_evaluate_peers(struct shard_duty *duty, struct shard_node *node,
     struct wanted_peer wanted[PEER_DCS_MAX];
     struct peer_facts facts;
     shard_fill_facts(duty, node, info, wanted, &facts);
-    struct peer_plan *plan = duty->env->scratch_plan;
+    struct peer_plan *plan = duty->peer_env->scratch_plan;
     peer_decide(&facts, plan);
     memcpy(duty->removal, plan->removal, sizeof(duty->removal));
     duty->checked_at = facts.now;
@@ -300,7 +300,8 @@ static void pick_routes(struct shard_duty *duty)
     const char *own_dc = dc_store_dc(duty->env->store);
     for (size_t i = 0; i < duty->peer_count; i++) {
         struct peer_dc *p = &duty->peers[i];
-        route_table_pick(dc_store_routes(duty->env->store), duty->cluster, own_dc, p->dc, &p->pick);
+        route_table_pick(dc_store_routes(duty->env->store), duty->base.cluster, own_dc, p->dc,
+                         &p->pick);
     }
 }
 
@@ -311,13 +312,13 @@ static void set_peers(struct shard_duty *duty)
     size_t old_count = duty->peer_count;
     memcpy(old, duty->peers, sizeof(old));
     duty->peer_count = 0;
-    for (size_t i = 0; i < duty->cluster->dcs.count; i++) {
-        const char *dc = duty->cluster->dcs.items[i];
+    for (size_t i = 0; i < duty->base.cluster->dcs.count; i++) {
+        const char *dc = duty->base.cluster->dcs.items[i];
         if (text_eq(dc, dc_store_dc(duty->env->store))) {
             continue;
         }
         if (duty->peer_count == PEER_DCS_MAX) {
-            log_error("shard.too_many_dcs", "cluster", duty->cluster->name, "ignored", dc);
+            log_error("shard.too_many_dcs", "cluster", duty->base.cluster->name, "ignored", dc);
             continue;
         }
         duty->peers[duty->peer_count++] = (struct peer_dc){ .dc = xstrdup(dc) };
@@ -333,45 +334,25 @@ static void set_peers(struct shard_duty *duty)
     pick_routes(duty);
     for (size_t i = 0; i < duty->peer_count; i++) {
         if (!duty->peers[i].is_known) {
-            peer_links_ask(duty->env->links, duty->peers[i].dc, duty->cluster->name, duty->shard);
+            peer_links_ask(duty->peer_env->links, duty->peers[i].dc, duty->base.cluster->name,
+                           duty->base.shard);
         }
     }
 }
 
 /* ---- public ---- */
 
-struct shard_duty *shard_duty_new(struct duty_env *env, struct cluster_meta *cluster,
-                                  const char *shard_name)
-{
-    struct shard_duty *duty = xcalloc(1, sizeof(*duty));
-    duty->env = env;
-    duty->cluster = cluster_meta_ref(cluster);
-    duty->shard = xstrdup(shard_name);
-    duty->verdict = MASTER_NONE;
-    duty->verdict_since = loop_now(env->loop);
-    duty->first_look_until = loop_now(env->loop) + FIRST_LOOK_MS;
-    duty->masterless_since = MONO_NEVER;
-    duty->suspended_until = MONO_NEVER;
-    duty->backoff_until = MONO_NEVER;
-    duty->wrong_since = MONO_NEVER;
-    duty->checked_at = MONO_NEVER;
-    duty->triggered = true;
-    set_peers(duty);
-    shard_poll_init(duty);
-    shard_nodes_set(duty);
-    return duty;
-}
-
 static void close_duty(struct shard_duty *duty)
 {
     duty->is_closing = true;
     loop_timer_stop(&duty->poll);
-    master_board_remove(duty->env->board, duty->cluster->name, duty->shard);
+    master_board_remove(duty->peer_env->board, duty->base.cluster->name, duty->base.shard);
     shard_hide_verdicts(duty);
 }
 
-bool shard_duty_leave(struct shard_duty *duty, shard_quiet_fn *on_quiet, void *arg)
+static bool duty_leave(struct duty *base, duty_quiet_fn *on_quiet, void *arg)
 {
+    struct shard_duty *duty = shard_duty_of(base);
     close_duty(duty);
     if (!shard_run_is_commanding(duty)) {
         return false;
@@ -381,11 +362,9 @@ bool shard_duty_leave(struct shard_duty *duty, shard_quiet_fn *on_quiet, void *a
     return true;
 }
 
-void shard_duty_free(struct shard_duty *duty)
+static void duty_free(struct duty *base)
 {
-    if (!duty) {
-        return;
-    }
+    struct shard_duty *duty = shard_duty_of(base);
     duty->on_quiet = NULL;
     if (!duty->is_closing) {
         close_duty(duty);
@@ -396,25 +375,81 @@ void shard_duty_free(struct shard_duty *duty)
     for (size_t i = 0; i < duty->peer_count; i++) {
         free(duty->peers[i].dc);
     }
-    cluster_meta_unref(duty->cluster);
-    free(duty->shard);
+    duty_done(&duty->base);
     free(duty);
 }
 
-void shard_duty_update(struct shard_duty *duty, struct cluster_meta *cluster)
+static void duty_update(struct duty *base, struct cluster_meta *cluster)
 {
-    struct cluster_meta *old = duty->cluster;
-    duty->cluster = cluster_meta_ref(cluster);
-    cluster_meta_unref(old);
+    struct shard_duty *duty = shard_duty_of(base);
+    duty_set_cluster(base, cluster);
     set_peers(duty);
     shard_nodes_set(duty);
     shard_duty_kick(duty);
 }
 
-void shard_duty_routes_changed(struct shard_duty *duty)
+static void duty_routes_changed(struct duty *base)
 {
+    struct shard_duty *duty = shard_duty_of(base);
     pick_routes(duty);
     shard_duty_kick(duty);
+}
+
+static void duty_suspend(struct duty *base, int64_t ttl_ms)
+{
+    struct shard_duty *duty = shard_duty_of(base);
+    duty->suspended_until = ttl_ms > 0 ? loop_now(duty->env->loop) + ttl_ms : MONO_NEVER;
+    if (ttl_ms <= 0) {
+        shard_duty_kick(duty);
+    }
+}
+
+static bool duty_master(struct duty *base, struct addr *ret_addr)
+{
+    *ret_addr = shard_duty_of(base)->current.addr;
+    return !addr_is_none(ret_addr);
+}
+
+static json_t *duty_state(struct duty *base)
+{
+    return shard_state_json(shard_duty_of(base));
+}
+
+static const struct duty_class peer_class = {
+    .name = "peers",
+    .free = duty_free,
+    .leave = duty_leave,
+    .update = duty_update,
+    .routes_changed = duty_routes_changed,
+    .suspend = duty_suspend,
+    .master = duty_master,
+    .state = duty_state,
+};
+
+struct duty *shard_duty_new(void *peer_env, struct cluster_meta *cluster, const char *shard_name)
+{
+    struct shard_duty *duty = xcalloc(1, sizeof(*duty));
+    duty->peer_env = peer_env;
+    duty->env = duty->peer_env->duty;
+    duty_init(&duty->base, &peer_class, cluster, shard_name);
+    duty->verdict = MASTER_NONE;
+    duty->verdict_since = loop_now(duty->env->loop);
+    duty->first_look_until = loop_now(duty->env->loop) + FIRST_LOOK_MS;
+    duty->masterless_since = MONO_NEVER;
+    duty->suspended_until = MONO_NEVER;
+    duty->backoff_until = MONO_NEVER;
+    duty->wrong_since = MONO_NEVER;
+    duty->checked_at = MONO_NEVER;
+    duty->triggered = true;
+    set_peers(duty);
+    shard_poll_init(duty);
+    shard_nodes_set(duty);
+    return &duty->base;
+}
+
+struct shard_duty *shard_duty_of(struct duty *base)
+{
+    return base && base->class == &peer_class ? CONTAINER_OF(base, struct shard_duty, base) : NULL;
 }
 
 void shard_duty_peer_told(struct shard_duty *duty, const char *dc,
@@ -425,9 +460,9 @@ void shard_duty_peer_told(struct shard_duty *duty, const char *dc,
         (p->is_known && p->master.gid == master->gid && addr_eq(&p->master.addr, &master->addr))) {
         return;
     }
-    log_info("peer.master", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc, "gid",
-             log_int(master->gid), "from", p->is_known ? ADDR_TEXT(&p->master.addr) : "-", "to",
-             ADDR_TEXT(&master->addr));
+    log_info("peer.master", "cluster", duty->base.cluster->name, "shard", duty->base.shard, "dc",
+             dc, "gid", log_int(master->gid), "from",
+             p->is_known ? ADDR_TEXT(&p->master.addr) : "-", "to", ADDR_TEXT(&master->addr));
     p->is_known = true;
     p->master = *master;
     shard_duty_kick(duty);
@@ -437,36 +472,6 @@ void shard_duty_kick(struct shard_duty *duty)
 {
     look_anew(duty);
     shard_poll_now(duty, 0);
-}
-
-void shard_duty_suspend(struct shard_duty *duty, int64_t ttl_ms)
-{
-    duty->suspended_until = ttl_ms > 0 ? loop_now(duty->env->loop) + ttl_ms : MONO_NEVER;
-    if (ttl_ms <= 0) {
-        shard_duty_kick(duty);
-    }
-}
-
-const char *shard_duty_cluster(const struct shard_duty *duty)
-{
-    return duty->cluster->name;
-}
-
-const char *shard_duty_shard(const struct shard_duty *duty)
-{
-    return duty->shard;
-}
-
-int64_t shard_duty_cluster_id(const struct shard_duty *duty)
-{
-    return duty->cluster->db_id;
-}
-
-bool shard_duty_is_of(const struct shard_duty *duty, const struct cluster_meta *cluster)
-{
-    const struct shard_meta *mine = cluster_meta_shard(duty->cluster, duty->shard);
-    const struct shard_meta *theirs = cluster_meta_shard(cluster, duty->shard);
-    return duty->cluster->db_id == cluster->db_id && mine && theirs && mine->db_id == theirs->db_id;
 }
 
 bool shard_duty_has_peer(const struct shard_duty *duty, const char *dc)

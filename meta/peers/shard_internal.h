@@ -73,9 +73,9 @@ struct shard_run { /* one correction under way */
 };
 
 struct shard_duty {
+    struct duty base; /* first */
     struct duty_env *env;
-    struct cluster_meta *cluster; /* one reference */
-    char *shard;
+    struct peer_env *peer_env;
     struct shard_node *nodes;
     size_t node_count;
     struct loop_timer poll;
@@ -105,7 +105,7 @@ struct shard_duty {
     struct link_watch links[CRDT_GID_MAX + 1];
     struct peer_record *records[CRDT_GID_MAX + 1];
     bool is_closing;
-    shard_quiet_fn *on_quiet; /* NULL: not leaving */
+    duty_quiet_fn *on_quiet; /* NULL: not leaving */
     void *quiet_arg;
 };
 
@@ -141,6 +141,7 @@ void shard_run_rewrite(struct shard_duty *,
 void shard_run_free(struct shard_duty *);
 
 /* shard_state.c */
+json_t *shard_state_json(struct shard_duty *);
 void shard_show_verdicts(struct shard_duty *, const struct peer_plan *); /* gauges */
 void shard_forget_verdicts(
     struct shard_duty *); /* of the peers: without a single master there are none */

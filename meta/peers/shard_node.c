@@ -23,8 +23,8 @@ static void note_problem(struct shard_node *node, const char *text)
     if (strncmp(node->problem, text, sizeof(node->problem) - 1) != 0) {
         (void)snprintf(node->problem, sizeof(node->problem), "%s", text);
         if (text[0]) {
-            log_info("redis.problem", "cluster", node->duty->cluster->name, "shard",
-                     node->duty->shard, "redis", ADDR_TEXT(&node->addr), "problem", text);
+            log_info("redis.problem", "cluster", node->duty->base.cluster->name, "shard",
+                     node->duty->base.shard, "redis", ADDR_TEXT(&node->addr), "problem", text);
         }
     }
 }
@@ -107,7 +107,7 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
 
 static void take_info(struct shard_node *node, const char *text, size_t length)
 {
-    struct crdt_info *info = node->duty->env->scratch_info;
+    struct crdt_info *info = node->duty->peer_env->scratch_info;
     struct xp_err err;
     if (crdt_info_parse(text, length, info, &err) != 0) {
         note_problem(node, err.msg);
@@ -257,14 +257,6 @@ static bool is_in_doubt(const struct shard_duty *duty)
     return false;
 }
 
-/* Where in the period this shard polls: by its ids, so that thousands of them stay spread over it. */
-static int64_t phase_of(const struct shard_duty *duty, int64_t period_ms)
-{
-    const struct shard_meta *shard = cluster_meta_shard(duty->cluster, duty->shard);
-    uint64_t id = (uint64_t)duty->cluster->db_id * 31 + (shard ? (uint64_t)shard->db_id : 0) * 7;
-    return (int64_t)((id * 0x9E3779B97F4A7C15U >> 32) % (uint64_t)period_ms);
-}
-
 /* To the next moment of the phase: what delayed a poll or brought one forward does not bunch the shards for ever. */
 static int64_t to_next_poll(const struct shard_duty *duty)
 {
@@ -291,7 +283,7 @@ static void poll_fire(struct loop_timer *timer)
 
 void shard_poll_init(struct shard_duty *duty)
 {
-    duty->poll_phase_ms = phase_of(duty, duty->env->poll_ms);
+    duty->poll_phase_ms = duty_phase_ms(&duty->base, duty->env->poll_ms);
     loop_timer_init(&duty->poll, duty->env->loop, poll_fire);
     start_poll(duty, to_next_poll(duty));
 }
@@ -368,11 +360,12 @@ static bool is_same_set(const struct shard_duty *duty, const struct shard_meta *
  * follows at once. */
 void shard_nodes_set(struct shard_duty *duty)
 {
-    const struct shard_meta *shard = cluster_meta_shard(duty->cluster, duty->shard);
+    const struct shard_meta *shard = duty_shard(&duty->base);
     size_t count = shard ? shard->redises.count : 0;
     if (count > NODES_MAX) {
-        log_error("shard.too_many_redis", "cluster", duty->cluster->name, "shard", duty->shard,
-                  "count", log_int((int64_t)count), "watched", log_int(NODES_MAX));
+        log_error("shard.too_many_redis", "cluster", duty->base.cluster->name, "shard",
+                  duty->base.shard, "count", log_int((int64_t)count), "watched",
+                  log_int(NODES_MAX));
         count = NODES_MAX;
     }
     if (is_same_set(duty, shard, count)) {

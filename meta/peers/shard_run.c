@@ -106,13 +106,13 @@ static void log_step(struct shard_duty *duty, const struct run_step *step, const
 {
     struct shard_node *node = run_node(duty);
     if (ok) {
-        log_info("correction.done", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
-                 ADDR_TEXT(&node->addr), "rule", step->action.rule, "why", step->action.why,
-                 "command", command, "reply", reply);
+        log_info("correction.done", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "redis", ADDR_TEXT(&node->addr), "rule", step->action.rule, "why",
+                 step->action.why, "command", command, "reply", reply);
     } else {
-        log_warn("correction.failed", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
-                 ADDR_TEXT(&node->addr), "rule", step->action.rule, "command", command, "reply",
-                 reply, "pause_ms", log_int(duty->backoff_ms));
+        log_warn("correction.failed", "cluster", duty->base.cluster->name, "shard",
+                 duty->base.shard, "redis", ADDR_TEXT(&node->addr), "rule", step->action.rule,
+                 "command", command, "reply", reply, "pause_ms", log_int(duty->backoff_ms));
     }
 }
 
@@ -129,8 +129,8 @@ static void on_rewrite(const struct rreply *reply, enum rconn_why why, void *arg
         duty->run->rewrite_replicas |= token == REWRITE_OF_REPLICA;
     }
     /* A Redis without a config file has nothing to rewrite; the correction itself is in force either way. */
-    log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard,
-             "error", reply ? rreply_text(reply, NULL) : rconn_why_text(why));
+    log_warn("correction.rewrite_failed", "cluster", duty->base.cluster->name, "shard",
+             duty->base.shard, "error", reply ? rreply_text(reply, NULL) : rconn_why_text(why));
 }
 
 static void rewrite(struct shard_duty *duty, struct shard_node *node, enum rewrite_of of)
@@ -138,8 +138,8 @@ static void rewrite(struct shard_duty *duty, struct shard_node *node, enum rewri
     struct xp_err err;
     if (rconn_send(node->conn, ARRAY_LEN(rewrite_words), rewrite_words, NULL,
                    duty->env->redis_timeout_ms, on_rewrite, duty, of, &err) != 0) {
-        log_warn("correction.rewrite_failed", "cluster", duty->cluster->name, "shard", duty->shard,
-                 "redis", ADDR_TEXT(&node->addr), "error", err.msg);
+        log_warn("correction.rewrite_failed", "cluster", duty->base.cluster->name, "shard",
+                 duty->base.shard, "redis", ADDR_TEXT(&node->addr), "error", err.msg);
     }
 }
 
@@ -152,8 +152,8 @@ void shard_run_rewrite(struct shard_duty *duty, struct shard_node *master)
     }
     if (shard_check_allowed(duty, &err) != 0) {
         if (!run->is_owed_told) {
-            log_info("correction.rewrite_owed", "cluster", duty->cluster->name, "shard",
-                     duty->shard, "why", err.msg, "next", "sent by the next poll that may");
+            log_info("correction.rewrite_owed", "cluster", duty->base.cluster->name, "shard",
+                     duty->base.shard, "why", err.msg, "next", "sent by the next poll that may");
         }
         run->is_owed_told = true;
         return;
@@ -227,7 +227,7 @@ static void leave_with(struct shard_duty *duty, const char *text, bool ok)
     AUTO_FREE char *command = peerof_words_text(&step->words);
     log_step(duty, step, command, text, ok);
     end_run(duty);
-    duty->on_quiet(duty, duty->quiet_arg); /* frees the duty */
+    duty->on_quiet(&duty->base, duty->quiet_arg); /* frees the duty */
 }
 
 static void on_command(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
@@ -300,8 +300,8 @@ static void on_role(const struct rreply *reply, enum rconn_why why, void *arg, u
         send_step(duty);
         return;
     }
-    log_info("correction.dropped", "cluster", duty->cluster->name, "shard", duty->shard, "redis",
-             ADDR_TEXT(&run_node(duty)->addr), "why", err.msg);
+    log_info("correction.dropped", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+             "redis", ADDR_TEXT(&run_node(duty)->addr), "why", err.msg);
     end_run(duty);
     shard_poll_now(duty, duty->env->poll_fast_ms);
 }
@@ -335,9 +335,9 @@ static bool was_not_taken(struct shard_duty *duty, const struct peer_plan *plan)
         return false;
     }
     back_off(duty, RETRY_FIRST_MS);
-    log_warn("correction.not_taken", "cluster", duty->cluster->name, "shard", duty->shard, "gids",
-             log_fmt("0x%x", (unsigned)((again | again >> REMOVED_SHIFT) & GIDS_MASK)), "pause_ms",
-             log_int(duty->backoff_ms));
+    log_warn("correction.not_taken", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+             "gids", log_fmt("0x%x", (unsigned)((again | again >> REMOVED_SHIFT) & GIDS_MASK)),
+             "pause_ms", log_int(duty->backoff_ms));
     return true;
 }
 

@@ -84,11 +84,11 @@ static void report_row(const struct shard_duty *duty, const struct peer_row *row
 {
     const char *dc = row->wanted_index == SIZE_MAX ? "-" : duty->peers[row->wanted_index].dc;
     if (is_bad_verdict(row->verdict)) {
-        log_warn("peer.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc,
-                 "verdict", peer_verdict_text(row->verdict), "note", row->note);
+        log_warn("peer.verdict", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "dc", dc, "verdict", peer_verdict_text(row->verdict), "note", row->note);
     } else if (row->verdict != PEER_OK) {
-        log_info("peer.verdict", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc,
-                 "verdict", peer_verdict_text(row->verdict), "note", row->note);
+        log_info("peer.verdict", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "dc", dc, "verdict", peer_verdict_text(row->verdict), "note", row->note);
     }
 }
 
@@ -145,8 +145,8 @@ static void master_is_back(struct shard_duty *duty)
 {
     if (duty->is_masterless_told) {
         metric_add(&masterless, -1);
-        log_info("master.found", "cluster", duty->cluster->name, "shard", duty->shard, "master",
-                 ADDR_TEXT(&duty->current.addr));
+        log_info("master.found", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "master", ADDR_TEXT(&duty->current.addr));
     }
     duty->is_masterless_told = false;
     duty->masterless_since = MONO_NEVER;
@@ -162,14 +162,14 @@ void shard_watch_master(struct shard_duty *duty, const struct master_choice *cho
     if (duty->masterless_since == MONO_NEVER) {
         duty->masterless_since = now;
     }
-    if (duty->is_masterless_told || now - duty->masterless_since <= duty->env->link_alert_ms) {
+    if (duty->is_masterless_told || now - duty->masterless_since <= duty->peer_env->link_alert_ms) {
         return;
     }
     duty->is_masterless_told = true;
     metric_add(&masterless, 1);
-    log_warn("master.missing", "cluster", duty->cluster->name, "shard", duty->shard, "verdict",
-             master_verdict_text(duty->verdict), "masters", log_int(choice->masters), "silent",
-             log_int(choice->unknown), "kept",
+    log_warn("master.missing", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+             "verdict", master_verdict_text(duty->verdict), "masters", log_int(choice->masters),
+             "silent", log_int(choice->unknown), "kept",
              addr_is_none(&duty->current.addr) ? "-" : ADDR_TEXT(&duty->current.addr), "next",
              "see 'redises' of GET /api/meta/v2/peers/{cluster}/{shard}; nothing is corrected here "
              "until exactly one Redis is a master");
@@ -183,16 +183,18 @@ static void watch_link(struct shard_duty *duty, const char *dc, const struct crd
     struct link_watch *watch = &duty->links[peer->gid];
     if (!watch->is_seen || watch->is_up != peer->is_up) {
         if (watch->is_reported) {
-            log_info("link.up", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc);
+            log_info("link.up", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                     "dc", dc);
         }
         forget_link(watch);
         *watch = (struct link_watch){ .is_seen = true, .is_up = peer->is_up, .since = now };
     }
-    if (!watch->is_up && !watch->is_reported && now - watch->since > duty->env->link_alert_ms) {
+    if (!watch->is_up && !watch->is_reported &&
+        now - watch->since > duty->peer_env->link_alert_ms) {
         watch->is_reported = true;
         metric_add(&links_down, 1);
-        log_warn("link.down", "cluster", duty->cluster->name, "shard", duty->shard, "dc", dc,
-                 "peer", ADDR_TEXT(&peer->addr), "state",
+        log_warn("link.down", "cluster", duty->base.cluster->name, "shard", duty->base.shard, "dc",
+                 dc, "peer", ADDR_TEXT(&peer->addr), "state",
                  peer->is_syncing ? "syncing"
                  : peer->never_up ? "never up"
                                   : "down",
@@ -353,12 +355,12 @@ static json_t *master_json(const struct shard_duty *duty, const struct shard_nod
 static void add_plan(struct shard_duty *duty, struct shard_node *node, json_t *out)
 {
     json_t *peers = json_array();
-    struct crdt_info *info = duty->env->scratch_info;
+    struct crdt_info *info = duty->peer_env->scratch_info;
     if (node && node->info) {
         crdt_kept_view(node->info, info);
         struct wanted_peer wanted[PEER_DCS_MAX];
         struct peer_facts facts;
-        struct peer_plan *plan = duty->env->scratch_plan;
+        struct peer_plan *plan = duty->peer_env->scratch_plan;
         shard_fill_facts(duty, node, info, wanted, &facts);
         peer_decide(&facts, plan);
         for (size_t i = 0; i < plan->row_count; i++) {
@@ -372,7 +374,7 @@ static void add_plan(struct shard_duty *duty, struct shard_node *node, json_t *o
     (void)json_object_set_new(out, "peers", peers);
 }
 
-json_t *shard_duty_to_json(struct shard_duty *duty)
+json_t *shard_state_json(struct shard_duty *duty)
 {
     struct shard_node *node = shard_master_node(duty);
     mono_ms now = loop_now(duty->env->loop);
@@ -380,12 +382,12 @@ json_t *shard_duty_to_json(struct shard_duty *duty)
     for (size_t i = 0; i < duty->node_count; i++) {
         (void)json_array_append_new(nodes, node_json(duty, &duty->nodes[i]));
     }
-    json_t *out =
-        json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "cluster", duty->cluster->name,
-                  "shard", duty->shard, "currentMaster", master_json(duty, node), "masterVerdict",
-                  master_verdict_text(duty->verdict), "checkedAt", wall_of(duty, duty->checked_at),
-                  "correction", now < duty->suspended_until ? "off" : "on", "held",
-                  jd_text(duty->hold[0] ? duty->hold : NULL), "redises", nodes);
+    json_t *out = json_pack(
+        "{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "cluster", duty->base.cluster->name, "shard",
+        duty->base.shard, "currentMaster", master_json(duty, node), "masterVerdict",
+        master_verdict_text(duty->verdict), "checkedAt", wall_of(duty, duty->checked_at),
+        "correction", now < duty->suspended_until ? "off" : "on", "held",
+        jd_text(duty->hold[0] ? duty->hold : NULL), "redises", nodes);
     add_plan(duty, node, out);
     return out;
 }

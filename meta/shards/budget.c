@@ -1,5 +1,5 @@
 /* budget.c - see budget.h. */
-#include "meta/peers/budget.h"
+#include "meta/shards/budget.h"
 
 #include "shared/base/banned.h"
 

@@ -1,6 +1,6 @@
 /* budget.h - a token bucket for corrections (design D9). Plain value; owner: whoever embeds it. */
-#ifndef META_PEERS_BUDGET_H
-#define META_PEERS_BUDGET_H
+#ifndef META_SHARDS_BUDGET_H
+#define META_SHARDS_BUDGET_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* shard_set.c - see shard_set.h. */
-#include "meta/peers/shard_set.h"
+#include "meta/shards/shard_set.h"
 
 #include "meta/slots/slot.h"
 #include "shared/base/map.h"
@@ -9,12 +9,16 @@
 
 #include "shared/base/banned.h"
 
-static struct metric shards_gauge = METRIC_GAUGE_INIT(
-    "xpipe_meta_shards", "", "Shards of bi-direction clusters this metaserver works on.");
+static struct metric shards_gauge =
+    METRIC_GAUGE_INIT("xpipe_meta_shards", "", "Shards this metaserver works on.");
+
+#define MAKERS_MAX 4
 
 struct shard_set {
-    struct duty_env *env;
-    struct map duties; /* "cluster/shard" -> struct shard_duty * */
+    struct dc_store *store;
+    struct duty_maker makers[MAKERS_MAX];
+    size_t maker_count;
+    struct map duties; /* "cluster/shard" -> struct duty * */
     struct map
         leaving; /* the same: their last command is not answered yet; the shard has no other duty meanwhile */
     int leaving_count[SLOT_COUNT];
@@ -29,26 +33,35 @@ static char *key_of(const char *cluster, const char *shard)
     return xasprintf("%s/%s", cluster, shard);
 }
 
+static const struct duty_maker *maker_of(const struct shard_set *set, enum cluster_type type)
+{
+    for (size_t i = 0; i < set->maker_count; i++) {
+        if (set->makers[i].type == type) {
+            return &set->makers[i];
+        }
+    }
+    return NULL;
+}
+
 static bool is_mine(const struct shard_set *set, const struct cluster_meta *c)
 {
-    return c && !c->problem && c->type == CLUSTER_BI_DIRECTION &&
-           set->owned[slot_of_cluster(c->db_id)];
+    return c && !c->problem && maker_of(set, c->type) && set->owned[slot_of_cluster(c->db_id)];
 }
 
 static void put_shard(struct shard_set *set, struct cluster_meta *c, const char *shard);
 
 /* The answer is there: the shard is free for whoever owns it now, perhaps this member again. By name, as it was kept from
  * them: the cluster may have been made anew under another id meanwhile. */
-static void duty_is_quiet(struct shard_duty *duty, void *arg)
+static void duty_is_quiet(struct duty *duty, void *arg)
 {
     struct shard_set *set = arg;
-    struct cluster_meta *cluster = dc_store_cluster(set->env->store, shard_duty_cluster(duty));
-    int slot = slot_of_cluster(shard_duty_cluster_id(duty));
-    AUTO_FREE char *shard = xstrdup(shard_duty_shard(duty));
-    AUTO_FREE char *key = key_of(shard_duty_cluster(duty), shard);
+    struct cluster_meta *cluster = dc_store_cluster(set->store, duty->cluster->name);
+    int slot = slot_of_cluster(duty->cluster->db_id);
+    AUTO_FREE char *shard = xstrdup(duty->shard);
+    AUTO_FREE char *key = key_of(duty->cluster->name, shard);
     (void)map_remove(&set->leaving, key);
     set->leaving_count[slot]--;
-    shard_duty_free(duty);
+    duty->class->free(duty);
     if (is_mine(set, cluster) && cluster_meta_shard(cluster, shard)) {
         put_shard(set, cluster, shard);
     }
@@ -57,15 +70,31 @@ static void duty_is_quiet(struct shard_duty *duty, void *arg)
     }
 }
 
-static void end_duty(struct shard_set *set, const char *key, struct shard_duty *duty)
+static void end_duty(struct shard_set *set, const char *key, struct duty *duty)
 {
     (void)map_remove(&set->duties, key);
-    if (shard_duty_leave(duty, duty_is_quiet, set)) {
+    if (duty->class->leave(duty, duty_is_quiet, set)) {
         (void)map_put(&set->leaving, key, duty);
-        set->leaving_count[slot_of_cluster(shard_duty_cluster_id(duty))]++;
+        set->leaving_count[slot_of_cluster(duty->cluster->db_id)]++;
     } else {
-        shard_duty_free(duty);
+        duty->class->free(duty);
     }
+}
+
+/* Is its shard gone from the metadata? Else only the slot is, or the name. */
+static bool is_retired(const struct shard_set *set, const struct duty *duty)
+{
+    const struct shard_meta *shard = duty_shard(duty);
+    const struct cluster_meta *now = dc_store_cluster_by_id(set->store, duty->cluster->db_id);
+    if (!now || now->type != duty->cluster->type) {
+        return true;
+    }
+    for (size_t i = 0; shard && i < now->shards.count; i++) {
+        if (now->shards.items[i].db_id == shard->db_id) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Ends the duty of a shard of 'c'. One of the same name that belongs to another cluster stays: clusters may exchange their
@@ -73,10 +102,14 @@ static void end_duty(struct shard_set *set, const char *key, struct shard_duty *
 static void drop(struct shard_set *set, const struct cluster_meta *c, const char *shard)
 {
     AUTO_FREE char *key = key_of(c->name, shard);
-    struct shard_duty *duty = map_get(&set->duties, key);
-    if (duty && shard_duty_is_of(duty, c)) {
-        end_duty(set, key, duty);
+    struct duty *duty = map_get(&set->duties, key);
+    if (!duty || !duty_is_of(duty, c)) {
+        return;
     }
+    if (duty->class->retire && set->owned[slot_of_cluster(c->db_id)] && is_retired(set, duty)) {
+        duty->class->retire(duty);
+    }
+    end_duty(set, key, duty);
 }
 
 static void drop_cluster(struct shard_set *set, const struct cluster_meta *c)
@@ -89,9 +122,9 @@ static void drop_cluster(struct shard_set *set, const struct cluster_meta *c)
 static void put_shard(struct shard_set *set, struct cluster_meta *c, const char *shard)
 {
     AUTO_FREE char *key = key_of(c->name, shard);
-    struct shard_duty *duty = map_get(&set->duties, key);
-    if (duty && shard_duty_is_of(duty, c)) {
-        shard_duty_update(duty, c);
+    struct duty *duty = map_get(&set->duties, key);
+    if (duty && duty_is_of(duty, c)) {
+        duty->class->update(duty, c);
         return;
     }
     if (duty) {
@@ -99,7 +132,8 @@ static void put_shard(struct shard_set *set, struct cluster_meta *c, const char 
                  duty); /* of another cluster: what it knows must not be used for this one */
     }
     if (!map_get(&set->leaving, key)) {
-        (void)map_put(&set->duties, key, shard_duty_new(set->env, c, shard));
+        const struct duty_maker *maker = maker_of(set, c->type);
+        (void)map_put(&set->duties, key, maker->make(maker->env, c, shard));
     }
 }
 
@@ -138,7 +172,8 @@ void shard_set_cluster(struct shard_set *set, const struct cluster_meta *before,
         (void)map_put_n(&set->by_slot[slot_of_cluster(after->db_id)], (uint64_t)after->db_id,
                         after);
     }
-    if (before && (!is_mine(set, after) || !text_eq(before->name, after->name))) {
+    if (before && (!is_mine(set, after) || before->type != after->type ||
+                   !text_eq(before->name, after->name))) {
         drop_cluster(set, before);
     } else if (before) {
         drop_departed(set, before, after);
@@ -172,7 +207,8 @@ void shard_set_routes(struct shard_set *set)
 {
     size_t at = 0;
     for (const struct map_slot *slot; (slot = map_next(&set->duties, &at));) {
-        shard_duty_routes_changed(slot->value);
+        struct duty *duty = slot->value;
+        duty->class->routes_changed(duty);
     }
 }
 
@@ -187,8 +223,7 @@ void shard_set_on_quiet(struct shard_set *set, void (*fn)(int slot, void *arg), 
     set->quiet_arg = arg;
 }
 
-struct shard_duty *shard_set_find(const struct shard_set *set, const char *cluster,
-                                  const char *shard)
+struct duty *shard_set_find(const struct shard_set *set, const char *cluster, const char *shard)
 {
     AUTO_FREE char *key = key_of(cluster, shard);
     return map_get(&set->duties, key);
@@ -199,8 +234,7 @@ size_t shard_set_count(const struct shard_set *set)
     return map_count(&set->duties);
 }
 
-void shard_set_each(const struct shard_set *set, void (*fn)(struct shard_duty *, void *arg),
-                    void *arg)
+void shard_set_each(const struct shard_set *set, void (*fn)(struct duty *, void *arg), void *arg)
 {
     size_t at = 0;
     for (const struct map_slot *slot; (slot = map_next(&set->duties, &at));) {
@@ -208,17 +242,22 @@ void shard_set_each(const struct shard_set *set, void (*fn)(struct shard_duty *,
     }
 }
 
-struct shard_set *shard_set_new(struct duty_env *env)
+struct shard_set *shard_set_new(struct dc_store *store, const struct duty_maker *makers,
+                                size_t count)
 {
     struct shard_set *set = xcalloc(1, sizeof(*set));
-    set->env = env;
+    xp_check(count <= MAKERS_MAX);
+    set->store = store;
+    for (size_t i = 0; i < count; i++) {
+        set->makers[i] = makers[i];
+    }
+    set->maker_count = count;
     set->duties = MAP_INIT(MAP_TEXT);
     set->leaving = MAP_INIT(MAP_TEXT);
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         set->by_slot[slot] = MAP_INIT(MAP_NUMBER);
     }
     metric_register(&shards_gauge);
-    shard_duty_register_metrics();
     return set;
 }
 
@@ -226,7 +265,8 @@ static void free_duties(struct map *duties)
 {
     size_t at = 0;
     for (const struct map_slot *slot; (slot = map_next(duties, &at));) {
-        shard_duty_free(slot->value);
+        struct duty *duty = slot->value;
+        duty->class->free(duty);
     }
     map_done(duties);
 }

@@ -1,17 +1,25 @@
-/* shard_set.h - which shards this metaserver works on: those of bi-direction clusters whose slot it owns.
+/* shard_set.h - which shards this metaserver works on: those whose slot it owns, of the cluster types that have a duty.
  *
  * Put together from two sides, the DC's clusters (dc_store) and the slots (sharding); both only say "it is so now".
  * A shard that leaves either side loses its duty at once, connections and all - but for a command that is not answered yet:
- * the slot is quiet, and the shard may be commanded by somebody else, when that answer is there. Owner: loop. */
-#ifndef META_PEERS_SHARD_SET_H
-#define META_PEERS_SHARD_SET_H
+ * the slot is quiet, and the shard may be commanded by somebody else, when that answer is there. A cluster that changes its type
+ * is one that goes and one that comes. Owner: loop. */
+#ifndef META_SHARDS_SHARD_SET_H
+#define META_SHARDS_SHARD_SET_H
 
-#include "meta/peers/shard_duty.h"
+#include "meta/shards/duty.h"
 
 struct shard_set;
 
-/* 'env' is borrowed and must outlive the set. */
-struct shard_set *shard_set_new(struct duty_env *env);
+struct duty_maker { /* of the duties of one cluster type */
+    enum cluster_type type;
+    struct duty *(*make)(void *env, struct cluster_meta *, const char *shard);
+    void *env;
+};
+
+/* The store is borrowed; the makers are copied. */
+struct shard_set *shard_set_new(struct dc_store *store, const struct duty_maker *makers,
+                                size_t count);
 void shard_set_free(struct shard_set *);
 
 void shard_set_slot(struct shard_set *, int slot, bool is_owned);
@@ -24,10 +32,9 @@ bool shard_set_is_quiet(const struct shard_set *, int slot);
 /* Told each time a slot becomes quiet again. */
 void shard_set_on_quiet(struct shard_set *, void (*fn)(int slot, void *arg), void *arg);
 
-struct shard_duty *shard_set_find(const struct shard_set *, const char *cluster,
-                                  const char *shard); /* NULL: not ours */
+struct duty *shard_set_find(const struct shard_set *, const char *cluster,
+                            const char *shard); /* NULL: not ours */
 size_t shard_set_count(const struct shard_set *);
-void shard_set_each(const struct shard_set *, void (*fn)(struct shard_duty *, void *arg),
-                    void *arg);
+void shard_set_each(const struct shard_set *, void (*fn)(struct duty *, void *arg), void *arg);
 
 #endif

@@ -51,7 +51,7 @@ static void open_app(void)
     app.store = dc_store_new(dc, &listener);
     app.board = master_board_new();
     app.members = member_list_new();
-    app.shards = shard_set_new(&app.env);
+    app.shards = shard_set_new(app.store, NULL, 0);
     fuzz_must(dc_store_put(app.store, cluster_of(&row), 1, &err), &err);
     master_board_put(app.board, "c1", "s1", &master);
     fuzz_must(http_table_new(meta_route_tables, &table, &err), &err);

@@ -69,10 +69,6 @@ static void make_env(struct world *w)
     w->env = (struct duty_env){
         .loop = w->loop,
         .store = w->store,
-        .board = w->board,
-        .links = w->links,
-        .scratch_plan = xcalloc(1, sizeof(struct peer_plan)),
-        .scratch_info = xcalloc(1, sizeof(struct crdt_info)),
         .may_command = may_command,
         .arg = w,
         .client_name = "xpipe-meta-1",
@@ -81,10 +77,17 @@ static void make_env(struct world *w)
         .redis_timeout_ms = 2000,
         .meta_fresh_ms = 120000,
         .correct_periodically = true,
-        .removal_verdicts = 3,
-        .removal_gap_ms = 60000,
         .backoff_first_ms = 60000,
         .backoff_max_ms = 600000,
+    };
+    w->peer_env = (struct peer_env){
+        .duty = &w->env,
+        .board = w->board,
+        .links = w->links,
+        .scratch_plan = xcalloc(1, sizeof(struct peer_plan)),
+        .scratch_info = xcalloc(1, sizeof(struct crdt_info)),
+        .removal_verdicts = 3,
+        .removal_gap_ms = 60000,
         .link_alert_ms = 60000,
     };
     budget_init(&w->env.correct, 500, 1000, loop_now(w->loop));
@@ -113,7 +116,8 @@ void world_open_unpublished(struct world *w)
     w->board = master_board_new();
     w->links = fake_peer_links_new();
     make_env(w);
-    w->shards = shard_set_new(&w->env);
+    struct duty_maker maker = { CLUSTER_BI_DIRECTION, shard_duty_new, &w->peer_env };
+    w->shards = shard_set_new(w->store, &maker, 1);
     fake_redis_reset();
     fake_redis_handle(on_command, w);
     for (size_t i = 0; i < WORLD_REDISES; i++) {
@@ -130,8 +134,8 @@ void world_close(struct world *w)
     dc_store_free(w->store);
     master_board_free(w->board);
     peer_links_free(w->links);
-    free(w->env.scratch_plan);
-    free(w->env.scratch_info);
+    free(w->peer_env.scratch_plan);
+    free(w->peer_env.scratch_info);
     loop_free(w->loop);
     for (size_t i = 0; i < WORLD_REDISES; i++) {
         fake_crdt_done(&w->redis[i]);
@@ -208,7 +212,19 @@ void world_pass(struct world *w, int64_t ms)
 
 struct shard_duty *world_duty(const struct world *w)
 {
-    return shard_set_find(w->shards, WORLD_CLUSTER, WORLD_SHARD);
+    return shard_duty_of(shard_set_find(w->shards, WORLD_CLUSTER, WORLD_SHARD));
+}
+
+void world_suspend(struct world *w, int64_t ttl_ms)
+{
+    struct duty *duty = shard_set_find(w->shards, WORLD_CLUSTER, WORLD_SHARD);
+    duty->class->suspend(duty, ttl_ms);
+}
+
+json_t *world_state(const struct world *w)
+{
+    struct duty *duty = shard_set_find(w->shards, WORLD_CLUSTER, WORLD_SHARD);
+    return duty->class->state(duty);
 }
 
 void world_tell(struct world *w, const char *dc, const char *ip, int gid)

@@ -6,7 +6,8 @@
 #ifndef TESTS_SIM_FAKE_SHARD_WORLD_H
 #define TESTS_SIM_FAKE_SHARD_WORLD_H
 
-#include "meta/peers/shard_set.h"
+#include "meta/peers/shard_duty.h"
+#include "meta/shards/shard_set.h"
 #include "tests/sim/fake_crdt.h"
 #include "tests/sim/fake_loop.h"
 #include "tests/sim/fake_peer_links.h"
@@ -21,6 +22,7 @@ struct world {
     struct peer_links *links;
     struct master_board *board;
     struct duty_env env;
+    struct peer_env peer_env;
     struct shard_set *shards;
     struct fake_crdt redis[WORLD_REDISES];
     int64_t version; /* of the document */
@@ -47,7 +49,9 @@ void world_tell_all(struct world *); /* oy 10.0.2.1, fra 10.0.3.1 */
 void world_permit(struct world *, bool is_permitted);
 void world_latency(struct world *, int64_t round_trip_ms);
 struct shard_duty *world_duty(const struct world *);
-int world_peerofs(const struct world *); /* sent to any Redis so far */
+void world_suspend(struct world *, int64_t ttl_ms);
+json_t *world_state(const struct world *); /* returns owned */
+int world_peerofs(const struct world *);   /* sent to any Redis so far */
 /* True when 'redis' pulls from where the test told, by the route of the document. */
 bool world_has_peer(const struct world *, const struct fake_crdt *redis, int gid, const char *ip);
 

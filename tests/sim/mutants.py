@@ -69,7 +69,7 @@ MUTANTS = [
     Mutant("migration", "meta/peers/shard_duty.c",
            "if (duty->cluster->is_migrating) {",
            "if (!duty->cluster) {", "migration"),
-    Mutant("budget", "meta/peers/budget.c",
+    Mutant("budget", "meta/shards/budget.c",
            "if (b->tokens_milli < 1000) {",
            "if (b->tokens_milli < -1000000000) {", "budget"),
     Mutant("budget-of-cuts", "meta/peers/shard_duty.c",

@@ -110,7 +110,7 @@ static void disturb(struct world *w, struct dice *d)
         world_permit(w, roll(d, 2));
         break;
     case 4:
-        shard_duty_suspend(world_duty(w), roll(d, 2) ? 0 : (int64_t)roll(d, 20000));
+        world_suspend(w, roll(d, 2) ? 0 : (int64_t)roll(d, 20000));
         break;
     case 5:
         world_latency(w, 2 + (int64_t)roll(d, 600));
@@ -143,7 +143,7 @@ static void heal(struct world *w)
     w->status = "Normal";
     world_publish(w);
     world_permit(w, true);
-    shard_duty_suspend(world_duty(w), 0);
+    world_suspend(w, 0);
     world_tell(w, "oy", "10.0.2.7", 2);
     world_tell(w, "fra", "10.0.3.7", 3);
 }
@@ -165,7 +165,7 @@ static const char *run_seed(uint64_t seed)
     for (int i = 0; i < EVENTS; i++) {
         disturb(&w, &dice);
         world_pass(&w, (int64_t)roll(&dice, 2500));
-        json_decref(shard_duty_to_json(world_duty(&w))); /* may be asked at any time */
+        json_decref(world_state(&w)); /* may be asked at any time */
     }
     heal(&w);
     world_pass(&w, RECONNECT_MS + 2 * w.env.poll_ms);

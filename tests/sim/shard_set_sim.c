@@ -1,7 +1,8 @@
 /* shard_set_sim.c - which shards are worked on: slots, types, clusters that come, go, and use names again. */
 #include <string.h>
 
-#include "meta/peers/shard_set.h"
+#include "meta/peers/shard_duty.h"
+#include "meta/shards/shard_set.h"
 #include "meta/slots/slot.h"
 #include "shared/base/log.h"
 #include "tests/sim/fake_loop.h"
@@ -17,6 +18,7 @@ struct fixture {
     struct loop *loop;
     struct dc_store *store;
     struct duty_env env;
+    struct peer_env peer_env;
     struct shard_set *set;
 };
 
@@ -47,15 +49,19 @@ static int open_set(void **state)
     f->env = (struct duty_env){
         .loop = f->loop,
         .store = f->store,
-        .board = master_board_new(),
-        .links = fake_peer_links_new(),
         .may_command = may_command,
         .client_name = "xpipe-meta-1",
         .poll_ms = 1000,
         .poll_fast_ms = 250,
         .redis_timeout_ms = 1000,
     };
-    f->set = shard_set_new(&f->env);
+    f->peer_env = (struct peer_env){
+        .duty = &f->env,
+        .board = master_board_new(),
+        .links = fake_peer_links_new(),
+    };
+    struct duty_maker maker = { CLUSTER_BI_DIRECTION, shard_duty_new, &f->peer_env };
+    f->set = shard_set_new(f->store, &maker, 1);
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         shard_set_slot(f->set, slot, slot != 200);
     }
@@ -68,8 +74,8 @@ static int close_set(void **state)
     struct fixture *f = *state;
     shard_set_free(f->set);
     dc_store_free(f->store);
-    peer_links_free(f->env.links);
-    master_board_free(f->env.board);
+    peer_links_free(f->peer_env.links);
+    master_board_free(f->peer_env.board);
     loop_free(f->loop);
     free(f);
     return 0;
@@ -97,10 +103,10 @@ static void publish(struct fixture *f, const struct cluster_row *rows)
 /* The duty of that name exists and works for the cluster that has the name now. */
 static void assert_served(const struct fixture *f, const char *cluster)
 {
-    const struct shard_duty *duty = shard_set_find(f->set, cluster, "s1");
+    const struct duty *duty = shard_set_find(f->set, cluster, "s1");
     assert_non_null(duty);
-    assert_true(shard_duty_is_of(duty, dc_store_cluster(f->store, cluster)));
-    assert_string_equal(shard_duty_cluster(duty), cluster);
+    assert_true(duty_is_of(duty, dc_store_cluster(f->store, cluster)));
+    assert_string_equal(duty->cluster->name, cluster);
 }
 
 static void slots_decide(void **state)
@@ -112,7 +118,7 @@ static void slots_decide(void **state)
     assert_null(shard_set_find(f->set, "b", "s1"));
     shard_set_slot(f->set, 200, true);
     assert_served(f, "b");
-    const struct shard_duty *b = shard_set_find(f->set, "b", "s1");
+    const struct duty *b = shard_set_find(f->set, "b", "s1");
     shard_set_slot(f->set, 200, true); /* told again: nothing is made anew */
     assert_ptr_equal(shard_set_find(f->set, "b", "s1"), b);
     shard_set_slot(f->set, 1, false);
@@ -135,12 +141,12 @@ static void changes_keep_the_duty(void **state)
 {
     struct fixture *f = *state;
     put(f, (struct cluster_row)C("a", 1));
-    const struct shard_duty *duty = shard_set_find(f->set, "a", "s1");
+    struct duty *duty = shard_set_find(f->set, "a", "s1");
     put(f, (struct cluster_row)C("a", 1, "6379,6380", "jq,fra,oy"));
     assert_ptr_equal(shard_set_find(f->set, "a", "s1"), duty);
-    assert_true(shard_duty_has_peer(duty, "oy"));
+    assert_true(shard_duty_has_peer(shard_duty_of(duty), "oy"));
     put(f, (struct cluster_row)C("a", 1, "6379", "jq,oy"));
-    assert_false(shard_duty_has_peer(duty, "fra"));
+    assert_false(shard_duty_has_peer(shard_duty_of(duty), "fra"));
     assert_int_equal(dc_store_remove(f->store, "a", 0, 2, NULL), 0);
     assert_int_equal(shard_set_count(f->set), 0);
 }
@@ -160,12 +166,13 @@ static void exchanged_names_exchange_nothing_else(void **state)
 {
     struct fixture *f = *state;
     publish(f, ROWS(C("a", 1), C("b", 2)));
-    int asked = fake_peer_links_asked(f->env.links, "fra");
+    int asked = fake_peer_links_asked(f->peer_env.links, "fra");
     publish(f, ROWS(C("b", 1), C("a", 2)));
     assert_served(f, "a");
     assert_served(f, "b");
     assert_int_equal(shard_set_count(f->set), 2);
-    assert_int_equal(fake_peer_links_asked(f->env.links, "fra"), asked + 2); /* both begin anew */
+    assert_int_equal(fake_peer_links_asked(f->peer_env.links, "fra"),
+                     asked + 2); /* both begin anew */
 }
 
 static void a_name_given_to_a_new_cluster(void **state)

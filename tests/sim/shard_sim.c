@@ -47,7 +47,7 @@ static struct fake_crdt *settle(struct world *w)
 
 static json_t *verdict_of(const struct world *w, const char *dc)
 {
-    json_t *state = shard_duty_to_json(world_duty(w));
+    json_t *state = world_state(w);
     json_t *found = NULL;
     size_t i;
     json_t *row;
@@ -349,7 +349,7 @@ static void suspension_ends_by_itself(void **state)
 {
     struct world *w = *state;
     world_pass(w, 3000);
-    shard_duty_suspend(world_duty(w), 30000);
+    world_suspend(w, 30000);
     world_tell_all(w);
     world_pass(w, 29000);
     assert_int_equal(world_peerofs(w), 0);
@@ -368,10 +368,10 @@ static void suspended_in_the_middle_of_a_run(void **state)
         world_pass(w, 10);
     }
     assert_int_equal(world_peerofs(w), 1); /* the second one is not sent yet */
-    shard_duty_suspend(world_duty(w), 60000);
+    world_suspend(w, 60000);
     world_pass(w, 50000);
     assert_int_equal(world_peerofs(w), 1);
-    shard_duty_suspend(world_duty(w), 0);
+    world_suspend(w, 0);
     world_pass(w, 3000);
     assert_int_equal(world_peerofs(w), 2);
 }
@@ -531,7 +531,7 @@ static void a_replica_of_ours_is_no_master_of_another_dc(void **state)
 static void a_stranger_goes_after_three_verdicts(void **state)
 {
     struct world *w = *state;
-    w->env.remove_peers = true;
+    w->peer_env.remove_peers = true;
     struct fake_crdt *a = settle(w);
     struct addr addr = addr_of("10.0.5.1", 6379);
     fake_crdt_put(a, 5, &addr, NULL, NULL);
@@ -551,7 +551,7 @@ static void a_stranger_goes_after_three_verdicts(void **state)
 static void a_removal_without_effect_backs_off(void **state)
 {
     struct world *w = *state;
-    w->env.remove_peers = true;
+    w->peer_env.remove_peers = true;
     struct fake_crdt *a = settle(w);
     struct addr addr = addr_of("10.0.5.1", 6379);
     fake_crdt_put(a, 5, &addr, NULL, NULL);
@@ -588,8 +588,8 @@ static void a_stranger_stays_without_the_switch(void **state)
 static void a_stranger_stays_while_the_document_is_old(void **state)
 {
     struct world *w = *state;
-    w->env.remove_peers = true;
-    w->env.removal_verdicts = 4; /* the last one would come after the document grew old */
+    w->peer_env.remove_peers = true;
+    w->peer_env.removal_verdicts = 4; /* the last one would come after the document grew old */
     struct fake_crdt *a = settle(w);
     struct addr addr = addr_of("10.0.5.1", 6379);
     fake_crdt_put(a, 5, &addr, NULL, NULL);
@@ -601,7 +601,7 @@ static void a_stranger_stays_while_the_document_is_old(void **state)
 static void a_dc_that_left_is_removed_on_old_versions_too(void **state)
 {
     struct world *w = *state;
-    w->env.remove_peers = true;
+    w->peer_env.remove_peers = true;
     w->redis[0].version =
         "1.0.14"; /* the connection is made anew after PEEROF: the rewrite must not be lost */
     struct fake_crdt *a = settle(w);

@@ -1,5 +1,5 @@
 /* budget_test.c - the token bucket of corrections. */
-#include "meta/peers/budget.h"
+#include "meta/shards/budget.h"
 #include "tests/unit/unit.h"
 
 #include "shared/base/banned.h"

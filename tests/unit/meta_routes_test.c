@@ -47,7 +47,7 @@ static int open_app(void **state)
     app->store = dc_store_new("jq", &listener);
     app->board = master_board_new();
     app->members = member_list_new();
-    app->shards = shard_set_new(&app->env);
+    app->shards = shard_set_new(app->store, NULL, 0);
     struct cluster_row row = C("c1", 1);
     assert_int_equal(dc_store_put(app->store, cluster_of(&row), 1, NULL), 0);
     *state = f;

@@ -1,0 +1,74 @@
+/* duty.h - what the duties of every cluster type have in common: one for each owned shard, made by shard_set.
+ *
+ * A class per type embeds struct duty as its first member. It exists only while the slot of its cluster is owned under a
+ * valid lease, is made fresh by every gain, and remembers nothing (D7). Owner: loop. */
+#ifndef META_SHARDS_DUTY_H
+#define META_SHARDS_DUTY_H
+
+#include "meta/dcmeta/dc_store.h"
+#include "meta/shards/budget.h"
+#include "shared/net/loop.h"
+
+/* What all duties of a metaserver share, for their whole life. */
+struct duty_env {
+    struct loop *loop;
+    struct dc_store *store;
+    /* May a command that changes something be sent to an instance of this cluster now? 0, or why not. */
+    int (*may_command)(const struct cluster_meta *, void *arg, struct xp_err *err);
+    void *arg;
+    struct budget correct;
+    struct budget cut; /* corrections that break a working link; removals of keepers */
+    /* settings; changed by a reload */
+    int64_t poll_ms;
+    int64_t poll_fast_ms;
+    int64_t redis_timeout_ms;
+    const char *redis_user;
+    const char *redis_password;
+    const char *client_name; /* for CLIENT SETNAME: who is it that sends these commands? */
+    int64_t meta_fresh_ms;   /* two refresh periods */
+    bool correct_periodically;
+    int64_t backoff_first_ms;
+    int64_t backoff_max_ms;
+};
+
+struct duty;
+typedef void duty_quiet_fn(struct duty *, void *arg);
+
+struct duty_class {
+    const char *name;
+    void (*free)(struct duty *);
+    /* The end of a duty without leaving a command behind: it observes and decides no more. False: nothing is under way, free it
+     * now. True: the last command is not answered yet; 'on_quiet' runs when it is, or after its time limit, and frees the
+     * duty. Until then nobody else may command this shard: he would repeat what he cannot see yet. */
+    bool (*leave)(struct duty *, duty_quiet_fn *on_quiet, void *arg);
+    /* The cluster's metadata changed (same cluster, shard and type); takes a reference. */
+    void (*update)(struct duty *, struct cluster_meta *);
+    void (*routes_changed)(struct duty *);
+    /* Corrections off for so long; 0 ends a suspension at once. */
+    void (*suspend)(struct duty *, int64_t ttl_ms);
+    /* The master of the shard as known now; false: unknown. */
+    bool (*master)(struct duty *, struct addr *ret_addr);
+    /* Everything that is known and planned, for people. Returns owned. */
+    json_t *(*state)(struct duty *);
+    /* The shard is gone from the metadata (not: only its slot from us); called before leave. NULL: nothing to clear away. */
+    void (*retire)(struct duty *);
+};
+
+struct duty {
+    const struct duty_class *class;
+    struct cluster_meta *cluster; /* one reference */
+    char *shard;
+};
+
+/* 'cluster' gains a reference. */
+void duty_init(struct duty *, const struct duty_class *, struct cluster_meta *cluster,
+               const char *shard);
+void duty_done(struct duty *);
+void duty_set_cluster(struct duty *, struct cluster_meta *cluster);
+const struct shard_meta *duty_shard(const struct duty *); /* NULL: not in the metadata */
+/* Names may be used again: by ids, and by type. */
+bool duty_is_of(const struct duty *, const struct cluster_meta *);
+/* Where in the period this shard polls: by its ids, so that thousands of them stay spread over it. */
+int64_t duty_phase_ms(const struct duty *, int64_t period_ms);
+
+#endif
