@@ -21,8 +21,11 @@ struct failover_node { /* one Redis of the shard in the primary DC */
     struct redis_role role;
     mono_ms silent_since; /* MONO_NEVER while it answers */
     mono_ms link_since;
-    char repl_id[41]; /* INFO replication, asked for once a loss is suspected; "" unknown */
+    /* INFO replication, asked for once a loss is suspected */
+    char repl_id[41]; /* master_replid; "" unknown */
     int64_t priority; /* slave_priority; -1 unknown */
+    int64_t
+        repl_offset; /* slave_repl_offset; -1 unknown. ROLE says -1 as soon as the link is down */
 };
 
 struct failover_facts {
@@ -52,7 +55,7 @@ enum failover_verdict {
 
 struct failover_plan {
     enum failover_verdict verdict;
-    size_t node;
+    size_t node;      /* of PROMOTE and DEMOTE */
     const char *rule; /* "F10"..., table in failover_decide.c */
     const char *why;  /* static text for people */
 };
