@@ -131,31 +131,11 @@ static int decode_route_ids(const json_t *value, void *field, struct xp_err *err
     return rc;
 }
 
-static int decode_priority(const json_t *value, void *field, struct xp_err *err)
-{
-    if (value && !json_is_integer(value)) {
-        return xp_fail(err, XP_INVALID, "it is not a whole number");
-    }
-    *(int64_t *)field = value ? json_integer_value(value) : 1;
-    return XP_OK;
-}
-
 /* ---- tables ---- */
 
-#define KEEPER(member)  offsetof(struct keeper_meta, member)
 #define SHARD(member)   offsetof(struct shard_meta, member)
 #define CLUSTER(member) offsetof(struct cluster_meta, member)
 /* clang-format off */
-static const struct jfield keeper_fields[] = {
-    JF_TABLE(JF_TABLE_ANY_CASE),
-    { .name = "id", .type = JF_STRING, .offset = KEEPER(id), .max_length = TEXT_MAX },
-    { .name = "ip", .type = JF_CUSTOM, .offset = KEEPER(addr.host), .flags = JF_REQUIRED, .decode = meta_decode_host },
-    { .name = "port", .type = JF_PORT, .offset = KEEPER(addr.port), .flags = JF_REQUIRED },
-    { .name = "active", .type = JF_BOOL, .offset = KEEPER(is_active) },
-    { .name = "keeperContainerId", .type = JF_INT64, .offset = KEEPER(container_id) },
-    { .name = "priority", .type = JF_CUSTOM, .offset = KEEPER(priority), .flags = JF_SEE_ABSENT, .decode = decode_priority },
-    { 0 },
-};
 static const struct jfield shard_fields[] = {
     JF_TABLE(JF_TABLE_ANY_CASE),
     { .name = "id", .type = JF_NAME, .offset = SHARD(name), .flags = JF_REQUIRED | JF_KEY },
@@ -164,7 +144,7 @@ static const struct jfield shard_fields[] = {
     { .name = "sentinelMonitorName", .type = JF_STRING, .offset = SHARD(sentinel_monitor_name), .max_length = 1024 },
     { .name = "redises", .type = JF_ARRAY, .offset = SHARD(redises), .sub = meta_redis_fields,
       .elem_size = sizeof(struct redis_meta), .max_count = INSTANCES_MAX },
-    { .name = "keepers", .type = JF_ARRAY, .offset = SHARD(keepers), .sub = keeper_fields,
+    { .name = "keepers", .type = JF_ARRAY, .offset = SHARD(keepers), .sub = meta_keeper_fields,
       .elem_size = sizeof(struct keeper_meta), .max_count = INSTANCES_MAX },
     { 0 },
 };

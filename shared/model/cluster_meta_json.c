@@ -28,15 +28,6 @@ static json_t *route_ids_to_json(const struct cluster_meta *cluster)
     return jd_text(str_text(&text));
 }
 
-static json_t *keeper_to_json(const struct keeper_meta *keeper)
-{
-    return json_pack("{s:o, s:o, s:i, s:n, s:b, s:o, s:I, s:n, s:n}", "id", jd_text(keeper->id),
-                     "ip", jd_text(keeper->addr.host), "port", keeper->addr.port, "master",
-                     "active", (int)keeper->is_active, "keeperContainerId",
-                     meta_number_or_null(keeper->container_id), "priority",
-                     (json_int_t)keeper->priority, "offset", "survive");
-}
-
 static json_t *shard_to_json(const struct shard_meta *shard)
 {
     json_t *redises = json_array();
@@ -45,7 +36,7 @@ static json_t *shard_to_json(const struct shard_meta *shard)
         json_array_append_new(redises, meta_redis_to_json(&shard->redises.items[i]));
     }
     for (size_t i = 0; i < shard->keepers.count; i++) {
-        json_array_append_new(keepers, keeper_to_json(&shard->keepers.items[i]));
+        json_array_append_new(keepers, keeper_meta_to_json(&shard->keepers.items[i]));
     }
     return json_pack("{s:o, s:I, s:o, s:o, s:n, s:n, s:o, s:o, s:[]}", "id", jd_text(shard->name),
                      "dbId", (json_int_t)shard->db_id, "sentinelId",

@@ -157,4 +157,14 @@ int redis_meta_parse(const char *text, size_t length, struct redis_meta *ret_met
                      struct xp_err *err) XP_MUST_CHECK;
 void redis_meta_done(struct redis_meta *);
 
+/* KeeperMeta of metaserver.md 4.5: in documents, in ZooKeeper, as answered by getactivekeeper, in reports to the console. The
+ * readers are tolerant of absent fields (no priority is 1); the address is as sent: a host name passes. */
+json_t *keeper_meta_to_json(const struct keeper_meta *);
+int keeper_meta_from_json(const json_t *value, struct keeper_meta *ret_keeper,
+                          struct xp_err *err) XP_MUST_CHECK;
+/* An empty or null body is XP_NOT_FOUND. */
+int keeper_meta_parse(const char *text, size_t length, struct keeper_meta *ret_keeper,
+                      struct xp_err *err) XP_MUST_CHECK;
+void keeper_meta_done(struct keeper_meta *); /* frees the content */
+
 #endif

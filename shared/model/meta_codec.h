@@ -13,7 +13,12 @@ int meta_decode_host(const json_t *value, void *field, struct xp_err *err);
 /* char *: a DC name in lower case; the empty text gives NULL. */
 int meta_decode_dc_or_none(const json_t *value, void *field, struct xp_err *err);
 
-extern const struct jfield meta_redis_fields[]; /* struct redis_meta; jd_done frees one */
+extern const struct jfield meta_redis_fields[];  /* struct redis_meta; jd_done frees one */
+extern const struct jfield meta_keeper_fields[]; /* struct keeper_meta; jd_done frees one */
+
+/* The body of an answer about one instance. Empty or null is XP_NOT_FOUND. Returns owned. */
+int meta_parse_one(const char *text, size_t length, const char *what, json_t **ret_json,
+                   struct xp_err *err) XP_MUST_CHECK;
 
 /* A cluster of a document, under the member name 'key' (NULL: it stands alone and must have an id). */
 int cluster_meta_decode(const json_t *value, const char *key, struct cluster_meta **ret_meta,

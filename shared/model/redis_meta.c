@@ -78,19 +78,32 @@ static bool is_blank_text(const char *text, size_t length)
     return true;
 }
 
-int redis_meta_parse(const char *text, size_t length, struct redis_meta *ret_meta,
-                     struct xp_err *err)
+int meta_parse_one(const char *text, size_t length, const char *what, json_t **ret_json,
+                   struct xp_err *err)
 {
-    json_auto_t *json = NULL;
     if (is_blank_text(text, length)) {
-        return xp_fail(err, XP_NOT_FOUND, "no Redis: the body is empty");
+        return xp_fail(err, XP_NOT_FOUND, "no %s: the body is empty", what);
     }
+    json_t *json = NULL;
     int rc = jd_parse(text, length, &json, err);
     if (rc) {
         return rc;
     }
     if (json_is_null(json)) {
-        return xp_fail(err, XP_NOT_FOUND, "no Redis: the body is null");
+        json_decref(json);
+        return xp_fail(err, XP_NOT_FOUND, "no %s: the body is null", what);
+    }
+    *ret_json = json;
+    return XP_OK;
+}
+
+int redis_meta_parse(const char *text, size_t length, struct redis_meta *ret_meta,
+                     struct xp_err *err)
+{
+    json_auto_t *json = NULL;
+    int rc = meta_parse_one(text, length, "Redis", &json, err);
+    if (rc) {
+        return rc;
     }
     struct redis_meta redis = { 0 };
     rc = jd_object(json, meta_redis_fields, &redis, err);

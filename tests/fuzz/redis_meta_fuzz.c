@@ -1,4 +1,4 @@
-/* redis_meta_fuzz.c - RedisMeta bodies of other metaservers. */
+/* redis_meta_fuzz.c - RedisMeta and KeeperMeta bodies of other metaservers, and of keepers in ZooKeeper. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,18 +10,26 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+static void check(json_t *json)
 {
-    struct redis_meta redis;
-    struct xp_err err;
-    if (redis_meta_parse((const char *)bytes, size, &redis, &err)) {
-        return 0;
-    }
-    json_t *json = redis_meta_to_json(&redis.addr, redis.gid);
     if (!json) {
         abort();
     }
     json_decref(json);
-    redis_meta_done(&redis);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct redis_meta redis;
+    struct keeper_meta keeper;
+    struct xp_err err;
+    if (redis_meta_parse((const char *)bytes, size, &redis, &err) == 0) {
+        check(redis_meta_to_json(&redis.addr, redis.gid));
+        redis_meta_done(&redis);
+    }
+    if (keeper_meta_parse((const char *)bytes, size, &keeper, &err) == 0) {
+        check(keeper_meta_to_json(&keeper));
+        keeper_meta_done(&keeper);
+    }
     return 0;
 }

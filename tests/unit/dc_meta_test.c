@@ -553,6 +553,52 @@ static void redis_metas_from_elsewhere(void **state)
     assert_null(redis.id);
 }
 
+static void keeper_metas_alone(void **state)
+{
+    (void)state;
+    struct keeper_meta keeper = {
+        .addr = addr_of("10.0.0.1", 6380), .is_active = true, .container_id = 7, .priority = 3
+    };
+    json_auto_t *json = keeper_meta_to_json(&keeper);
+    assert_int_equal(json_object_size(json), 9);
+    AUTO_FREE char *text = json_dumps(json, 0);
+    struct keeper_meta back;
+    assert_int_equal(keeper_meta_parse(text, strlen(text), &back, NULL), XP_OK);
+    assert_true(addr_eq(&back.addr, &keeper.addr));
+    assert_true(back.is_active);
+    assert_int_equal(back.container_id, 7);
+    assert_int_equal(back.priority, 3);
+    keeper_meta_done(&back);
+    /* as keepers write it to ZooKeeper */
+    static const char written[] = "{\"priority\":null,\"id\":\"r\",\"port\":17602,\"active\":false,"
+                                  "\"ip\":\"127.0.0.1\",\"keeperContainerId\":null}";
+    assert_int_equal(keeper_meta_parse(written, sizeof(written) - 1, &back, NULL), XP_OK);
+    assert_int_equal(back.priority, 1);
+    assert_string_equal(back.id, "r");
+    keeper_meta_done(&back);
+    assert_null(back.id);
+    static const struct {
+        const char *text;
+        int code;
+        const char *message;
+    } bad[] = {
+        { "", XP_NOT_FOUND, "no keeper: the body is empty" },
+        { "null", XP_NOT_FOUND, "null" },
+        { "[]", XP_INVALID, "" },
+        { "{\"ip\":\"a\"}", XP_INVALID, "port: it is missing" },
+        { "{\"id\":\"r\",\"ip\":\"a\",\"port\":5e9}", XP_INVALID, "port: 5000000000" },
+        { "{\"ip\":\"a\",\"port\":1,\"priority\":\"1\"}", XP_INVALID, "priority: " },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct xp_err err = { 0 };
+        back.priority = 77;
+        assert_int_equal(keeper_meta_parse(bad[i].text, strlen(bad[i].text), &back, &err),
+                         bad[i].code);
+        assert_non_null(strstr(err.msg, bad[i].message));
+        assert_int_equal(back.priority, 77);
+    }
+}
+
 static void names_are_split_and_found(void **state)
 {
     (void)state;
@@ -619,6 +665,7 @@ int main(void)
         cmocka_unit_test(routes_are_equal_field_by_field),
         cmocka_unit_test(redis_metas_round_trip),
         cmocka_unit_test(redis_metas_from_elsewhere),
+        cmocka_unit_test(keeper_metas_alone),
         cmocka_unit_test(names_are_split_and_found),
         cmocka_unit_test(cluster_types),
     };
