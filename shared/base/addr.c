@@ -51,6 +51,28 @@ bool addr_is_numeric(const struct addr *a)
     return inet_pton(AF_INET, a->host, raw) == 1 || is_v6(a->host);
 }
 
+static bool v4_is_nobodys(uint32_t network_order)
+{
+    uint32_t first = ntohl(network_order) >> 24;
+    return first == 0 || first >= 224;
+}
+
+bool addr_is_nobodys(const struct addr *a)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, a->host, &v4) == 1) {
+        return v4_is_nobodys(v4.s_addr);
+    }
+    if (inet_pton(AF_INET6, a->host, &v6) != 1) {
+        return false;
+    }
+    uint32_t mapped;
+    memcpy(&mapped, &v6.s6_addr[12], sizeof(mapped));
+    return IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_MULTICAST(&v6) ||
+           (IN6_IS_ADDR_V4MAPPED(&v6) && v4_is_nobodys(mapped));
+}
+
 /* Bytes that may stand in a host: visible ASCII without the characters that end one elsewhere. */
 static bool host_is_plain(const char *host, size_t length)
 {

@@ -24,6 +24,8 @@ bool addr_is_none(const struct addr *);
 bool addr_eq(const struct addr *a, const struct addr *b);
 int addr_cmp(const struct addr *a, const struct addr *b); /* for sorting: host, then port */
 bool addr_is_numeric(const struct addr *);                /* IPv4 or IPv6 literal */
+/* 0.0.0.0 and ::, which mean whatever listens on one's own machine; multicast and broadcast: no instance can have it. */
+bool addr_is_nobodys(const struct addr *);
 /* Parses 'length' bytes of "host:port" or "[v6]:port". Refuses blanks, control characters, an empty
  * host, a bad port. */
 int addr_parse(const char *text, size_t length, struct addr *ret_addr,

@@ -3,7 +3,6 @@
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "shared/base/banned.h"
@@ -35,20 +34,6 @@ static bool is_host_text(const char *host)
     return host[0] != '\0' && host[strspn(host, allowed)] == '\0';
 }
 
-/* 0.0.0.0 and :: would make Redis pull from whatever listens on its own machine, itself included; multicast and broadcast
- * are nobody's address. */
-static bool is_no_ones_address(const char *host)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, host, &v4) == 1) {
-        uint32_t first = ntohl(v4.s_addr) >> 24;
-        return first == 0 || first >= 224;
-    }
-    return inet_pton(AF_INET6, host, &v6) == 1 &&
-           (IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_MULTICAST(&v6));
-}
-
 static int check_host(const char *host, struct xp_err *err)
 {
     if (!is_host_text(host) || strlen(host) > ADDR_HOST_MAX) {
@@ -58,7 +43,8 @@ static int check_host(const char *host, struct xp_err *err)
     if (text_eq_nocase(host, "no")) {
         return xp_fail(err, XP_INVALID, "host: 'no' would be read as a removal");
     }
-    if (is_no_ones_address(host)) {
+    struct addr addr = addr_of(host, 1);
+    if (addr_is_nobodys(&addr)) {
         return xp_fail(err, XP_INVALID, "host: %s is the address of no Redis", host);
     }
     return XP_OK;

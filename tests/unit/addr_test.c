@@ -94,6 +94,24 @@ static void none_is_zeros(void **state)
     }
 }
 
+static void some_addresses_are_nobodys(void **state)
+{
+    (void)state;
+    static const char *const nobodys[] = { "0.0.0.0",         "0.1.2.3", "224.0.0.1",
+                                           "255.255.255.255", "::",      "0:0::0",
+                                           "::ffff:0.0.0.0",  "ff02::1", "::ffff:e000:1" };
+    static const char *const fine[] = { "127.0.0.1", "10.0.0.1", "223.255.255.255", "::1",
+                                        "fd00::1",   "host",     "::ffff:10.0.0.1" };
+    for (size_t i = 0; i < ARRAY_LEN(nobodys); i++) {
+        struct addr a = addr_of(nobodys[i], 6379);
+        assert_true(addr_is_nobodys(&a));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fine); i++) {
+        struct addr a = addr_of(fine[i], 6379);
+        assert_false(addr_is_nobodys(&a));
+    }
+}
+
 static void order_ignores_case(void **state)
 {
     (void)state;
@@ -112,9 +130,13 @@ static void order_ignores_case(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_round_trip),      cmocka_unit_test(only_length_bytes_are_read),
-        cmocka_unit_test(bad_texts_are_refused), cmocka_unit_test(length_is_limited),
-        cmocka_unit_test(none_is_zeros),         cmocka_unit_test(order_ignores_case),
+        cmocka_unit_test(texts_round_trip),
+        cmocka_unit_test(only_length_bytes_are_read),
+        cmocka_unit_test(bad_texts_are_refused),
+        cmocka_unit_test(length_is_limited),
+        cmocka_unit_test(none_is_zeros),
+        cmocka_unit_test(order_ignores_case),
+        cmocka_unit_test(some_addresses_are_nobodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
