@@ -34,6 +34,7 @@ struct dc_store {
     struct map by_name; /* struct cluster_meta *, one reference each */
     struct map by_id;   /* the same, borrowed */
     struct route_table *routes;
+    struct dc_hosts hosts;
     uint64_t seq;
     mono_ms changed_at;
     int64_t version;          /* the highest of the document and the pushes since */
@@ -58,6 +59,7 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
     deleted_clusters_init(&store->deleted);
     store->problems = MAP_INIT(MAP_TEXT);
     store->routes = route_table_new_unknown();
+    dc_hosts_init(&store->hosts);
     store->confirmed_at = MONO_NEVER;
     store->changed_at = MONO_NEVER;
     metric_register(&clusters_gauge);
@@ -89,6 +91,7 @@ void dc_store_free(struct dc_store *store)
     map_done(&store->by_id);
     deleted_clusters_done(&store->deleted);
     route_table_free(store->routes);
+    dc_hosts_done(&store->hosts);
     names_done(&store->held_names);
     problems_done(&store->problems);
     free(store->dc);
@@ -154,6 +157,11 @@ const struct route_table *dc_store_routes(const struct dc_store *store)
     return store->routes;
 }
 
+const struct dc_hosts *dc_store_hosts(const struct dc_store *store)
+{
+    return &store->hosts;
+}
+
 struct dc_meta *dc_store_snapshot(const struct dc_store *store)
 {
     struct dc_meta *meta = xcalloc(1, sizeof(*meta));
@@ -166,6 +174,7 @@ struct dc_meta *dc_store_snapshot(const struct dc_store *store)
     }
     const struct route_meta *rows = route_table_rows(store->routes, &meta->routes.count);
     meta->routes.items = route_metas_copy(rows, meta->routes.count);
+    dc_hosts_copy(&store->hosts, meta);
     return meta;
 }
 
@@ -355,6 +364,7 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     metric_set(&version_gauge, store->version);
     note_problems(store, diff);
     note_held(store, diff, verdict, hold_collisions(store, diff));
+    dc_hosts_set(&store->hosts, after); /* before the clusters, whose keepers run there */
     if (is_first || (diff->routes_changed && !verdict->routes_held)) {
         replace_routes(store, after);
     }

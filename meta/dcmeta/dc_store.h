@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "meta/dcmeta/dc_diff.h"
+#include "meta/dcmeta/dc_hosts.h"
 #include "meta/dcmeta/route_table.h"
 #include "shared/base/clock.h"
 
@@ -43,6 +44,8 @@ void dc_store_each(const struct dc_store *, void (*fn)(struct cluster_meta *, vo
                    void *arg);
 /* Never NULL; before the first document "not known", which is not "none". */
 const struct route_table *dc_store_routes(const struct dc_store *);
+/* Keeper containers and sentinel groups of the last document (dc_hosts.h). Nobody is told of a change: look again. */
+const struct dc_hosts *dc_store_hosts(const struct dc_store *);
 
 /* A document of its own with references to the clusters: for a worker (comparison, the file on disk). Returns owned. */
 struct dc_meta *dc_store_snapshot(const struct dc_store *);

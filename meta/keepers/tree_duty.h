@@ -44,6 +44,7 @@ struct tree_env {
     int64_t failover_lost_ms;
     int64_t failover_patience_ms;
     int64_t keeper_grace_ms;
+    int64_t keeper_settle_ms;
     int64_t keeper_retry_first_ms;
     int64_t keeper_retry_max_ms;
     int64_t sync_patience_ms;

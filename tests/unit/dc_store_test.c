@@ -362,6 +362,61 @@ static void an_id_used_by_two_routes_hides_neither(void **state)
     dc_meta_free(meta);
 }
 
+/* ---- keeper containers and sentinel groups ---- */
+
+static int apply_hosts(struct listening *l, int64_t version, const char *hosts)
+{
+    AUTO_FREE char *text =
+        xasprintf("{\"id\":\"jq\",\"version\":%lld,\"clusters\":{},\"routes\":[],%s}",
+                  (long long)version, hosts);
+    struct dc_meta *before = dc_store_snapshot(l->store);
+    struct dc_meta *after = NULL;
+    assert_int_equal(dc_meta_parse(text, strlen(text), &after, NULL), 0);
+    struct dc_diff diff;
+    struct brake_verdict verdict = { 0 };
+    struct xp_err err = { 0 };
+    dc_diff_make(before, after, "jq", &diff);
+    int rc = dc_store_apply(l->store, dc_store_seq(l->store), after, &diff, &verdict, 500, &err);
+    dc_diff_done(&diff);
+    dc_meta_free(before);
+    dc_meta_free(after);
+    return rc;
+}
+
+static void assert_container(const struct listening *l, int64_t id, const char *wanted)
+{
+    struct addr addr;
+    bool is_there = dc_hosts_container(dc_store_hosts(l->store), id, &addr);
+    assert_string_equal(is_there ? ADDR_TEXT(&addr) : "", wanted);
+}
+
+static void hosts_are_those_of_the_last_document(void **state)
+{
+    struct listening *l = *state;
+    struct addr addr;
+    assert_container(l, 1, "");
+    assert_null(dc_hosts_sentinels(dc_store_hosts(l->store), 3));
+    const char *two = "\"keeperContainers\":[{\"id\":2,\"ip\":\"10.0.0.2\",\"port\":8081},"
+                      "{\"id\":1,\"ip\":\"10.0.0.2\",\"port\":8080}],"
+                      "\"sentinels\":{\"3\":{\"id\":3,\"address\":\"10.0.0.9:5000\"}}";
+    assert_int_equal(apply_hosts(l, 1, two), 0);
+    assert_container(l, 1, "10.0.0.2:8080");
+    assert_container(l, 2, "10.0.0.2:8081");
+    assert_true(dc_hosts_container_at(dc_store_hosts(l->store), "10.0.0.2", &addr));
+    assert_int_equal(addr.port, 8080); /* the lowest id */
+    assert_false(dc_hosts_container_at(dc_store_hosts(l->store), "10.0.0.3", &addr));
+    assert_string_equal(dc_hosts_sentinels(dc_store_hosts(l->store), 3), "10.0.0.9:5000");
+    struct dc_meta *copy = dc_store_snapshot(l->store); /* what a restart reads from the disk */
+    assert_int_equal(copy->containers.count, 2);
+    assert_int_equal(copy->containers.items[0].id, 1);
+    assert_int_equal(copy->sentinels.count, 1);
+    assert_string_equal(copy->sentinels.items[0].address, "10.0.0.9:5000");
+    dc_meta_free(copy);
+    assert_int_equal(apply_hosts(l, 2, "\"keeperContainers\":[],\"sentinels\":{}"), 0);
+    assert_container(l, 1, "");
+    assert_null(dc_hosts_sentinels(dc_store_hosts(l->store), 3));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, open_store, close_store)
 
 int main(void)
@@ -385,6 +440,7 @@ int main(void)
         T(an_unusable_route_is_never_direct),
         T(routes_are_swapped_or_held),
         T(an_id_used_by_two_routes_hides_neither),
+        T(hosts_are_those_of_the_last_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
