@@ -2,7 +2,8 @@
  *
  * Primary DC, a single master observed: a sentinel that does not know the monitor gets SENTINEL MONITOR name ip port quorum; one that
  * watches another address gets REMOVE and MONITOR, when it has been so for 'differs_ms' (sentinels promote on their own: they
- * are given the time to say so, and the metaserver to see it), and no failover is under way there. Primary DC without a single
+ * are given the time to say so, and the metaserver to see it), and no failover is under way there; one that lasts ten times as long
+ * is stuck and does not count. Primary DC without a single
  * master, or a cluster that migrates: nothing. Backup DC: a monitor of that name is removed, or it would promote there. Thread: any. */
 #ifndef META_PRIMARY_MONITOR_DECIDE_H
 #define META_PRIMARY_MONITOR_DECIDE_H
@@ -24,7 +25,7 @@ struct monitor_facts {
     bool is_single_master; /* exactly one, observed now */
     struct addr master;
     enum monitor_seen seen;
-    struct addr watched;
+    struct addr watched;   /* of PRESENT */
     bool is_failing_over;  /* flags of SENTINEL MASTER hold "failover" or "s_down" or "o_down" */
     mono_ms differs_since; /* MONO_NEVER: it does not */
     int64_t differs_ms;
