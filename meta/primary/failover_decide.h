@@ -2,12 +2,13 @@
  * (D11; dr-switchover.md 9.2 (7)).
  *
  * lost: a master was known, it has not answered for lost_ms, no Redis answers as master, and every replica that answers says that its
- * link is down. Silence of a replica never speaks for the loss; at least one must answer. With meta.primary.failover = report that is
+ * link is down (one chained behind another that answers is not asked), nor does the active keeper follow it. Silence of a replica
+ * never speaks for the loss; at least one must answer. With meta.primary.failover = report that is
  * all: an alert. With auto: the most advanced replica of the replication id that most of those that answer have, priority 0 excluded, ties by
  * the order of the document, is promoted, when all Redis but the lost master answer or 'patience_ms' has passed. Never while the
  * cluster is migrating, while sentinels are configured, or within 'again_ms' of the last promotion.
  * An old master that comes back is demoted only in auto mode, and only when the current master answers as master and another
- * instance (a replica or the active keeper) is seen to follow it. Thread: any. */
+ * instance (a replica or the active keeper) is seen to follow it; one with followers of its own only after a promotion of ours. Thread: any. */
 #ifndef META_PRIMARY_FAILOVER_DECIDE_H
 #define META_PRIMARY_FAILOVER_DECIDE_H
 
