@@ -28,6 +28,11 @@ enum keeper_state {
     KEEPER_PRE_BACKUP,
 };
 const char *keeper_state_text(enum keeper_state state);
+enum keeper_state keeper_state_from_text(const char *text); /* UNSEEN for other words */
+
+/* A link that is down changes its word with every attempt to connect: only these three count. */
+enum tree_link { TREE_LINK_DOWN, TREE_LINK_SYNCING, TREE_LINK_UP };
+enum tree_link tree_link_of(const struct redis_role *role);
 
 struct tree_node { /* one Redis, or one keeper */
     struct addr addr;
@@ -35,7 +40,7 @@ struct tree_node { /* one Redis, or one keeper */
     bool was_tried;  /* an outcome of any kind since we look */
     mono_ms role_at; /* of the last answer to ROLE; MONO_NEVER: none since the last silence */
     struct redis_role role; /* valid while fresh */
-    mono_ms link_since;     /* role.link is what it is since then */
+    mono_ms link_since;     /* tree_link_of(role) and role.master are what they are since then */
     mono_ms silent_since;   /* MONO_NEVER while it answers */
     /* keepers only */
     enum keeper_state state;
@@ -70,6 +75,12 @@ struct tree_facts {
     int64_t relay_lag_bytes;  /* ... or that is so far behind what was told; 0: not looked at */
 };
 
+/* It answered ROLE lately, with something that we can read. */
 bool tree_node_is_fresh(const struct tree_facts *facts, const struct tree_node *node);
+/* The document names it for this shard in this DC, or it is a keeper of it that lives. */
+bool tree_is_ours(const struct tree_facts *facts, const struct addr *addr);
+/* 'source' is known and can be one: in the primary DC a Redis of the shard, in a backup DC none of its instances. What was
+ * right before the DC changed its place is not. */
+bool tree_has_source(const struct tree_facts *facts);
 
 #endif

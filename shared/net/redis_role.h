@@ -27,7 +27,9 @@ enum role_link {
 
 struct redis_role {
     enum role_kind kind;
-    struct addr master;  /* none: it follows nobody ("0.0.0.0", port 0, or 127.0.0.1 0) */
+    /* none: it follows nobody (port 0: 0.0.0.0 0 of a keeper, 127.0.0.1 0 of 'masterreadonly'); host "?": somebody whom we
+     * could not name (longer than a host may be, blanks), so none of ours */
+    struct addr master;
     enum role_link link; /* UNKNOWN for a master */
     int64_t offset;      /* -1 unknown */
     int replicas;        /* of a master: how many are connected; else 0 */
