@@ -143,7 +143,7 @@ BENCH  := $(BUILD)/redis_farm $(BUILD)/bare_poll $(BUILD)/http_load $(BUILD)/bar
 $(BUILD)/redis_farm: $(call objs,$(FARM_C)) $(BUILD)/libxp.a
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/bare_poll: $(call objs,bench/bare_poll.c bench/farm_redis.c) $(BUILD)/libxp.a
+$(BUILD)/bare_poll: $(call objs,bench/bare_poll.c bench/farm_redis.c bench/farm_node.c) $(BUILD)/libxp.a
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/http_load $(BUILD)/bare_store: $(BUILD)/%: $(BUILD)/bench/%.o $(BUILD)/libxp.a

@@ -1,4 +1,5 @@
-/* farm.h - the parts of redis_farm: thousands of CRDT Redis answered by one process, scripted.
+/* farm.h - the parts of redis_farm: thousands of CRDT Redis, or of Redis and keepers of one-way shards, answered by one process,
+ * scripted.
  *
  *   redis_farm.c     options, start and end
  *   farm_server.c    sockets: accepts, reads commands, writes answers, late or never
@@ -6,7 +7,10 @@
  *   farm_control.c   the control port and script files
  *   farm_report.c    counts and times
  *   farm_clients.c   who polls and commands which instance
- *   farm_redis.c     one Redis
+ *   farm_redis.c     one instance; the peers of a CRDT Redis
+ *   farm_node.c      a plain Redis or a keeper
+ *   farm_tree.c      one-way shards: who follows whom, what breaks
+ *   farm_latches.c   their keepers in ZooKeeper
  * One listening socket serves all: it is bound to every address of the interface lo, and the address a client
  * connected to says which instance is meant. So an instance costs no descriptor until somebody connects.
  * Owner of everything: the loop. */
@@ -28,6 +32,9 @@ enum farm_command {
     FARM_INFO,
     FARM_CRDT_INFO,
     FARM_PEEROF,
+    FARM_SLAVEOF,
+    FARM_GETSTATE,
+    FARM_SETSTATE,
     FARM_CONFIG,
     FARM_CLIENT,
     FARM_AUTH,
@@ -42,22 +49,30 @@ struct farm_report {
     uint64_t accepted;
     uint64_t connected;
     uint64_t bad_commands;
-    size_t polled;            /* instances whose CRDT.INFO was answered since the last reset */
+    size_t
+        polled; /* instances whose CRDT.INFO (ROLE, if it is none of CRDT) was answered since the last reset */
     int64_t all_polled_at_us; /* 0: not yet */
     uint64_t broken;
     uint64_t corrected;
-    uint64_t needless;  /* PEEROF to an instance that was right already */
-    uint64_t foreign;   /* PEEROF of a client that is not the instance's owner (farm_clients.c) */
-    uint64_t harmful;   /* PEEROF that a control plane must never send: farm_redis_is_harmful() */
-    uint32_t *times_ms; /* from the break to the PEEROF that mended it; owned */
+    uint64_t needless; /* commands to an instance that was right already */
+    uint64_t
+        refreshed; /* SETSTATE ACTIVE repeated to a keeper that was right: its route cannot be read */
+    uint64_t foreign; /* of a client that is not the instance's owner (farm_clients.c) */
+    uint64_t
+        harmful; /* that a control plane must never send: farm_redis_is_harmful(), farm_tree_told() */
+    uint32_t *times_ms; /* from the break to the command that mended it; owned */
     size_t times_count;
     size_t times_cap;
 };
 
 struct farm {
     struct loop *loop;
-    size_t count;
-    int net; /* second octet of the own addresses */
+    size_t
+        count; /* instances: shards x (Redis + keepers); number + index x shards is the place in 'redises' */
+    size_t shards;      /* CRDT: the same as count */
+    size_t redis_count; /* of a shard; 0: CRDT Redis, one a shard */
+    size_t keeper_count;
+    int net; /* second octet of the own addresses; of one-way shards those of the first of each, the next one follows */
     int port;
     int gid;
     uint64_t random;
@@ -68,6 +83,8 @@ struct farm {
     struct farm_server *server;
     struct farm_control *control;
     struct farm_clients *clients;
+    struct farm_tree *tree;       /* NULL: CRDT */
+    struct farm_latches *latches; /* NULL: no keeper was registered */
 };
 
 /* xorshift64: the same seed gives the same run. */
@@ -77,6 +94,16 @@ static inline uint64_t farm_random(struct farm *f)
     f->random ^= f->random >> 7;
     f->random ^= f->random << 17;
     return f->random;
+}
+
+static inline struct farm_redis *farm_at(const struct farm *f, size_t number, size_t index)
+{
+    return &f->redises[index * f->shards + number];
+}
+
+static inline size_t farm_per_shard(const struct farm *f)
+{
+    return f->tree ? f->redis_count + f->keeper_count : 1;
 }
 
 /* ---- farm_commands.c ---- */
@@ -137,7 +164,7 @@ void farm_report_times(uint32_t *times_ms, size_t count, struct str *out);
 
 /* ---- farm_clients.c ---- */
 
-enum farm_outcome { FARM_CORRECTED, FARM_NEEDLESS, FARM_NOT_MENDED };
+enum farm_outcome { FARM_CORRECTED, FARM_NEEDLESS, FARM_NOT_MENDED, FARM_REFRESHED };
 
 struct farm_peerof {
     int64_t at_us;
@@ -164,5 +191,33 @@ void farm_gaps_json(const struct farm *, struct str *out);
 void farm_lost_json(const struct farm *, struct str *out);
 /* What was commanded, from that number on; as much as fits a line. */
 void farm_peerofs_json(const struct farm *, uint64_t from, struct str *out);
+
+/* ---- farm_tree.c ---- */
+
+void farm_tree_start(struct farm *);
+void farm_tree_stop(struct farm *);
+/* Every shard pulls from its instance in that net; each is as it should be, links and all. 'spec' without gid. */
+void farm_tree_give(struct farm *, const struct farm_peer_spec *);
+/* False: not this one, its shard is wrong already or was just mended. */
+bool farm_tree_break(struct farm *, struct farm_redis *, enum farm_spoil);
+/* The head of the shard, a keeper, is killed and leaves ZooKeeper: the next living one is wanted in its place. False: the
+ * shard rests, or has no other keeper. */
+bool farm_tree_kill_head(struct farm *, size_t number);
+/* A killed keeper is started anew, and the last one in the election. False: it runs. */
+bool farm_tree_revive(struct farm *, struct farm_redis *);
+/* A command to a node of a shard was answered; harmful is one that promotes, goes direct where there is a route, or spoils
+ * what was right. */
+void farm_tree_told(struct farm *, const struct farm_call *, const struct farm_order *);
+
+/* ---- farm_latches.c ---- */
+
+/* Registers every keeper in ZooKeeper: ephemeral nodes /<ns>/keepers/repl_<first_shard_id + number>/_c_<uuid>-latch-<seq>, in the
+ * order of the shard. Sessions are few, and more than one: ZooKeeper writes all nodes of an ended one in one record. */
+int farm_latches_start(struct farm *, const char *hosts, const char *zk_namespace,
+                       int64_t first_shard_id, struct xp_err *err) XP_MUST_CHECK;
+void farm_latches_stop(struct farm *);
+void farm_latches_leave(struct farm *, const struct farm_redis *);
+void farm_latches_enter(struct farm *, const struct farm_redis *);
+void farm_latches_json(const struct farm *, struct str *out);
 
 #endif

@@ -211,7 +211,8 @@ void farm_peerofs_json(const struct farm *f, uint64_t from, struct str *out)
 {
     static const char *const outcomes[] = { [FARM_CORRECTED] = "corrected",
                                             [FARM_NEEDLESS] = "needless",
-                                            [FARM_NOT_MENDED] = "not mended" };
+                                            [FARM_NOT_MENDED] = "not mended",
+                                            [FARM_REFRESHED] = "refreshed" };
     const struct farm_clients *c = f->clients;
     uint64_t oldest = c->peerof_count > PEEROFS_MAX ? c->peerof_count - PEEROFS_MAX : 0;
     uint64_t at = from < oldest ? oldest : from;

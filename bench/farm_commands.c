@@ -1,4 +1,5 @@
-/* farm_commands.c - commands to answers, and the faults that take the answer's place. A new fault is a row of 'faults'. */
+/* farm_commands.c - commands to answers, and the faults that take the answer's place. A new fault is a row of 'faults', a new command
+ * one of 'commands', with what CRDT Redis, plain Redis and keepers make of it. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -8,7 +9,8 @@
 
 #include "shared/base/banned.h"
 
-#define BULK_BYTES (100LL * 1024 * 1024)
+#define BULK_BYTES     (100LL * 1024 * 1024)
+#define INFO_MAX_BYTES 8192
 
 /* ---- answers ---- */
 
@@ -19,9 +21,10 @@ static void add_bulk(struct str *out, const char *text, size_t length)
     str_puts(out, "\r\n");
 }
 
-static void answer_role(struct farm_redis *r, struct str *out)
+static void answer_role(struct farm *f, const struct farm_call *call, struct str *out)
 {
-    if (r->is_slave) {
+    (void)f;
+    if (call->redis->is_slave) {
         str_puts(out,
                  "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:456\r\n");
     } else {
@@ -30,8 +33,10 @@ static void answer_role(struct farm_redis *r, struct str *out)
     }
 }
 
-static void answer_info(struct farm_redis *r, struct str *out)
+static void answer_info(struct farm *f, const struct farm_call *call, struct str *out)
 {
+    (void)f;
+    const struct farm_redis *r = call->redis;
     char text[512];
     int length = snprintf(text, sizeof(text),
                           "# Server\r\nredis_version:4.0.8\r\nxredis_crdt_version:1.0.22\r\n"
@@ -87,57 +92,122 @@ static void answer_client(struct farm *f, const struct farm_call *call, struct s
     str_puts(out, ok ? "+OK\r\n" : "-ERR only CLIENT SETNAME with a plain name is known here\r\n");
 }
 
+static void answer_ok(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    (void)f;
+    (void)call;
+    str_puts(out, "+OK\r\n");
+}
+
+static void answer_pong(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    (void)f;
+    (void)call;
+    str_puts(out, "+PONG\r\n");
+}
+
+/* ---- plain Redis and keepers ---- */
+
+static void answer_node_role(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    farm_node_role(call->redis->node, loop_now(f->loop), out);
+    farm_report_poll(f, call->redis);
+    farm_client_polled(f, call->redis, *call->client);
+}
+
+static void answer_node_info(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    const struct farm_node *n = call->redis->node;
+    struct str text = STR_INIT(INFO_MAX_BYTES);
+    if (n->is_keeper && n->actual.state == FARM_UNKNOWN) { /* its store is empty */
+        str_puts(out, "-Cannot invoke \"ReplStage.getBegOffsetRepl()\" because it is null\r\n");
+        return;
+    }
+    farm_node_info(n, call->argc > 1 ? call->argv[1] : "all", loop_now(f->loop), &text);
+    add_bulk(out, str_text(&text), text.len);
+    str_done(&text);
+}
+
+static void answer_slaveof(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    struct farm_order order =
+        farm_node_slaveof(call->redis->node, call->argc, call->argv, loop_now(f->loop), out);
+    farm_tree_told(f, call, &order);
+}
+
+static void answer_keeper(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    struct farm_node *n = call->redis->node;
+    const char *word = call->argc > 1 ? call->argv[1] : "";
+    if (strcasecmp(word, "getstate") == 0) {
+        f->report.commands[FARM_GETSTATE]++;
+        str_printf(out, "+%s\r\n", farm_node_state_text(n));
+    } else if (strcasecmp(word, "setstate") == 0) {
+        f->report.commands[FARM_SETSTATE]++;
+        struct farm_order order =
+            farm_node_setstate(n, call->argc, call->argv, loop_now(f->loop), out);
+        farm_tree_told(f, call, &order);
+    } else if (word[0]) { /* "keeper" alone is not answered */
+        str_printf(out, "-unknown command:%.64s\r\n", word);
+    }
+}
+
+typedef void answer_fn(struct farm *, const struct farm_call *, struct str *out);
+
 static const struct {
     const char *name;
     enum farm_command command;
+    answer_fn *crdt; /* NULL: unknown to it */
+    answer_fn *plain;
+    answer_fn *keeper;
 } commands[] = {
-    { "ROLE", FARM_ROLE },     { "CRDT.INFO", FARM_CRDT_INFO }, { "INFO", FARM_INFO },
-    { "PEEROF", FARM_PEEROF }, { "CONFIG", FARM_CONFIG },       { "CLIENT", FARM_CLIENT },
-    { "AUTH", FARM_AUTH },     { "PING", FARM_PING },
+    { "ROLE", FARM_ROLE, answer_role, answer_node_role, answer_node_role },
+    { "CRDT.INFO", FARM_CRDT_INFO, answer_crdt_info, NULL, NULL },
+    { "INFO", FARM_INFO, answer_info, answer_node_info, answer_node_info },
+    { "PEEROF", FARM_PEEROF, answer_peerof, NULL, NULL },
+    { "SLAVEOF", FARM_SLAVEOF, NULL, answer_slaveof, NULL },
+    { "REPLICAOF", FARM_SLAVEOF, NULL, answer_slaveof, NULL },
+    { "KEEPER", FARM_COMMANDS, NULL, NULL, answer_keeper }, /* counted by its second word */
+    { "CONFIG", FARM_CONFIG, answer_ok, answer_ok, NULL },  /* REWRITE */
+    { "CLIENT", FARM_CLIENT, answer_client, answer_client, answer_client },
+    { "AUTH", FARM_AUTH, answer_ok, answer_ok, NULL },
+    { "PING", FARM_PING, answer_pong, answer_pong, answer_pong },
 };
 
-static enum farm_command command_of(const char *word)
+static void answer_unknown(const struct farm_call *call, struct str *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        if (strcasecmp(word, commands[i].name) == 0) {
-            return commands[i].command;
+    const struct farm_node *n = call->redis->node;
+    if (n && n->is_keeper) {
+        str_printf(out, "-unsupported command:%.64s\r\n", call->argv[0]);
+        return;
+    }
+    str_printf(out, "-ERR unknown command '%.64s'", call->argv[0]);
+    if (n) { /* Redis 7 */
+        str_puts(out, ", with args beginning with: ");
+        for (size_t i = 1; i < call->argc; i++) {
+            str_printf(out, "'%.64s' ", call->argv[i]);
         }
     }
-    return FARM_OTHER;
+    str_puts(out, "\r\n");
 }
 
 static void answer(struct farm *f, const struct farm_call *call, struct str *out)
 {
-    enum farm_command command = command_of(call->argv[0]);
-    f->report.commands[command]++;
-    switch (command) {
-    case FARM_ROLE:
-        answer_role(call->redis, out);
-        break;
-    case FARM_INFO:
-        answer_info(call->redis, out);
-        break;
-    case FARM_CRDT_INFO:
-        answer_crdt_info(f, call, out);
-        break;
-    case FARM_PEEROF:
-        answer_peerof(f, call, out);
-        break;
-    case FARM_CLIENT:
-        answer_client(f, call, out);
-        break;
-    case FARM_CONFIG: /* REWRITE */
-    case FARM_AUTH:
-        str_puts(out, "+OK\r\n");
-        break;
-    case FARM_PING:
-        str_puts(out, "+PONG\r\n");
-        break;
-    case FARM_OTHER:
-    case FARM_COMMANDS:
-        str_printf(out, "-ERR unknown command '%.64s'\r\n", call->argv[0]);
-        break;
+    const struct farm_node *n = call->redis->node;
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        answer_fn *fn = !n             ? commands[i].crdt
+                        : n->is_keeper ? commands[i].keeper
+                                       : commands[i].plain;
+        if (fn && strcasecmp(call->argv[0], commands[i].name) == 0) {
+            if (commands[i].command != FARM_COMMANDS) {
+                f->report.commands[commands[i].command]++;
+            }
+            fn(f, call, out);
+            return;
+        }
     }
+    f->report.commands[FARM_OTHER]++;
+    answer_unknown(call, out);
 }
 
 /* ---- faults: what becomes of an answer that begins at 'from' of 'a->out' ---- */

@@ -65,22 +65,34 @@ static bool to_count(const struct farm *f, const char *text, size_t *ret_count)
     return ok;
 }
 
-/* "GID NET PORT [SERVERS [PARAMS]]"; blanks in PARAMS are written as '+', "-" is none. */
-static bool to_spec(const struct words *w, struct farm_peer_spec *ret_spec)
+/* "NET PORT [SERVERS [PARAMS]]" from word 'at' on; blanks in PARAMS are written as '+', "-" is none. */
+static bool to_place(const struct words *w, size_t at, struct farm_peer_spec *ret_spec)
 {
-    int64_t gid = 0;
     int64_t net = 0;
     int64_t port = 0;
-    if (w->count < 4 || !to_number(w->word[1], 1, FARM_GID_MAX, &gid) ||
-        !to_number(w->word[2], 0, 255, &net) || !to_number(w->word[3], 1, 65535, &port)) {
+    if (w->count < at + 2 || w->count > at + 4 || !to_number(w->word[at], 0, 255, &net) ||
+        !to_number(w->word[at + 1], 1, 65535, &port)) {
         return false;
     }
-    char *servers = w->count > 4 && strcmp(w->word[4], "-") != 0 ? w->word[4] : NULL;
-    char *params = w->count > 5 && strcmp(w->word[5], "-") != 0 ? w->word[5] : NULL;
+    char *servers = w->count > at + 2 && strcmp(w->word[at + 2], "-") != 0 ? w->word[at + 2] : NULL;
+    char *params = w->count > at + 3 && strcmp(w->word[at + 3], "-") != 0 ? w->word[at + 3] : NULL;
     for (char *p = params; p && *p; p++) {
         *p = *p == '+' ? ' ' : *p;
     }
-    *ret_spec = (struct farm_peer_spec){ (int)gid, (int)net, (int)port, servers, params };
+    *ret_spec = (struct farm_peer_spec){ 0, (int)net, (int)port, servers, params };
+    return true;
+}
+
+/* "GID NET PORT [SERVERS [PARAMS]]" from word 'at' on: a gid that is not the own one. */
+static bool to_spec(const struct farm *f, const struct words *w, size_t at,
+                    struct farm_peer_spec *ret_spec)
+{
+    int64_t gid = 0;
+    if (w->count <= at || !to_number(w->word[at], 1, FARM_GID_MAX, &gid) || gid == f->gid ||
+        !to_place(w, at + 1, ret_spec)) {
+        return false;
+    }
+    ret_spec->gid = (int)gid;
     return true;
 }
 
@@ -92,7 +104,8 @@ struct change {
     size_t fault;
     int64_t delay_ms;
     bool is_slave;
-    int how; /* enum farm_break; -1: by chance */
+    int how;       /* enum farm_break, enum farm_spoil; -1: by chance */
+    int64_t index; /* in the shard; -1: any */
     struct farm_peer_spec spec;
 };
 
@@ -121,6 +134,35 @@ static bool apply_break(struct change *change, struct farm_redis *r)
     }
     f->report.broken++;
     return true;
+}
+
+static bool apply_spoil(struct change *change, struct farm_redis *r)
+{
+    struct farm *f = change->farm;
+    int first = change->how >= 0 ? change->how : (int)(farm_random(f) % FARM_SPOILS);
+    int last =
+        change->how >= 0 ? first : first + FARM_SPOILS - 1; /* the first that it can suffer */
+    if (change->index >= 0 && (int64_t)r->index != change->index) {
+        return false;
+    }
+    for (int how = first; how <= last; how++) {
+        if (farm_tree_break(f, r, (enum farm_spoil)(how % FARM_SPOILS))) {
+            f->report.broken++;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each shard is met once for each of its instances. */
+static bool apply_kill(struct change *change, struct farm_redis *r)
+{
+    return r->index == change->farm->redis_count && farm_tree_kill_head(change->farm, r->number);
+}
+
+static bool apply_revive(struct change *change, struct farm_redis *r)
+{
+    return farm_tree_revive(change->farm, r);
 }
 
 static bool apply_fault(struct change *change, struct farm_redis *r)
@@ -168,7 +210,7 @@ static void say_changed(struct change *change, size_t want, struct str *out)
 static bool do_peer(struct farm *f, const struct words *w, struct str *out)
 {
     struct farm_peer_spec spec;
-    if (!to_spec(w, &spec) || spec.gid == f->gid) {
+    if (!to_spec(f, w, 1, &spec)) {
         return false;
     }
     for (size_t i = 0; i < f->count; i++) {
@@ -184,13 +226,8 @@ static bool do_want(struct farm *f, const struct words *w, struct str *out)
     int64_t from = 0;
     int64_t to = 0;
     struct change change = { .farm = f };
-    struct words rest = { .count = w->count > 3 ? w->count - 2 : 0 };
     if (w->count < 6 || !to_number(w->word[1], 0, (int64_t)f->count, &from) ||
-        !to_number(w->word[2], from, (int64_t)f->count, &to)) {
-        return false;
-    }
-    memcpy(&rest.word[1], &w->word[3], (w->count - 3) * sizeof(rest.word[0]));
-    if (!to_spec(&rest, &change.spec) || change.spec.gid == f->gid) {
+        !to_number(w->word[2], from, (int64_t)f->count, &to) || !to_spec(f, w, 3, &change.spec)) {
         return false;
     }
     for (int64_t i = from; i < to; i++) {
@@ -200,23 +237,90 @@ static bool do_want(struct farm *f, const struct words *w, struct str *out)
     return true;
 }
 
+/* "break HOW COUNT", HOW being "any" or one of 'names'; w->count is checked. */
+static bool break_some(struct change *change, const char *const *names, int name_count,
+                       const struct words *w, struct str *out)
+{
+    size_t want = 0;
+    if (!to_count(change->farm, w->word[2], &want)) {
+        return false;
+    }
+    change->how = -1;
+    for (int i = 0; i < name_count; i++) {
+        change->how = strcmp(w->word[1], names[i]) == 0 ? i : change->how;
+    }
+    if (change->how < 0 && strcmp(w->word[1], "any") != 0) {
+        return false;
+    }
+    say_changed(change, want, out);
+    return true;
+}
+
 static bool do_break(struct farm *f, const struct words *w, struct str *out)
 {
     static const char *const names[] = {
         [FARM_REMOVE] = "remove", [FARM_ENDPOINT] = "endpoint", [FARM_DIRECT] = "direct"
     };
-    struct change change = { .farm = f, .apply = apply_break, .how = -1 };
-    size_t want = 0;
-    if (w->count != 3 || !to_count(f, w->word[2], &want)) {
+    struct change change = { .farm = f, .apply = apply_break };
+    return w->count == 3 && break_some(&change, names, ARRAY_LEN(names), w, out);
+}
+
+/* With INDEX only instances of that place in their shard. */
+static bool do_spoil(struct farm *f, const struct words *w, struct str *out)
+{
+    static const char *const names[] = { [FARM_PROMOTE] = "promote",
+                                         [FARM_ELSEWHERE] = "elsewhere",
+                                         [FARM_DEMOTE] = "demote",
+                                         [FARM_FORGET] = "forget" };
+    struct change change = { .farm = f, .apply = apply_spoil, .index = -1 };
+    if (w->count == 4 && !to_number(w->word[3], 0, (int64_t)farm_per_shard(f) - 1, &change.index)) {
         return false;
     }
-    for (int i = 0; i < (int)ARRAY_LEN(names); i++) {
-        change.how = strcmp(w->word[1], names[i]) == 0 ? i : change.how;
-    }
-    if (change.how < 0 && strcmp(w->word[1], "any") != 0) {
+    return (w->count == 3 || w->count == 4) && break_some(&change, names, ARRAY_LEN(names), w, out);
+}
+
+/* "kill COUNT", "revive COUNT" */
+static bool do_kill(struct farm *f, const struct words *w, struct str *out)
+{
+    bool is_kill = strcmp(w->word[0], "kill") == 0;
+    struct change change = { .farm = f, .apply = is_kill ? apply_kill : apply_revive };
+    size_t want = 0;
+    if (w->count != 2 || !to_count(f, w->word[1], &want)) {
         return false;
     }
     say_changed(&change, want, out);
+    return true;
+}
+
+/* "tree NET PORT [SERVERS [PARAMS]]": as a peer, without the gid. */
+static bool do_tree(struct farm *f, const struct words *w, struct str *out)
+{
+    struct farm_peer_spec spec;
+    if (!to_place(w, 1, &spec)) {
+        return false;
+    }
+    farm_tree_give(f, &spec);
+    str_puts(out, "ok");
+    return true;
+}
+
+/* "latches HOSTS NAMESPACE FIRST_SHARD_ID" begins, "latches" tells how it goes. */
+static bool do_latches(struct farm *f, const struct words *w, struct str *out)
+{
+    int64_t first_id = 0;
+    struct xp_err err;
+    if (w->count == 1) {
+        farm_latches_json(f, out);
+        return true;
+    }
+    if (w->count != 4 || !to_number(w->word[3], 1, INT32_MAX, &first_id)) {
+        return false;
+    }
+    if (farm_latches_start(f, w->word[1], w->word[2], first_id, &err) != 0) {
+        str_printf(out, "error %s", err.msg);
+        return true;
+    }
+    str_puts(out, "ok");
     return true;
 }
 
@@ -275,12 +379,20 @@ static bool do_show(struct farm *f, const struct words *w, struct str *out)
     if (w->count != 2 || !to_number(w->word[1], 0, (int64_t)f->count - 1, &number)) {
         return false;
     }
-    const struct str *info = farm_redis_info(&f->redises[number], loop_now(f->loop));
-    for (size_t i = 0; i < info->len; i++) {
-        if (info->buf[i] != '\r') {
-            str_putc(out, info->buf[i] == '\n' ? '|' : info->buf[i]);
+    struct farm_redis *r = &f->redises[number];
+    struct str text = STR_INIT(REPLY_MAX);
+    if (r->node) {
+        farm_node_info(r->node, "replication", loop_now(f->loop), &text);
+    } else {
+        const struct str *info = farm_redis_info(r, loop_now(f->loop));
+        str_add(&text, info->buf, info->len);
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.buf[i] != '\r') {
+            str_putc(out, text.buf[i] == '\n' ? '|' : text.buf[i]);
         }
     }
+    str_done(&text);
     return true;
 }
 
@@ -336,26 +448,39 @@ static bool do_peerofs(struct farm *f, const struct words *w, struct str *out)
     return true;
 }
 
+enum farms { OF_BOTH, OF_CRDT, OF_ONE_WAY }; /* kinds of farms that a line is for */
+
 static const struct {
     const char *name;
     bool (*run)(struct farm *, const struct words *, struct str *out); /* false: wrong arguments */
+    enum farms farms;
     const char *usage;
 } verbs[] = {
-    { "peer", do_peer, "peer GID NET PORT [SERVERS|- [PARAMS|-]]" },
-    { "want", do_want, "want FROM TO GID NET PORT [SERVERS|- [PARAMS|-]]" },
-    { "break", do_break, "break remove|endpoint|direct|any COUNT" },
-    { "fault", do_fault, "fault NAME COUNT" },
-    { "delay", do_delay, "delay MS COUNT" },
-    { "role", do_role, "role master|slave COUNT" },
-    { "drop", do_drop, "drop" },
-    { "show", do_show, "show NUMBER" },
-    { "reset", do_reset, "reset" },
-    { "report", do_report, "report" },
-    { "clients", do_clients, "clients" },
-    { "gaps", do_gaps, "gaps" },
-    { "lost", do_lost, "lost [CLIENT]" },
-    { "peerofs", do_peerofs, "peerofs FROM" },
+    { "peer", do_peer, OF_CRDT, "peer GID NET PORT [SERVERS|- [PARAMS|-]]" },
+    { "want", do_want, OF_CRDT, "want FROM TO GID NET PORT [SERVERS|- [PARAMS|-]]" },
+    { "break", do_break, OF_CRDT, "break remove|endpoint|direct|any COUNT" },
+    { "role", do_role, OF_CRDT, "role master|slave COUNT" },
+    { "tree", do_tree, OF_ONE_WAY, "tree NET PORT [SERVERS|- [PARAMS|-]]" },
+    { "spoil", do_spoil, OF_ONE_WAY, "spoil promote|elsewhere|demote|forget|any COUNT [INDEX]" },
+    { "kill", do_kill, OF_ONE_WAY, "kill COUNT" },
+    { "revive", do_kill, OF_ONE_WAY, "revive COUNT" },
+    { "latches", do_latches, OF_ONE_WAY, "latches [HOSTS NAMESPACE FIRST_SHARD_ID]" },
+    { "fault", do_fault, OF_BOTH, "fault NAME COUNT" },
+    { "delay", do_delay, OF_BOTH, "delay MS COUNT" },
+    { "drop", do_drop, OF_BOTH, "drop" },
+    { "show", do_show, OF_BOTH, "show NUMBER" },
+    { "reset", do_reset, OF_BOTH, "reset" },
+    { "report", do_report, OF_BOTH, "report" },
+    { "clients", do_clients, OF_BOTH, "clients" },
+    { "gaps", do_gaps, OF_BOTH, "gaps" },
+    { "lost", do_lost, OF_BOTH, "lost [CLIENT]" },
+    { "peerofs", do_peerofs, OF_BOTH, "peerofs FROM" },
 };
+
+static bool is_for(const struct farm *f, enum farms farms)
+{
+    return farms == OF_BOTH || (farms == OF_ONE_WAY) == (f->tree != NULL);
+}
 
 /* ---- lines ---- */
 
@@ -420,7 +545,7 @@ void farm_control_run(struct farm *f, char *line, struct str *out)
     }
     struct words w = split(line);
     for (size_t i = 0; w.count > 0 && i < ARRAY_LEN(verbs); i++) {
-        if (strcmp(w.word[0], verbs[i].name) == 0) {
+        if (strcmp(w.word[0], verbs[i].name) == 0 && is_for(f, verbs[i].farms)) {
             if (!verbs[i].run(f, &w, out)) {
                 str_printf(out, "error usage: %s", verbs[i].usage);
             }
@@ -429,7 +554,9 @@ void farm_control_run(struct farm *f, char *line, struct str *out)
     }
     str_puts(out, "error known: after");
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-        str_printf(out, ", %s", verbs[i].name);
+        if (is_for(f, verbs[i].farms)) {
+            str_printf(out, ", %s", verbs[i].name);
+        }
     }
 }
 

@@ -69,17 +69,35 @@ void farm_redis_init(struct farm_redis *r, size_t number, int gid)
                               .gid = gid,
                               .broken_at = MONO_NEVER,
                               .mended_at = MONO_NEVER,
+                              .actual = xcalloc(FARM_GID_MAX + 1, sizeof(*r->actual)),
+                              .wanted = xcalloc(FARM_GID_MAX + 1, sizeof(*r->wanted)),
                               .stale_at = MONO_FOREVER,
                               .info = STR_INIT(INFO_MAX_BYTES) };
 }
 
+void farm_redis_init_node(struct farm_redis *r, size_t number, size_t index, bool is_keeper)
+{
+    *r = (struct farm_redis){ .number = number,
+                              .index = index,
+                              .node = xcalloc(1, sizeof(*r->node)),
+                              .broken_at = MONO_NEVER,
+                              .mended_at = MONO_NEVER };
+    farm_node_init(r->node, is_keeper, number << 4 | index);
+}
+
 void farm_redis_done(struct farm_redis *r)
 {
-    for (size_t gid = 0; gid <= FARM_GID_MAX; gid++) {
+    for (size_t gid = 0; r->actual && gid <= FARM_GID_MAX; gid++) {
         peer_done(&r->actual[gid]);
         peer_done(&r->wanted[gid]);
     }
+    free(r->actual);
+    free(r->wanted);
     str_done(&r->info);
+    if (r->node) {
+        farm_node_done(r->node);
+        free(r->node);
+    }
 }
 
 void farm_redis_give_peer(struct farm_redis *r, const struct farm_peer_spec *spec)
@@ -134,6 +152,9 @@ bool farm_redis_break(struct farm_redis *r, enum farm_break how, uint64_t random
 
 bool farm_redis_is_right(const struct farm_redis *r)
 {
+    if (r->node) {
+        return farm_node_is_right(r->node);
+    }
     for (size_t gid = 0; gid <= FARM_GID_MAX; gid++) {
         if (!peer_eq(&r->actual[gid], &r->wanted[gid])) {
             return false;

@@ -1,4 +1,6 @@
-/* farm_redis.h - one CRDT Redis of the farm: its peers as they are and as they should be, and the texts it answers with.
+/* farm_redis.h - one instance of the farm; of a CRDT Redis its peers as they are and as they should be, and the texts it answers with.
+ *
+ * In a farm of one-way shards the instances are plain Redis and keepers: 'node' (farm_node.h) takes the place of the peers.
  *
  * No I/O and no clock: the server (farm_server.c) passes the time in. A peer is "right" when it equals what the script
  * wants; break takes it away from there, the PEEROF that brings it back is a correction and ends the time it was wrong.
@@ -9,8 +11,7 @@
 
 #include <netinet/in.h>
 
-#include "shared/base/clock.h"
-#include "shared/base/str.h"
+#include "bench/farm_node.h"
 
 #define FARM_GID_MAX    15
 #define FARM_LINK_UP_MS 1000
@@ -28,16 +29,19 @@ struct farm_peer {
 };
 
 struct farm_redis {
-    size_t number;
+    size_t number;          /* of the shard, and of the address in its net */
+    size_t index;           /* in the shard: net of the farm + index; CRDT: 0 */
+    bool is_gone;           /* killed: closes every connection at once */
+    struct farm_node *node; /* owned; NULL: a CRDT Redis */
     int gid;
     bool is_slave;
     size_t fault; /* index of farm_faults; 0: none */
     int64_t delay_ms;
     bool was_polled;
-    mono_ms broken_at; /* MONO_NEVER: every peer is right */
-    mono_ms mended_at; /* MONO_NEVER: not yet; for FARM_REST_MS it is not broken again */
-    struct farm_peer actual[FARM_GID_MAX + 1];
-    struct farm_peer wanted[FARM_GID_MAX + 1];
+    mono_ms broken_at;        /* MONO_NEVER: every peer is right */
+    mono_ms mended_at;        /* MONO_NEVER: not yet; for FARM_REST_MS it is not broken again */
+    struct farm_peer *actual; /* by gid; owned; NULL: no CRDT Redis */
+    struct farm_peer *wanted;
     /* CRDT.INFO replication as last built; its counters are written over in place */
     struct str info;
     size_t offset_at;
@@ -66,6 +70,7 @@ struct farm_peer_spec {
 };
 
 void farm_redis_init(struct farm_redis *, size_t number, int gid);
+void farm_redis_init_node(struct farm_redis *, size_t number, size_t index, bool is_keeper);
 void farm_redis_done(struct farm_redis *);
 /* The peer is wanted, is there and is up. */
 void farm_redis_give_peer(struct farm_redis *, const struct farm_peer_spec *);

@@ -10,9 +10,10 @@
 #define TIMES_MAX 1000000 /* more corrections than that are counted, not timed */
 
 static const char *const command_names[FARM_COMMANDS] = {
-    [FARM_ROLE] = "role",     [FARM_INFO] = "info",     [FARM_CRDT_INFO] = "crdt_info",
-    [FARM_PEEROF] = "peerof", [FARM_CONFIG] = "config", [FARM_CLIENT] = "client",
-    [FARM_AUTH] = "auth",     [FARM_PING] = "ping",     [FARM_OTHER] = "other",
+    [FARM_ROLE] = "role",         [FARM_INFO] = "info",       [FARM_CRDT_INFO] = "crdt_info",
+    [FARM_PEEROF] = "peerof",     [FARM_SLAVEOF] = "slaveof", [FARM_GETSTATE] = "getstate",
+    [FARM_SETSTATE] = "setstate", [FARM_CONFIG] = "config",   [FARM_CLIENT] = "client",
+    [FARM_AUTH] = "auth",         [FARM_PING] = "ping",       [FARM_OTHER] = "other",
 };
 
 void farm_report_poll(struct farm *f, struct farm_redis *r)
@@ -95,9 +96,10 @@ void farm_report_json(const struct farm *f, struct str *out)
                report->polled, report->all_polled_at_us, faulty);
     str_printf(out,
                ",\"broken\":%" PRIu64 ",\"corrected\":%" PRIu64 ",\"needless\":%" PRIu64
-               ",\"foreign\":%" PRIu64 ",\"harmful\":%" PRIu64 ",\"wrong_now\":%zu,",
-               report->broken, report->corrected, report->needless, report->foreign,
-               report->harmful, wrong);
+               ",\"refreshed\":%" PRIu64 ",\"foreign\":%" PRIu64 ",\"harmful\":%" PRIu64
+               ",\"wrong_now\":%zu,",
+               report->broken, report->corrected, report->needless, report->refreshed,
+               report->foreign, report->harmful, wrong);
     farm_report_times(report->times_ms, report->times_count,
                       out); /* their order matters to nobody */
     str_putc(out, '}');

@@ -302,7 +302,7 @@ static void conn_ready(struct loop_io *io, int events)
 
 /* ---- accepting ---- */
 
-/* The instance behind 127.NET.y.z; NULL: none. */
+/* The living instance behind 127.(NET + index).y.z; NULL: none. */
 static struct farm_redis *redis_of(struct farm *f, int fd)
 {
     struct sockaddr_in in = { 0 };
@@ -313,8 +313,10 @@ static struct farm_redis *redis_of(struct farm *f, int fd)
     uint32_t ip = ntohl(in.sin_addr.s_addr);
     size_t last = ip & 255;
     size_t number = (size_t)((ip >> 8) & 255) * 250 + last - 1;
-    bool is_ours = ip >> 24 == 127 && (int)((ip >> 16) & 255) == f->net && last >= 1 && last <= 250;
-    return is_ours && number < f->count ? &f->redises[number] : NULL;
+    size_t index = ((ip >> 16) & 255) - (uint32_t)f->net;
+    bool is_ours = ip >> 24 == 127 && index < farm_per_shard(f) && number < f->shards;
+    struct farm_redis *r = is_ours && last >= 1 && last <= 250 ? farm_at(f, number, index) : NULL;
+    return r && !r->is_gone ? r : NULL;
 }
 
 static void conn_new(struct farm_server *s, int fd)

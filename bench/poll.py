@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from report import Report, cpu_s, rss_mb
-from scene import OTHER_DCS, OWN_DC, OWN_NET, Farm, OtherSide, boot_us
+from scene import OTHER_DCS, OWN_DC, OWN_NET, Farm, OtherSide, boot_us, document
 from harness.daemons import Meta
 from harness.processes import Process, Timeout, Workspace, built, wait_until
 from harness.zookeeper import ZooKeeper
@@ -75,7 +75,7 @@ class Bench:
         self.args = args
         self.workspace = workspace
         self.farm = Farm(workspace, args.count)
-        self.other = OtherSide(args.count, self.farm.port)
+        self.other = OtherSide(document(args.count, self.farm.port))
         self.zookeeper = ZooKeeper(workspace)
         self.meta = Meta(workspace, "meta", OWN_DC, 1, self.zookeeper,
                          {"log.level": "info", "meta.poll.milli": PERIOD_MS})

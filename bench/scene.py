@@ -9,11 +9,17 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from harness.processes import HOST, Process, built, free_port
+from harness.processes import HOST, Process, built, free_port, wait_until
 
 OWN_DC, OWN_NET, OWN_GID = "jq", 1, 1
 OTHER_DCS = {"oy": (2, 2), "fra": (3, 3)}  # name -> (gid, second octet of its masters)
 PEER_PORT = 16379  # nobody listens there: the links of the farm are simulated
+
+# one-way shards: OWN_DC is a backup DC of each, its Redis is in net OWN_NET, its keepers are in the next two
+PRIMARY_DC, PRIMARY_NET = "oy", 9
+REDISES, KEEPERS = 1, 2
+FIRST_SHARD_ID = 500000
+NAMESPACE = "xpipe"  # of ZooKeeper; the default of the metaserver
 
 
 def host_of(net, number):
@@ -28,30 +34,60 @@ def route_of(gid):
     return near, " ".join(hops)
 
 
+def route_words(gid):
+    """The same in the farm's script."""
+    servers, params = route_of(gid)
+    return f"{servers} {params.replace(' ', '+')}"
+
+
 # ---- the other side of the metaserver: console and other DCs ----
 
+def dc_document(clusters, routes, containers=()):
+    """The DC document of console-api.md 3.9.1."""
+    return {"id": OWN_DC, "version": 7, "dcId": 1, "zone": "bench", "metaServers": [], "keeperContainers": list(containers),
+            "applierContainers": [], "sentinels": {}, "azs": [], "clusters": {c["id"]: c for c in clusters},
+            "routes": [{"id": gid, "clusterType": "", "orgId": 0, "tag": "meta", "srcDc": OWN_DC, "dstDc": dc, "isPublic": True,
+                        "routeInfo": " ".join(route_of(gid))} for dc, gid in routes.items()]}
+
+
+def cluster_document(i, redis, keepers=(), **more):
+    """A cluster of one shard."""
+    shard = {"id": "s1", "dbId": FIRST_SHARD_ID + i, "sentinelId": 0, "sentinelMonitorName": f"bench-{i:05}+s1+{OWN_DC}",
+             "keepers": list(keepers), "redises": [redis], "appliers": []}
+    return {"id": f"bench-{i:05}", "dbId": 1 + i, "status": "Normal", "orgId": 8, "version": 7,
+            "clusterDesignatedRouteIds": "", "shards": {"s1": shard}, **more}
+
+
 def document(count, port):
-    """The DC document of console-api.md 3.9.1: 'count' bi-direction clusters of one shard with one Redis."""
+    """'count' bi-direction clusters with one Redis here."""
     def cluster(i):
         redis = {"id": "unknown", "ip": host_of(OWN_NET, i), "port": port, "master": "", "gid": OWN_GID}
-        shard = {"id": "s1", "dbId": 500000 + i, "sentinelId": 0, "sentinelMonitorName": f"bench-{i:05}+s1+{OWN_DC}",
-                 "keepers": [], "redises": [redis], "appliers": []}
-        return {"id": f"bench-{i:05}", "dbId": 1 + i, "type": "BI_DIRECTION", "activeDc": None, "backupDcs": None,
-                "dcs": ",".join([OWN_DC, *OTHER_DCS]), "status": "Normal", "orgId": 8, "version": 7,
-                "clusterDesignatedRouteIds": "", "shards": {"s1": shard}}
-    routes = [{"id": gid, "clusterType": "", "orgId": 0, "tag": "meta", "srcDc": OWN_DC, "dstDc": dc, "isPublic": True,
-               "routeInfo": " ".join(route_of(gid))} for dc, (gid, _) in OTHER_DCS.items()]
-    return {"id": OWN_DC, "version": 7, "dcId": 1, "zone": "bench", "metaServers": [], "keeperContainers": [],
-            "applierContainers": [], "sentinels": {}, "azs": [], "routes": routes,
-            "clusters": {f"bench-{i:05}": cluster(i) for i in range(count)}}
+        return cluster_document(i, redis, type="BI_DIRECTION", activeDc=None, backupDcs=None,
+                                dcs=",".join([OWN_DC, *OTHER_DCS]))
+    return dc_document(map(cluster, range(count)), {dc: gid for dc, (gid, _) in OTHER_DCS.items()})
+
+
+def one_way_document(count, port):
+    """'count' one-way clusters of which this DC is a backup one, with one Redis and KEEPERS keepers here, on a container each."""
+    def keeper(i, k):
+        return {"id": f"{i * 16 + REDISES + k:040x}", "ip": host_of(OWN_NET + REDISES + k, i), "port": port, "master": None,
+                "active": k == 0, "keeperContainerId": 1 + k, "priority": 1, "offset": None, "survive": None}
+
+    def cluster(i):
+        redis = {"id": "unknown", "ip": host_of(OWN_NET, i), "port": port, "master": "127.0.0.1:0", "gid": None}
+        return cluster_document(i, redis, [keeper(i, k) for k in range(KEEPERS)], type="ONE_WAY", activeDc=PRIMARY_DC,
+                                backupDcs=OWN_DC, dcs=None)
+    containers = [{"id": 1 + k, "ip": f"127.0.0.{2 + k}", "port": 8080, "azId": None, "diskType": "default"}
+                  for k in range(KEEPERS)]
+    return dc_document(map(cluster, range(count)), {PRIMARY_DC: OTHER_DCS[PRIMARY_DC][0]}, containers)
 
 
 class OtherSide(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, count, redis_port):
+    def __init__(self, dc_document):
         super().__init__((HOST, 0), Handler)
-        self.document = json.dumps(document(count, redis_port)).encode()
+        self.document = json.dumps(dc_document).encode()
         self.etag = '"jq-7-1"'
         self.calls = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -63,6 +99,11 @@ class OtherSide(ThreadingHTTPServer):
     def masters(self, dc, shards):
         gid, net = OTHER_DCS[dc]
         return {"masters": [[c, s, gid, host_of(net, int(c[6:])), PEER_PORT] for c, s in shards]}
+
+    @staticmethod
+    def upstreams(shards):
+        """What the primary DC says that we should pull from: the active keeper there."""
+        return {"upstreams": [[c, s, host_of(PRIMARY_NET, int(c[6:])), PEER_PORT, -1] for c, s in shards]}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -97,6 +138,8 @@ class Handler(BaseHTTPRequestHandler):
         self.note(name.rsplit("/", 1)[-1])
         if name.endswith("/peermasters"):
             self.answer(200, json.dumps(self.server.masters(dc, body["shards"])).encode())
+        elif name.endswith("/upstreams"):
+            self.answer(200, json.dumps(self.server.upstreams(body["shards"])).encode())
         else:
             self.answer(200, b"{}")
 
@@ -104,16 +147,21 @@ class Handler(BaseHTTPRequestHandler):
 # ---- processes ----
 
 class Farm(Process):
+    name_of_process = "redis_farm"
+    instances = 1  # of a shard
+
     def __init__(self, workspace, count):
-        super().__init__(workspace, "redis_farm")
+        super().__init__(workspace, self.name_of_process)
         self.count = count
         self.port, self.control = free_port(), free_port()
         self.script = self.dir / "farm.script"
-        lines = [f"peer {gid} {net} {PEER_PORT} {route_of(gid)[0]} {route_of(gid)[1].replace(' ', '+')}"
-                 for gid, net in OTHER_DCS.values()]
-        self.script.write_text("\n".join(lines) + "\n")
+        self.script.write_text("\n".join(self.lines()) + "\n")
         self._file = None
         self._lock = threading.Lock()
+
+    @staticmethod
+    def lines():
+        return [f"peer {gid} {net} {PEER_PORT} {route_words(gid)}" for gid, net in OTHER_DCS.values()]
 
     def command(self):
         return [built("redis_farm"), "--port", self.port, "--control", self.control, "--count", self.count,
@@ -142,6 +190,34 @@ class Farm(Process):
 
     def polls(self):
         return self.report()["commands"]["crdt_info"]
+
+
+class OneWayFarm(Farm):
+    """'count' one-way shards of a backup DC, each with REDISES Redis and KEEPERS keepers."""
+
+    name_of_process = "one_way_farm"
+    instances = REDISES + KEEPERS
+
+    @staticmethod
+    def lines():
+        return [f"tree {PRIMARY_NET} {PEER_PORT} {route_words(OTHER_DCS[PRIMARY_DC][0])}"]
+
+    def command(self):
+        return [*super().command(), "--redises", REDISES, "--keepers", KEEPERS]
+
+    def polls(self):
+        return self.report()["commands"]["role"]
+
+    def register(self, zookeeper, namespace=NAMESPACE):
+        """Every keeper in ZooKeeper; how many ms that took."""
+        self.say(f"latches {zookeeper.address} {namespace} {FIRST_SHARD_ID}")
+        return wait_until(self.registered_ms, 60, "every keeper to be registered in ZooKeeper")
+
+    def registered_ms(self):
+        told = self.ask("latches")
+        if told["failed"]:
+            raise RuntimeError(f"farm: keepers could not be registered: {told}; {self.log_tail()}")
+        return told["took_ms"]
 
 
 def boot_us():

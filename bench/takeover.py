@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from report import Report, cpu_s, rss_mb
-from scene import OTHER_DCS, OWN_DC, Farm, OtherSide, boot_us
+from scene import OTHER_DCS, OWN_DC, Farm, OtherSide, boot_us, document
 from harness.daemons import Meta
 from harness.processes import Workspace, wait_until
 from harness.zookeeper import Ensemble
@@ -158,7 +158,7 @@ class Bench:
     def __init__(self, args, workspace, report):
         self.args, self.workspace, self.report = args, workspace, report
         self.farm = Farm(workspace, args.count)
-        self.other = OtherSide(args.count, self.farm.port)
+        self.other = OtherSide(document(args.count, self.farm.port))
         self.zookeeper = Ensemble(workspace)
         self.members = {i: self.member(i) for i in (1, 2, 3, 4)}
         self.windows = []

@@ -14,7 +14,8 @@ from harness.processes import HOST, wait_until
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 import report  # noqa: E402
-from scene import OTHER_DCS, OWN_NET, PEER_PORT, Farm, host_of, route_of  # noqa: E402
+from scene import (FIRST_SHARD_ID, KEEPERS, OTHER_DCS, OWN_NET, PEER_PORT, PRIMARY_DC, PRIMARY_NET, REDISES, Farm,  # noqa: E402
+                   OneWayFarm, host_of, route_of)
 
 COUNT = 20
 OK = b"+OK\r\n"
@@ -29,8 +30,8 @@ def next_turn():
 class Client:
     """A connection to one instance, by hand."""
 
-    def __init__(self, farm, number, name=None):
-        self.socket = socket.create_connection((host_of(OWN_NET, number), farm.port), timeout=5)
+    def __init__(self, farm, number, name=None, index=0):
+        self.socket = socket.create_connection((host_of(OWN_NET + index, number), farm.port), timeout=5)
         self.file = self.socket.makefile("rb")
         self.number = number
         if name:
@@ -40,8 +41,22 @@ class Client:
     def say(self, *words):
         self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w)
                                                               for w in (str(x).encode() for x in words)))
+        return self.answer()
+
+    def answer(self):
         line = self.file.readline()
+        if line.startswith(b"*"):
+            return [self.answer() for _ in range(int(line[1:]))]
         return line + self.file.read(int(line[1:]) + 2) if line.startswith(b"$") else line
+
+    def inline(self, line):
+        self.socket.sendall(line)
+        return self.answer()
+
+    def role(self):
+        """As words: of ROLE only the offset varies."""
+        words = (x for x in self.say("ROLE") if isinstance(x, bytes))
+        return [x.split(b"\r\n")[-2].lstrip(b"+:").decode() for x in words][:4]
 
     def poll(self):
         assert b"gid:1" in self.say("CRDT.INFO", "replication")
@@ -148,6 +163,156 @@ def test_names_that_would_spoil_the_answers_are_refused(farm):
         assert client.say("CLIENT", "SETNAME", name).startswith(b"-ERR")
     assert client.say("CLIENT", "LIST").startswith(b"-ERR")
     assert list(farm.ask("clients")) == [""]
+
+
+# ---- one-way shards ----
+
+REDIS, FIRST, SECOND = 0, REDISES, REDISES + 1  # indexes in a shard
+SOURCE_ROUTE = " ".join(route_of(OTHER_DCS[PRIMARY_DC][0]))
+
+
+@pytest.fixture
+def shards(workspace):
+    return OneWayFarm(workspace, COUNT).start()
+
+
+def node(farm, number, index, name=None):
+    return Client(farm, number, name, index)
+
+
+def follow(farm, number, index):
+    """The words that say: follow that instance of the shard."""
+    return host_of(OWN_NET + index, number), str(farm.port)
+
+
+def set_active(client, number, route=SOURCE_ROUTE):
+    words = ["PROXY", "ROUTE", *route.split(), "TCP"] if route else []
+    return client.say("keeper", "setstate", "ACTIVE", host_of(PRIMARY_NET, number), PEER_PORT, *words)
+
+
+def test_a_shard_begins_as_it_should_be(shards):
+    redis, first, second = (node(shards, 4, i) for i in (REDIS, FIRST, SECOND))
+    assert redis.role() == ["slave", *follow(shards, 4, FIRST), "connected"]
+    assert first.role() == ["keeper", host_of(PRIMARY_NET, 4), str(PEER_PORT), "connected"]
+    assert second.role() == ["keeper", *follow(shards, 4, FIRST), "connected"]
+    assert (first.inline(b"keeper getstate\r\n"), second.inline(b"keeper getstate\r\n")) == (b"+ACTIVE\r\n", b"+BACKUP\r\n")
+    info = second.say("INFO", "replication").decode()
+    assert "keeperrole:keeper\r\nstate:BACKUP\r\n" in info and f"master_host:{follow(shards, 4, FIRST)[0]}\r\n" in info
+    assert "role:slave\r\n" in redis.say("INFO", "replication").decode() and b"run_id:" in first.say("INFO", "server")
+    assert shards.report()["polled"] == 3 and shards.polls() == 3
+
+
+def test_words_that_each_kind_knows(shards):
+    redis, keeper = node(shards, 0, REDIS), node(shards, 0, FIRST)
+    assert redis.say("XSLAVEOF", "1.1.1.1", 1) == b"-ERR unknown command 'XSLAVEOF', with args beginning with: '1.1.1.1' '1' \r\n"
+    assert redis.say("KEEPER", "GETSTATE").startswith(b"-ERR unknown command")
+    assert redis.say("SLAVEOF", *follow(shards, 0, FIRST)) == b"+OK Already connected to specified master\r\n"
+    assert redis.say("CONFIG", "REWRITE") == OK
+    assert keeper.say("CONFIG", "REWRITE") == b"-unsupported command:CONFIG\r\n"
+    assert keeper.say("keeper", "setstate", "ACTIVE") == b"-setstate argument error:setstate ACTIVE\r\n"
+    for state in ("active", "PRE_ACTIVE", "UNKNOWN"):
+        assert keeper.say("keeper", "setstate", state, "1.1.1.1", 1).startswith(b"-")
+    assert keeper.say("keeper", "getindex") == b"-unknown command:getindex\r\n"
+    assert shards.report()["harmful"] == 0 and shards.report()["wrong_now"] == 0, "what is refused changes nothing"
+
+
+@pytest.mark.parametrize(("how", "index", "seen"), [
+    ("promote", REDIS, ["master"]), ("elsewhere", REDIS, ["slave", "*", "1", "connect"]),
+    ("elsewhere", FIRST, ["keeper", "*", "1", "connect"]), ("demote", FIRST, ["keeper"]),
+    ("demote", SECOND, ["keeper"]), ("forget", SECOND, ["keeper", "0.0.0.0", "0", "none"])])
+def test_what_is_spoilt_is_corrected_by_the_right_command_only(shards, how, index, seen):
+    assert shards.say(f"spoil {how} {COUNT} {index}") == f"ok {COUNT}"
+    assert shards.say(f"spoil any {COUNT}") == "ok 0", "one instance of a shard at a time"
+    client = node(shards, 3, index, "meta-1")
+    assert all(word in ("*", is_) for word, is_ in zip(seen, client.role()))
+    if index == REDIS:
+        assert client.say("SLAVEOF", *follow(shards, 3, SECOND)) == OK  # the backup keeper is not the head
+    elif index == FIRST:
+        assert set_active(client, 3, route="") == OK  # never direct where there is a route
+    else:
+        assert client.say("keeper", "setstate", "BACKUP", *follow(shards, 3, REDIS)) == OK
+    report = shards.report()
+    assert (report["corrected"], report["wrong_now"], report["harmful"]) == (0, COUNT, int(index == FIRST))
+    if index == REDIS:
+        assert client.say("REPLICAOF", *follow(shards, 3, FIRST)) == OK
+    elif index == FIRST:
+        assert set_active(client, 3) == OK
+    else:
+        assert client.say("keeper", "setstate", "BACKUP", *follow(shards, 3, FIRST)) == OK
+    report = shards.report()
+    assert (report["broken"], report["corrected"], report["wrong_now"], report["needless"]) == (COUNT, 1, COUNT - 1, 0)
+    assert [p[:3] for p in peerofs(shards)] == [(3, "meta-1", "not mended"), (3, "meta-1", "corrected")]
+    assert client.role()[3] == "connect"
+    wait_until(lambda: client.role()[3] == "connected", 5, "the link")
+    assert shards.say(f"spoil any {COUNT} {index}") == "ok 0", "what was just mended has a rest"
+
+
+def test_a_route_that_is_one_word_is_ignored(shards):
+    """As a real keeper ignores it, without an error (proxy-and-keeper.md 4.2)."""
+    keeper = node(shards, 2, FIRST)
+    words = "keeper", "setstate", "ACTIVE", host_of(PRIMARY_NET, 2), PEER_PORT
+    assert keeper.say(*words, f"PROXY ROUTE {SOURCE_ROUTE} TCP") == OK
+    assert (shards.report()["harmful"], shards.report()["wrong_now"]) == (1, 1)
+    assert set_active(keeper, 2) == OK
+    assert shards.report()["wrong_now"] == 0
+
+
+def test_only_a_keeper_is_told_the_same_again_without_blame(shards):
+    redis, first, second = (node(shards, 1, i) for i in (REDIS, FIRST, SECOND))
+    assert set_active(first, 1) == OK
+    assert (shards.report()["refreshed"], shards.report()["needless"]) == (1, 0)
+    redis.say("SLAVEOF", *follow(shards, 1, FIRST))
+    second.say("keeper", "setstate", "BACKUP", *follow(shards, 1, FIRST))
+    assert (shards.report()["refreshed"], shards.report()["needless"]) == (1, 2)
+    assert redis.say("SLAVEOF", "no", "one") == OK
+    assert (shards.report()["harmful"], shards.report()["wrong_now"]) == (1, 1)
+
+
+def latches(zookeeper, number):
+    """Addresses of the registered keepers of a shard, in the order of the election."""
+    path = f"/farm/keepers/repl_{FIRST_SHARD_ID + number}"
+    with zookeeper.client() as zk:
+        names = sorted(zk.get_children(path), key=lambda name: name.split("latch-")[1])
+        data = [zk.get(f"{path}/{name}") for name in names]
+    assert all(stat.ephemeralOwner for _, stat in data)
+    assert all(len(name) == len("_c_-latch-") + 36 + 10 for name in names)
+    return [(told["ip"], told["port"]) for told in (json.loads(text) for text, _ in data)]
+
+
+def test_keepers_are_in_zookeeper_and_the_next_one_is_wanted_when_the_first_dies(shards, zookeepers):
+    zookeeper = zookeepers[0]
+    first, second = ((host_of(OWN_NET + i, 7), shards.port) for i in (FIRST, SECOND))
+    assert shards.register(zookeeper, "farm") > 0
+    assert shards.ask("latches")["registered"] == COUNT * KEEPERS
+    assert latches(zookeeper, 7) == [first, second]
+    redis, keeper, old = node(shards, 7, REDIS), node(shards, 7, SECOND), node(shards, 7, FIRST)
+    assert shards.say("kill all") == f"ok {COUNT}"
+    assert old.socket.recv(1) == b"", "killed"
+    wait_until(lambda: latches(zookeeper, 7) == [second], 5, "its latch to be gone")
+    assert shards.report()["wrong_now"] == 2 * COUNT
+    assert set_active(keeper, 7) == OK
+    assert redis.say("SLAVEOF", *follow(shards, 7, SECOND)) == OK
+    assert shards.report()["wrong_now"] == 2 * (COUNT - 1)
+    assert shards.say("kill all") == "ok 0", "no other keeper is left"
+    assert shards.say("revive all") == f"ok {COUNT}"
+    wait_until(lambda: latches(zookeeper, 7) == [second, first], 5, "it to be the last one in the election")
+    back = node(shards, 7, FIRST)
+    assert back.say("keeper", "getstate") == b"+UNKNOWN\r\n" and back.say("INFO", "replication").startswith(b"-Cannot invoke")
+    assert back.say("keeper", "setstate", "BACKUP", *follow(shards, 7, SECOND)) == OK
+    assert shards.report()["harmful"] == 0 and shards.report()["needless"] == 0
+
+
+@pytest.mark.parametrize("line", ["spoil promote", "spoil any 1 9", "tree 9", "kill", "latches x"])
+def test_wrong_arguments_for_shards_are_refused(shards, line):
+    with pytest.raises(RuntimeError, match="usage"):
+        shards.say(line)
+
+
+def test_lines_for_the_other_kind_of_farm_are_unknown(farm, shards):
+    with pytest.raises(RuntimeError, match="known: after, tree"):
+        shards.say("break any 1")
+    with pytest.raises(RuntimeError, match="known: after, peer"):
+        farm.say("spoil any 1")
 
 
 @pytest.mark.parametrize("line", ["peerofs", "peerofs x", "peerofs -1", "lost a b"])
