@@ -3,7 +3,7 @@
 
 #include "meta/api/dispatch.h"
 #include "meta/api/meta_routes.h"
-#include "meta/peers/peer_links.h"
+#include "meta/links/shard_names.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"

@@ -1,16 +1,17 @@
 /* upstream_links.h - what the metaserver of the primary DC says that a backup DC's shards should pull from, and telling backup DCs
  * of ours (metaserver.md 6.3.2 step 4, 6.3.4; endpoints 1 and 9).
  *
- * The same conversations as peer_links, with other words: batches POST /api/meta/v2/upstreams and /upstreamchanges between C metaservers,
- * GET getactivekeeper and PUT upstreamchange/{ip}/{port}?dcName= towards Java ones. No answer, and an empty one, changes nothing (D8).
+ * Conversations as in dc_links.h: batches POST /api/meta/v2/upstreams and /upstreamchanges between C metaservers, GET
+ * getactivekeeper and PUT upstreamchange/{ip}/{port}?dcName= towards Java ones. No answer, and an empty one, changes nothing (D8).
  * A told change is a reason to ask, never taken as the truth by itself, except from a Java metaserver (endpoint 9 carries
- * the address). Owner: loop; the calls run on workers. */
+ * the address). Answers with addresses that no instance can have are refused (upstream_row.h). Owner: loop; the calls run on workers. */
 #ifndef META_KEEPERS_UPSTREAM_LINKS_H
 #define META_KEEPERS_UPSTREAM_LINKS_H
 
 #include <jansson.h>
 
 #include "meta/keepers/upstream_board.h"
+#include "meta/links/dc_words.h"
 #include "shared/net/loop.h"
 #include "shared/net/worker.h"
 
@@ -19,8 +20,8 @@ struct upstream_links;
 struct upstream_links_options {
     struct loop *loop;
     struct worker_pool *pool;
-    const char *own_dc;
-    const char *dcinfos;
+    const char *own_dc;  /* copied */
+    const char *dcinfos; /* JSON, checked by the configuration */
     int64_t refresh_ms;
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
@@ -38,11 +39,17 @@ struct upstream_links *upstream_links_new(const struct upstream_links_options *)
 void upstream_links_free(
     struct upstream_links *); /* the pool must have been emptied before; NULL is fine */
 void upstream_links_set_periods(struct upstream_links *, int64_t refresh_ms);
+/* Ask soon (within a few ms, together with others). Unknown DCs are logged once and ignored. */
 void upstream_links_ask(struct upstream_links *, const char *dc, const char *cluster,
                         const char *shard);
-/* Our head of this shard changed: tell that DC, until it has heard. */
+/* Our head of this shard changed: tell that DC, until it has heard. NULL or none: not known any more, which a Java metaserver
+ * cannot be told. */
 void upstream_links_tell(struct upstream_links *, const char *dc, const char *cluster,
                          const char *shard, const struct addr *head);
+/* Per DC: address, kind, last success, last error, what waits. Returns owned. */
 json_t *upstream_links_json(const struct upstream_links *);
+
+/* The words of these conversations, for the batch and its fuzz target. */
+extern const struct dc_words upstream_words;
 
 #endif

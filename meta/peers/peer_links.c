@@ -1,378 +1,155 @@
-/* peer_links.c - see peer_links.h. What is sent and how is peer_batch.c; here is when. */
+/* peer_links.c - see peer_links.h. The conversations are dc_links.c; here is what is said.
+ * A row of an answer is [cluster, shard, gid, ip, port], known masters only. */
 #include "meta/peers/peer_links.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include "meta/peers/peer_batch.h"
-#include "shared/base/log.h"
-#include "shared/base/map.h"
+#include "meta/links/dc_links.h"
 #include "shared/base/mem.h"
-#include "shared/base/metrics.h"
-#include "shared/model/json_decode.h"
+#include "shared/model/dc_meta.h"
+#include "shared/net/url.h"
 
 #include "shared/base/banned.h"
 
-#define GATHER_MS       5 /* wait for more of the same before a batch goes out */
-#define JAVA_FOR_MS     (10 * 60 * 1000)
-#define JAVA_REFRESH_MS 10000 /* x-pipe's own period for single requests */
-#define JAVA_CHUNK      32    /* single requests of one job */
-#define RETRY_FIRST_MS  500
-#define RETRY_MAX_MS    10000
-
-static struct metric batches_ok =
+static struct metric calls_ok =
     METRIC_COUNTER_INIT("xpipe_meta_peer_calls_total", "result=\"ok\"",
-                        "Conversations with the metaservers of other DCs.");
-static struct metric batches_failed =
+                        "Conversations with the metaservers of other DCs about masters.");
+static struct metric calls_failed =
     METRIC_COUNTER_INIT("xpipe_meta_peer_calls_total", "result=\"failed\"",
-                        "Conversations with the metaservers of other DCs.");
-
-struct link;
-
-struct lane { /* one kind of conversation with one DC */
-    struct link *link;
-    enum peer_batch_kind kind;
-    struct map waiting; /* "cluster/shard" -> struct shard_name *, owned */
-    struct loop_timer timer;
-    bool is_busy;
-    int64_t retry_ms;
-};
-
-struct link {
-    struct peer_links *links;
-    char *dc;
-    char *base_url;
-    struct lane ask;
-    struct lane tell;
-    struct loop_timer round;
-    mono_ms java_until;
-    wall_ms last_ok_at;
-    char last_error[200];
-};
-
-struct batch_job {
-    struct job job;
-    struct lane *lane;
-    struct peer_batch batch;
-};
+                        "Conversations with the metaservers of other DCs about masters.");
 
 struct peer_links {
     struct peer_links_options opt;
-    char *own_dc;
-    struct link **items;
-    size_t count;
-    struct map unknown_dcs; /* logged once each; value is the map itself */
+    struct dc_links *core;
 };
 
-static struct link *find_link(struct peer_links *links, const char *dc)
+/* ---- words ---- */
+
+static bool gid_fits(int64_t gid)
 {
-    for (size_t i = 0; i < links->count; i++) {
-        if (strcmp(links->items[i]->dc, dc) == 0) {
-            return links->items[i];
-        }
-    }
-    if (!map_get(&links->unknown_dcs, dc) && map_count(&links->unknown_dcs) < 1000) {
-        (void)map_put(&links->unknown_dcs, dc, links);
-        log_warn("peer.dc_without_address", "dc", dc, "next",
-                 "add it to key 'dcinfos' in section [meta]");
-    }
-    return NULL;
+    return gid >= INT32_MIN && gid <= INT32_MAX; /* which ones are good is judged by peer_decide */
 }
 
-static bool is_java(const struct link *link)
+static bool read_row(const json_t *row, struct dc_row *ret_row)
 {
-    return loop_now(link->links->opt.loop) < link->java_until;
-}
-
-static void free_name(struct shard_name *name)
-{
-    if (name) {
-        free(name->cluster);
-        free(name->shard);
-        free(name);
+    const char *cluster = json_string_value(json_array_get(row, 0));
+    const char *shard = json_string_value(json_array_get(row, 1));
+    const json_t *gid = json_array_get(row, 2);
+    const char *host = json_string_value(json_array_get(row, 3));
+    json_int_t port = json_integer_value(json_array_get(row, 4));
+    if (!cluster || !shard || !json_is_integer(gid) || !gid_fits(json_integer_value(gid)) ||
+        port < 1 || port > 65535) {
+        return false;
     }
-}
-
-static void lane_add(struct lane *lane, const char *cluster, const char *shard)
-{
-    AUTO_FREE char *key = xasprintf("%s/%s", cluster, shard);
-    if (!map_get(&lane->waiting, key)) {
-        struct shard_name *name = xcalloc(1, sizeof(*name));
-        *name = (struct shard_name){ .cluster = xstrdup(cluster), .shard = xstrdup(shard) };
-        (void)map_put(&lane->waiting, key, name);
-    }
-}
-
-static void lane_wake(struct lane *lane, int64_t delay_ms)
-{
-    if (!lane->is_busy && !loop_timer_is_running(&lane->timer) && map_count(&lane->waiting) > 0) {
-        loop_timer_start(&lane->timer, delay_ms);
-    }
-}
-
-/* Takes up to 'max' waiting names out. */
-static struct shard_names take_names(struct lane *lane, size_t max)
-{
-    size_t waiting = map_count(&lane->waiting);
-    size_t want = waiting < max ? waiting : max;
-    struct shard_names names = { .items = xcalloc(want, sizeof(*names.items)) };
-    size_t at = 0;
-    const struct map_slot *slot;
-    while (names.count < want && (slot = map_next(&lane->waiting, &at))) {
-        AUTO_FREE char *key = xstrdup(slot->text);
-        struct shard_name *name = map_remove(&lane->waiting, key);
-        names.items[names.count++] = *name;
-        free(name);
-    }
-    return names;
-}
-
-/* What a failed notice did not reach goes back; a failed question does not: the next round asks again. */
-static void put_back(struct lane *lane, const struct peer_batch *b)
-{
-    bool was_cut = b->single && b->rc == 0; /* there was no time for all of them */
-    bool again = lane->kind == PEER_BATCH_TELL || b->is_java || was_cut;
-    for (size_t i = b->done_count; again && i < b->names.count; i++) {
-        lane_add(lane, b->names.items[i].cluster, b->names.items[i].shard);
-    }
-}
-
-static void note_failure(struct lane *lane, const struct peer_batch *b)
-{
-    struct link *link = lane->link;
-    metric_add(&batches_failed, 1);
-    if (link->last_error[0] == '\0') {
-        log_warn("peer.dc_unreachable", "dc", link->dc, "url", link->base_url, "error", b->err.msg,
-                 "next", "its masters stay as last known; trying again");
-    }
-    (void)snprintf(link->last_error, sizeof(link->last_error), "%.199s", b->err.msg);
-    lane->retry_ms = lane->retry_ms == 0                 ? RETRY_FIRST_MS
-                     : lane->retry_ms * 2 < RETRY_MAX_MS ? lane->retry_ms * 2
-                                                         : RETRY_MAX_MS;
-}
-
-static void note_success(struct lane *lane, const struct peer_batch *b)
-{
-    struct link *link = lane->link;
-    metric_add(&batches_ok, 1);
-    if (link->last_error[0]) {
-        log_info("peer.dc_reachable", "dc", link->dc);
-        link->last_error[0] = '\0';
-    }
-    link->last_ok_at = clock_wall_ms();
-    lane->retry_ms = 0;
-    if (b->is_java && !is_java(link)) {
-        log_info("peer.dc_is_java", "dc", link->dc, "meaning",
-                 "no batch requests; asking shard by shard");
-        link->java_until = loop_now(link->links->opt.loop) + JAVA_FOR_MS;
-    }
-}
-
-static void report_masters(const struct link *link, const struct peer_batch *b)
-{
-    const struct peer_links_options *opt = &link->links->opt;
-    for (size_t i = 0; i < b->told_count; i++) {
-        const struct shard_name *name = &b->names.items[b->told[i].name];
-        opt->on_master(link->dc, name->cluster, name->shard, &b->told[i].master, opt->arg);
-    }
-}
-
-static void batch_run(struct job *job)
-{
-    peer_batch_run(&CONTAINER_OF(job, struct batch_job, job)->batch);
-}
-
-static void batch_done(struct job *job)
-{
-    struct batch_job *j = CONTAINER_OF(job, struct batch_job, job);
-    struct lane *lane = j->lane;
-    lane->is_busy = false;
-    if (job->outcome != XP_UNAVAILABLE) {
-        if (j->batch.rc != 0) {
-            note_failure(lane, &j->batch);
-        } else {
-            note_success(lane, &j->batch);
-        }
-        put_back(lane, &j->batch);
-        report_masters(lane->link, &j->batch);
-        lane_wake(lane, lane->retry_ms ? lane->retry_ms : 0);
-    }
-    peer_batch_done(&j->batch);
-    free(j);
-}
-
-static void lane_fire(struct loop_timer *timer)
-{
-    struct lane *lane = CONTAINER_OF(timer, struct lane, timer);
-    struct link *link = lane->link;
-    const struct peer_links_options *opt = &link->links->opt;
-    if (lane->is_busy || map_count(&lane->waiting) == 0) {
-        return;
-    }
-    struct batch_job *j = xcalloc(1, sizeof(*j));
-    j->job = (struct job){ .run = batch_run, .done = batch_done, .deadline = MONO_FOREVER };
-    j->lane = lane;
-    j->batch = (struct peer_batch){
-        .kind = lane->kind,
-        .base_url = xstrdup(link->base_url),
-        .own_dc = xstrdup(link->links->own_dc),
-        .single = is_java(link),
-        .names = take_names(lane, is_java(link) ? JAVA_CHUNK : PEER_BATCH_MAX),
-        .connect_timeout_ms = opt->connect_timeout_ms,
-        .timeout_ms = opt->timeout_ms,
+    *ret_row = (struct dc_row){
+        .cluster = cluster,
+        .shard = shard,
+        .answer = { .addr = addr_of(host, (int)port), .number = json_integer_value(gid) },
     };
-    struct xp_err err;
-    if (worker_submit(opt->pool, &j->job, &err) != 0) {
-        put_back(lane, &j->batch);
-        peer_batch_done(&j->batch);
-        free(j);
-        lane_wake(lane, RETRY_FIRST_MS);
-        return;
+    return !addr_is_none(&ret_row->answer.addr);
+}
+
+static bool read_single(const char *text, size_t length, struct dc_answer *ret_answer)
+{
+    struct redis_meta meta = { 0 };
+    struct xp_err ignored;
+    bool is_known = redis_meta_parse(text, length, &meta, &ignored) == 0 && gid_fits(meta.gid);
+    if (is_known) {
+        *ret_answer = (struct dc_answer){ .addr = meta.addr, .number = meta.gid };
     }
-    lane->is_busy = true;
+    redis_meta_done(&meta);
+    return is_known;
 }
 
-static void add_to_ask(const char *cluster, const char *shard, void *arg)
+static void single_target(enum dc_lane lane, const char *own_dc, const struct dc_topic *topic,
+                          struct str *target)
 {
-    struct link *link = arg;
-    lane_add(&link->ask, cluster, shard);
-}
-
-static void round_fire(struct loop_timer *timer)
-{
-    struct link *link = CONTAINER_OF(timer, struct link, round);
-    const struct peer_links_options *opt = &link->links->opt;
-    opt->each_shard(link->dc, add_to_ask, link, opt->arg);
-    lane_wake(&link->ask, 0);
-    bool slow = is_java(link) && opt->refresh_ms < JAVA_REFRESH_MS;
-    loop_timer_start(&link->round, slow ? JAVA_REFRESH_MS : opt->refresh_ms);
-}
-
-static void lane_init(struct lane *lane, struct link *link, enum peer_batch_kind kind)
-{
-    lane->link = link;
-    lane->kind = kind;
-    lane->waiting = MAP_INIT(MAP_TEXT);
-    loop_timer_init(&lane->timer, link->links->opt.loop, lane_fire);
-}
-
-static void lane_done(struct lane *lane)
-{
-    loop_timer_stop(&lane->timer);
-    size_t at = 0;
-    for (const struct map_slot *slot; (slot = map_next(&lane->waiting, &at));) {
-        free_name(slot->value);
+    if (lane == DC_ASK) {
+        str_puts(target, "/api/meta/getpeermaster/");
+    } else {
+        str_puts(target, "/api/meta/upstreampeerchange/");
+        url_add_encoded(target, own_dc);
+        str_putc(target, '/');
     }
-    map_done(&lane->waiting);
+    url_add_encoded(target, topic->name.cluster);
+    str_putc(target, '/');
+    url_add_encoded(target, topic->name.shard);
 }
 
-/* Base URL without a slash at the end, with http:// when no scheme is given. */
-static char *base_url_of(const char *address)
+const struct dc_words peer_words = {
+    .subject = "masters",
+    .batch_path = { [DC_ASK] = "/api/meta/v2/peermasters", [DC_TELL] = "/api/meta/v2/peerchanges" },
+    .rows = "masters",
+    .single_method = { [DC_ASK] = "GET", [DC_TELL] = "PUT" },
+    .single_target = single_target,
+    .read_row = read_row,
+    .read_single = read_single,
+    .ok = &calls_ok,
+    .failed = &calls_failed,
+};
+
+/* ---- links ---- */
+
+static void each_shard(const char *dc, void (*add)(const char *, const char *, void *),
+                       void *add_arg, void *arg)
 {
-    bool has_scheme = strstr(address, "://") != NULL;
-    char *url = xasprintf("%s%s", has_scheme ? "" : "http://", address);
-    size_t n = strlen(url);
-    while (n > 0 && url[n - 1] == '/') {
-        url[--n] = '\0';
-    }
-    return url;
+    const struct peer_links *links = arg;
+    links->opt.each_shard(dc, add, add_arg, links->opt.arg);
 }
 
-static void add_link(struct peer_links *links, const char *dc, const char *address)
+static void on_answer(const char *dc, const struct shard_name *name, const struct dc_answer *answer,
+                      void *arg)
 {
-    struct link *link = xcalloc(1, sizeof(*link));
-    link->links = links;
-    link->dc = xstrdup(dc);
-    text_lower(link->dc);
-    link->base_url = base_url_of(address);
-    link->java_until = MONO_NEVER;
-    lane_init(&link->ask, link, PEER_BATCH_ASK);
-    lane_init(&link->tell, link, PEER_BATCH_TELL);
-    loop_timer_init(&link->round, links->opt.loop, round_fire);
-    loop_timer_start(&link->round, 0);
-    links->items = xrealloc(links->items, links->count + 1, sizeof(struct link *));
-    links->items[links->count++] = link;
+    const struct peer_links *links = arg;
+    struct current_master master = { .addr = answer->addr, .gid = (int)answer->number };
+    links->opt.on_master(dc, name->cluster, name->shard, &master, links->opt.arg);
 }
 
 struct peer_links *peer_links_new(const struct peer_links_options *opt)
 {
     struct peer_links *links = xcalloc(1, sizeof(*links));
     links->opt = *opt;
-    links->own_dc = xstrdup(opt->own_dc);
-    links->unknown_dcs = MAP_INIT(MAP_TEXT);
-    metric_register(&batches_ok);
-    metric_register(&batches_failed);
-    json_t *infos = NULL;
-    struct xp_err err;
-    xp_check(jd_parse(opt->dcinfos, strlen(opt->dcinfos), &infos, &err) ==
-             0); /* the configuration checked it */
-    const char *dc;
-    json_t *info;
-    json_object_foreach (infos, dc, info) {
-        if (!text_eq_nocase(dc, opt->own_dc)) {
-            add_link(links, dc, json_string_value(json_object_get(info, "metaServerAddress")));
-        }
-    }
-    json_decref(infos);
+    struct dc_links_options core = {
+        .loop = opt->loop,
+        .pool = opt->pool,
+        .words = &peer_words,
+        .own_dc = opt->own_dc,
+        .dcinfos = opt->dcinfos,
+        .refresh_ms = opt->refresh_ms,
+        .connect_timeout_ms = opt->connect_timeout_ms,
+        .timeout_ms = opt->timeout_ms,
+        .each_shard = each_shard,
+        .on_answer = on_answer,
+        .arg = links,
+    };
+    links->core = dc_links_new(&core);
     return links;
 }
 
 void peer_links_free(struct peer_links *links)
 {
-    if (!links) {
-        return;
+    if (links) {
+        dc_links_free(links->core);
+        free(links);
     }
-    for (size_t i = 0; i < links->count; i++) {
-        struct link *link = links->items[i];
-        lane_done(&link->ask);
-        lane_done(&link->tell);
-        loop_timer_stop(&link->round);
-        free(link->dc);
-        free(link->base_url);
-        free(link);
-    }
-    free(links->items);
-    free(links->own_dc);
-    map_done(&links->unknown_dcs);
-    free(links);
 }
 
 void peer_links_set_periods(struct peer_links *links, int64_t refresh_ms)
 {
-    links->opt.refresh_ms = refresh_ms;
+    dc_links_set_periods(links->core, refresh_ms);
 }
 
 void peer_links_ask(struct peer_links *links, const char *dc, const char *cluster,
                     const char *shard)
 {
-    struct link *link = find_link(links, dc);
-    if (link) {
-        lane_add(&link->ask, cluster, shard);
-        lane_wake(&link->ask, GATHER_MS);
-    }
+    dc_links_ask(links->core, dc, cluster, shard);
 }
 
 void peer_links_tell(struct peer_links *links, const char *dc, const char *cluster,
                      const char *shard)
 {
-    struct link *link = find_link(links, dc);
-    if (link) {
-        lane_add(&link->tell, cluster, shard);
-        lane_wake(&link->tell, GATHER_MS);
-    }
+    dc_links_tell(links->core, dc, cluster, shard, NULL);
 }
 
 json_t *peer_links_json(const struct peer_links *links)
 {
-    json_t *all = json_object();
-    for (size_t i = 0; i < links->count; i++) {
-        const struct link *link = links->items[i];
-        json_t *row = json_pack(
-            "{s:s, s:s, s:I, s:o, s:I, s:I}", "address", link->base_url, "kind",
-            is_java(link) ? "java" : "xpipe", "lastOkAt", (json_int_t)link->last_ok_at, "lastError",
-            jd_text(link->last_error), "asking", (json_int_t)map_count(&link->ask.waiting),
-            "telling", (json_int_t)map_count(&link->tell.waiting));
-        (void)json_object_set_new(all, link->dc, row);
-    }
-    return all;
+    return dc_links_json(links->core);
 }

@@ -1,18 +1,16 @@
 /* peer_links.h - what the metaservers of the other DCs know: their masters, and telling them of ours
  * (metaserver.md 6.4.1, 6.4.2).
  *
- * Per other DC one conversation: requests for masters and notices of change are collected and sent as batches
- * (POST /api/meta/v2/peermasters and /peerchanges), one of each kind under way at a time; a full round every
- * refresh_ms. A metaserver that answers 404 is a Java one: then single requests (GET getpeermaster, PUT
- * upstreampeerchange) with the same bounds, and batches are tried again after 10 min. No answer changes nothing: what was known
- * stays (D8). Owner: loop; the calls run on workers. */
+ * Conversations as in dc_links.h: batches POST /api/meta/v2/peermasters and /peerchanges between C metaservers, GET getpeermaster and
+ * PUT upstreampeerchange towards Java ones. No answer changes nothing: what was known stays (D8). A notice carries no master: who
+ * hears it asks, so that the answer comes from the owner. Owner: loop; the calls run on workers. */
 #ifndef META_PEERS_PEER_LINKS_H
 #define META_PEERS_PEER_LINKS_H
 
 #include <jansson.h>
 
+#include "meta/links/dc_words.h"
 #include "meta/peers/master_choice.h"
-#include "shared/base/str.h"
 #include "shared/net/loop.h"
 #include "shared/net/worker.h"
 
@@ -48,18 +46,7 @@ void peer_links_tell(struct peer_links *, const char *dc, const char *cluster, c
 /* Per DC: address, kind, last success, last error, what waits. Returns owned. */
 json_t *peer_links_json(const struct peer_links *);
 
-/* The bodies of the two batches, for the server side. */
-struct shard_name {
-    char *cluster;
-    char *shard;
-};
-struct shard_names {
-    struct shard_name *items;
-    size_t count;
-};
-#define PEER_BATCH_MAX 5000
-int shard_names_parse(const json_t *array, struct shard_names *ret_names,
-                      struct xp_err *err) XP_MUST_CHECK;
-void shard_names_done(struct shard_names *);
+/* The words of these conversations, for the batch and its fuzz target. */
+extern const struct dc_words peer_words;
 
 #endif

@@ -1,6 +1,6 @@
 /* fake_peer_links.h - the twin of peer_links.h for simulations: nobody is called, everything is counted.
  *
- * Defines the functions of peer_links.c (not those of peer_batch.c). What the other DCs answer, a test tells the duty
+ * Defines the functions of peer_links.c (not its words). What the other DCs answer, a test tells the duty
  * by itself (shard_duty_peer_told). Thread: one. */
 #ifndef TESTS_SIM_FAKE_PEER_LINKS_H
 #define TESTS_SIM_FAKE_PEER_LINKS_H

@@ -2,7 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "meta/peers/peer_batch.h"
+#include "meta/links/shard_names.h"
+#include "meta/peers/peer_links.h"
 #include "shared/base/log.h"
 #include "tests/unit/unit.h"
 
@@ -318,7 +319,7 @@ static void names_of_a_batch(void **state)
     shard_names_done(&names);
     json_decref(json);
     json = json_array();
-    for (int i = 0; i <= PEER_BATCH_MAX; i++) {
+    for (int i = 0; i <= SHARD_NAMES_MAX; i++) {
         (void)json_array_append_new(json, json_pack("[s,s]", "c", "s"));
     }
     assert_int_equal(shard_names_parse(json, &names, &err), XP_TOO_LARGE);
