@@ -1,6 +1,7 @@
 /* dc_binding.c - see dc_binding.h. */
 #include "console/catalog/dc_binding.h"
 #include "console/catalog/lookup.h"
+#include "console/catalog/sentinels_internal.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
@@ -59,10 +60,13 @@ static int bind_in(struct change *change, void *arg, struct xp_err *err)
         rc = query_run(change->db, Q_DC_CLUSTER_INSERT,
                        QUERY_ARGS(QI(b.dc.id), QI(b.cluster.id), QI(change->now_ms)), err);
     }
+    int64_t binding_id = db_last_id(change->db);
     if (rc == 0) {
         rc = query_run(change->db, Q_DC_CLUSTER_FILL_SHARDS,
-                       QUERY_ARGS(QI(db_last_id(change->db)), QI(b.cluster.id), QI(change->now_ms)),
-                       err);
+                       QUERY_ARGS(QI(binding_id), QI(b.cluster.id), QI(change->now_ms)), err);
+    }
+    if (rc == 0) {
+        rc = sentinels_assign(change, &b.cluster, (struct new_rows){ 0, binding_id }, err);
     }
     return rc == 0 ? change_effect_cluster(change, &job->result, &b.cluster, NULL, err) : rc;
 }

@@ -1,6 +1,7 @@
 /* shards.c - listing, creating empty and deleting shards; see shards.h. Shards with redises are in shards_fill.c. */
 #include "console/catalog/shards.h"
 #include "console/catalog/lookup.h"
+#include "console/catalog/sentinels_internal.h"
 #include "console/catalog/shards_internal.h"
 #include "shared/base/str.h"
 
@@ -131,9 +132,9 @@ int shard_insert(const struct change *change, const struct cluster_ref *cluster,
 
 static int create_one(const struct change *change, const struct shards_create *args,
                       const struct cluster_ref *cluster, const struct shard_spec *spec,
-                      struct xp_err *err)
+                      int64_t *ret_id, struct xp_err *err)
 {
-    struct shard_ref shard;
+    struct shard_ref shard = { 0 };
     if (args->check_monitor_name && !text_eq(spec->name, spec->monitor_name)) {
         return xp_fail(err, XP_INVALID, "Monitor name should be exact same with shard name");
     }
@@ -144,7 +145,29 @@ static int create_one(const struct change *change, const struct shards_create *a
     if (rc == 0) {
         rc = shard_insert(change, cluster, spec->name, &shard, err);
     }
+    *ret_id = shard.id;
     return rc;
+}
+
+static int create_all(const struct change *change, const struct shards_create *args,
+                      const struct cluster_ref *cluster, struct xp_err *err)
+{
+    int64_t first_id = 0;
+    int rc = 0;
+    for (size_t i = 0; i < args->count; i++) {
+        int64_t id = 0;
+        rc = create_one(change, args, cluster, &args->items[i], &id, err);
+        if (rc != 0 && !args->check_monitor_name) {
+            return xp_wrap(err, "fail shards:%s (nothing was created)", args->items[i].name);
+        }
+        if (rc != 0) {
+            return rc;
+        }
+        first_id = i == 0 ? id : first_id;
+    }
+    return args->count > 0
+               ? sentinels_assign(change, cluster, (struct new_rows){ first_id, 0 }, err)
+               : rc;
 }
 
 static int create_in(struct change *change, void *arg, struct xp_err *err)
@@ -163,11 +186,8 @@ static int create_in(struct change *change, void *arg, struct xp_err *err)
         rc = change_check_unlocked(&cluster, err);
     }
     change_note(change, "cluster", cluster.name);
-    for (size_t i = 0; rc == 0 && i < args->count; i++) {
-        rc = create_one(change, args, &cluster, &args->items[i], err);
-        if (rc != 0 && !args->check_monitor_name) {
-            return xp_wrap(err, "fail shards:%s (nothing was created)", args->items[i].name);
-        }
+    if (rc == 0) {
+        rc = create_all(change, args, &cluster, err);
     }
     if (rc != 0) {
         return rc;

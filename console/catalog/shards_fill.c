@@ -1,6 +1,7 @@
 /* shards_fill.c - find or create shards and add their redises, in one transaction; see shards.h. */
 #include "console/catalog/instance_add.h"
 #include "console/catalog/lookup.h"
+#include "console/catalog/sentinels_internal.h"
 #include "console/catalog/shards.h"
 #include "console/catalog/shards_internal.h"
 #include "shared/base/str.h"
@@ -16,6 +17,7 @@ struct fill {
     struct cluster_ref cluster;
     struct dc_refs dcs;
     bool has_new_shard;
+    int64_t first_new_shard_id;
     uint64_t touched_dcs; /* bit i: dcs.items[i] got a redis */
 };
 
@@ -94,6 +96,7 @@ static int find_or_create(struct fill *f, const char *name, struct shard_ref *re
     if (rc == 0) {
         rc = shard_insert(f->change, &f->cluster, name, ret_shard, err);
     }
+    f->first_new_shard_id = f->has_new_shard ? f->first_new_shard_id : ret_shard->id;
     f->has_new_shard = true;
     f->job->result.changed_count++;
     f->job->result.object_id = ret_shard->id;
@@ -234,6 +237,10 @@ static int fill_in(struct change *change, void *arg, struct xp_err *err)
     change_note(change, "cluster", f.cluster.name);
     for (size_t i = 0; rc == 0 && i < f.args->count; i++) {
         rc = fill_part(&f, &f.args->parts[i], err);
+    }
+    if (rc == 0 && f.has_new_shard) {
+        rc =
+            sentinels_assign(change, &f.cluster, (struct new_rows){ f.first_new_shard_id, 0 }, err);
     }
     return rc == 0 ? tell(&f, err) : rc;
 }

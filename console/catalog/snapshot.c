@@ -396,7 +396,8 @@ static int read_containers(struct builder *b, struct xp_err *err)
 
 static int read_sentinels(struct builder *b, struct xp_err *err)
 {
-    CLEANUP(db_stmt_done) struct db_stmt s = query_open(b->db, Q_SNAP_SENTINELS, QUERY_NO_ARGS);
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(b->db, Q_SNAP_SENTINELS, QUERY_ARGS(QI(b->snapshot->dc_id)));
     struct flat rows = { 0 };
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {

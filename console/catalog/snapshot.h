@@ -106,7 +106,8 @@ struct dc_snapshot {
     size_t bad_route_count;
     const struct snap_container *containers; /* active ones of this DC */
     size_t container_count;
-    const struct snap_sentinel *sentinels; /* active groups */
+    const struct snap_sentinel
+        *sentinels; /* active groups with a sentinel here, and those that shards here use */
     size_t sentinel_count;
     const struct snap_az *azs;
     size_t az_count;
