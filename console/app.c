@@ -1,5 +1,5 @@
 /* app.c - see app.h. Order of a start: what needs no other part first; of a stop: the reverse, so that no part calls one that
- * is gone (HTTP, calls to metaservers, workers, notifier, documents, store). */
+ * is gone (HTTP, calls to others, workers, notifier, documents, store). */
 #include "console/app.h"
 
 #include "console/api/envelope.h"
@@ -73,6 +73,7 @@ static int open_store(struct app *app, struct xp_err *err)
         return err->code;
     }
     app->catalog = (struct catalog){ .store = app->store, .alias = app->alias };
+    xp_check(keeper_medium_from_text(c->keeper_disk_type, &app->catalog.keeper_rules.medium));
     log_info("store.opened", "path", c->db_path, "version", log_int(store_version(app->store)),
              "next", store_version(app->store) == 0 ? "this database is empty" : NULL);
     return 0;
@@ -112,6 +113,23 @@ static void drain_look(struct loop_timer *t)
     }
 }
 
+/* From here on the automatic choice of keepers skips containers that do not answer. */
+static void start_container_health(struct app *app, struct loop *loop)
+{
+    const struct console_config *c = &app->config;
+    app->container_health = container_health_new(&(struct container_health_options){
+        .loop = loop,
+        .pool = app->pool,
+        .client = app->container_client,
+        .catalog = &app->catalog,
+        .parallel = (int)c->container_checks_count,
+        .period_ms = c->container_check_period_ms,
+        .connect_timeout_ms = c->container_check_connect_timeout_ms,
+        .timeout_ms = c->container_check_timeout_ms });
+    app->catalog.keeper_rules.is_unhealthy = container_health_is_unhealthy;
+    app->catalog.keeper_rules.arg = app->container_health;
+}
+
 int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
 {
     struct app *app = arg;
@@ -122,10 +140,13 @@ int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
         return err->code;
     }
     int pushes = (int)c->notify_threads_count;
+    int checks = (int)c->container_checks_count;
     app->client = http_client_new(loop, pushes, pushes);
+    app->container_client = http_client_new(loop, checks, checks);
     app->pool = worker_pool_new(loop, "worker", (int)c->workers_count, (int)c->worker_queue_count,
                                 NULL, NULL, NULL);
     app->watch = store_watch_new(loop, app->pool, app->store, c->db_check_ms);
+    start_container_health(app, loop);
     app->documents = document_cache_new(
         &(struct document_cache_options){ .catalog = &app->catalog,
                                           .build_max = (int)c->build_concurrent_count,
@@ -139,6 +160,7 @@ int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
                                      .catalog = &app->catalog,
                                      .documents = app->documents,
                                      .notifier = app->notifier,
+                                     .container_health = app->container_health,
                                      .address = c->ip,
                                      .dc = c->dc };
     if (configure(app, err) < 0) {
@@ -172,6 +194,7 @@ void app_drain(void *arg)
 {
     struct app *app = arg;
     notifier_stop(app->notifier);
+    container_health_stop(app->container_health);
     loop_timer_start(&app->drain_timer, 0);
 }
 
@@ -185,17 +208,20 @@ void app_stop(void *arg)
     if (app->notifier) {
         notifier_stop(app->notifier);
     }
+    if (app->container_health) {
+        container_health_stop(app->container_health);
+    }
     if (app->server) {
         http_server_stop(app->server);
     }
-    if (app->client) {
-        http_client_free(app->client);
-    }
+    http_client_free(app->client);
+    http_client_free(app->container_client);
     if (app->pool) {
         worker_pool_free(app->pool);
     }
     store_watch_free(app->watch);
     notifier_free(app->notifier);
+    container_health_free(app->container_health);
     document_cache_free(app->documents);
     store_close(app->store);
     dc_alias_free(app->alias);

@@ -7,6 +7,7 @@
 
 #include "console/api/request.h"
 #include "console/console_config.h"
+#include "console/health/container_health.h"
 #include "console/notify/notifier.h"
 #include "console/store/store.h"
 #include "console/store/store_watch.h"
@@ -23,6 +24,8 @@ struct app {
     struct store_watch *watch;
     struct catalog catalog;
     struct http_client *client;
+    struct http_client *container_client;
+    struct container_health *container_health;
     struct worker_pool *pool;
     struct document_cache *documents;
     struct notifier *notifier;

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "console/catalog/keeper_choice.h"
 #include "shared/base/str.h"
 #include "shared/model/cluster_type.h"
 #include "shared/model/json_decode.h"
@@ -63,6 +64,14 @@ static int check_cluster_types(const char *text, struct xp_err *err)
     return 0;
 }
 
+static int check_disk_type(const char *text, struct xp_err *err)
+{
+    enum keeper_medium medium;
+    return keeper_medium_from_text(text, &medium)
+               ? 0
+               : xp_fail(err, XP_INVALID, "'%s' is not BM, TFS or ANY", text);
+}
+
 #define AT(member) offsetof(struct console_config, member)
 #define DAY_MS     86400000
 
@@ -116,6 +125,16 @@ const struct config_row console_config_rows[] = {
       "DC documents that are built at the same time; readers of the same document wait for one build", NULL },
     { "console", "console.dcmeta.old.mib", CFG_INT, AT(old_documents_mib), "128", 1, 65536, "MiB", false,
       "Replaced versions of DC documents that slow readers may keep in memory; above it nothing new is built", NULL },
+    { "console", "console.keeper.auto.select.disk.type", CFG_TEXT, AT(keeper_disk_type), "BM", 2, 3, "BM, TFS, ANY", false,
+      "Disks of keeper containers that are chosen automatically: of the machine (every type but TFS), TFS, or any", check_disk_type },
+    { "console", "console.keepercontainer.check.period.ms", CFG_INT, AT(container_check_period_ms), "30000", 100, DAY_MS, "ms", false,
+      "How often all active keeper containers are asked for their health; unhealthy ones are not chosen automatically", NULL },
+    { "console", "console.keepercontainer.check.connect.timeout.ms", CFG_INT, AT(container_check_connect_timeout_ms), "1000", 10, 60000, "ms", false,
+      "Time to connect to a keeper container", NULL },
+    { "console", "console.keepercontainer.check.timeout.ms", CFG_INT, AT(container_check_timeout_ms), "2000", 10, 60000, "ms", false,
+      "Time for one whole health check of a keeper container", NULL },
+    { "console", "console.keepercontainer.check.concurrent", CFG_INT, AT(container_checks_count), "8", 1, 64, "count", false,
+      "Health checks of keeper containers at the same time", NULL },
     { 0 },
 };
 /* clang-format on */
@@ -134,5 +153,6 @@ int64_t console_config_files_needed(const void *config)
 {
     const struct console_config *c = config;
     int64_t database = 3 * (c->workers_count + 1);
-    return c->connections_max_count + c->notify_threads_count * 2 + database + 128;
+    int64_t calls = 2 * (c->notify_threads_count + c->container_checks_count);
+    return c->connections_max_count + calls + database + 128;
 }

@@ -35,6 +35,11 @@ struct console_config {
     char *cluster_types;
     int64_t build_concurrent_count;
     int64_t old_documents_mib;
+    char *keeper_disk_type;
+    int64_t container_check_period_ms;
+    int64_t container_check_connect_timeout_ms;
+    int64_t container_check_timeout_ms;
+    int64_t container_checks_count;
 };
 
 extern const struct config_row console_config_rows[];

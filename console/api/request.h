@@ -9,6 +9,7 @@
 #include "console/catalog/catalog.h"
 #include "console/catalog/redises.h"
 #include "console/documents/document_cache.h"
+#include "console/health/container_health.h"
 #include "console/notify/notifier.h"
 #include "shared/model/json_decode.h"
 #include "shared/net/daemon.h"
@@ -24,8 +25,10 @@ struct api_context {
     struct catalog *catalog;
     struct document_cache *documents;
     struct notifier *notifier; /* NULL: nobody is told at once */
-    const char *address;       /* for /health; "" unknown */
-    const char *dc;            /* for /health */
+    /* NULL, in unit tests: keeper containers are not asked how they are */
+    struct container_health *container_health;
+    const char *address;    /* for /health; "" unknown */
+    const char *dc;         /* for /health */
     unsigned default_types; /* atomic: clusters in documents when the request names none; 0 all */
 };
 

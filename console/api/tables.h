@@ -11,6 +11,8 @@ extern const struct http_route api_organization_routes[];
 extern const struct http_route api_cluster_routes[];
 extern const struct http_route api_shard_routes[];
 extern const struct http_route api_redis_routes[];
+extern const struct http_route api_az_routes[];
+extern const struct http_route api_keeper_container_routes[];
 extern const struct http_route api_keeper_routes[];
 extern const struct http_route api_proxy_routes[];
 extern const struct http_route api_route_routes[];

@@ -18,31 +18,25 @@
 #include <stdint.h>
 
 #include "console/catalog/dc_alias.h"
+#include "console/catalog/keeper_choice.h"
 #include "console/store/store.h"
 #include "shared/model/cluster_type.h"
 #include "shared/model/dc_meta.h" /* struct names */
 
-/* The seam for keepers: choosing them is a later issue. Called inside the transaction of a shard creation, for each
- * listed DC of a type with keepers, after the redises. It may insert keeper rows through change->db. */
-struct keeper_request {
-    int64_t cluster_id;
-    int64_t cluster_org_id; /* primary key of the organization */
-    const char *cluster_tag;
-    int64_t dc_id;
-    int64_t dc_cluster_shard_id;
-    int64_t keeper_count; /* live ones there now */
+/* What the automatic choice of keepers (keepers.h) needs to know beyond the database. Zeroed: disks of the machine, and every
+ * container counts as healthy. */
+struct keeper_rules {
+    enum keeper_medium medium;
+    bool (*is_unhealthy)(void *arg, int64_t container_id); /* NULL: none; any thread, at once */
+    void *arg;
 };
-/* *ret_added: keeper rows inserted or removed; they are told to the DC like redises. */
-typedef int keeper_choice_fn(struct change *, const struct keeper_request *, void *arg,
-                             int64_t *ret_added, struct xp_err *);
 
 struct catalog { /* wiring: filled once at start, then immutable; borrowed by every call */
     struct store *store;
     const struct dc_alias *alias; /* NULL: none */
     /* x-pipe's historical rule: monitor names unique over all clusters */
     bool has_global_monitor_names;
-    keeper_choice_fn *keeper_choice; /* NULL: no keepers are chosen */
-    void *keeper_choice_arg;
+    struct keeper_rules keeper_rules;
 };
 
 /* "Absent" is told from "false" in partial updates. */

@@ -2,6 +2,7 @@
 #include "console/catalog/redises.h"
 #include "console/catalog/instance_add.h"
 #include "console/catalog/lookup.h"
+#include "console/catalog/place.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
@@ -9,27 +10,6 @@
 enum { ITEMS_MAX = 1000 };
 
 /* ---- reading ---- */
-
-static int find_place(const struct catalog *cat, struct db *db, const struct shard_place *place,
-                      int64_t *ret_id, struct xp_err *err)
-{
-    struct cluster_ref cluster;
-    struct dc_ref dc = { 0 };
-    struct shard_ref shard = { 0 };
-    *ret_id = 0;
-    int rc = find_cluster(db, place->cluster ? place->cluster : "", &cluster, err);
-    if (rc == 0) {
-        rc = find_dc(cat, db, place->dc ? place->dc : "", &dc, err);
-    }
-    if (rc == 0) {
-        rc = find_shard(db, cluster.id, place->shard ? place->shard : "", &shard, err);
-    }
-    if (rc != 0 || !cluster.id || !dc.id || !shard.id) {
-        return rc;
-    }
-    return query_i64(db, Q_DC_CLUSTER_SHARD_FIND,
-                     QUERY_ARGS(QI(cluster.id), QI(dc.id), QI(shard.id)), ret_id, err);
-}
 
 struct list_args {
     const struct shard_place *place;
@@ -40,32 +20,9 @@ static int list_in(struct db *db, void *arg, struct xp_err *err)
 {
     const struct read_job *job = arg;
     const struct list_args *args = job->args;
-    struct redis_rows *rows = job->ret;
-    int64_t place_id = 0;
-    int rc = find_place(job->cat, db, args->place, &place_id, err);
-    if (rc != 0) {
-        return rc;
-    }
-    CLEANUP(db_stmt_done)
-    struct db_stmt s = query_open(db, Q_REDIS_LIST, QUERY_ARGS(QI(place_id), QT(args->role)));
-    while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct redis_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
-        *row = (struct redis_row){
-            .id = db_col_i64(&s, 0),
-            .run_id = query_text(&s, 1),
-            .addr = addr_of(db_col_text(&s, 2), (int)db_col_i64(&s, 3)),
-            .is_keeper = db_col_i64(&s, 4) != 0,
-            .is_master = db_col_i64(&s, 5) != 0,
-            .is_active = db_col_i64(&s, 6) != 0,
-            .container_id = db_col_i64(&s, 7),
-            .az_id = db_col_i64(&s, 8),
-            .created_ms = db_col_i64(&s, 9),
-        };
-    }
-    return rc;
+    struct place_ref place;
+    int rc = place_find(job->cat, db, args->place, &place, err);
+    return rc == 0 ? place_rows(db, place.id, args->role, job->ret, err) : rc;
 }
 
 static int list_role(struct catalog *cat, const struct list_args *args, struct redis_rows *ret_rows,
@@ -139,41 +96,6 @@ void redis_location_done(struct redis_location *location)
 
 /* ---- changing ---- */
 
-struct resolved {
-    struct cluster_ref cluster;
-    struct dc_ref dc;
-    struct shard_ref shard;
-    struct instance_target target;
-};
-
-static int resolve(const struct service_job *job, const struct change *change, struct resolved *ret,
-                   struct xp_err *err)
-{
-    const struct redises_edit *edit = job->args;
-    const struct shard_place *place = &edit->place;
-    int rc = find_cluster(change->db, place->cluster ? place->cluster : "", &ret->cluster, err);
-    if (rc == 0) {
-        rc = find_dc(job->cat, change->db, place->dc ? place->dc : "", &ret->dc, err);
-    }
-    if (rc == 0) {
-        rc = find_shard(change->db, ret->cluster.id, place->shard ? place->shard : "", &ret->shard,
-                        err);
-    }
-    ret->target = (struct instance_target){ &ret->cluster, &ret->dc, &ret->shard, 0 };
-    if (rc == 0 && ret->cluster.id && ret->dc.id && ret->shard.id) {
-        rc = query_i64(change->db, Q_DC_CLUSTER_SHARD_FIND,
-                       QUERY_ARGS(QI(ret->cluster.id), QI(ret->dc.id), QI(ret->shard.id)),
-                       &ret->target.dc_cluster_shard_id, err);
-    }
-    if (rc == 0 && !ret->target.dc_cluster_shard_id) {
-        return xp_fail(err, XP_NOT_FOUND, "not found: dc:%s, cluster:%s, shard:%s",
-                       place->dc ? place->dc : "", place->cluster ? place->cluster : "",
-                       place->shard ? place->shard : "");
-    }
-    change_note(change, "cluster", ret->cluster.name);
-    return rc == 0 ? change_check_version(change, &ret->cluster, err) : rc;
-}
-
 typedef int item_fn(const struct change *, const struct instance_target *,
                     const struct instance_spec *, int64_t *ret_changed, struct xp_err *);
 
@@ -182,10 +104,11 @@ static int for_each_item(struct change *change, struct service_job *job, item_fn
                          struct xp_err *err)
 {
     const struct redises_edit *edit = job->args;
-    struct resolved r = { 0 };
-    int rc = resolve(job, change, &r, err);
+    struct place_ref place;
+    int rc = place_resolve(job->cat, change, &edit->place, &place, err);
+    struct instance_target target = place_target(&place);
     for (size_t i = 0; rc == 0 && i < edit->count; i++) {
-        rc = fn(change, &r.target, &edit->items[i], &job->result.changed_count, err);
+        rc = fn(change, &target, &edit->items[i], &job->result.changed_count, err);
     }
     if (rc != 0) {
         return rc;
@@ -193,7 +116,7 @@ static int for_each_item(struct change *change, struct service_job *job, item_fn
     if (job->result.changed_count == 0) {
         return change_nothing(change, job);
     }
-    return change_effect_cluster(change, &job->result, &r.cluster, &r.dc, err);
+    return change_effect_cluster(change, &job->result, &place.cluster, &place.dc, err);
 }
 
 static int add_in(struct change *change, void *arg, struct xp_err *err)

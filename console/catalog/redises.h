@@ -25,6 +25,7 @@ struct redis_row {
     bool is_master;       /* redis */
     bool is_active;       /* keeper */
     int64_t container_id; /* keeper; 0 for a redis */
+    int64_t priority;     /* keeper */
     int64_t az_id;        /* 0: none */
     wall_ms created_ms;
 };

@@ -38,8 +38,9 @@ struct shards_with_redises {
     /* POST /api/shards/{c}/{s}: its DC and monitor-name rules and texts; else the 'with/redises' form */
     bool is_one_shard;
 };
-/* Finds or creates each shard, adds its redises (those already there are skipped), then asks the keeper_choice of the
- * catalog for each listed DC of a type with keepers; keepers are NOT chosen while that is NULL (a later issue). */
+/* Finds or creates each shard, adds its redises (those already there are skipped), then keepers in each listed DC of a type
+ * with keepers: 2 or more stay, one is replaced by two, none become two. A DC without any keeper container gets none (D11);
+ * one with too few fails as a whole: `Organization keepers size:<n>, but we need:2`. */
 int shards_create_with_redises(struct catalog *, const struct change_ctx *,
                                const struct shards_with_redises *,
                                struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;

@@ -1,5 +1,6 @@
-/* shards_fill.c - find or create shards and add their redises, in one transaction; see shards.h. */
+/* shards_fill.c - find or create shards and add their redises and keepers, in one transaction; see shards.h. */
 #include "console/catalog/instance_add.h"
+#include "console/catalog/keepers_internal.h"
 #include "console/catalog/lookup.h"
 #include "console/catalog/sentinels_internal.h"
 #include "console/catalog/shards.h"
@@ -18,7 +19,7 @@ struct fill {
     struct dc_refs dcs;
     bool has_new_shard;
     int64_t first_new_shard_id;
-    uint64_t touched_dcs; /* bit i: dcs.items[i] got a redis */
+    uint64_t touched_dcs; /* bit i: dcs.items[i] got a redis or keepers */
 };
 
 /* ---- input ---- */
@@ -121,27 +122,6 @@ static int add_redises(struct fill *f, const struct instance_target *target,
     return rc;
 }
 
-/* The seam of the keepers (catalog.h): nothing is chosen while the catalog has no keeper_choice. */
-static int ask_for_keepers(struct fill *f, const struct instance_target *target, int64_t *ret_added,
-                           struct xp_err *err)
-{
-    const struct catalog *cat = f->job->cat;
-    if (!cat->keeper_choice || !f->cluster.info->has_keepers) {
-        return 0;
-    }
-    struct keeper_request request = {
-        .cluster_id = f->cluster.id,
-        .cluster_org_id = f->cluster.org_pk,
-        .cluster_tag = f->cluster.tag,
-        .dc_id = target->dc->id,
-        .dc_cluster_shard_id = target->dc_cluster_shard_id,
-    };
-    int rc = query_i64(f->change->db, Q_REDIS_KEEPER_COUNT,
-                       QUERY_ARGS(QI(target->dc_cluster_shard_id)), &request.keeper_count, err);
-    return rc == 0 ? cat->keeper_choice(f->change, &request, cat->keeper_choice_arg, ret_added, err)
-                   : rc;
-}
-
 static int fill_part(struct fill *f, const struct shard_part *part, struct xp_err *err)
 {
     size_t at = 0;
@@ -166,8 +146,8 @@ static int fill_part(struct fill *f, const struct shard_part *part, struct xp_er
     if (rc == 0) {
         rc = add_redises(f, &target, part, &added, err);
     }
-    if (rc == 0) {
-        rc = ask_for_keepers(f, &target, &added, err);
+    if (rc == 0 && f->cluster.info->has_keepers) {
+        rc = keepers_fill(f->job->cat, f->change, &target, &added, err);
     }
     f->job->result.changed_count += added;
     f->touched_dcs |= added > 0 ? 1ull << at : 0;

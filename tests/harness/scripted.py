@@ -13,7 +13,7 @@ from .processes import HOST
 class ScriptedServer:
     """Calls answer(method, path, body) for each request: (status, value) or (status, bytes); a value goes out as JSON."""
 
-    def __init__(self):
+    def __init__(self, host=HOST):
         self.requests = []
         owner = self
 
@@ -45,10 +45,11 @@ class ScriptedServer:
             daemon_threads = True
             request_queue_size = 128
 
-        self._server = Server((HOST, 0), Handler)
+        self._server = Server((host, 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
-        self.url = f"http://{HOST}:{self._server.server_address[1]}"
+        self.host, self.port = self._server.server_address
+        self.url = f"http://{self.host}:{self.port}"
 
     def answer(self, method, path, body):
         raise NotImplementedError

@@ -107,32 +107,6 @@ static void with_redises_refuses_and_rolls_back(void **state)
     assert_string_equal(w->err.msg, "monitor name s1 already exist");
 }
 
-static int choose_keepers(struct change *change, const struct keeper_request *request, void *arg,
-                          int64_t *ret_added, struct xp_err *err)
-{
-    (void)change;
-    (void)err;
-    int64_t *calls = arg;
-    assert_int_equal(request->keeper_count, 0);
-    *calls += request->dc_id;
-    *ret_added += 1;
-    return 0;
-}
-
-static void the_keeper_seam_is_asked_for_listed_dcs_of_types_with_keepers(void **state)
-{
-    struct world *w = *state;
-    int64_t calls = 0;
-    w->cat.keeper_choice = choose_keepers;
-    w->cat.keeper_choice_arg = &calls;
-    add_cluster(w, "demo", NULL, "jq,oy");
-    add_shard(w, "demo", "s1", "oy", "1.1.1.1:1");
-    assert_int_equal(calls, 2); /* oy is DC 2 */
-    add_cluster(w, "bi", "bi_direction", "jq,oy");
-    add_shard(w, "bi", "s1", "oy", "1.1.1.1:2");
-    assert_int_equal(calls, 2);
-}
-
 static void redises_come_and_go(void **state)
 {
     struct world *w = *state;
@@ -229,7 +203,6 @@ int main(void)
         TEST(empty_shards_come_as_a_whole_or_not_at_all),
         TEST(one_shard_with_redises),
         TEST(with_redises_refuses_and_rolls_back),
-        TEST(the_keeper_seam_is_asked_for_listed_dcs_of_types_with_keepers),
         TEST(redises_come_and_go),
         TEST(deleting_shards),
         TEST(a_master_outside_the_active_dc_takes_no_flag_from_it),

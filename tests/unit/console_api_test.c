@@ -386,15 +386,121 @@ static void roles_and_keepers(void **state)
     static const char *const paths[] = { "/api/config/sentinel/check/c",
                                          "/api/config/sentinel/check/exclude/all",
                                          "/api/config/alert/cluster/exclude/all",
-                                         "/api/keeper_container/all",
-                                         "/console/clusters/c/dcs/jq/shards/s1" };
+                                         "/api/redis/inner/unhealthy/all" };
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) { /* a missing feature, not a wrong path */
         struct reply refused CLEANUP(reply_done) = call(&f, "GET", paths[i], NULL);
         assert_int_equal(refused.status, 501);
         assert_non_null(strstr(refused.body, "{\"state\":-1,\"message\":\"not supported: "));
     }
-    expect("POST", "/api/keepers/jq/demo/s1", NULL, 501,
-           "{\"state\":-1,\"message\":\"not supported: keepers\"}");
+}
+
+#define SAY(text) "{\"state\":0,\"message\":\"" text "\"}"
+
+static void container(const char *dc, const char *ip, const char *more)
+{
+    char *body AUTO_FREE = xasprintf("{\"dcName\":\"%s\",\"keepercontainerIp\":\"%s\","
+                                     "\"keepercontainerPort\":8080,\"active\":true%s}",
+                                     dc, ip, more);
+    expect("POST", "/api/keepercontainer", body, 200, SAY("Add KeeperContainer successfully"));
+}
+
+static void zones_and_containers(void **state)
+{
+    (void)state;
+    base_data();
+    must("POST", "/api/az", "{\"dcName\":\"jq\",\"azName\":\"az1\"}");
+    must("PUT", "/api/az", "{\"dcName\":\"jq\",\"azName\":\"az1\",\"description\":\"d\"}");
+    fails("POST", "/api/az", "{\"dcName\":\"jq\"}", "azName empty");
+    const char *azs = "[{\"dcName\":\"jq\",\"azName\":\"az1\",\"active\":true,"
+                      "\"description\":\"d\"}]";
+    expect("GET", "/api/az/jq", NULL, 200, azs);
+    expect("GET", "/api/az/all", NULL, 200, azs);
+    expect("GET", "/api/az/oy", NULL, 200, "[]");
+    container("jq", "10.0.0.11", ",\"keepercontainerOrgId\":8,\"azName\":\"az1\",\"tag\":\"t\"");
+    expect("GET", "/api/keepercontainer/jq", NULL, 200,
+           "[{\"dcName\":\"jq\",\"keepercontainerIp\":\"10.0.0.11\",\"keepercontainerPort\":8080,"
+           "\"keepercontainerOrgId\":8,\"orgName\":\"cache\",\"tag\":\"t\",\"active\":true,"
+           "\"azName\":\"az1\",\"diskType\":\"DEFAULT\",\"logicalBuId\":null,\"keeperCount\":0,"
+           "\"unhealthy\":false}]");
+    expect("GET", "/api/keepercontainer/xx", NULL, 200, "[]");
+    struct reply all CLEANUP(reply_done) = call(&f, "GET", "/api/keeper_container/all", NULL);
+    assert_non_null(strstr(all.body, "[{\"keepercontainerId\":1,\"keepercontainerDc\":1,\"azId\":1,"
+                                     "\"keepercontainerIp\":\"10.0.0.11\""));
+    fails("DELETE", "/api/az/az1", NULL, "This az az1 is not empty, can not be deleted");
+    expect(
+        "PUT", "/api/keepercontainer",
+        "{\"keepercontainerIp\":\"10.0.0.11\",\"keepercontainerPort\":8080}", 200,
+        "{\"state\":0,\"message\":\"success\",\"warning\":\"active was not sent: keeper container "
+        "10.0.0.11:8080 is inactive now\"}");
+    must("DELETE", "/api/az/az1", NULL);
+    fails("DELETE", "/api/keepercontainer/10.0.0.12/8080", NULL, "Cannot find keepercontainer");
+    fails("DELETE", "/api/keepercontainer/10.0.0.11/0", NULL, "Cannot find keepercontainer");
+    must("DELETE", "/api/keepercontainer/10.0.0.11/8080", NULL);
+}
+
+#define S1 "/api/keepers/FRA-AWS/demo/s1"
+
+static void keepers_are_chosen(void **state)
+{
+    (void)state;
+    base_data();
+    must("POST", "/api/clusters",
+         "{\"clusterName\":\"demo\",\"dcs\":[\"FRA-AWS\",\"oy\"],\"desc\":\"d\","
+         "\"organizationId\":8,\"clusterAdminEmails\":\"a@b.c\"}");
+    container("FRA", "10.0.0.11", "");
+    const char *redises = "[{\"dcId\":\"FRA-AWS\",\"redises\":\"10.0.1.1:6379\"}]";
+    fails("POST", "/api/shards/demo/s1", redises, "Organization keepers size:1, but we need:2");
+    container("FRA", "10.0.0.12", "");
+    expect("POST", "/api/shards/demo/s1", redises, 200, SAY("Successfully created shard"));
+    expect("GET", S1, NULL, 200, "[\"10.0.0.11:6380\",\"10.0.0.12:6380\"]");
+    expect("POST", S1, NULL, 200, SAY("alread has keepers:[10.0.0.11:6380, 10.0.0.12:6380]"));
+    expect("DELETE", S1, NULL, 200, SAY("deleted:[10.0.0.11:6380, 10.0.0.12:6380]"));
+    expect("DELETE", S1, NULL, 200, SAY("success, but already no keepers"));
+    expect("POST", S1, NULL, 200,
+           SAY("insert success:[[10.0.0.11:6380, keeperContainerId:1], [10.0.0.12:6380, "
+               "keeperContainerId:2]]"));
+    expect("POST", "/api/keepers/check", "{\"host\":\"10.0.0.11\",\"port\":6380}", 200,
+           "{\"state\":0,\"message\":null,\"payload\":true}");
+    fails("POST", "/api/keepers/jq/none/s1", NULL, "not found cluster none");
+    expect("DELETE", "/api/keepers/jq/none/s1", NULL, 500,
+           "{\"message\":\"unfound cluster none\",\"exception\":\"NOT_FOUND\"}");
+    must("POST", "/api/clusters",
+         "{\"clusterName\":\"bi\",\"clusterType\":\"BI_DIRECTION\",\"dcs\":[\"jq\",\"FRA\"],"
+         "\"desc\":\"d\",\"organizationId\":8,\"clusterAdminEmails\":\"a@b.c\"}");
+    fails("POST", "/api/keepers/jq/bi/s1", NULL, "cluster bi not support keepers");
+    expect("DELETE", "/api/keepers/jq/bi/s1", NULL, 400,
+           "{\"message\":\"unsupported cluster type\",\"exception\":\"INVALID\"}");
+}
+
+#define REPORT "/api/dc/FRA/cluster/demo/shard/s1/keepers/adjustment"
+
+static void reports_are_always_answered_alike(void **state)
+{
+    keepers_are_chosen(state);
+    struct reply before CLEANUP(reply_done) = call(&f, "GET", "/api/dc/FRA", NULL);
+    assert_null(strstr(before.body, "\"active\":true,\"keeperContainerId\""));
+    expect("PUT", REPORT,
+           "{\"ip\":\"10.0.0.12\",\"port\":6380,\"active\":true,\"keeperContainerId\":2}", 200, "");
+    struct reply after CLEANUP(reply_done) = call(&f, "GET", "/api/dc/FRA", NULL);
+    assert_non_null(strstr(after.body, "\"ip\":\"10.0.0.11\",\"port\":6380,\"master\":null,"
+                                       "\"active\":false,\"keeperContainerId\":1,\"priority\":1"));
+    assert_non_null(strstr(after.body, "\"ip\":\"10.0.0.12\",\"port\":6380,\"master\":null,"
+                                       "\"active\":true,\"keeperContainerId\":2,\"priority\":1"));
+    assert_non_null(strstr(after.body, "\"keeperContainers\":[{\"id\":1,\"ip\":\"10.0.0.11\""));
+    assert_string_not_equal(before.etag, after.etag);
+    static const char *const bodies[] = { NULL,
+                                          "null",
+                                          "[]",
+                                          "nonsense",
+                                          "{}",
+                                          "{\"ip\":7}",
+                                          "{\"ip\":\"10.9.9.9\",\"port\":-1}",
+                                          "{\"keeperContainerId\":99}" };
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        expect("PUT", REPORT, bodies[i], 200, "");
+    }
+    struct reply same CLEANUP(reply_done) = call(&f, "GET", "/api/dc/FRA", NULL);
+    assert_string_equal(same.etag, after.etag); /* nothing of it was stored */
 }
 
 static void links_and_reports(void **state)
@@ -515,6 +621,9 @@ int main(void)
         CASE(strict_statuses),
         CASE(whole_clusters_are_read),
         CASE(roles_and_keepers),
+        CASE(zones_and_containers),
+        CASE(keepers_are_chosen),
+        CASE(reports_are_always_answered_alike),
         CASE(links_and_reports),
         CASE(regions_are_refused_by_name),
         CASE(statuses_of_all_kinds),
