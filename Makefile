@@ -206,7 +206,8 @@ TEST_LIBS := $(BUILD)/libmeta.a $(BUILD)/libconsole.a $(BUILD)/libxp.a
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_LIBS)
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
-$(BUILD)/tests/golden/%: $(BUILD)/tests/golden/%.o $(BUILD)/tests/golden/golden.o $(TEST_LIBS)
+GOLDEN_HELPERS := $(call objs,$(filter-out %_golden.c,$(call srcs,tests/golden/*.c)))
+$(BUILD)/tests/golden/%: $(BUILD)/tests/golden/%.o $(GOLDEN_HELPERS) $(TEST_LIBS)
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 # The simulation links the twins of tests/sim/fake_*.c in place of shared/net's loop, clock and I/O.

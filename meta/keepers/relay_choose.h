@@ -3,7 +3,8 @@
  * The one that does it already stays: the remembered relay when it still answers, else the Redis that is seen to follow the
  * source (most followers, then highest offset, then order of the document). It is replaced when it is silent, its link is down,
  * or it is behind for too long (tree_facts: relay_*), and another Redis answers that is not worse: most advanced offset, then order
- * of the document. One that is in a full synchronisation with the source is not replaced. Nobody answers: no relay. Thread: any. */
+ * of the document. One that is in a full synchronisation with the source is not replaced. Nobody is moved while the source is not known
+ * or a route applies. Nobody answers: the remembered one, or none. Thread: any. */
 #ifndef META_KEEPERS_RELAY_CHOOSE_H
 #define META_KEEPERS_RELAY_CHOOSE_H
 

@@ -1,7 +1,8 @@
 /* source_choose.h - what the tree of a shard in this DC pulls from ("keeper master" of x-pipe): a pure decision (metaserver.md
  * 6.3.4).
  *
- * In the primary DC: its Redis master, by ROLE. Exactly one observed master is it. Several: the current one if among them, an alert,
+ * In the primary DC: its Redis master, by ROLE. Exactly one observed master is it, unless the current one is silent only to us: a
+ * replica whose link to it is up hears it. Several: the current one if among them, an alert,
  * never a switch. None: the current one stays; unknown, and every Redis answered as a replica: the first of the document, with an
  * alert, so that keepers have something to pull from. Silence is not an answer (D8).
  * In a backup DC: what the metaserver of the primary DC told last; nothing told keeps what was known. An address that is one of

@@ -47,6 +47,21 @@ enum tree_link tree_link_of(const struct redis_role *role)
                                              : TREE_LINK_DOWN;
 }
 
+void tree_node_note_role(struct tree_node *node, const struct redis_role *role, mono_ms now)
+{
+    if (node->role.kind != role->kind || tree_link_of(&node->role) != tree_link_of(role) ||
+        !addr_eq(&node->role.master, &role->master)) {
+        node->link_since = now;
+    }
+    if (role->offset >= 0) {
+        node->last_offset = role->offset;
+    }
+    node->role = *role;
+    node->role_at = now;
+    node->was_tried = true;
+    node->silent_since = MONO_NEVER;
+}
+
 bool tree_node_is_fresh(const struct tree_facts *facts, const struct tree_node *node)
 {
     return mono_age(facts->now, node->role_at) <= facts->fresh_ms &&

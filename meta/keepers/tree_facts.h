@@ -41,6 +41,7 @@ struct tree_node { /* one Redis, or one keeper */
     mono_ms role_at; /* of the last answer to ROLE; MONO_NEVER: none since the last silence */
     struct redis_role role; /* valid while fresh */
     mono_ms link_since;     /* tree_link_of(role) and role.master are what they are since then */
+    int64_t last_offset;    /* the last one it told (ROLE forgets it with the link); 0: none yet */
     mono_ms silent_since;   /* MONO_NEVER while it answers */
     /* keepers only */
     enum keeper_state state;
@@ -67,7 +68,7 @@ struct tree_facts {
     /* from this DC to the primary DC */
     enum route_choice_kind route_kind;
     const char *
-        route_words; /* "ROUTE ..." hops joined by blanks as route_text gives it, when ROUTE_CHOSEN; "" else */
+        route_words; /* the hops joined by blanks, as route_text gives them, when ROUTE_CHOSEN; "" else */
     /* settings */
     int64_t sync_patience_ms; /* a full synchronisation is left alone so long */
     int64_t relay_silent_ms;  /* a relay that does not answer so long is replaced */
@@ -75,6 +76,8 @@ struct tree_facts {
     int64_t relay_lag_bytes;  /* ... or that is so far behind what was told; 0: not looked at */
 };
 
+/* It answered so: role, role_at, link_since, last_offset, was_tried, silent_since. */
+void tree_node_note_role(struct tree_node *node, const struct redis_role *role, mono_ms now);
 /* It answered ROLE lately, with something that we can read. */
 bool tree_node_is_fresh(const struct tree_facts *facts, const struct tree_node *node);
 /* The document names it for this shard in this DC, or it is a keeper of it that lives. */

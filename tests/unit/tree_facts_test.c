@@ -37,6 +37,37 @@ static void three_states_of_a_link(void **state)
     }
 }
 
+static void an_answer_is_noted(void **state)
+{
+    (void)state;
+    struct tree_node node = { .role_at = MONO_NEVER, .link_since = 5, .silent_since = 5 };
+    struct redis_role role = { ROLE_KIND_REPLICA, addr_of("10.1.0.1", 6379), ROLE_LINK_CONNECT, -1,
+                               0 };
+    tree_node_note_role(&node, &role, 100);
+    assert_int_equal(node.link_since, 100);
+    assert_int_equal(node.role_at, 100);
+    assert_int_equal(node.silent_since, MONO_NEVER);
+    assert_int_equal(node.last_offset, 0);
+    assert_true(node.was_tried);
+    role.link = ROLE_LINK_CONNECTING; /* still down */
+    tree_node_note_role(&node, &role, 200);
+    assert_int_equal(node.link_since, 100);
+    role.link = ROLE_LINK_CONNECTED;
+    role.offset = 77;
+    tree_node_note_role(&node, &role, 300);
+    assert_int_equal(node.link_since, 300);
+    assert_int_equal(node.last_offset, 77);
+    role.master.port++; /* connected between two looks, but to another */
+    role.offset = -1;
+    tree_node_note_role(&node, &role, 400);
+    assert_int_equal(node.link_since, 400);
+    assert_int_equal(node.last_offset, 77);
+    role.kind = ROLE_KIND_MASTER;
+    tree_node_note_role(&node, &role, 500);
+    assert_int_equal(node.link_since, 500);
+    assert_int_equal(node.role.kind, ROLE_KIND_MASTER);
+}
+
 static void fresh(void **state)
 {
     (void)state;
@@ -91,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words),
         cmocka_unit_test(three_states_of_a_link),
+        cmocka_unit_test(an_answer_is_noted),
         cmocka_unit_test(fresh),
         cmocka_unit_test(ours_and_the_source),
     };
