@@ -413,7 +413,8 @@ static void send_push(struct notifier *n, struct push_item *item)
                               .headers = { "Content-Type: application/json", NULL },
                               .connect_timeout_ms = n->settings.connect_timeout_ms,
                               .timeout_ms = n->settings.timeout_ms,
-                              .max_reply_bytes = REPLY_MAX_BYTES };
+                              .max_reply_bytes = REPLY_MAX_BYTES,
+                              .may_come_twice = true }; /* pushes carry their version */
     struct xp_err err = { 0 };
     struct row *row = remember_row(n, lane, &p->item);
     if (http_send(n->o.client, &call, push_done, p, 0, &err) < 0) {

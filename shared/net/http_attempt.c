@@ -160,7 +160,7 @@ static void set_connection(CURL *h, const struct attempt *a)
     const struct http_call *call = a->call;
     int64_t connect_ms =
         call->connect_timeout_ms < a->timeout_ms ? call->connect_timeout_ms : a->timeout_ms;
-    bool is_read = is_method(call, "GET") || is_method(call, "HEAD");
+    bool keeps = is_method(call, "GET") || is_method(call, "HEAD") || call->may_come_twice;
     SET(h, CURLOPT_NOSIGNAL, 1L);
     SET(h, CURLOPT_PROXY, "");
     SET(h, CURLOPT_FOLLOWLOCATION, 0L);
@@ -171,8 +171,8 @@ static void set_connection(CURL *h, const struct attempt *a)
     SET(h, CURLOPT_MAXAGE_CONN, MAX_IDLE_S);
     SET(h, CURLOPT_MAXCONNECTS, KEPT_CONNECTIONS);
     /* curl repeats a request whose reused connection died without an answer, a POST too. */
-    SET(h, CURLOPT_FRESH_CONNECT, is_read ? 0L : 1L);
-    SET(h, CURLOPT_FORBID_REUSE, is_read ? 0L : 1L);
+    SET(h, CURLOPT_FRESH_CONNECT, keeps ? 0L : 1L);
+    SET(h, CURLOPT_FORBID_REUSE, keeps ? 0L : 1L);
 }
 
 static int too_large(const struct attempt *a, struct xp_err *err)

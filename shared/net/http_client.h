@@ -2,8 +2,8 @@
  *
  * http_call blocks (worker thread); http_send runs it on the client's own pool and answers on the loop.
  * Only http and https, no redirects, no proxies from the environment, no signals. A request that changes something
- * (not GET or HEAD) uses a fresh connection, because libcurl silently repeats a POST on a dead reused one; GETs keep
- * connections. Retries: 'retries' times after 'retry_delay_ms', only on XP_IO (connection failed) and status
+ * (not GET or HEAD) uses a fresh connection, because libcurl silently repeats a POST on a dead reused one; GETs, and what
+ * its sender says may come twice, keep connections. Retries: 'retries' times after 'retry_delay_ms', only on XP_IO (connection failed) and status
  * 502, for GET, PUT and DELETE. Replies over 'max_reply_bytes' are XP_TOO_LARGE.
  * A status >= 400 is an answer, not an error: look at reply->status. */
 #ifndef SHARED_NET_HTTP_CLIENT_H
@@ -23,6 +23,7 @@ struct http_call {
     size_t max_reply_bytes;     /* required, > 0 */
     int retries;
     int64_t retry_delay_ms;
+    bool may_come_twice; /* harmless when received twice: connections are kept, as for GET */
 };
 
 struct http_reply {
