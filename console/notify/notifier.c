@@ -23,6 +23,8 @@
 /* An acknowledgment is a durable transaction that the writers of metadata wait for: acknowledgments wait for company. */
 #define ACK_ROWS    64
 #define ACK_WAIT_MS 100
+/* From one turn to the next: a single change is told at once, of many a second several in one turn. */
+#define TURN_GAP_MS 10
 #define STALE_MS                                                                                   \
     600000 /* a refused row that was not chosen again for so long has left the outbox */
 
@@ -69,6 +71,7 @@ struct notifier { /* owner: loop; waker: any */
     int sending_count;
     int told_count;     /* rows to be acknowledged, of all lanes */
     mono_ms told_since; /* of the oldest of them */
+    mono_ms turned_at;  /* start of the last turn */
     bool is_turning;
     bool is_stopped;
     bool look_again; /* something happened during the turn */
@@ -577,6 +580,7 @@ static void start_turn(struct notifier *n)
     t->job = (struct job){ .run = run_turn, .done = turn_ended, .deadline = MONO_FOREVER };
     fill_turn(n, &t->turn);
     n->look_again = false;
+    n->turned_at = loop_now(n->o.loop);
     struct xp_err err = { 0 };
     if (worker_submit(n->o.pool, &t->job, &err) < 0) { /* the pool is full: the timer tries again */
         notify_turn_done(&t->turn);
@@ -617,8 +621,11 @@ static void plan_next(struct notifier *n)
     mono_ms now = loop_now(n->o.loop);
     bool can_ack = acks_due(n, now) && !n->outbox_failed;
     bool can_look = n->look_again && !n->is_stopped;
-    if (!n->is_turning && (can_ack || can_look)) {
+    int64_t gap_ms = TURN_GAP_MS - mono_age(now, n->turned_at);
+    if (!n->is_turning && (can_ack || can_look) && (gap_ms <= 0 || n->is_stopped)) {
         start_turn(n);
+    } else if (!n->is_turning && can_look) {
+        loop_timer_start(&n->timer, gap_ms);
     } else if (n->told_count > 0 && !n->is_stopped) {
         loop_timer_start(&n->timer, next_wait_ms(n, now));
     }
@@ -695,6 +702,7 @@ struct notifier *notifier_new(const struct notifier_options *options)
     n->o = *options;
     n->urls = MAP_INIT(MAP_TEXT_NOCASE);
     n->lanes = MAP_INIT(MAP_NUMBER);
+    n->turned_at = MONO_NEVER;
     n->look_again = true; /* what an earlier process left behind */
     metric_register(&queue_gauge);
     metric_register(&acks_total);
