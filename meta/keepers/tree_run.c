@@ -1,0 +1,703 @@
+/* tree_run.c - carries a plan out, a stage at a time: every node of the stage is looked at once more on its own connection, ownership
+ * and lease are asked, then the command; the next stage begins when all of this one said +OK. Decides nothing about the tree. */
+#include <stdio.h>
+#include <string.h>
+
+#include "meta/keepers/tree_internal.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+#define RETRY_FIRST_MS 2000 /* first pause where asking again may well help; doubles */
+#define WORDS_MAX      32   /* of a command, those of its route included */
+#define PORT_TEXT_MAX  16
+
+static const char *const role_words[] = { "ROLE" };
+static const char *const state_words[] = { "KEEPER", "GETSTATE" };
+static const char *const rewrite_words[] = { "CONFIG", "REWRITE" };
+
+static void on_command(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token);
+
+/* ---- the run ---- */
+
+bool tree_run_is_active(const struct tree_duty *duty)
+{
+    return duty->run && duty->run->step_count > 0;
+}
+
+static size_t count_in(const struct tree_run *run, enum step_phase phase)
+{
+    size_t count = 0;
+    for (size_t i = 0; run && i < run->step_count; i++) {
+        count += run->steps[i].phase == phase;
+    }
+    return count;
+}
+
+bool tree_run_is_commanding(const struct tree_duty *duty)
+{
+    return count_in(duty->run, STEP_COMMANDS) > 0;
+}
+
+static struct run_step *step_of(const struct tree_duty *duty, const struct tree_member *m)
+{
+    for (size_t i = 0; duty->run && i < duty->run->step_count; i++) {
+        if (duty->run->steps[i].member == m) {
+            return &duty->run->steps[i];
+        }
+    }
+    return NULL;
+}
+
+bool tree_run_waits_for(const struct tree_duty *duty, const struct tree_member *m)
+{
+    const struct run_step *step = step_of(duty, m);
+    return step && step->phase == STEP_COMMANDS;
+}
+
+static void end_run(struct tree_duty *duty)
+{
+    struct tree_run *run = duty->run;
+    for (size_t i = 0; i < run->step_count; i++) {
+        free(run->steps[i].route);
+    }
+    free(TAKE(run->steps));
+    run->step_count = 0;
+    run->generation++;
+    tree_poll_now(duty, 0); /* reads back what became of it */
+}
+
+void tree_run_outdate(struct tree_duty *duty)
+{
+    if (duty->run) {
+        duty->run->is_outdated = true;
+    }
+    for (size_t i = 0; i < duty->member_count; i++) {
+        duty->members[i]->order.is_set = false;
+    }
+}
+
+void tree_run_free(struct tree_duty *duty)
+{
+    if (duty->run) {
+        for (size_t i = 0; i < duty->run->step_count; i++) {
+            free(duty->run->steps[i].route);
+        }
+        free(duty->run->steps);
+        free(TAKE(duty->run));
+    }
+}
+
+/* ---- one step ---- */
+
+/* The step is over; its member may be freed by this. */
+static void finish(struct run_step *step, enum step_phase phase)
+{
+    struct tree_member *m = step->member;
+    step->phase = phase;
+    step->member = NULL;
+    if (m) {
+        tree_member_settle(m);
+    }
+}
+
+static void back_off(struct tree_member *m, int64_t first_ms)
+{
+    const struct duty_env *env = m->duty->env;
+    int64_t next_ms = m->backoff_ms == 0 ? first_ms : m->backoff_ms * 2;
+    m->backoff_ms = next_ms < env->backoff_max_ms ? next_ms : env->backoff_max_ms;
+    m->backoff_until = loop_now(env->loop) + m->backoff_ms;
+}
+
+static void drop(struct tree_duty *duty, struct run_step *step, const char *why)
+{
+    log_info("tree.dropped", "cluster", duty->base.cluster->name, "shard", duty->base.shard, "node",
+             ADDR_TEXT(&step->member->node.addr), "rule", step->rule, "why", why);
+    finish(step, STEP_FAILED);
+    tree_poll_now(duty, duty->env->poll_fast_ms);
+}
+
+void tree_run_drop(struct tree_duty *duty, const struct tree_member *m)
+{
+    struct run_step *step = step_of(duty, m);
+    if (step) {
+        step->member = NULL;
+        step->phase = STEP_FAILED;
+        duty->run->is_outdated = true;
+    }
+}
+
+/* ---- the words ---- */
+
+struct command {
+    const char *words[WORDS_MAX];
+    size_t count;
+    char port[PORT_TEXT_MAX];
+    char *route; /* owned, cut at its blanks */
+};
+
+static void command_done(struct command *command)
+{
+    free(command->route);
+}
+
+static void add(struct command *command, const char *word)
+{
+    xp_check(command->count < WORDS_MAX);
+    command->words[command->count++] = word;
+}
+
+static void add_target(struct command *command, const struct run_step *step)
+{
+    (void)snprintf(command->port, sizeof(command->port), "%d", step->target.port);
+    add(command, step->target.host);
+    add(command, command->port);
+}
+
+/* Every word of the route is an argument of its own: as one argument a keeper ignores it and connects directly. */
+static void add_route(struct command *command, const char *route)
+{
+    command->route = xstrdup(route);
+    add(command, "PROXY");
+    add(command, "ROUTE");
+    char *rest = command->route;
+    for (char *word; (word = strtok_r(rest, " ", &rest));) {
+        add(command, word);
+    }
+    add(command, "TCP");
+}
+
+static void build(const struct run_step *step, struct command *command)
+{
+    *command = (struct command){ 0 };
+    switch (step->kind) {
+    case STEP_SET_ACTIVE:
+    case STEP_SET_BACKUP:
+        add(command, "KEEPER");
+        add(command, "SETSTATE");
+        add(command, step->kind == STEP_SET_ACTIVE ? "ACTIVE" : "BACKUP");
+        add_target(command, step);
+        if (step->route && step->route[0]) {
+            add_route(command, step->route);
+        }
+        break;
+    case STEP_FOLLOW:
+        add(command, step->verb);
+        add_target(command, step);
+        break;
+    case STEP_PROMOTE:
+        add(command, step->verb);
+        add(command, "NO");
+        add(command, "ONE");
+        break;
+    }
+}
+
+static char *command_text(const struct run_step *step)
+{
+    CLEANUP(command_done) struct command command;
+    struct str text = STR_INIT(4096);
+    build(step, &command);
+    for (size_t i = 0; i < command.count; i++) {
+        str_printf(&text, "%s%s", i ? " " : "", command.words[i]);
+    }
+    return str_take(&text);
+}
+
+/* ---- after a command ---- */
+
+static void on_rewrite(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)token;
+    const struct tree_member *m = arg;
+    if (m->duty->is_closing || m->is_departed || (reply && !rreply_is_error(reply))) {
+        return;
+    }
+    /* A Redis without a config file has nothing to rewrite; what it follows is in force either way. */
+    log_warn("tree.rewrite_failed", "cluster", m->duty->base.cluster->name, "shard",
+             m->duty->base.shard, "redis", ADDR_TEXT(&m->node.addr), "error",
+             reply ? rreply_text(reply, NULL) : rconn_why_text(why));
+}
+
+static void rewrite(struct tree_member *m)
+{
+    struct xp_err err;
+    if (tree_check_allowed(m->duty, &err) != 0 ||
+        rconn_send(m->conn, ARRAY_LEN(rewrite_words), rewrite_words, NULL,
+                   m->duty->env->redis_timeout_ms, on_rewrite, m, 0, &err) != 0) {
+        log_warn("tree.rewrite_failed", "cluster", m->duty->base.cluster->name, "shard",
+                 m->duty->base.shard, "redis", ADDR_TEXT(&m->node.addr), "error", err.msg);
+    }
+}
+
+static void remember_route(struct tree_member *m, struct run_step *step)
+{
+    free(m->route);
+    m->route = step->route ? TAKE(step->route) : xstrdup("");
+    (void)snprintf(m->route_run_id, sizeof(m->route_run_id), "%s", m->run_id);
+    m->route_started_at = m->started_at;
+}
+
+static void note_success(struct tree_member *m, struct run_step *step)
+{
+    struct tree_duty *duty = m->duty;
+    metric_add(&tree_commands_ok, 1);
+    if (duty->wrong_since != MONO_NEVER) {
+        metric_observe_us(&tree_correction_seconds,
+                          (loop_now(duty->env->loop) - duty->wrong_since) * 1000);
+    }
+    switch (step->kind) {
+    case STEP_SET_ACTIVE:
+        remember_route(m, step);
+        break;
+    case STEP_SET_BACKUP:
+        free(TAKE(m->route)); /* an active keeper it may become knows none */
+        break;
+    case STEP_FOLLOW:
+    case STEP_PROMOTE:
+        rewrite(m);
+        break;
+    }
+    if (!duty->run->is_outdated && step->kind != STEP_PROMOTE) {
+        static const enum tree_action_kind kinds[] = { [STEP_SET_ACTIVE] = TREE_ACT_SET_ACTIVE,
+                                                       [STEP_SET_BACKUP] = TREE_ACT_SET_BACKUP,
+                                                       [STEP_FOLLOW] = TREE_ACT_FOLLOW };
+        m->order = (struct member_order){ kinds[step->kind], step->target, true };
+    }
+}
+
+static void log_outcome(const struct tree_duty *duty, const struct run_step *step,
+                        const char *command, const char *reply, bool ok)
+{
+    const char *node = ADDR_TEXT(&step->member->node.addr);
+    if (ok) {
+        log_info("tree.done", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "node", node, "rule", step->rule, "why", step->why, "command", command, "reply",
+                 reply);
+    } else {
+        log_warn("tree.failed", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
+                 "node", node, "rule", step->rule, "command", command, "reply", reply, "pause_ms",
+                 log_int(step->member->backoff_ms));
+    }
+}
+
+/* ---- a command ---- */
+
+static bool send_words(struct run_step *step, const char *const *words, size_t count,
+                       rconn_reply_fn *fn)
+{
+    struct tree_member *m = step->member;
+    bool has_route = step->kind == STEP_SET_ACTIVE && step->route && step->route[0] &&
+                     step->phase == STEP_COMMANDS;
+    int64_t timeout_ms = !m->node.is_keeper ? m->duty->env->redis_timeout_ms
+                         : has_route        ? KEEPER_ROUTE_TIMEOUT_MS
+                                            : KEEPER_TIMEOUT_MS;
+    struct xp_err err;
+    return rconn_send(m->conn, count, words, NULL, timeout_ms, fn, m, m->duty->run->generation,
+                      &err) == 0;
+}
+
+static void send_command(struct tree_duty *duty, struct run_step *step)
+{
+    CLEANUP(command_done) struct command command;
+    build(step, &command);
+    step->phase = STEP_COMMANDS;
+    if (!send_words(step, command.words, command.count, on_command)) {
+        step->phase = STEP_LOOKS; /* nothing was sent */
+        drop(duty, step, "its connection is gone");
+        return;
+    }
+    step->member->is_unread = true;
+    if (step->kind == STEP_PROMOTE) {
+        /* Also when no answer comes: it may be a master now, and there must not be a second. */
+        duty->promoted_at = loop_now(duty->env->loop);
+        duty->lost_master = duty->source;
+    }
+}
+
+/* May the step go on? Asked right before each of its commands. */
+static int check_step(struct tree_duty *duty, struct xp_err *err)
+{
+    if (duty->run->is_outdated) {
+        return xp_fail(err, XP_CONFLICT, "what is wanted changed meanwhile");
+    }
+    return tree_check_allowed(duty, err);
+}
+
+static void go_on(struct tree_duty *duty);
+
+/* XSLAVEOF is what the builds of ctrip know, which keep the data over it; everybody else knows SLAVEOF. */
+static bool try_other_verb(struct tree_duty *duty, struct run_step *step,
+                           const struct rreply *reply)
+{
+    struct xp_err err;
+    bool is_refused = reply && rreply_is_error(reply) && text_eq(step->verb, "XSLAVEOF");
+    if (!is_refused || duty->is_closing) {
+        return false;
+    }
+    step->member->refuses_xslaveof = true;
+    step->verb = "SLAVEOF";
+    if (step->member->is_departed || check_step(duty, &err) != 0) {
+        return false;
+    }
+    send_command(duty, step);
+    return true;
+}
+
+/* The duty has left and waited for its answers only: what became of the command is told, nothing more is done. */
+static void leave_with(struct tree_duty *duty, struct run_step *step, const char *text, bool ok)
+{
+    AUTO_FREE char *command = command_text(step);
+    log_outcome(duty, step, command, text, ok);
+    finish(step, ok ? STEP_DONE : STEP_FAILED);
+    if (!tree_run_is_commanding(duty)) {
+        duty->on_quiet(&duty->base, duty->quiet_arg); /* frees the duty */
+    }
+}
+
+static void on_command(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    struct tree_member *m = arg;
+    struct tree_duty *duty = m->duty;
+    if ((duty->is_closing && !duty->on_quiet) || token != duty->run->generation) {
+        return;
+    }
+    struct run_step *step = step_of(duty, m);
+    if (!step || try_other_verb(duty, step, reply)) {
+        if (step && step->phase == STEP_FAILED) {
+            go_on(duty);
+        }
+        return;
+    }
+    bool ok = reply && !rreply_is_error(reply) && rreply_first_word_is(reply, "OK");
+    const char *text = reply ? rreply_text(reply, NULL) : rconn_why_text(why);
+    if (duty->on_quiet) {
+        leave_with(duty, step, text, ok);
+        return;
+    }
+    AUTO_FREE char *command = command_text(step);
+    tree_record(m, step->rule, command, text);
+    if (ok) {
+        note_success(m, step);
+    } else {
+        metric_add(reply ? &tree_commands_refused : &tree_commands_unknown, 1);
+        back_off(m, reply ? duty->env->backoff_first_ms : RETRY_FIRST_MS);
+    }
+    log_outcome(duty, step, command, text, ok);
+    finish(step, ok ? STEP_DONE : STEP_FAILED);
+    go_on(duty);
+}
+
+/* ---- the last look ---- */
+
+static int check_keeper(const struct run_step *step, const struct rreply *reply, struct xp_err *err)
+{
+    enum keeper_state state = tree_state_of(reply);
+    if (state != step->seen_state) {
+        return xp_fail(err, XP_CONFLICT, "its state is %s now, not %s", keeper_state_text(state),
+                       keeper_state_text(step->seen_state));
+    }
+    return 0;
+}
+
+static int check_redis(const struct run_step *step, const struct redis_role *role,
+                       struct xp_err *err)
+{
+    if (role->kind != step->seen_kind || !addr_eq(&role->master, &step->seen_master)) {
+        return xp_fail(err, XP_CONFLICT, "it is not what was seen any more: %s of %s",
+                       role_kind_text(role->kind),
+                       addr_is_none(&role->master) ? "nobody" : ADDR_TEXT(&role->master));
+    }
+    if (role->link == ROLE_LINK_SYNC && step->seen_link != ROLE_LINK_SYNC) {
+        return xp_fail(err, XP_CONFLICT, "it began a full synchronisation");
+    }
+    if (step->kind == STEP_PROMOTE && role->link == ROLE_LINK_CONNECTED) {
+        return xp_fail(err, XP_CONFLICT, "its master is back");
+    }
+    return 0;
+}
+
+static bool is_done_already(const struct run_step *step, const struct redis_role *role)
+{
+    return step->kind == STEP_FOLLOW && role->kind == ROLE_KIND_REPLICA &&
+           addr_eq(&role->master, &step->target);
+}
+
+static void on_look(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)why;
+    struct tree_member *m = arg;
+    struct tree_duty *duty = m->duty;
+    if (duty->is_closing || m->is_departed || token != duty->run->generation) {
+        return;
+    }
+    struct run_step *step = step_of(duty, m);
+    struct redis_role role = { 0 };
+    struct xp_err err = { 0 };
+    redis_role_read(reply, &role);
+    int rc = m->node.is_keeper ? check_keeper(step, reply, &err) : 0;
+    if (!m->node.is_keeper && is_done_already(step, &role)) {
+        finish(step, STEP_DONE);
+        go_on(duty);
+        return;
+    }
+    rc = m->node.is_keeper || rc != 0 ? rc : check_redis(step, &role, &err);
+    rc = rc != 0 ? rc : check_step(duty, &err);
+    if (rc == 0) {
+        send_command(duty, step);
+    } else {
+        drop(duty, step, err.msg);
+    }
+    go_on(duty);
+}
+
+static void look(struct tree_duty *duty, struct run_step *step)
+{
+    bool is_keeper = step->member->node.is_keeper;
+    step->phase = STEP_LOOKS;
+    step->member->is_busy = true;
+    if (!send_words(step, is_keeper ? state_words : role_words,
+                    is_keeper ? ARRAY_LEN(state_words) : ARRAY_LEN(role_words), on_look)) {
+        drop(duty, step, "its connection is gone");
+    }
+}
+
+/* ---- from stage to stage ---- */
+
+static bool start_stage(struct tree_duty *duty)
+{
+    struct tree_run *run = duty->run;
+    bool is_any = false;
+    for (size_t i = 0; i < run->step_count; i++) {
+        if (run->steps[i].stage == run->stage && run->steps[i].phase == STEP_WAITS) {
+            is_any = true;
+            look(duty, &run->steps[i]);
+        }
+    }
+    return is_any;
+}
+
+/* A stage is over when nobody of it waits for an answer; the run, when one failed or none is left. */
+static void go_on(struct tree_duty *duty)
+{
+    struct tree_run *run = duty->run;
+    while (tree_run_is_active(duty)) {
+        if (count_in(run, STEP_LOOKS) + count_in(run, STEP_COMMANDS) > 0) {
+            return;
+        }
+        if (run->is_outdated || count_in(run, STEP_FAILED) > 0 || count_in(run, STEP_WAITS) == 0) {
+            end_run(duty);
+            return;
+        }
+        if (!start_stage(duty)) {
+            run->stage++;
+        }
+    }
+}
+
+static struct tree_run *begin(struct tree_duty *duty, size_t steps_max)
+{
+    if (!duty->run) {
+        duty->run = xcalloc(1, sizeof(*duty->run));
+    }
+    struct tree_run *run = duty->run;
+    run->steps = xcalloc(steps_max, sizeof(*run->steps));
+    run->step_count = 0;
+    run->generation++;
+    run->stage = 0;
+    run->is_outdated = false;
+    return run;
+}
+
+static struct run_step *add_step(struct tree_run *run, enum step_kind kind, struct tree_member *m,
+                                 const struct addr *target)
+{
+    struct run_step *step = &run->steps[run->step_count++];
+    *step = (struct run_step){
+        .kind = kind,
+        .member = m,
+        .target = *target,
+        .verb = m->refuses_xslaveof ? "SLAVEOF" : "XSLAVEOF",
+        .seen_kind = m->node.role.kind,
+        .seen_master = m->node.role.master,
+        .seen_link = m->node.role.link,
+        .seen_state = m->node.state,
+    };
+    return step;
+}
+
+/* ---- from a plan ---- */
+
+/* It said +OK and yet shows something else: it did not take it, or somebody else changes it at the same time. */
+static bool was_not_taken(struct tree_member *m, const struct tree_action *action)
+{
+    bool is_again = m->order.is_set && m->order.kind == action->kind &&
+                    addr_eq(&m->order.target, &action->target) && !action->is_refresh;
+    m->order.is_set = false;
+    if (is_again) {
+        back_off(m, RETRY_FIRST_MS);
+        log_warn("tree.not_taken", "cluster", m->duty->base.cluster->name, "shard",
+                 m->duty->base.shard, "node", ADDR_TEXT(&m->node.addr), "rule", action->rule,
+                 "pause_ms", log_int(m->backoff_ms));
+    }
+    return is_again;
+}
+
+enum choice { CHOICE_TAKE, CHOICE_SKIP, CHOICE_BLOCK /* what depends on it must wait, too */ };
+
+static enum choice choose(struct tree_duty *duty, const struct tree_action *action)
+{
+    struct tree_member *m = duty->members[action->node];
+    mono_ms now = loop_now(duty->env->loop);
+    if (m->is_busy || now < m->backoff_until || was_not_taken(m, action)) {
+        return CHOICE_BLOCK;
+    }
+    if (action->is_refresh && !budget_take(&duty->tree_env->refresh, now)) {
+        return CHOICE_SKIP; /* nothing is seen to be wrong there */
+    }
+    return CHOICE_TAKE;
+}
+
+static void add_action(struct tree_duty *duty, const struct tree_facts *facts,
+                       const struct tree_action *action)
+{
+    static const enum step_kind kinds[] = { [TREE_ACT_SET_ACTIVE] = STEP_SET_ACTIVE,
+                                            [TREE_ACT_SET_BACKUP] = STEP_SET_BACKUP,
+                                            [TREE_ACT_FOLLOW] = STEP_FOLLOW };
+    struct run_step *step =
+        add_step(duty->run, kinds[action->kind], duty->members[action->node], &action->target);
+    step->rule = action->rule;
+    step->why = action->why;
+    step->stage = action->stage;
+    step->route = action->with_route ? xstrdup(facts->route_words) : NULL;
+}
+
+/* One token for the run, and one more of the smaller budget when a working link is cut. */
+static bool take_budget(struct duty_env *env, bool cuts, mono_ms now)
+{
+    if (cuts && !budget_take(&env->cut, now)) {
+        return false;
+    }
+    if (!budget_take(&env->correct, now)) {
+        if (cuts) {
+            budget_give_back(&env->cut);
+        }
+        return false;
+    }
+    return true;
+}
+
+/* What was begun and must not go on: as if it had never been. */
+static void abandon(struct tree_duty *duty, const char *why)
+{
+    struct tree_run *run = duty->run;
+    for (size_t i = 0; i < run->step_count; i++) {
+        free(run->steps[i].route);
+    }
+    free(TAKE(run->steps));
+    run->step_count = 0;
+    tree_note_hold(duty, why);
+}
+
+struct selection {
+    bool is_blocked; /* an action of stage 0 waits: nothing of stage 1 */
+    bool is_real;    /* something is wrong, not only a route unknown */
+    bool cuts;
+};
+
+static struct selection select_actions(struct tree_duty *duty, const struct tree_facts *facts,
+                                       const struct tree_plan *plan)
+{
+    struct selection s = { 0 };
+    for (int stage = 0; stage <= 1; stage++) {
+        for (size_t i = 0; i < plan->action_count; i++) {
+            const struct tree_action *action = &plan->actions[i];
+            if (action->stage != stage || (stage == 1 && s.is_blocked)) {
+                continue;
+            }
+            enum choice choice = choose(duty, action);
+            s.is_blocked |= choice == CHOICE_BLOCK && stage == 0;
+            if (choice == CHOICE_TAKE) {
+                add_action(duty, facts, action);
+                s.is_real |= !action->is_refresh;
+                s.cuts |= action->breaks_link;
+            }
+        }
+    }
+    return s;
+}
+
+void tree_run_start(struct tree_duty *duty, const struct tree_facts *facts,
+                    const struct tree_plan *plan)
+{
+    struct tree_run *run = begin(duty, plan->action_count);
+    struct selection s = select_actions(duty, facts, plan);
+    if (run->step_count == 0) {
+        abandon(duty, "backing off, or the budget of refreshes is used up");
+    } else if (s.is_real && !take_budget(duty->env, s.cuts, loop_now(duty->env->loop))) {
+        abandon(duty, "budget of corrections is used up");
+    } else {
+        tree_note_hold(duty, NULL);
+        go_on(duty);
+    }
+}
+
+/* ---- in the primary DC ---- */
+
+static bool is_follower(const struct tree_member *m)
+{
+    return !m->node.is_keeper && m->node.role_at != MONO_NEVER &&
+           m->node.role.kind == ROLE_KIND_REPLICA &&
+           loop_now(m->duty->env->loop) >= m->backoff_until;
+}
+
+static void start_or_hold(struct tree_duty *duty)
+{
+    if (duty->run->step_count == 0) {
+        abandon(duty, "backing off");
+    } else if (!take_budget(duty->env, true, loop_now(duty->env->loop))) {
+        abandon(duty, "budget of corrections is used up");
+    } else {
+        tree_note_hold(duty, NULL);
+        go_on(duty);
+    }
+}
+
+void tree_run_failover(struct tree_duty *duty, const struct failover_plan *plan)
+{
+    struct tree_member *chosen = duty->members[plan->node];
+    struct tree_run *run = begin(duty, duty->redis_count);
+    bool is_promotion = plan->verdict == FAILOVER_PROMOTE;
+    if (loop_now(duty->env->loop) >= chosen->backoff_until) {
+        struct run_step *step = add_step(run, is_promotion ? STEP_PROMOTE : STEP_FOLLOW, chosen,
+                                         is_promotion ? &chosen->node.addr : &duty->source);
+        step->rule = plan->rule;
+        step->why = plan->why;
+    }
+    for (size_t i = 0; is_promotion && run->step_count > 0 && i < duty->redis_count; i++) {
+        struct tree_member *m = duty->members[i];
+        if (m != chosen && is_follower(m)) {
+            struct run_step *step = add_step(run, STEP_FOLLOW, m, &chosen->node.addr);
+            step->stage = 1;
+            step->rule = plan->rule;
+            step->why = "follows the promoted one";
+        }
+    }
+    start_or_hold(duty);
+}
+
+void tree_run_repoint(struct tree_duty *duty)
+{
+    struct tree_run *run = begin(duty, duty->redis_count);
+    for (size_t i = 0; i < duty->redis_count; i++) {
+        struct tree_member *m = duty->members[i];
+        if (is_follower(m) && addr_eq(&m->node.role.master, &duty->lost_master)) {
+            struct run_step *step = add_step(run, STEP_FOLLOW, m, &duty->source);
+            step->rule = "promoted";
+            step->why = "still follows the master that was lost";
+        }
+    }
+    start_or_hold(duty);
+}
