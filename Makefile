@@ -211,10 +211,12 @@ $(BUILD)/tests/golden/%: $(BUILD)/tests/golden/%.o $(GOLDEN_HELPERS) $(TEST_LIBS
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 # The simulation links the twins of tests/sim/fake_*.c in place of shared/net's loop, clock and I/O.
-# Those of one shard's duty take the place of more (peer_links.c), which whole daemons need as it is.
+# Those of one shard's duty (shard_*, tree_*) take the place of more (peer_links.c, keeper_watch.c), which whole daemons need as it is.
 SHARD_FAKES := $(call objs,tests/sim/fake_peer_links.c tests/sim/fake_shard_world.c)
-SIM_FAKES := $(filter-out $(SHARD_FAKES),$(call objs,$(call srcs,tests/sim/fake_*.c)))
+TREE_FAKES := $(call objs,$(call srcs,tests/sim/fake_tree_*.c))
+SIM_FAKES := $(filter-out $(SHARD_FAKES) $(TREE_FAKES),$(call objs,$(call srcs,tests/sim/fake_*.c)))
 $(patsubst %.c,$(BUILD)/%,$(filter tests/sim/shard_%,$(SIM_C))): $(SHARD_FAKES)
+$(patsubst %.c,$(BUILD)/%,$(filter tests/sim/tree_%,$(SIM_C))): $(TREE_FAKES)
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(SIM_FAKES) $(TEST_LIBS)
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
