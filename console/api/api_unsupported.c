@@ -20,7 +20,8 @@ FEATURE(exchange, "exchange of cluster names")
 FEATURE(keepers, "keepers")
 FEATURE(containers, "keeper containers")
 FEATURE(migration, "migration")
-FEATURE(sentinels, "sentinels")
+FEATURE(adoption, "adoption of existing sentinel monitors")
+FEATURE(rebalance, "rebalancing of sentinel groups")
 FEATURE(switches, "switches")
 FEATURE(checks, "health checks")
 FEATURE(rows, "raw rows between consoles")
@@ -57,8 +58,11 @@ const struct http_route api_unsupported_routes[] = {
     ROW("GET", "/api/migration/migration/system/health/status", migration),
     ROW("GET", "/api/migration/system/health/status", migration),
     ROW("GET", "/api/dr/progress", migration),
-    ROW("*", "/api/sentinels", sentinels),
-    ROW("*", "/api/sentinels/{id}", sentinels),
+    ROW("POST", "/api/bind/shard/sentinels/{dc}/{cluster}/{shard}", adoption),
+    ROW("POST", "/api/add/shard/sentinels/{dc}/{cluster}/{shard}", adoption),
+    ROW("POST", "/api/bind/cluster/sentinels/{dc}/{cluster}", adoption),
+    ROW("POST", "/api/rebalance/sentinels/{dc}/{action}", rebalance),
+    ROW("GET", "/api/rebalance/sentinels/{dc}/process", rebalance),
     ROW("POST", "/api/config/{key}/{action}", switches),
     ROW("POST", "/api/config/{key}/{cluster}/{action}", switches),
     ROW("GET", "/api/config/sentinel/check/{cluster}", switches),

@@ -90,6 +90,10 @@ int dcs_create(struct catalog *cat, const struct change_ctx *ctx, const struct d
     if (rc == 0) {
         rc = dc_name_check("dc_name", edit->name, err);
     }
+    if (rc == 0) {
+        static const char *const reserved[] = { "sentinels", NULL }; /* GET /api/dc/sentinels */
+        rc = name_check_reserved("dc_name", edit->name, reserved, err);
+    }
     if (rc != 0) {
         return rc;
     }

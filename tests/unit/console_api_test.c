@@ -503,6 +503,134 @@ static void reports_are_always_answered_alike(void **state)
     assert_string_equal(same.etag, after.etag); /* nothing of it was stored */
 }
 
+#define GROUP                                                                                      \
+    "{\"clusterType\":\"ONE_WAY\",\"desc\":\"first\",\"active\":1,\"sentinels\":[{\"dcId\":1,"     \
+    "\"sentinelIp\":\"10.0.0.5\",\"sentinelPort\":5000},{\"dcId\":1,\"sentinelIp\":\"10.0.0.6\","  \
+    "\"sentinelPort\":5000}]}"
+
+static void sentinel_groups(void **state)
+{
+    (void)state;
+    base_data();
+    expect("POST", "/api/sentinels", GROUP, 200,
+           "{\"state\":0,\"message\":\"Successfully create Sentinel\"}");
+    expect("POST", "/api/sentinels", GROUP, 200,
+           "{\"state\":-1,\"message\":\"sentinel 10.0.0.5:5000 is in group 1 already\"}");
+    must("POST", "/api/clusters", DEMO);
+    must("POST", "/api/redis/insert",
+         "{\"dcId\":\"jq\",\"clusterId\":\"demo\",\"shardName\":\"s1\",\"redises\":\"10.0.1.2:"
+         "6379\"}");
+    must("POST", "/api/redis/insert",
+         "{\"dcId\":\"jq\",\"clusterId\":\"demo\",\"shardName\":\"s2\",\"redises\":\"10.0.1.1:"
+         "6379\"}");
+    expect("GET", "/api/sentinels/info/dc/JQ", NULL, 200,
+           "{\"state\":0,\"message\":null,\"payload\":[{\"sentinelGroupId\":1,\"clusterType\":"
+           "\"ONE_WAY\","
+           "\"tag\":\"\",\"desc\":\"first\",\"active\":1,\"shardCount\":2,\"sentinels\":[{"
+           "\"sentinelId\":1,"
+           "\"sentinelGroupId\":1,\"dcId\":1,\"sentinelIp\":\"10.0.0.5\",\"sentinelPort\":5000,"
+           "\"dcName\":"
+           "\"jq\"},{\"sentinelId\":2,\"sentinelGroupId\":1,\"dcId\":1,\"sentinelIp\":\"10.0.0.6\","
+           "\"sentinelPort\":5000,\"dcName\":\"jq\"}],\"sentinelsAddressString\":\"10.0.0.5:5000,"
+           "10.0.0.6:5000\"}]}");
+    expect("GET", "/api/sentinels/info/dc/jq/clusterType/bi_direction", NULL, 200,
+           "{\"state\":0,\"message\":null,\"payload\":[]}");
+    const char *usage = "{\"dcName\":\"jq\",\"sentinelUsages\":{\"10.0.0.5:5000,10.0.0.6:5000\":2},"
+                        "\"sentinelTag\":{\"\":{\"10.0.0.5:5000,10.0.0.6:5000\":2}}}";
+    char *all AUTO_FREE =
+        xasprintf("{\"state\":0,\"message\":null,\"payload\":{\"jq\":%s}}", usage);
+    char *one AUTO_FREE = xasprintf("{\"state\":0,\"message\":null,\"payload\":%s}", usage);
+    expect("GET", "/api/sentinels/usage", NULL, 200, all);
+    expect("GET", "/api/sentinels/usage/one_way", NULL, 200, all);
+    expect("GET", "/api/dc/sentinels?dc=JQ", NULL, 200, one);
+    expect("GET", "/api/dc/sentinels/ONE_WAY?dc=jq", NULL, 200, one);
+    expect("GET", "/api/dc/sentinels?dc=oy", NULL, 200,
+           "{\"state\":0,\"message\":null,\"payload\":null}");
+    struct reply none CLEANUP(reply_done) = call(&f, "GET", "/api/dc/sentinels", NULL);
+    assert_int_equal(none.status, 400);
+    expect("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"Sentinels\"}", 200,
+           "{\"state\":-1,\"message\":\"dc_name must not be 'sentinels': it is a word of the API's "
+           "paths\"}");
+    struct reply doc CLEANUP(reply_done) = call(&f, "GET", "/api/dc/jq", NULL);
+    assert_non_null(strstr(doc.body, "\"sentinels\":{\"1\":{\"id\":1,\"address\":\"10.0.0.5:5000,"
+                                     "10.0.0.6:5000\",\"clusterType\":\"ONE_WAY\"}}"));
+    assert_non_null(strstr(doc.body, "\"sentinelId\":1,\"sentinelMonitorName\":\"demo+s2+jq\""));
+}
+
+static void sentinels_of_shards(void **state)
+{
+    sentinel_groups(state);
+    const char *shown =
+        "{\"state\":0,\"message\":null,\"payload\":{\"sentinels\":[{\"host\":\"10.0.0.5\","
+        "\"port\":5000},{\"host\":\"10.0.0.6\",\"port\":5000}],\"shardName\":\"s2\","
+        "\"master\":null}}";
+    const char *place = "/api/shard/sentinels?dc=jq&cluster=demo&shard=s2";
+    expect("GET", place, NULL, 200, shown);
+    expect("GET", "/api/redis/sentinels?ip=10.0.1.1&port=6379", NULL, 200, shown);
+    expect("GET", "/api/redis/sentinels?ip=10.0.1.9&port=6379", NULL, 404,
+           "{\"message\":\"10.0.1.9:6379 not found\",\"exception\":\"NOT_FOUND\"}");
+    expect("GET", "/api/sentinel/shards?sentinelIp=10.0.0.6&sentinelPort=5000", NULL, 200,
+           "{\"state\":0,\"message\":null,\"payload\":[{\"sentinels\":null,\"shardName\":\"s1\","
+           "\"master\":null,"
+           "\"clusterName\":\"demo\",\"dcName\":\"jq\"},{\"sentinels\":null,\"shardName\":\"s2\","
+           "\"master\":"
+           "null,\"clusterName\":\"demo\",\"dcName\":\"jq\"}]}");
+    must("DELETE", place, NULL);
+    expect("GET", place, NULL, 404,
+           "{\"message\":\"sentinel group id: 0 not found\",\"exception\":\"NOT_FOUND\"}");
+    expect("POST", place, NULL, 200,
+           "{\"state\":0,\"message\":\"sentinel changed to 10.0.0.5:5000,10.0.0.6:5000\"}");
+    expect("POST", place, NULL, 200,
+           "{\"state\":0,\"message\":\"current sentinel is suitable, no change\"}");
+    expect("DELETE", "/api/sentinel/monitor/demo", NULL, 501,
+           "{\"state\":-1,\"message\":\"not supported: metaservers keep the monitors; DELETE "
+           "/api/shard/sentinels takes the group of a shard away\"}");
+}
+
+static void sentinel_groups_change_and_go(void **state)
+{
+    sentinel_groups(state);
+    expect("GET", "/api/sentinels/active/1", NULL, 200,
+           "{\"state\":0,\"message\":\"Active status: true\"}");
+    expect("PUT", "/api/sentinels/active/1/0", NULL, 200,
+           "{\"state\":0,\"message\":\"Successfully update ActiveStatus: 0\"}");
+    expect("PUT", "/api/sentinels/active/1/2", NULL, 200,
+           "{\"state\":-1,\"message\":\"active: 2 is neither 0 nor 1\"}");
+    expect("GET", "/api/sentinels/active/1", NULL, 200,
+           "{\"state\":0,\"message\":\"Active status: false\"}");
+    expect("PUT", "/api/sentinels/tag/1/blue", NULL, 200,
+           "{\"state\":0,\"message\":\"Successfully update tag: blue\"}");
+    expect(
+        "PUT", "/api/sentinel/address",
+        "{\"sentinelGroupId\":1,\"sentinels\":[{\"dcId\":1,\"sentinelIp\":\"10.0.0.7\","
+        "\"sentinelPort\":"
+        "5000}]}",
+        200,
+        "{\"state\":0,\"message\":\"{\\\"sentinelGroupId\\\":1,\\\"clusterType\\\":\\\"ONE_WAY\\\","
+        "\\\"tag\\\":\\\"blue\\\",\\\"desc\\\":\\\"first\\\",\\\"active\\\":0,\\\"shardCount\\\":2,"
+        "\\\"sentinels\\\":[{\\\"sentinelId\\\":3,\\\"sentinelGroupId\\\":1,\\\"dcId\\\":1,"
+        "\\\"sentinelIp\\\":\\\"10.0.0.7\\\",\\\"sentinelPort\\\":5000,\\\"dcName\\\":\\\"jq\\\"}],"
+        "\\\"sentinelsAddressString\\\":\\\"10.0.0.7:5000\\\"}\"}");
+    expect(
+        "DELETE", "/api/sentinels/1", NULL, 200,
+        "{\"state\":-1,\"message\":\"sentinel group 1 is used by 2 shards: set it inactive, then "
+        "re-choose (PATCH /api/sentinels/1)\"}");
+    expect("POST", "/api/sentinels",
+           "{\"clusterType\":\"one_way\",\"sentinels\":[{\"dcId\":1,\"sentinelIp\":\"10.0.0.8\","
+           "\"sentinelPort\":5000}]}",
+           200, "{\"state\":0,\"message\":\"Successfully create Sentinel\"}");
+    expect("PATCH", "/api/sentinels/1", NULL, 200,
+           "{\"state\":0,\"message\":\"Successfully reheal Sentinel\"}");
+    expect("DELETE", "/api/sentinels/1", NULL, 200,
+           "{\"state\":0,\"message\":\"Successfully deleted Sentinel\"}");
+    expect("DELETE", "/api/sentinels/1", NULL, 200,
+           "{\"state\":0,\"message\":\"Sentinel already deleted\"}");
+    expect("GET", "/api/sentinels/active/1", NULL, 200,
+           "{\"state\":0,\"message\":\"Sentinel does not exist or deleted\"}");
+    expect("PATCH", "/api/sentinels/1", NULL, 200,
+           "{\"state\":-1,\"message\":\"sentinel group with id:1 not exist\"}");
+}
+
 static void links_and_reports(void **state)
 {
     proxies_and_routes(state);
@@ -624,6 +752,9 @@ int main(void)
         CASE(zones_and_containers),
         CASE(keepers_are_chosen),
         CASE(reports_are_always_answered_alike),
+        CASE(sentinel_groups),
+        CASE(sentinels_of_shards),
+        CASE(sentinel_groups_change_and_go),
         CASE(links_and_reports),
         CASE(regions_are_refused_by_name),
         CASE(statuses_of_all_kinds),
