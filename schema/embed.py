@@ -66,11 +66,11 @@ def main(paths):
     print("#ifdef SCHEMA_SQL_TEXTS")
     print("static const char *const schema_migrations[] = {")
     for path in migrations:
-        print("    /* %s */\n%s," % (path, c_string(read(path))))
+        print("    /* %s */\n    (\n%s)," % (path, c_string(read(path))))
     print("};")
     print("static const char *const schema_queries[] = {")
     for path in queries:
-        print("    /* %s */\n%s," % (name_of(path), c_string(statement(path))))
+        print("    /* %s */\n    (\n%s)," % (name_of(path), c_string(statement(path))))
     print("};")
     print("static const char *const schema_query_names[] = {")
     for name in names:
