@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "meta/api/meta_routes.h"
+#include "meta/keepers/tree_duty.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -167,6 +168,33 @@ static void on_peer_master(const char *dc, const char *cluster, const char *shar
     }
 }
 
+static void add_if_pulling(struct duty *duty, void *arg)
+{
+    const struct each_shard *each = arg;
+    const struct tree_duty *tree = tree_duty_of(duty);
+    if (tree && tree_duty_pulls_from(tree, each->dc)) {
+        each->add(duty->cluster->name, duty->shard, each->add_arg);
+    }
+}
+
+static void each_upstream(const char *dc, void (*add)(const char *, const char *, void *),
+                          void *add_arg, void *arg)
+{
+    struct app *app = arg;
+    struct each_shard each = { .dc = dc, .add = add, .add_arg = add_arg };
+    shard_set_each(app->shards, add_if_pulling, &each);
+}
+
+static void on_upstream(const char *dc, const char *cluster, const char *shard,
+                        const struct addr *head, int64_t offset, void *arg)
+{
+    struct app *app = arg;
+    struct tree_duty *duty = tree_duty_of(shard_set_find(app->shards, cluster, shard));
+    if (duty) {
+        tree_duty_upstream_told(duty, dc, head, offset);
+    }
+}
+
 /* ---- settings ---- */
 
 static void apply_settings(struct app *app)
@@ -204,6 +232,7 @@ static void reloaded(void *arg)
     apply_settings(app);
     dc_fetch_set_limits(app->fetch, &limits, app->config.meta_refresh_ms);
     peer_links_set_periods(app->links, app->config.peer_refresh_ms);
+    upstream_links_set_periods(app->upstreams, app->config.upstream_refresh_ms);
     sharding_set_hosts(app->sharding, app->config.zk_address);
     __atomic_store_n(&app->validate_domain, app->config.validate_domain, __ATOMIC_RELAXED);
 }
@@ -233,6 +262,24 @@ static char *own_domain(const struct meta_config *c)
 
 /* ---- start ---- */
 
+static void make_upstreams(struct app *app)
+{
+    struct upstream_links_options upstreams = {
+        .loop = app->loop,
+        .pool = app->peer_pool,
+        .own_dc = app->dc,
+        .dcinfos = app->config.dcinfos,
+        .refresh_ms = app->config.upstream_refresh_ms,
+        .connect_timeout_ms = app->config.dc_connect_timeout_ms,
+        .timeout_ms = app->config.dc_timeout_ms,
+        .each_shard = each_upstream,
+        .on_upstream = on_upstream,
+        .arg = app,
+    };
+    app->upstreams = upstream_links_new(&upstreams);
+    app->upstreams_board = upstream_board_new();
+}
+
 static void make_duties(struct app *app)
 {
     mono_ms now = loop_now(app->loop);
@@ -253,6 +300,7 @@ static void make_duties(struct app *app)
         .arg = app,
     };
     app->links = peer_links_new(&links);
+    make_upstreams(app);
     app->env = (struct duty_env){
         .loop = app->loop,
         .store = app->store,
@@ -433,12 +481,14 @@ static void stop(void *arg)
     shard_set_free(app->shards);
     dc_fetch_free(app->fetch);
     peer_links_free(app->links);
+    upstream_links_free(app->upstreams);
     sharding_free(app->sharding);
     http_client_free(app->slot_calls);
     http_client_free(app->copies);
     http_client_free(app->calls);
     dc_store_free(app->store);
     master_board_free(app->board);
+    upstream_board_free(app->upstreams_board);
     member_list_free(app->members);
     free(app->peer_env.scratch_plan);
     free(app->peer_env.scratch_info);

@@ -8,6 +8,8 @@
 #include "meta/api/member_list.h"
 #include "meta/dcmeta/dc_fetch.h"
 #include "meta/dcmeta/dc_store.h"
+#include "meta/keepers/upstream_board.h"
+#include "meta/keepers/upstream_links.h"
 #include "meta/meta_config.h"
 #include "meta/peers/master_board.h"
 #include "meta/peers/peer_links.h"
@@ -45,8 +47,10 @@ struct app {
     struct loop_timer drain; /* waits for the answers under way */
     mono_ms drain_until;
     struct peer_links *links;
-    struct master_board *board;  /* (any) */
-    struct member_list *members; /* (any) */
+    struct master_board *board; /* (any) */
+    struct upstream_links *upstreams;
+    struct upstream_board *upstreams_board; /* (any) */
+    struct member_list *members;            /* (any) */
     struct duty_env env;
     struct peer_env peer_env;
     char *dc;          /* ours, in lower case */

@@ -3,7 +3,7 @@
 
 #include "meta/api/dispatch.h"
 #include "meta/api/meta_routes.h"
-#include "meta/links/shard_names.h"
+#include "meta/api/shard_request.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -13,8 +13,6 @@
 #include "shared/base/banned.h"
 
 #define CLUSTER_MAX_BYTES (16U * 1024 * 1024)
-#define BATCH_MAX_BYTES   (4U * 1024 * 1024)
-#define NOTICE_MAX_BYTES  (1024U * 1024)
 #define SUSPEND_MAX_S     3600
 
 /* ---- clusterchange: parsed on a worker, applied on the loop ---- */
@@ -163,28 +161,26 @@ static int handle_cluster_delete(struct http_req *req, struct http_resp *resp, s
 
 /* ---- masters ---- */
 
-static int check_shard(const struct app *app, const struct http_req *req, struct xp_err *err)
-{
-    const char *cluster = http_req_param(req, "cluster");
-    const char *shard = http_req_param(req, "shard");
-    const struct cluster_meta *meta = dc_store_cluster(app->store, cluster);
-    if (!meta || !cluster_meta_shard(meta, shard)) {
-        return xp_fail(err, XP_NOT_FOUND, "unknown clusterId shardId %s %s", cluster, shard);
-    }
-    return 0;
-}
-
-/* RedisMeta, or an empty body while nothing is known. */
+/* RedisMeta, or an empty body while nothing is known: the CRDT master with its gid; of a one-way cluster the source, what the tree
+ * of this DC pulls from ("keeper master"). */
 static int local_current_master(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     struct app *app = http_req_arg(req);
-    int rc = check_shard(app, req, err);
+    const char *cluster = http_req_param(req, "cluster");
+    const char *shard = http_req_param(req, "shard");
     struct current_master master;
-    if (rc == 0 && master_board_get(app->board, http_req_param(req, "cluster"),
-                                    http_req_param(req, "shard"), &master)) {
-        http_resp_json(resp, redis_meta_to_json(&master.addr, master.gid));
+    struct upstream upstream;
+    int rc = shard_request_check(req, err);
+    if (rc != 0) {
+        return rc;
     }
-    return rc;
+    if (master_board_get(app->board, cluster, shard, &master)) {
+        http_resp_json(resp, redis_meta_to_json(&master.addr, master.gid));
+    } else if (upstream_board_get(app->upstreams_board, cluster, shard, &upstream) &&
+               !addr_is_none(&upstream.source)) {
+        http_resp_json(resp, redis_meta_to_json(&upstream.source, 0));
+    }
+    return 0;
 }
 
 static int handle_current_master(struct http_req *req, struct http_resp *resp, struct xp_err *err)
@@ -192,19 +188,23 @@ static int handle_current_master(struct http_req *req, struct http_resp *resp, s
     return dispatch_forward(req, resp, local_current_master, err);
 }
 
+static void ask_if_peer(struct app *app, const char *dc, const char *cluster, const char *shard)
+{
+    const struct shard_duty *duty = shard_duty_of(shard_set_find(app->shards, cluster, shard));
+    if (duty && shard_duty_has_peer(duty, dc)) {
+        peer_links_ask(app->links, dc, cluster, shard);
+    }
+}
+
 static int local_peer_change(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     (void)resp;
-    struct app *app = http_req_arg(req);
-    int rc = check_shard(app, req, err);
-    const char *cluster = http_req_param(req, "cluster");
-    const char *shard = http_req_param(req, "shard");
-    AUTO_FREE char *dc = xstrdup(http_req_param(req, "dc"));
-    text_lower(dc);
-    const struct shard_duty *duty =
-        rc == 0 ? shard_duty_of(shard_set_find(app->shards, cluster, shard)) : NULL;
-    if (duty && shard_duty_has_peer(duty, dc)) {
-        peer_links_ask(app->links, dc, cluster, shard);
+    int rc = shard_request_check(req, err);
+    if (rc == 0) {
+        AUTO_FREE char *dc = xstrdup(http_req_param(req, "dc"));
+        text_lower(dc);
+        ask_if_peer(http_req_arg(req), dc, http_req_param(req, "cluster"),
+                    http_req_param(req, "shard"));
     }
     return rc;
 }
@@ -216,34 +216,9 @@ static int handle_peer_change(struct http_req *req, struct http_resp *resp, stru
 
 /* ---- state and suspension ---- */
 
-static int find_duty(const struct app *app, const struct http_req *req, struct duty **ret_duty,
-                     struct xp_err *err)
-{
-    int rc = check_shard(app, req, err);
-    if (rc != 0) {
-        return rc;
-    }
-    *ret_duty =
-        shard_set_find(app->shards, http_req_param(req, "cluster"), http_req_param(req, "shard"));
-    if (!*ret_duty) {
-        return xp_fail(err, XP_UNSUPPORTED,
-                       "cluster '%s': its type is not looked after, or there is no valid lease",
-                       http_req_param(req, "cluster"));
-    }
-    return 0;
-}
-
 static int local_peers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct app *app = http_req_arg(req);
-    struct duty *duty = NULL;
-    int rc = find_duty(app, req, &duty, err);
-    if (rc == 0) {
-        json_t *state = duty->class->state(duty);
-        (void)json_object_set_new(state, "server", json_integer(app->config.metaserver_id));
-        http_resp_json(resp, state);
-    }
-    return rc;
+    return shard_request_state(req, resp, CLUSTER_BI_DIRECTION, err);
 }
 
 static int handle_peers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
@@ -264,18 +239,17 @@ static int read_ttl(const struct http_req *req, int64_t *ret_ttl_s, struct xp_er
 
 static int local_correction(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct app *app = http_req_arg(req);
     const char *word = http_req_param(req, "state");
     bool is_on = text_eq(word, "on");
     int64_t ttl_s = 0;
-    struct duty *duty = NULL;
     if (!is_on && !text_eq(word, "off")) {
         return xp_fail(err, XP_INVALID, "'%.20s' must be 'on' or 'off'", word);
     }
-    int rc = find_duty(app, req, &duty, err);
-    if (rc == 0) {
-        rc = read_ttl(req, &ttl_s, err);
+    struct duty *duty = shard_request_duty(req, err);
+    if (!duty) {
+        return err->code;
     }
+    int rc = read_ttl(req, &ttl_s, err);
     if (rc != 0) {
         return rc;
     }
@@ -293,126 +267,38 @@ static int handle_correction(struct http_req *req, struct http_resp *resp, struc
     return dispatch_forward(req, resp, local_correction, err);
 }
 
-/* ---- batches between DCs (worker) ---- */
+/* ---- batches between DCs ---- */
 
-static void add_master(json_t *masters, const struct shard_name *name,
-                       const struct current_master *m)
+static bool add_master(struct app *app, const struct shard_name *name, json_t *rows)
 {
-    (void)json_array_append_new(masters, json_pack("[s,s,i,s,i]", name->cluster, name->shard,
-                                                   m->gid, m->addr.host, m->addr.port));
-}
-
-/* What is known here goes to 'masters', the names that are not stay in 'rest'. */
-static json_t *look_up(struct app *app, const struct shard_names *names, json_t *masters)
-{
-    json_t *rest = json_array();
-    for (size_t i = 0; i < names->count; i++) {
-        const struct shard_name *name = &names->items[i];
-        struct current_master master;
-        if (master_board_get(app->board, name->cluster, name->shard, &master)) {
-            add_master(masters, name, &master);
-        } else {
-            (void)json_array_append_new(rest, json_pack("[s,s]", name->cluster, name->shard));
-        }
+    struct current_master m;
+    bool is_known = master_board_get(app->board, name->cluster, name->shard, &m);
+    if (is_known) {
+        (void)json_array_append_new(rows, json_pack("[s,s,i,s,i]", name->cluster, name->shard,
+                                                    m.gid, m.addr.host, m.addr.port));
     }
-    return rest;
-}
-
-static void ask_member(struct app *app, const struct addr *member, const char *body,
-                       json_t *masters)
-{
-    AUTO_FREE char *url = xasprintf("http://%s/api/meta/v2/peermasters", ADDR_TEXT(member));
-    AUTO_FREE char *header = dispatch_multicast_header(app);
-    struct http_call call = {
-        .method = "POST",
-        .url = url,
-        .body = body,
-        .body_length = strlen(body),
-        .headers = { "Content-Type: application/json", header },
-        .connect_timeout_ms = app->config.member_connect_timeout_ms,
-        .timeout_ms = app->config.member_connect_timeout_ms * 2,
-        .max_reply_bytes = BATCH_MAX_BYTES * 2,
-    };
-    CLEANUP(http_reply_done) struct http_reply reply = { 0 };
-    struct xp_err err = { 0 };
-    json_t *json = NULL;
-    int rc = http_call(&call, &reply, &err);
-    if (rc == 0 && reply.status != 200) {
-        rc = xp_fail(&err, XP_REMOTE, "answered %d: %.100s", reply.status, reply.body);
-    }
-    if (rc != 0 || jd_parse(reply.body, reply.length, &json, &err) != 0) {
-        log_info("peers.member_silent", "member", ADDR_TEXT(member), "error", err.msg, "next",
-                 "its masters are left out of this answer; the other DC asks again");
-        return;
-    }
-    (void)json_array_extend(masters, json_object_get(json, "masters"));
-    json_decref(json);
-}
-
-static void ask_members(struct app *app, json_t *rest, json_t *masters)
-{
-    struct addr members[MEMBERS_MAX];
-    size_t count = member_list_get(app->members, members);
-    json_t *body = json_pack("{s:O}", "shards", rest);
-    AUTO_FREE char *text = json_dumps(body, JSON_COMPACT);
-    for (size_t i = 0; i < count && json_array_size(rest) > 0; i++) {
-        ask_member(app, &members[i], text, masters);
-    }
-    json_decref(body);
-}
-
-static int read_names(struct http_req *req, json_t **ret_body, struct shard_names *ret_names,
-                      struct xp_err *err)
-{
-    int rc = http_req_json(req, ret_body, err);
-    return rc != 0 ? rc : shard_names_parse(json_object_get(*ret_body, "shards"), ret_names, err);
+    return is_known;
 }
 
 static int handle_peer_masters(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct app *app = http_req_arg(req);
-    json_t *body = NULL;
-    struct shard_names names = { 0 };
-    int rc = read_names(req, &body, &names, err);
-    if (rc == 0) {
-        json_t *masters = json_array();
-        json_t *rest = look_up(app, &names, masters);
-        if (!dispatch_is_multicast_copy(req)) {
-            ask_members(app, rest, masters);
-        }
-        json_decref(rest);
-        http_resp_json(resp, json_pack("{s:o}", "masters", masters));
-    }
-    shard_names_done(&names);
-    json_decref(body);
-    return rc;
+    static const struct shard_question question = {
+        .path = "/api/meta/v2/peermasters",
+        .rows = "masters",
+        .add = add_master,
+    };
+    return shard_request_answer(req, resp, &question, err);
 }
 
-/* ---- another DC's masters changed (loop) ---- */
+static void told_change(struct app *app, const char *dc, const struct shard_name *name)
+{
+    ask_if_peer(app, dc, name->cluster, name->shard);
+}
 
 static int local_peer_changes(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     (void)resp;
-    struct app *app = http_req_arg(req);
-    json_t *body = NULL;
-    struct shard_names names = { 0 };
-    int rc = read_names(req, &body, &names, err);
-    const char *dc_text = json_string_value(json_object_get(body, "dc"));
-    if (rc == 0 && text_is_empty(dc_text)) {
-        rc = xp_fail(err, XP_INVALID, "dc: the DC whose masters changed is required");
-    }
-    AUTO_FREE char *dc = xstrdup(dc_text);
-    text_lower(dc);
-    for (size_t i = 0; rc == 0 && i < names.count; i++) {
-        const struct shard_duty *duty = shard_duty_of(
-            shard_set_find(app->shards, names.items[i].cluster, names.items[i].shard));
-        if (duty && shard_duty_has_peer(duty, dc)) {
-            peer_links_ask(app->links, dc, names.items[i].cluster, names.items[i].shard);
-        }
-    }
-    shard_names_done(&names);
-    json_decref(body);
-    return rc;
+    return shard_request_notice(req, told_change, err);
 }
 
 static int handle_peer_changes(struct http_req *req, struct http_resp *resp, struct xp_err *err)
@@ -492,7 +378,7 @@ const struct http_route meta_cluster_routes[] = {
     { "DELETE", "/api/meta/clusterchange/{cluster}", handle_cluster_delete, HTTP_ON_LOOP, 4096, "meta",
       "The console tells a deleted cluster" },
     { "GET", "/api/meta/getcurrentmaster/{cluster}/{shard}", handle_current_master, HTTP_ON_LOOP, 0, "read",
-      "Current CRDT master of this DC, empty while unknown" },
+      "Current CRDT master of this DC, or the source of a one-way shard; empty while unknown" },
     { "GET", "/api/meta/getpeermaster/{cluster}/{shard}", handle_current_master, HTTP_ON_LOOP, 0, "read",
       "The same, for metaservers of other DCs" },
     { "PUT", "/api/meta/upstreampeerchange/{dc}/{cluster}/{shard}", handle_peer_change, HTTP_ON_LOOP, 4096, "meta",
@@ -505,9 +391,9 @@ const struct http_route meta_cluster_routes[] = {
       "Suspend (off, ttlSeconds=1..3600) or resume (on) the correction of a shard" },
     { "PUT", "/api/meta/v2/correction/{cluster}/{shard}/{state}", handle_correction, HTTP_ON_LOOP, 4096, "admin",
       "The same" },
-    { "POST", "/api/meta/v2/peermasters", handle_peer_masters, HTTP_ON_WORKER, BATCH_MAX_BYTES, "read",
+    { "POST", "/api/meta/v2/peermasters", handle_peer_masters, HTTP_ON_WORKER, SHARD_QUESTION_MAX_BYTES, "read",
       "Current masters of up to 5,000 shards at once" },
-    { "POST", "/api/meta/v2/peerchanges", handle_peer_changes, HTTP_ON_LOOP, NOTICE_MAX_BYTES, "meta",
+    { "POST", "/api/meta/v2/peerchanges", handle_peer_changes, HTTP_ON_LOOP, SHARD_NOTICE_MAX_BYTES, "meta",
       "Masters of many shards in another DC changed" },
     { "POST", "/api/meta/v2/refresh", handle_refresh, HTTP_ON_LOOP, 4096, "meta",
       "Fetch the DC document now" },
@@ -516,7 +402,7 @@ const struct http_route meta_cluster_routes[] = {
     { "POST", "/api/meta/v2/quarantine/accept", handle_accept, HTTP_ON_LOOP, 4096, "admin",
       "Apply the next DC document without brakes" },
     { "GET", "/api/meta/v2/links", handle_links, HTTP_ON_LOOP, 0, "read",
-      "Conversations with the metaservers of other DCs" },
+      "Conversations with the metaservers of other DCs about masters" },
     { .method = NULL },
 };
 /* clang-format on */

@@ -46,6 +46,7 @@ static int open_app(void **state)
     app->loop = loop_new();
     app->store = dc_store_new("jq", &listener);
     app->board = master_board_new();
+    app->upstreams_board = upstream_board_new();
     app->members = member_list_new();
     app->shards = shard_set_new(app->store, NULL, 0);
     struct cluster_row row = C("c1", 1);
@@ -61,6 +62,7 @@ static int close_app(void **state)
     shard_set_free(f->app.shards);
     dc_store_free(f->app.store);
     master_board_free(f->app.board);
+    upstream_board_free(f->app.upstreams_board);
     member_list_free(f->app.members);
     loop_free(f->app.loop);
     free(f->app.dc);
