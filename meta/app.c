@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "meta/api/meta_routes.h"
-#include "meta/keepers/tree_duty.h"
+#include "meta/keepers/tree_face.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -171,8 +171,8 @@ static void on_peer_master(const char *dc, const char *cluster, const char *shar
 static void add_if_pulling(struct duty *duty, void *arg)
 {
     const struct each_shard *each = arg;
-    const struct tree_duty *tree = tree_duty_of(duty);
-    if (tree && tree_duty_pulls_from(tree, each->dc)) {
+    const struct tree_duty *tree = tree_face_of(duty);
+    if (tree && tree_face_pulls_from(tree, each->dc)) {
         each->add(duty->cluster->name, duty->shard, each->add_arg);
     }
 }
@@ -189,9 +189,9 @@ static void on_upstream(const char *dc, const char *cluster, const char *shard,
                         const struct addr *head, int64_t offset, void *arg)
 {
     struct app *app = arg;
-    struct tree_duty *duty = tree_duty_of(shard_set_find(app->shards, cluster, shard));
+    struct tree_duty *duty = tree_face_of(shard_set_find(app->shards, cluster, shard));
     if (duty) {
-        tree_duty_upstream_told(duty, dc, head, offset);
+        tree_face_upstream_told(duty, dc, head, offset);
     }
 }
 
