@@ -164,8 +164,8 @@ int azs_create(struct catalog *cat, const struct change_ctx *ctx, const struct a
 }
 
 /* The live zone of this name among 'rows', which keeps it. */
-static int find_az(struct db *db, const char *name, struct az_rows *rows, struct az_row **ret_row,
-                   struct xp_err *err)
+static int find_row(struct db *db, const char *name, struct az_rows *rows, struct az_row **ret_row,
+                    struct xp_err *err)
 {
     int rc = load(db, 0, rows, err);
     for (size_t i = 0; rc == 0 && i < rows->count; i++) {
@@ -189,7 +189,7 @@ static int update_in(struct change *change, void *arg, struct xp_err *err)
         return xp_fail(err, XP_NOT_FOUND, "DC name %s does not exist", edit->dc);
     }
     if (rc == 0) {
-        rc = find_az(change->db, edit->name, &rows, &row, err);
+        rc = find_row(change->db, edit->name, &rows, &row, err);
     }
     if (rc == 0 && row->dc_id != dc.id) {
         rc = xp_fail(err, XP_NOT_FOUND, "availablezone %s not found", edit->name);
@@ -226,7 +226,7 @@ static int delete_in(struct change *change, void *arg, struct xp_err *err)
     CLEANUP(az_rows_done) struct az_rows rows = { 0 };
     struct az_row *row = NULL;
     int64_t in_use = 0;
-    int rc = find_az(change->db, job->args, &rows, &row, err);
+    int rc = find_row(change->db, job->args, &rows, &row, err);
     if (rc != 0 || !row) {
         return rc;
     }

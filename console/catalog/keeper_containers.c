@@ -151,23 +151,6 @@ static int find_org(struct db *db, int64_t org_id, int64_t *ret_pk, struct xp_er
                                : rc;
 }
 
-static int find_az(struct db *db, const char *name, int64_t dc_id, int64_t *ret_id,
-                   struct xp_err *err)
-{
-    *ret_id = 0;
-    if (text_is_empty(name)) {
-        return 0;
-    }
-    int64_t az_dc_id = 0;
-    int rc = query_i64(db, Q_AZ_BY_NAME, QUERY_ARGS(QT(name)), ret_id, err);
-    if (rc == 0 && *ret_id) {
-        rc = query_i64(db, Q_AZ_DC, QUERY_ARGS(QI(*ret_id)), &az_dc_id, err);
-    }
-    return rc == 0 && az_dc_id != dc_id
-               ? xp_fail(err, XP_NOT_FOUND, "available zone %s is not exist", name)
-               : rc;
-}
-
 /* What edit leaves open comes from 'next' itself. */
 static int fill_next(struct db *db, const struct keeper_container_edit *edit,
                      struct container_now *next, struct xp_err *err)

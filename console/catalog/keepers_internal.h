@@ -2,7 +2,7 @@
 #ifndef CONSOLE_CATALOG_KEEPERS_INTERNAL_H
 #define CONSOLE_CATALOG_KEEPERS_INTERNAL_H
 
-#include "console/catalog/instance_add.h"
+#include "console/catalog/instance_change.h"
 #include "console/catalog/keepers.h"
 
 /* For the creation of shards: 2 or more keepers stay, one is replaced by two, none become two. A DC without any keeper

@@ -96,6 +96,22 @@ int find_shard(struct db *db, int64_t cluster_id, const char *name, struct shard
     return 0;
 }
 
+int find_az(struct db *db, const char *name, int64_t dc_id, int64_t *ret_id, struct xp_err *err)
+{
+    int64_t az_dc_id = 0;
+    *ret_id = 0;
+    if (text_is_empty(name)) {
+        return 0;
+    }
+    int rc = query_i64(db, Q_AZ_BY_NAME, QUERY_ARGS(QT(name)), ret_id, err);
+    if (rc == 0) {
+        rc = query_i64(db, Q_AZ_DC, QUERY_ARGS(QI(*ret_id)), &az_dc_id, err);
+    }
+    return rc == 0 && az_dc_id != dc_id
+               ? xp_fail(err, XP_NOT_FOUND, "available zone %s is not exist", name)
+               : rc;
+}
+
 const struct dc_ref *dc_refs_by_id(const struct dc_refs *refs, int64_t dc_id)
 {
     for (size_t i = 0; i < refs->count; i++) {

@@ -48,6 +48,9 @@ int find_dc(const struct catalog *, struct db *, const char *name, struct dc_ref
             struct xp_err *) XP_MUST_CHECK;
 int find_shard(struct db *, int64_t cluster_id, const char *name, struct shard_ref *ret,
                struct xp_err *) XP_MUST_CHECK;
+/* An availability zone of this DC; no name gives 0. `available zone <az> is not exist`. */
+int find_az(struct db *, const char *name, int64_t dc_id, int64_t *ret_id,
+            struct xp_err *) XP_MUST_CHECK;
 const struct dc_ref *dc_refs_by_id(const struct dc_refs *, int64_t dc_id); /* NULL */
 
 /* 1..128 bytes of UTF-8 without control characters, '/' and blanks at the ends; not '.' or '..'. 'what' names the field in the text. */

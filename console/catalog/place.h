@@ -2,7 +2,7 @@
 #ifndef CONSOLE_CATALOG_PLACE_H
 #define CONSOLE_CATALOG_PLACE_H
 
-#include "console/catalog/instance_add.h"
+#include "console/catalog/instance_change.h"
 #include "console/catalog/lookup.h"
 #include "console/catalog/redises.h"
 

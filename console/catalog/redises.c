@@ -1,6 +1,6 @@
 /* redises.c - see redises.h. */
 #include "console/catalog/redises.h"
-#include "console/catalog/instance_add.h"
+#include "console/catalog/instance_change.h"
 #include "console/catalog/lookup.h"
 #include "console/catalog/place.h"
 #include "shared/base/str.h"
@@ -124,85 +124,14 @@ static int add_in(struct change *change, void *arg, struct xp_err *err)
     return for_each_item(change, arg, instance_add, err);
 }
 
-struct own_redis { /* id 0: the address is somebody else's or free */
-    int64_t id;
-    bool is_master;
-};
-
-static int find_own(const struct change *change, const struct instance_target *target,
-                    const struct addr *addr, struct own_redis *ret, struct xp_err *err)
-{
-    CLEANUP(db_stmt_done)
-    struct db_stmt s =
-        query_open(change->db, Q_REDIS_BY_ADDR, QUERY_ARGS(QT(addr->host), QI(addr->port)));
-    int rc = db_step(&s, err);
-    bool is_own = rc == DB_ROW && db_col_i64(&s, 1) == target->dc_cluster_shard_id &&
-                  text_eq(db_col_text(&s, 2), "redis");
-    *ret = (struct own_redis){ 0 };
-    if (is_own) {
-        *ret = (struct own_redis){ db_col_i64(&s, 0), db_col_i64(&s, 3) != 0 };
-    }
-    return rc < 0 ? rc : 0;
-}
-
-static int remove_one(const struct change *change, const struct instance_target *target,
-                      const struct instance_spec *spec, int64_t *ret_changed, struct xp_err *err)
-{
-    struct addr addr;
-    struct own_redis own = { 0 };
-    int rc = change_check_unlocked(target->cluster, err);
-    if (rc == 0) {
-        rc = instance_parse(spec->addr, &addr, err);
-    }
-    if (rc == 0) {
-        rc = find_own(change, target, &addr, &own, err);
-    }
-    if (rc != 0 || !own.id) {
-        return rc;
-    }
-    instance_note(change, target, "remove", &addr);
-    *ret_changed += 1;
-    return query_run(change->db, Q_REDIS_DELETE, QUERY_ARGS(QI(own.id), QI(change->now_ms)), err);
-}
-
 static int remove_in(struct change *change, void *arg, struct xp_err *err)
 {
-    return for_each_item(change, arg, remove_one, err);
-}
-
-static int set_master_one(const struct change *change, const struct instance_target *target,
-                          const struct instance_spec *spec, int64_t *ret_changed,
-                          struct xp_err *err)
-{
-    struct addr addr;
-    struct own_redis own = { 0 };
-    int rc = instance_parse(spec->addr, &addr, err);
-    if (rc == 0) {
-        rc = find_own(change, target, &addr, &own, err);
-    }
-    if (rc == 0 && !own.id) {
-        return xp_fail(err, XP_NOT_FOUND, "redis %s is not in shard %s of cluster %s in dc %s",
-                       ADDR_TEXT(&addr), target->shard->name, target->cluster->name,
-                       target->dc->name);
-    }
-    if (rc == 0 && own.is_master == spec->is_master) {
-        return 0;
-    }
-    if (rc == 0) {
-        rc = query_run(change->db, Q_REDIS_SET_MASTER,
-                       QUERY_ARGS(QI(own.id), QI(spec->is_master), QI(change->now_ms)), err);
-    }
-    if (rc == 0 && spec->is_master) {
-        rc = instance_clear_masters(change, target, own.id, err);
-    }
-    instance_note(change, target, spec->is_master ? "master" : "not_master", &addr);
-    *ret_changed += 1;
-    return rc;
+    return for_each_item(change, arg, instance_remove, err);
 }
 
 static int set_master_in(struct change *change, void *arg, struct xp_err *err)
 {
-    return for_each_item(change, arg, set_master_one, err);
+    return for_each_item(change, arg, instance_set_master, err);
 }
 
 static int run(struct catalog *cat, const struct change_ctx *ctx, struct store_op *op,

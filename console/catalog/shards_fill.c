@@ -1,5 +1,5 @@
 /* shards_fill.c - find or create shards and add their redises and keepers, in one transaction; see shards.h. */
-#include "console/catalog/instance_add.h"
+#include "console/catalog/instance_change.h"
 #include "console/catalog/keepers_internal.h"
 #include "console/catalog/lookup.h"
 #include "console/catalog/sentinels_internal.h"

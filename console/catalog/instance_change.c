@@ -1,5 +1,5 @@
-/* instance_add.c - see instance_add.h. */
-#include "console/catalog/instance_add.h"
+/* instance_change.c - see instance_change.h. */
+#include "console/catalog/instance_change.h"
 #include "shared/base/str.h"
 
 #include <string.h>
@@ -27,8 +27,9 @@ void instance_note(const struct change *change, const struct instance_target *ta
                                                 "dc", target->dc->name, key, ADDR_TEXT(addr)));
 }
 
-int instance_clear_masters(const struct change *change, const struct instance_target *target,
-                           int64_t redis_id, struct xp_err *err)
+/* Takes the flag from the other redises of the shard (redises.h: redises_set_master). */
+static int clear_masters(const struct change *change, const struct instance_target *target,
+                         int64_t redis_id, struct xp_err *err)
 {
     /* Only a master in the active DC is the shard's. One that is reported elsewhere (a cut-off DC, a checker that is
      * early or late) must not take the flag from the active DC, whose document would not even be told. */
@@ -37,17 +38,6 @@ int instance_clear_masters(const struct change *change, const struct instance_ta
     return query_run(change->db, id,
                      QUERY_ARGS(QI(target->dc_cluster_shard_id), QI(redis_id), QI(change->now_ms)),
                      err);
-}
-
-static int find_az(struct db *db, const char *name, int64_t *ret_id, struct xp_err *err)
-{
-    *ret_id = 0;
-    if (text_is_empty(name)) {
-        return 0;
-    }
-    int rc = query_i64(db, Q_AZ_BY_NAME, QUERY_ARGS(QT(name)), ret_id, err);
-    return rc == 0 && !*ret_id ? xp_fail(err, XP_NOT_FOUND, "available zone %s is not exist", name)
-                               : rc;
 }
 
 /* What lives at an address now; id 0 when it is free. */
@@ -81,7 +71,7 @@ static int insert_redis(const struct change *change, const struct instance_targe
                         struct xp_err *err)
 {
     int64_t az_id = 0;
-    int rc = find_az(change->db, spec->az, &az_id, err);
+    int rc = find_az(change->db, spec->az, target->dc->id, &az_id, err);
     if (rc != 0) {
         return rc;
     }
@@ -92,7 +82,7 @@ static int insert_redis(const struct change *change, const struct instance_targe
 }
 
 int instance_add(const struct change *change, const struct instance_target *target,
-                 const struct instance_spec *spec, int64_t *ret_added, struct xp_err *err)
+                 const struct instance_spec *spec, int64_t *ret_changed, struct xp_err *err)
 {
     struct addr addr;
     struct occupant there = { 0 };
@@ -124,11 +114,83 @@ int instance_add(const struct change *change, const struct instance_target *targ
         there.id = db_last_id(change->db);
     }
     if (rc == 0 && spec->is_master) {
-        rc = instance_clear_masters(change, target, there.id, err);
+        rc = clear_masters(change, target, there.id, err);
     }
     if (rc == 0) {
         instance_note(change, target, spec->is_master ? "add_master" : "add", &addr);
-        *ret_added += 1;
+        *ret_changed += 1;
     }
+    return rc;
+}
+
+/* ---- those that are there ---- */
+
+struct own_redis { /* id 0: the address is somebody else's or free */
+    int64_t id;
+    bool is_master;
+};
+
+static int find_own(const struct change *change, const struct instance_target *target,
+                    const struct addr *addr, struct own_redis *ret, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s =
+        query_open(change->db, Q_REDIS_BY_ADDR, QUERY_ARGS(QT(addr->host), QI(addr->port)));
+    int rc = db_step(&s, err);
+    bool is_own = rc == DB_ROW && db_col_i64(&s, 1) == target->dc_cluster_shard_id &&
+                  text_eq(db_col_text(&s, 2), "redis");
+    *ret = (struct own_redis){ 0 };
+    if (is_own) {
+        *ret = (struct own_redis){ db_col_i64(&s, 0), db_col_i64(&s, 3) != 0 };
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int instance_remove(const struct change *change, const struct instance_target *target,
+                    const struct instance_spec *spec, int64_t *ret_changed, struct xp_err *err)
+{
+    struct addr addr;
+    struct own_redis own = { 0 };
+    int rc = change_check_unlocked(target->cluster, err);
+    if (rc == 0) {
+        rc = instance_parse(spec->addr, &addr, err);
+    }
+    if (rc == 0) {
+        rc = find_own(change, target, &addr, &own, err);
+    }
+    if (rc != 0 || !own.id) {
+        return rc;
+    }
+    instance_note(change, target, "remove", &addr);
+    *ret_changed += 1;
+    return query_run(change->db, Q_REDIS_DELETE, QUERY_ARGS(QI(own.id), QI(change->now_ms)), err);
+}
+
+int instance_set_master(const struct change *change, const struct instance_target *target,
+                        const struct instance_spec *spec, int64_t *ret_changed, struct xp_err *err)
+{
+    struct addr addr;
+    struct own_redis own = { 0 };
+    int rc = instance_parse(spec->addr, &addr, err);
+    if (rc == 0) {
+        rc = find_own(change, target, &addr, &own, err);
+    }
+    if (rc == 0 && !own.id) {
+        return xp_fail(err, XP_NOT_FOUND, "redis %s is not in shard %s of cluster %s in dc %s",
+                       ADDR_TEXT(&addr), target->shard->name, target->cluster->name,
+                       target->dc->name);
+    }
+    if (rc == 0 && own.is_master == spec->is_master) {
+        return 0;
+    }
+    if (rc == 0) {
+        rc = query_run(change->db, Q_REDIS_SET_MASTER,
+                       QUERY_ARGS(QI(own.id), QI(spec->is_master), QI(change->now_ms)), err);
+    }
+    if (rc == 0 && spec->is_master) {
+        rc = clear_masters(change, target, own.id, err);
+    }
+    instance_note(change, target, spec->is_master ? "master" : "not_master", &addr);
+    *ret_changed += 1;
     return rc;
 }
