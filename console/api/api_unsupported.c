@@ -17,15 +17,12 @@ FEATURE(regions, "regions (az groups)")
 FEATURE(zones, "availability zones")
 FEATURE(rules, "redis-check rules")
 FEATURE(exchange, "exchange of cluster names")
-FEATURE(keepers, "keepers")
-FEATURE(containers, "keeper containers")
 FEATURE(migration, "migration")
 FEATURE(adoption, "adoption of existing sentinel monitors")
 FEATURE(rebalance, "rebalancing of sentinel groups")
 FEATURE(switches, "switches")
 FEATURE(checks, "health checks")
 FEATURE(rows, "raw rows between consoles")
-FEATURE(pages, "shard models of the pages")
 
 #define ROW(method, path, name)                                                                    \
     {                                                                                              \
@@ -49,9 +46,6 @@ const struct http_route api_unsupported_routes[] = {
     ROW("*", "/api/dcCluster", rules),
     ROW("*", "/api/dcCluster/{cluster}", rules),
     ROW("PUT", "/api/cluster/exchangename", exchange),
-    ROW("GET", "/console/dcs/{dc}/cluster/{cluster}/activekeepercontainers", containers),
-    ROW("POST", "/console/dcs/{dc}/availablekeepers", keepers),
-    ROW("*", "/console/clusters/{cluster}/dcs/{dc}/shards/{shard}", pages),
     ROW("POST", "/api/migration/{action}", migration),
     ROW("GET", "/api/migration/{what}", migration),
     ROW("GET", "/api/migration/{what}/{id}", migration),

@@ -26,6 +26,14 @@ struct change_ctx api_change(const struct http_req *req)
                                 .peer_ip = http_req_peer(req) };
 }
 
+void api_tell(const struct http_req *req, struct catalog_result *result)
+{
+    if (!result->is_noop && api_context(req)->notifier) {
+        notifier_wake(api_context(req)->notifier);
+    }
+    catalog_result_done(result);
+}
+
 int api_changed(const struct http_req *req, struct http_resp *resp, const char *text,
                 struct catalog_result *result)
 {
@@ -34,10 +42,7 @@ int api_changed(const struct http_req *req, struct http_resp *resp, const char *
         json_object_set_new(body, "warning", jd_text(result->warning));
     }
     http_resp_json(resp, body);
-    if (!result->is_noop && api_context(req)->notifier) {
-        notifier_wake(api_context(req)->notifier);
-    }
-    catalog_result_done(result);
+    api_tell(req, result);
     return 0;
 }
 

@@ -40,6 +40,8 @@ struct change_ctx api_change(const struct http_req *); /* borrows from the reque
  * frees the result. Returns 0. */
 int api_changed(const struct http_req *, struct http_resp *, const char *text,
                 struct catalog_result *result);
+/* The part of it that answers nothing. */
+void api_tell(const struct http_req *, struct catalog_result *result);
 
 /* ---- decoding ---- */
 struct opt_i64 {

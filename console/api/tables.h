@@ -14,6 +14,7 @@ extern const struct http_route api_redis_routes[];
 extern const struct http_route api_az_routes[];
 extern const struct http_route api_keeper_container_routes[];
 extern const struct http_route api_keeper_routes[];
+extern const struct http_route api_shard_page_routes[];
 extern const struct http_route api_sentinel_routes[];
 extern const struct http_route api_proxy_routes[];
 extern const struct http_route api_route_routes[];

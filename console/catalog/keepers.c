@@ -2,7 +2,6 @@
  * same time cannot get the same port. */
 #include "console/catalog/keepers.h"
 #include "console/catalog/keeper_choice.h"
-#include "console/catalog/keeper_containers.h"
 #include "console/catalog/keepers_internal.h"
 #include "console/catalog/place.h"
 #include "shared/base/random.h"
@@ -140,22 +139,39 @@ static int take_homes(struct db *db, const struct wish *wish,
     return rc;
 }
 
+/* What a choice is made of; 'rows' are the containers by the indexes of the facts. */
+struct material {
+    struct keeper_container_rows rows;
+    struct keeper_candidate *candidates;
+    struct keeper_facts facts;
+};
+
+static void material_done(struct material *m)
+{
+    keeper_container_rows_done(&m->rows);
+    free(m->candidates);
+}
+
+static int gather(const struct catalog *cat, struct db *db, const struct wish *wish,
+                  struct material *m, struct xp_err *err)
+{
+    int rc = keeper_containers_load(db, wish->dc_id, &m->rows, err);
+    m->candidates = xcalloc(m->rows.count + 1, sizeof(*m->candidates));
+    to_candidates(cat, &m->rows, m->candidates);
+    m->facts = (struct keeper_facts){ .items = m->candidates,
+                                      .count = m->rows.count,
+                                      .medium = cat->keeper_rules.medium };
+    return rc == 0 ? read_wish(db, wish, &m->facts, err) : rc;
+}
+
 static int find_homes(const struct catalog *cat, struct db *db, const struct wish *wish,
                       struct keeper_homes *ret_homes, struct xp_err *err)
 {
-    CLEANUP(keeper_container_rows_done) struct keeper_container_rows rows = { 0 };
-    struct keeper_facts facts = { .medium = cat->keeper_rules.medium };
+    CLEANUP(material_done) struct material m = { 0 };
     ret_homes->count = 0;
-    int rc = keeper_containers_load(db, wish->dc_id, &rows, err);
-    if (rc != 0 || rows.count == 0) {
-        return rc;
-    }
-    AUTO_FREE struct keeper_candidate *candidates = xcalloc(rows.count, sizeof(*candidates));
-    to_candidates(cat, &rows, candidates);
-    facts.items = candidates;
-    facts.count = rows.count;
-    rc = read_wish(db, wish, &facts, err);
-    return rc == 0 ? take_homes(db, wish, &rows, &facts, ret_homes, err) : rc;
+    int rc = gather(cat, db, wish, &m, err);
+    return rc == 0 && m.rows.count > 0 ? take_homes(db, wish, &m.rows, &m.facts, ret_homes, err)
+                                       : rc;
 }
 
 /* ---- storing ---- */
@@ -282,7 +298,7 @@ static int add_two(struct change *change, struct service_job *job, const struct 
 {
     const struct keepers_args *args = job->args;
     struct instance_target target = place_target(place);
-    struct keeper_homes homes;
+    struct keeper_homes homes = { .count = 0 };
     int rc = insert_chosen(job->cat, change, &target, &homes, err);
     if (rc == 0 && homes.count == 0) {
         rc = xp_fail(err, XP_CONFLICT, "Organization keepers size:0, but we need:%d",
@@ -564,6 +580,60 @@ int keepers_suggest(struct catalog *cat, const struct keeper_wish *wish,
     int rc = store_read(cat->store, suggest_in, &job, err);
     if (rc == 0) {
         *ret_homes = homes;
+    }
+    return rc;
+}
+
+/* Moves the rows of the pool into the list, in the order of the choice. */
+static void take_pool(struct material *m, struct keeper_container_rows *out)
+{
+    CLEANUP(keeper_choice_done) struct keeper_choice choice = { 0 };
+    keeper_choose(&m->facts, &choice);
+    out->items = xcalloc(m->rows.count + 1, sizeof(*out->items));
+    for (size_t i = 0; i < m->rows.count; i++) {
+        size_t at = choice.order[i];
+        bool is_in_pool =
+            choice.verdicts[at] != KEEPER_INACTIVE && choice.verdicts[at] != KEEPER_OTHER_ORG;
+        if (is_in_pool) {
+            out->items[out->count++] = m->rows.items[at];
+            m->rows.items[at] = (struct keeper_container_row){ 0 };
+        }
+    }
+}
+
+static int pool_in(struct db *db, void *arg, struct xp_err *err)
+{
+    const struct read_job *job = arg;
+    const struct shard_place *place = job->args;
+    CLEANUP(material_done) struct material m = { 0 };
+    struct cluster_ref cluster;
+    struct dc_ref dc = { 0 };
+    int rc = find_cluster(db, place->cluster ? place->cluster : "", &cluster, err);
+    if (rc == 0 && !cluster.id) {
+        return xp_fail(err, XP_NOT_FOUND, "not found cluster %s",
+                       place->cluster ? place->cluster : "");
+    }
+    if (rc == 0) {
+        rc = find_dc(job->cat, db, place->dc ? place->dc : "", &dc, err);
+    }
+    struct wish wish = { .dc_id = dc.id, .org_pk = cluster.org_pk, .tag = cluster.tag };
+    if (rc == 0 && dc.id) {
+        rc = gather(job->cat, db, &wish, &m, err);
+    }
+    if (rc == 0) {
+        take_pool(&m, job->ret);
+    }
+    return rc;
+}
+
+int keepers_pool(struct catalog *cat, const struct shard_place *place,
+                 struct keeper_container_rows *ret_rows, struct xp_err *err)
+{
+    struct keeper_container_rows rows = { 0 };
+    struct read_job job = { .cat = cat, .args = place, .ret = &rows };
+    int rc = store_read(cat->store, pool_in, &job, err);
+    if (rc == 0) {
+        *ret_rows = rows;
     }
     return rc;
 }

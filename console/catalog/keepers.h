@@ -6,6 +6,7 @@
 #ifndef CONSOLE_CATALOG_KEEPERS_H
 #define CONSOLE_CATALOG_KEEPERS_H
 
+#include "console/catalog/keeper_containers.h"
 #include "console/catalog/redises.h"
 
 /* Adds two keepers; *ret_rows: the new ones. When there are keepers already (be it one) nothing changes, and *ret_rows are
@@ -44,6 +45,10 @@ struct keeper_wish { /* for a suggestion */
     const struct addr *avoid; /* taken already by the caller's plan */
     size_t avoid_count;
 };
+/* Active containers of the pool that the cluster's keepers come from in a DC, fewest keepers first: all of its organization, or
+ * of organization 0 where that has none. An unknown DC has none. `not found cluster <c>`. */
+int keepers_pool(struct catalog *, const struct shard_place *,
+                 struct keeper_container_rows *ret_rows, struct xp_err *) XP_MUST_CHECK;
 /* Two homes that could be had now; nothing is reserved. `DC name does not exist`, `Organization keepers size:...`. */
 int keepers_suggest(struct catalog *, const struct keeper_wish *, struct keeper_homes *ret_homes,
                     struct xp_err *) XP_MUST_CHECK;

@@ -202,3 +202,20 @@ def test_parallel_creations_share_no_port(console, containers):
     assert len(set(keepers)) == 48
     ports = sorted(int(k.rsplit(":", 1)[1]) for k in keepers)
     assert ports == sorted(list(range(6380, 6404)) * 2)
+
+
+def test_a_priority_set_by_a_page_is_pushed(console, containers, metas):
+    """5.4 of metaserver.md: a changed priority makes the metaserver elect anew."""
+    add(console, *containers(2))
+    one_way_cluster(console)
+    add_shard(console, "s1", 1)
+    path = "/console/clusters/demo/dcs/jq/shards/s1"
+    page = console.call("GET", path)
+    page["keepers"][1]["keeperPriority"] = 3
+    assert console.call("POST", path, page) == ""
+
+    def priorities():
+        pushes = [body for method, p, body in metas["jq"].told if (method, p) == ("PUT", "/api/meta/clusterchange/demo")]
+        return pushes and [k["priority"] for k in pushes[-1]["shards"]["s1"]["keepers"]]
+    wait_until(lambda: priorities() == [1, 3], 10, "the priority is pushed")
+    assert console.call("GET", path)["keepers"][1]["keeperPriority"] == 3

@@ -2,6 +2,7 @@
 #include "console/catalog/azs.h"
 #include "console/catalog/keeper_containers.h"
 #include "console/catalog/keepers.h"
+#include "console/catalog/shard_page.h"
 #include "tests/unit/catalog_fixture.h"
 
 #include "shared/base/str.h"
@@ -467,6 +468,217 @@ static void containers_reach_the_document(void **state)
     assert_string_equal(rows.items[0].cluster_name, "");
 }
 
+/* ---- pages ---- */
+
+#define K(ip_, port_, container_)                                                                  \
+    {                                                                                              \
+        .addr = { ip_, port_ }, .container_id = (container_)                                       \
+    }
+
+static int set_keepers(struct world *w, const char *cluster, const struct page_keeper *keepers,
+                       size_t count)
+{
+    struct shard_page_edit edit = { .place = { cluster, "jq", "s1" },
+                                    .has_keepers = true,
+                                    .keepers = keepers,
+                                    .keeper_count = count };
+    return DO(w, shard_page_replace, &edit);
+}
+
+#define SET_FAILS(w, text, ...)                                                                    \
+    do {                                                                                           \
+        const struct page_keeper given_[] = { __VA_ARGS__ };                                       \
+        assert_true(set_keepers(w, "demo", given_, ARRAY_LEN(given_)) < 0);                        \
+        assert_string_equal((w)->err.msg, text);                                                   \
+    } while (0)
+#define SET(w, ...)                                                                                \
+    do {                                                                                           \
+        const struct page_keeper given_[] = { __VA_ARGS__ };                                       \
+        if (set_keepers(w, "demo", given_, ARRAY_LEN(given_)) != 0) {                              \
+            fail_msg("%s", (w)->err.msg);                                                          \
+        }                                                                                          \
+    } while (0)
+
+/* Containers 1 to 5 in jq, 6 in oy; cluster demo with shard s1, keepers at 1 and 2. */
+static void prepare_page(struct world *w)
+{
+    for (int i = 1; i <= 5; i++) {
+        AUTO_FREE char *ip = xasprintf("10.0.0.%d", i);
+        add_container(w, "jq", ip);
+    }
+    add_container(w, "oy", "10.0.0.6");
+    add_cluster(w, "demo", NULL, "jq,oy");
+    assert_int_equal(fill(w, "s1", "jq", "10.0.1.1:6379"), 0);
+    ASSERT_KEEPERS(w, "jq", "s1", "10.0.0.1:6380@1 10.0.0.2:6380@2");
+}
+
+static void keepers_set_by_hand_are_checked(void **state)
+{
+    struct world *w = *state;
+    prepare_page(w);
+    int64_t version = log_length(w);
+    SET_FAILS(w, "Keepers' size must be 0 or at least 2", K("10.0.0.1", 6380, 1));
+    SET_FAILS(w,
+              "Keepers should be assigned to different keepercontainer[10.0.0.1:6380, "
+              "10.0.0.1:6381]",
+              K("10.0.0.1", 6380, 1), K("10.0.0.1", 6381, 1));
+    SET_FAILS(w, "Cannot find related keepercontainer", K("10.0.0.1", 6380, 1),
+              K("10.0.0.9", 6380, 9));
+    SET_FAILS(w, "Cannot find related keepercontainer", K("10.0.0.1", 6380, 1),
+              K("10.0.0.6", 6380, 6)); /* of another DC */
+    SET_FAILS(w, "Keeper's ip should be equal to keepercontainer's ip", K("10.0.0.1", 6380, 1),
+              K("10.0.0.9", 6380, 3));
+    SET_FAILS(w, "If you wanna change keeper port in same keepercontainer,please delete it first.",
+              K("10.0.0.1", 6390, 1), K("10.0.0.2", 6380, 2));
+    SET_FAILS(w, "At most 2 keepers per disk medium", K("10.0.0.1", 6380, 1),
+              K("10.0.0.2", 6380, 2), K("10.0.0.3", 6380, 3));
+    SET_FAILS(w, "At most 2 keepers per disk medium", K("10.0.0.1", 6380, 1),
+              K("10.0.0.2", 6380, 2), K("10.0.0.3", 6380, 3), K("10.0.0.4", 6380, 4),
+              K("10.0.0.5", 6380, 5));
+    assert_int_equal(fill(w, "s2", "jq", "10.0.1.2:6379"), 0); /* at 3 and 4 */
+    SET_FAILS(w, "Already in use for keeper's port : 6380", K("10.0.0.1", 6380, 1),
+              K("10.0.0.3", 6380, 3));
+    assert_int_equal(log_length(w), version + 1);
+    ASSERT_KEEPERS(w, "jq", "s1", "10.0.0.1:6380@1 10.0.0.2:6380@2");
+    add_cluster(w, "bi", "bi_direction", "jq,oy");
+    add_shard(w, "bi", "s1", "jq", "10.0.1.9:6379");
+    const struct page_keeper two[] = { K("10.0.0.1", 6390, 1), K("10.0.0.2", 6390, 2) };
+    assert_int_equal(set_keepers(w, "bi", two, 2), XP_INVALID);
+    assert_string_equal(w->err.msg, "cluster bi not support keepers");
+    assert_int_equal(set_keepers(w, "none", two, 2), XP_NOT_FOUND);
+}
+
+static void given_keepers_replace_the_stored_ones(void **state)
+{
+    struct world *w = *state;
+    prepare_page(w);
+    AUTO_FREE char *before = run_id(w, "jq", "s1");
+    SET(w, K("10.0.0.2", 6380, 2), K("10.0.0.3", 7000, 3));
+    ASSERT_EFFECTS(w, "changed demo:jq");
+    assert_int_equal(w->result.changed_count, 2);
+    ASSERT_KEEPERS(w, "jq", "s1", "10.0.0.2:6380@2 10.0.0.3:7000@3");
+    AUTO_FREE char *after = run_id(w, "jq", "s1");
+    assert_string_equal(before, after);
+    SET(w, K("10.0.0.3", 7000, 3), K("10.0.0.2", 6380, 2));
+    assert_true(w->result.is_noop);
+
+    struct page_keeper preferred[] = { K("10.0.0.2", 6380, 2), K("10.0.0.3", 7000, 3) };
+    preferred[1].has_priority = true;
+    preferred[1].priority = 5;
+    assert_int_equal(set_keepers(w, "demo", preferred, 2), 0);
+    ASSERT_EFFECTS(w, "changed demo:jq"); /* the metaserver elects anew */
+    struct dc_snapshot *snap = NULL;
+    assert_int_equal(catalog_dc_snapshot(&w->cat, "jq", 0, &snap, &w->err), 0);
+    assert_int_equal(keeper_in_document(snap, 0)->priority, 1);
+    assert_int_equal(keeper_in_document(snap, 1)->priority, 5);
+    dc_snapshot_free(snap);
+    preferred[1].priority = -1;
+    assert_int_equal(set_keepers(w, "demo", preferred, 2), XP_INVALID);
+
+    assert_int_equal(set_keepers(w, "demo", preferred, 0), 0); /* none */
+    ASSERT_KEEPERS(w, "jq", "s1", "");
+}
+
+/* "10.0.1.1:6379* 10.0.1.2:6379": * the master. Returns owned (free). */
+static char *redises_text(struct world *w)
+{
+    CLEANUP(shard_page_done) struct shard_page page = { 0 };
+    struct shard_place place = { "demo", "jq", "s1" };
+    struct str text = STR_INIT(4096);
+    assert_int_equal(shard_page_get(&w->cat, &place, &page, &w->err), 0);
+    assert_string_equal(page.shard, "s1");
+    assert_int_equal(page.keepers.count, 2); /* never touched by what is given here */
+    for (size_t i = 0; i < page.redises.count; i++) {
+        str_printf(&text, "%s%s%s", i ? " " : "", ADDR_TEXT(&page.redises.items[i].addr),
+                   page.redises.items[i].is_master ? "*" : "");
+    }
+    return str_take(&text);
+}
+
+static int set_redises(struct world *w, const struct page_redis *redises, size_t count)
+{
+    struct shard_page_edit edit = { .place = { "demo", "jq", "s1" },
+                                    .has_redises = true,
+                                    .redises = redises,
+                                    .redis_count = count };
+    return DO(w, shard_page_replace, &edit);
+}
+
+#define ASSERT_REDISES(w, expected)                                                                \
+    do {                                                                                           \
+        AUTO_FREE char *redises_ = redises_text(w);                                                \
+        assert_string_equal(redises_, expected);                                                   \
+    } while (0)
+
+static void given_redises_replace_the_stored_ones(void **state)
+{
+    struct world *w = *state;
+    prepare_page(w);
+    struct page_redis given[] = { { .addr = { "10.0.1.2", 6379 }, .master = TRI_YES },
+                                  { .addr = { "10.0.1.3", 6379 } } };
+    assert_int_equal(set_redises(w, given, 2), 0);
+    ASSERT_EFFECTS(w, "changed demo:jq");
+    ASSERT_REDISES(w, "10.0.1.2:6379* 10.0.1.3:6379");
+    given[0].master = TRI_ABSENT; /* stays */
+    assert_int_equal(set_redises(w, given, 2), 0);
+    assert_true(w->result.is_noop);
+    given[0].master = TRI_NO; /* the flag moves */
+    given[1].master = TRI_YES;
+    assert_int_equal(set_redises(w, given, 2), 0);
+    ASSERT_REDISES(w, "10.0.1.2:6379 10.0.1.3:6379*");
+    given[0].master = TRI_YES;
+    assert_int_equal(set_redises(w, given, 2), XP_INVALID);
+    assert_string_equal(w->err.msg, "redises: 2 masters are given, at most one can be");
+    given[0] = (struct page_redis){ .addr = { "10.0.0.1", 6380 } }; /* a keeper's */
+    assert_int_equal(set_redises(w, given, 2), XP_CONFLICT);
+    assert_string_equal(w->err.msg, "Redis already exists, 10.0.0.1:6380");
+    given[0] = (struct page_redis){ .addr = { "10.0.1.4", 6379 }, .az_id = 7 };
+    assert_int_equal(set_redises(w, given, 2), XP_NOT_FOUND);
+    ASSERT_REDISES(w, "10.0.1.2:6379 10.0.1.3:6379*");
+    assert_int_equal(set_redises(w, given, 0), 0);
+    ASSERT_REDISES(w, "");
+}
+
+static void suggestions_reserve_nothing(void **state)
+{
+    struct world *w = *state;
+    prepare_page(w);
+    struct keeper_homes homes;
+    struct addr avoid = addr_of("10.0.0.3", 6380);
+    struct keeper_wish wish = { .dc = "jq", .avoid = &avoid, .avoid_count = 1 };
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(keepers_suggest(&w->cat, &wish, &homes, &w->err), 0);
+        assert_int_equal(homes.count, 2);
+        assert_string_equal(ADDR_TEXT(&homes.items[0].addr), "10.0.0.3:6381");
+        assert_string_equal(ADDR_TEXT(&homes.items[1].addr), "10.0.0.4:6380");
+    }
+    struct keeper_container_edit own = container("jq", "10.0.0.9");
+    own.org_id = 8;
+    OK(w, keeper_containers_create, &own);
+    wish.shard_id = 1; /* its cluster is of organization 8, which has one container now */
+    assert_int_equal(keepers_suggest(&w->cat, &wish, &homes, &w->err), XP_CONFLICT);
+    assert_string_equal(w->err.msg, "Organization keepers size:1, but we need:2");
+    wish.dc = "FRA";
+    assert_int_equal(keepers_suggest(&w->cat, &wish, &homes, &w->err), 0);
+    assert_int_equal(homes.count, 0);
+    wish.dc = "xx";
+    assert_int_equal(keepers_suggest(&w->cat, &wish, &homes, &w->err), XP_NOT_FOUND);
+
+    CLEANUP(keeper_container_rows_done) struct keeper_container_rows pool = { 0 };
+    struct shard_place place = { .cluster = "demo", .dc = "jq" };
+    assert_int_equal(keepers_pool(&w->cat, &place, &pool, &w->err), 0);
+    assert_int_equal(pool.count, 1);
+    assert_string_equal(pool.items[0].addr.host, "10.0.0.9");
+    keeper_container_rows_done(&pool);
+    own.active = TRI_NO;
+    OK(w, keeper_containers_update, &own);
+    assert_int_equal(keepers_pool(&w->cat, &place, &pool, &w->err), 0);
+    assert_int_equal(pool.count, 5);
+    assert_int_equal(pool.items[0].id, 3);
+    assert_int_equal(pool.items[4].id, 2);
+    assert_int_equal(pool.items[4].keeper_count, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_open, world_close)
 
 int main(void)
@@ -483,6 +695,10 @@ int main(void)
         TEST(keepers_on_demand),
         TEST(a_report_sets_one_flag_and_pushes_nothing),
         TEST(containers_reach_the_document),
+        TEST(keepers_set_by_hand_are_checked),
+        TEST(given_keepers_replace_the_stored_ones),
+        TEST(given_redises_replace_the_stored_ones),
+        TEST(suggestions_reserve_nothing),
     };
     return cmocka_run_group_tests_name("catalog_keepers", tests, NULL, NULL);
 }

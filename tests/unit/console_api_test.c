@@ -503,6 +503,53 @@ static void reports_are_always_answered_alike(void **state)
     assert_string_equal(same.etag, after.etag); /* nothing of it was stored */
 }
 
+#define PAGE "/console/clusters/demo/dcs/FRA/shards/s1"
+
+static void pages_of_a_shard(void **state)
+{
+    keepers_are_chosen(state);
+    struct reply page CLEANUP(reply_done) = call(&f, "GET", PAGE, NULL);
+    assert_non_null(
+        strstr(page.body, "{\"shardTbl\":{\"id\":1,\"shardName\":\"s1\",\"clusterId\":1,"));
+    assert_non_null(strstr(page.body,
+                           "\"redisIp\":\"10.0.0.11\",\"redisPort\":6380,\"redisRole\":\"keeper\","
+                           "\"keeperActive\":false,\"master\":false,\"keepercontainerId\":1,"));
+    assert_non_null(strstr(page.body, "\"appliers\":[],\"sentinels\":{}}"));
+    expect("POST", PAGE, page.body, 200, ""); /* what was read can be written back */
+    struct reply same CLEANUP(reply_done) = call(&f, "GET", PAGE, NULL);
+    assert_string_equal(same.body, page.body);
+    expect("POST", PAGE,
+           "{\"keepers\":[{\"redisIp\":\"10.0.0.11\",\"redisPort\":6380,\"keepercontainerId\":1}]}",
+           500,
+           "{\"message\":\"Keepers' size must be 0 or at least 2\",\"exception\":\"INVALID\"}");
+    expect("POST", PAGE, "{\"redises\":[{\"redisIp\":\"10.0.1.7\",\"redisPort\":0}]}", 500,
+           "{\"message\":\"invalid socket address:10.0.1.7:0\",\"exception\":\"INVALID\"}");
+    expect("POST", PAGE,
+           "{\"keepers\":[],\"redises\":[{\"redisIp\":\"10.0.1.7\",\"redisPort\":6379,"
+           "\"master\":true}]}",
+           200, "");
+    expect("GET", S1, NULL, 200, "[]");
+    expect("GET", "/api/redises/FRA/demo/s1", NULL, 200, "[\"10.0.1.7:6379\"]");
+    expect("POST", "/console/dcs/FRA/availablekeepers", NULL, 200,
+           "[{\"redisIp\":\"10.0.0.11\",\"redisPort\":6380,\"redisRole\":\"keeper\","
+           "\"keeperActive\":false,"
+           "\"keepercontainerId\":1,\"keeperPriority\":1},{\"redisIp\":\"10.0.0.12\",\"redisPort\":"
+           "6380,"
+           "\"redisRole\":\"keeper\",\"keeperActive\":false,\"keepercontainerId\":2,"
+           "\"keeperPriority\":1}]");
+    expect("POST", "/console/dcs/oy/availablekeepers", NULL, 200, "[]");
+    expect("POST", "/console/dcs/xx/availablekeepers", NULL, 500,
+           "{\"message\":\"DC name does not exist\",\"exception\":\"NOT_FOUND\"}");
+    struct reply pool CLEANUP(reply_done) =
+        call(&f, "GET", "/console/dcs/FRA/cluster/demo/activekeepercontainers", NULL);
+    assert_non_null(strstr(pool.body,
+                           "[{\"keepercontainerId\":1,\"keepercontainerIp\":\"10.0.0.11\","
+                           "\"keepercontainerPort\":8080,\"count\":0,"));
+    struct reply none CLEANUP(reply_done) =
+        call(&f, "GET", "/console/clusters/demo/dcs/FRA/shards/x", NULL);
+    assert_int_equal(none.status, 404);
+}
+
 #define GROUP                                                                                      \
     "{\"clusterType\":\"ONE_WAY\",\"desc\":\"first\",\"active\":1,\"sentinels\":[{\"dcId\":1,"     \
     "\"sentinelIp\":\"10.0.0.5\",\"sentinelPort\":5000},{\"dcId\":1,\"sentinelIp\":\"10.0.0.6\","  \
@@ -752,6 +799,7 @@ int main(void)
         CASE(zones_and_containers),
         CASE(keepers_are_chosen),
         CASE(reports_are_always_answered_alike),
+        CASE(pages_of_a_shard),
         CASE(sentinel_groups),
         CASE(sentinels_of_shards),
         CASE(sentinel_groups_change_and_go),
