@@ -124,7 +124,7 @@ $(BUILD)/gen/schema_sql.h: schema/embed.py $(SCHEMA_SQL)
 	@$(PYTHON) schema/embed.py $(SCHEMA_SQL) > $@
 $(call objs,$(CONSOLE_C)): | $(BUILD)/gen/schema_sql.h
 
-$(BUILD)/crdt_module.so: $(wildcard tests/fakes/crdt_module/*.[ch])
+$(BUILD)/crdt_module.so: $(wildcard tests/fakes/crdt_module/*.[ch] tests/fakes/redis_module/*.[ch])
 	@mkdir -p $(@D)
 	$(call SAY,LINK)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -shared -I. -o $@ $(filter %.c,$^) -lpthread

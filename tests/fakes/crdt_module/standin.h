@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tests/fakes/crdt_module/redis_api.h"
+#include "tests/fakes/redis_module/module_util.h"
 
 enum { GID_MAX = 15, REPLID_LEN = 40, TEXT_MAX = 256 };
 
@@ -56,16 +56,6 @@ struct standin {
 };
 
 extern struct standin standin;
-
-int64_t now_mono_ms(void);
-int64_t now_wall_s(void);
-int64_t now_wall_us(void);
-
-/* Copies at most size-1 bytes; false when the text did not fit (the copy is then cut). */
-bool text_copy(char *to, size_t size, const char *from, size_t len);
-/* The text of an argument; ends with NUL as Redis strings do. */
-const char *arg_text(const struct rm_string *arg);
-bool arg_is(const struct rm_string *arg, const char *word);
 
 bool version_parse(const char *text, struct version *ret);
 bool version_is_at_least(int major, int minor, int patch);

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <time.h>
 
 #include "tests/fakes/crdt_module/standin_control.h"
 #include "tests/fakes/crdt_module/standin_info.h"
@@ -37,48 +35,6 @@ struct standin standin = {
 
 int RedisModule_OnLoad(struct rm_ctx *ctx, struct rm_string **argv, int argc);
 int RedisModule_OnUnload(struct rm_ctx *ctx);
-
-static int64_t clock_us(clockid_t id)
-{
-    struct timespec t;
-
-    clock_gettime(id, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-int64_t now_mono_ms(void)
-{
-    return clock_us(CLOCK_MONOTONIC) / 1000;
-}
-
-int64_t now_wall_s(void)
-{
-    return clock_us(CLOCK_REALTIME) / 1000000;
-}
-
-int64_t now_wall_us(void)
-{
-    return clock_us(CLOCK_REALTIME);
-}
-
-bool text_copy(char *to, size_t size, const char *from, size_t len)
-{
-    size_t n = len < size ? len : size - 1;
-
-    memmove(to, from, n);
-    to[n] = '\0';
-    return n == len;
-}
-
-const char *arg_text(const struct rm_string *arg)
-{
-    return RM_StringPtrLen(arg, NULL);
-}
-
-bool arg_is(const struct rm_string *arg, const char *word)
-{
-    return strcasecmp(arg_text(arg), word) == 0;
-}
 
 bool version_parse(const char *text, struct version *ret)
 {

@@ -8,7 +8,7 @@
 
 #include "tests/fakes/crdt_module/feed.h"
 #include "tests/fakes/crdt_module/peer_table.h"
-#include "tests/fakes/crdt_module/text_out.h"
+#include "tests/fakes/redis_module/text_out.h"
 
 #include "shared/base/banned.h"
 

@@ -1,5 +1,5 @@
 /* text_out.c - see text_out.h. */
-#include "tests/fakes/crdt_module/text_out.h"
+#include "tests/fakes/redis_module/text_out.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
-/* redis_api.h - the part of the Redis 7.0 module interface that the stand-in uses.
+/* redis_api.h - the part of the Redis 7.0 module interface that the stand-ins use.
  *
  * Not a copy of redismodule.h (Debian does not ship one): only the functions, types and numbers
  * needed here. Each function is a pointer RM_Name, filled by redis_api_load() through the
  * look-up function whose address is the first word of the context given to RedisModule_OnLoad.
  * Thread: any, but every call except RM_ThreadSafeContextLock and RM_Log needs the server lock
- * (see standin.h). */
-#ifndef TESTS_FAKES_CRDT_MODULE_REDIS_API_H
-#define TESTS_FAKES_CRDT_MODULE_REDIS_API_H
+ * (see the module's own header). */
+#ifndef TESTS_FAKES_REDIS_MODULE_REDIS_API_H
+#define TESTS_FAKES_REDIS_MODULE_REDIS_API_H
 
 #include <stddef.h>
 #include <stdint.h>

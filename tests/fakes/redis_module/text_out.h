@@ -1,6 +1,6 @@
 /* text_out.h - a text that grows up to a limit; used to build INFO-like answers. */
-#ifndef TESTS_FAKES_CRDT_MODULE_TEXT_OUT_H
-#define TESTS_FAKES_CRDT_MODULE_TEXT_OUT_H
+#ifndef TESTS_FAKES_REDIS_MODULE_TEXT_OUT_H
+#define TESTS_FAKES_REDIS_MODULE_TEXT_OUT_H
 
 #include <stddef.h>
 

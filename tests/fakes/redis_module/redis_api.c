@@ -1,5 +1,5 @@
 /* redis_api.c - see redis_api.h. */
-#include "tests/fakes/crdt_module/redis_api.h"
+#include "tests/fakes/redis_module/redis_api.h"
 
 #include <string.h>
 
