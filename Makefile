@@ -58,7 +58,7 @@ SIM_C    := $(call srcs,tests/sim/*_sim.c)
 FUZZ_C   := $(call srcs,tests/fuzz/*_fuzz.c)
 DAEMONS  := $(BUILD)/xpipe-meta $(BUILD)/xpipe-console
 PROGRAMS := $(DAEMONS) $(if $(CTL_C),$(BUILD)/xpipectl)
-FAKES    := $(BUILD)/crdt_module.so $(BUILD)/fake_proxy $(BUILD)/clock_shim.so
+FAKES    := $(BUILD)/crdt_module.so $(BUILD)/keeper_module.so $(BUILD)/keeper_container $(BUILD)/fake_proxy $(BUILD)/clock_shim.so
 
 # One short line a command; V=1 shows it all.
 Q   := $(if $(V),,@)
@@ -128,6 +128,11 @@ $(BUILD)/crdt_module.so: $(wildcard tests/fakes/crdt_module/*.[ch] tests/fakes/r
 	@mkdir -p $(@D)
 	$(call SAY,LINK)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -shared -I. -o $@ $(filter %.c,$^) -lpthread
+# Hidden symbols: redis-server exports functions of all kinds of names, which would be taken instead.
+$(BUILD)/keeper_module.so: $(wildcard tests/fakes/keeper_module/*.[ch] tests/fakes/redis_module/*.[ch])
+	@mkdir -p $(@D)
+	$(call SAY,LINK)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -DTHREADED $(WARN) -O1 -g -fPIC -shared -fvisibility=hidden -I. -o $@ $(filter %.c,$^) -lzookeeper_mt -lpthread
 $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	@mkdir -p $(@D)
 	$(call SAY,LINK)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "tests/fakes/crdt_module/command_log.h"
+#include "tests/fakes/redis_module/command_log.h"
 #include "tests/fakes/crdt_module/standin_info.h"
 #include "tests/fakes/crdt_module/feed.h"
 #include "tests/fakes/crdt_module/peer_table.h"

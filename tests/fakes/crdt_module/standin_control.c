@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "tests/fakes/crdt_module/command_log.h"
+#include "tests/fakes/redis_module/command_log.h"
 #include "tests/fakes/crdt_module/peer_table.h"
 
 #include "shared/base/banned.h"
@@ -205,19 +205,6 @@ static int cmd_set(struct rm_ctx *ctx, struct rm_string **argv, int argc)
     return RM_ReplyWithSimpleString(ctx, "OK");
 }
 
-static int cmd_log(struct rm_ctx *ctx, struct rm_string **argv, int argc)
-{
-    if (argc == 2 && arg_is(argv[1], "clear")) {
-        command_log_clear();
-        return RM_ReplyWithSimpleString(ctx, "OK");
-    }
-    if (argc == 2 && arg_is(argv[1], "senders")) {
-        return command_log_reply_senders(ctx);
-    }
-    return argc == 1 ? command_log_reply(ctx)
-                     : RM_ReplyWithError(ctx, "ERR STANDIN say: clear or senders");
-}
-
 static int cmd_crashed(struct rm_ctx *ctx, struct rm_string **argv, int argc)
 {
     (void)argv;
@@ -235,7 +222,7 @@ int control_start(struct rm_ctx *ctx)
     } commands[] = {
         { "standin.link", cmd_link },       { "standin.mode", cmd_mode },
         { "standin.fail", cmd_fail },       { "standin.rewrite-fail", cmd_rewrite_fail },
-        { "standin.set", cmd_set },         { "standin.log", cmd_log },
+        { "standin.set", cmd_set },         { "standin.log", command_log_command },
         { "standin.crashed", cmd_crashed },
     };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "tests/fakes/crdt_module/command_log.h"
+#include "tests/fakes/redis_module/command_log.h"
 #include "tests/fakes/crdt_module/standin_link.h"
 #include "tests/fakes/crdt_module/peer_table.h"
 #include "tests/fakes/crdt_module/state_file.h"

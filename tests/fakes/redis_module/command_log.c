@@ -1,5 +1,5 @@
 /* command_log.c - see command_log.h. A ring of retained argument strings. */
-#include "tests/fakes/crdt_module/command_log.h"
+#include "tests/fakes/redis_module/command_log.h"
 
 #include <stdio.h>
 
@@ -66,7 +66,7 @@ void command_log_clear(void)
     }
 }
 
-int command_log_reply(struct rm_ctx *ctx)
+static int reply_entries(struct rm_ctx *ctx)
 {
     RM_ReplyWithArray(ctx, commands.count);
     for (int i = 0; i < commands.count; i++) {
@@ -83,11 +83,24 @@ int command_log_reply(struct rm_ctx *ctx)
     return RM_OK;
 }
 
-int command_log_reply_senders(struct rm_ctx *ctx)
+static int reply_senders(struct rm_ctx *ctx)
 {
     RM_ReplyWithArray(ctx, commands.count);
     for (int i = 0; i < commands.count; i++) {
         RM_ReplyWithCString(ctx, commands.ring[(commands.first + i) % COMMAND_LOG_MAX].sender);
     }
     return RM_OK;
+}
+
+int command_log_command(struct rm_ctx *ctx, struct rm_string **argv, int argc)
+{
+    if (argc == 2 && arg_is(argv[1], "clear")) {
+        command_log_clear();
+        return RM_ReplyWithSimpleString(ctx, "OK");
+    }
+    if (argc == 2 && arg_is(argv[1], "senders")) {
+        return reply_senders(ctx);
+    }
+    return argc == 1 ? reply_entries(ctx)
+                     : RM_ReplyWithError(ctx, "ERR STANDIN say: clear or senders");
 }
