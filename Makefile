@@ -133,6 +133,9 @@ $(BUILD)/keeper_module.so: $(wildcard tests/fakes/keeper_module/*.[ch] tests/fak
 	@mkdir -p $(@D)
 	$(call SAY,LINK)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -DTHREADED $(WARN) -O1 -g -fPIC -shared -fvisibility=hidden -I. -o $@ $(filter %.c,$^) -lzookeeper_mt -lpthread
+$(BUILD)/keeper_container: $(call objs,$(call srcs,tests/fakes/keeper_container/*.c)) $(BUILD)/libxp.a
+	$(call SAY,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/fake_proxy: $(wildcard tests/fakes/proxy/*.[ch])
 	@mkdir -p $(@D)
 	$(call SAY,LINK)

@@ -27,42 +27,21 @@ class _Connection(redis.connection.Connection):
         self._parser.on_connect(self)
 
 
-class RedisServer(Process):
-    """A stock redis-server."""
+class RedisClient:
+    """What speaks RESP at ip:port; subclasses set 'port', 'name', and 'ip' when it is not the usual one."""
 
-    program = "redis-server"
-
-    def __init__(self, workspace, name, config=()):
-        """config: further lines of redis.conf."""
-        super().__init__(workspace, name)
-        self.port = free_port()
-        self.conf_path = self.dir / "redis.conf"
-        self._write_config(config)
-        self._client = None
-
-    def _write_config(self, lines):
-        base = [f"port {self.port}", f"bind {HOST}", "protected-mode no", f"dir {self.dir}", 'save ""', "appendonly no",
-                "daemonize no", "databases 16", "repl-diskless-sync-delay 0", "repl-backlog-size 1mb"]
-        self.conf_path.write_text("\n".join(base + self._more_config() + list(lines)) + "\n")
-
-    def _more_config(self):
-        return ["repl-diskless-sync yes", "enable-debug-command yes"]
+    ip = HOST
+    _client = None
 
     @property
     def address(self):
-        return f"{HOST}:{self.port}"
-
-    def command(self):
-        return [self.program, self.conf_path]
-
-    def is_ready(self):
-        return bool(self.run("ROLE"))
+        return f"{self.ip}:{self.port}"
 
     @property
     def client(self):
         """A redis-py client with replies as text; raises redis.ResponseError for error replies."""
         if self._client is None:
-            pool = redis.ConnectionPool(connection_class=_Connection, host=HOST, port=self.port, decode_responses=True,
+            pool = redis.ConnectionPool(connection_class=_Connection, host=self.ip, port=self.port, decode_responses=True,
                                         socket_timeout=COMMAND_TIMEOUT_S, encoding_errors="replace")
             self._client = redis.Redis(connection_pool=pool)
             self._client.response_callbacks.clear()  # replies as the server sent them
@@ -82,7 +61,7 @@ class RedisServer(Process):
 
     def raw(self, data, until=b"\r\n", timeout=COMMAND_TIMEOUT_S):
         """Sends bytes on a new connection and reads until the given end, or until the server closes."""
-        with socket.create_connection((HOST, self.port), timeout=timeout) as s:
+        with socket.create_connection((self.ip, self.port), timeout=timeout) as s:
             s.sendall(data)
             got = b""
             while not got.endswith(until):
@@ -100,12 +79,62 @@ class RedisServer(Process):
     def info(self, section="default"):
         return parse_pairs(self.run("INFO", section))
 
+
+class CommandLog:
+    """STANDIN.LOG of a stand-in: what came to change it."""
+
+    def standin(self, command, *words):
+        return self.run(f"STANDIN.{command}", *words)
+
+    def log(self, *names, replicated=False):
+        """Logged commands as lists of words, such as [["PEEROF", "2", ...]]; names filter, for instance "peerof"."""
+        wanted = {n.lower() for n in names}
+        source = "replicated" if replicated else "client"
+        entries = [e for e in self.standin("LOG") if e[1] == source]
+        return [e[2:] for e in entries if not wanted or e[2].lower() in wanted]
+
+    def senders(self, *names):
+        """CLIENT SETNAME of who sent each of the commands that log(*names) gives."""
+        wanted = {n.lower() for n in names}
+        entries = zip(self.standin("LOG"), self.standin("LOG", "senders"))
+        return [who for e, who in entries if e[1] == "client" and (not wanted or e[2].lower() in wanted)]
+
+    def clear_log(self):
+        self.standin("LOG", "clear")
+
+
+class RedisServer(RedisClient, Process):
+    """A stock redis-server."""
+
+    program = "redis-server"
+
+    def __init__(self, workspace, name, config=()):
+        """config: further lines of redis.conf."""
+        super().__init__(workspace, name)
+        self.port = free_port()
+        self.conf_path = self.dir / "redis.conf"
+        self._write_config(config)
+
+    def _write_config(self, lines):
+        base = [f"port {self.port}", f"bind {HOST}", "protected-mode no", f"dir {self.dir}", 'save ""', "appendonly no",
+                "daemonize no", "databases 16", "repl-diskless-sync-delay 0", "repl-backlog-size 1mb"]
+        self.conf_path.write_text("\n".join(base + self._more_config() + list(lines)) + "\n")
+
+    def _more_config(self):
+        return ["repl-diskless-sync yes", "enable-debug-command yes"]
+
+    def command(self):
+        return [self.program, self.conf_path]
+
+    def is_ready(self):
+        return bool(self.run("ROLE"))
+
     def replicate(self, master, wait=True):
         """SLAVEOF master; None makes it a master."""
         if master is None:
             self.run("SLAVEOF", "NO", "ONE")
             return
-        self.run("SLAVEOF", HOST, master.port)
+        self.run("SLAVEOF", master.ip, master.port)
         if wait:
             wait_until(lambda: self.run("ROLE")[3] == "connected", 15, f"{self.name} to follow {master.name}")
 
@@ -120,7 +149,7 @@ def _error_text(e):
     return text if text.startswith(known) else prefix + text
 
 
-class CrdtRedis(RedisServer):
+class CrdtRedis(CommandLog, RedisServer):
     """A CRDT Redis with a gid. Stand-in settings: tick_ms, sync_delay_ms, lazy_ms, ping_ms, timeout_ms, version."""
 
     def __init__(self, workspace, name, gid, config=(), namespace="default", version="1.0.22", crash="abort", **times):
@@ -181,28 +210,9 @@ class CrdtRedis(RedisServer):
 
     # Only with the stand-in:
 
-    def standin(self, command, *words):
-        return self.run(f"STANDIN.{command}", *words)
-
     def set(self, name, value):
         """Changes a setting of the stand-in, for instance set("sync-delay-ms", 3000)."""
         return self.standin("SET", name, value)
-
-    def log(self, *names, replicated=False):
-        """Logged commands as lists of words, such as [["PEEROF", "2", ...]]; names filter, for instance "peerof"."""
-        wanted = {n.lower() for n in names}
-        source = "replicated" if replicated else "client"
-        entries = [e for e in self.standin("LOG") if e[1] == source]
-        return [e[2:] for e in entries if not wanted or e[2].lower() in wanted]
-
-    def senders(self, *names):
-        """CLIENT SETNAME of who sent each of the commands that log(*names) gives."""
-        wanted = {n.lower() for n in names}
-        entries = zip(self.standin("LOG"), self.standin("LOG", "senders"))
-        return [who for e, who in entries if e[1] == "client" and (not wanted or e[2].lower() in wanted)]
-
-    def clear_log(self):
-        self.standin("LOG", "clear")
 
     def would_have_crashed(self):
         """How many deadly inputs came while crash=flag."""

@@ -57,7 +57,7 @@ static bool parse(const char *line)
         return false;
     }
     if (strcmp(run_id, keeper.set.run_id) != 0) {
-        return false;
+        return true; /* the store of another keeper is unusable: begin a new one */
     }
     keeper.has_data = strcmp(data, "data") == 0;
     keeper.state = state_after_restart(before);

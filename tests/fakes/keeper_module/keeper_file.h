@@ -9,8 +9,8 @@
 
 /* Writes keeper.state and keeper.has_data; logs a failure. */
 void keeper_file_save(void);
-/* Reads them; ACTIVE becomes PRE_ACTIVE, BACKUP becomes PRE_BACKUP, without data it is UNKNOWN. A missing file is a new
- * keeper. False: the file is not readable, or of another run id. */
+/* Reads them; ACTIVE becomes PRE_ACTIVE, BACKUP becomes PRE_BACKUP, without data it is UNKNOWN. A missing file, or one of
+ * another run id, is a new keeper. False: the file is not readable. */
 bool keeper_file_load(void);
 
 #endif

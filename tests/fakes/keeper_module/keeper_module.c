@@ -176,8 +176,7 @@ int RedisModule_OnLoad(struct rm_ctx *ctx, struct rm_string **argv, int argc)
         return RM_ERR;
     }
     if (!keeper_file_load()) {
-        RM_Log(ctx, "warning", "standin: %s is not readable, or of another run id",
-               keeper.set.state_file);
+        RM_Log(ctx, "warning", "standin: %s is not readable", keeper.set.state_file);
         return RM_ERR;
     }
     return start_parts(ctx);
