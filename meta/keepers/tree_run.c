@@ -119,16 +119,6 @@ static void drop(struct tree_duty *duty, struct run_step *step, const char *why)
     tree_poll_now(duty, duty->env->poll_fast_ms);
 }
 
-void tree_run_drop(struct tree_duty *duty, const struct tree_member *m)
-{
-    struct run_step *step = step_of(duty, m);
-    if (step) {
-        step->member = NULL;
-        step->phase = STEP_FAILED;
-        duty->run->is_outdated = true;
-    }
-}
-
 /* ---- the words ---- */
 
 struct command {
@@ -339,10 +329,11 @@ static bool try_other_verb(struct tree_duty *duty, struct run_step *step,
     }
     step->member->refuses_xslaveof = true;
     step->verb = "SLAVEOF";
-    if (step->member->is_departed || check_step(duty, &err) != 0) {
-        return false;
+    if (check_step(duty, &err) == 0) {
+        send_command(duty, step);
+    } else {
+        drop(duty, step, err.msg);
     }
-    send_command(duty, step);
     return true;
 }
 
@@ -366,9 +357,7 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     }
     struct run_step *step = step_of(duty, m);
     if (!step || try_other_verb(duty, step, reply)) {
-        if (step && step->phase == STEP_FAILED) {
-            go_on(duty);
-        }
+        go_on(duty);
         return;
     }
     bool ok = reply && !rreply_is_error(reply) && rreply_first_word_is(reply, "OK");
@@ -494,6 +483,17 @@ static void go_on(struct tree_duty *duty)
         if (!start_stage(duty)) {
             run->stage++;
         }
+    }
+}
+
+void tree_run_drop(struct tree_duty *duty, const struct tree_member *m)
+{
+    struct run_step *step = step_of(duty, m);
+    if (step) {
+        step->member = NULL;
+        step->phase = STEP_FAILED;
+        duty->run->is_outdated = true;
+        go_on(duty); /* ends the run when nobody else is waited for; sends nothing */
     }
 }
 

@@ -24,6 +24,7 @@ void fake_replica_init(struct fake_replica *r, const struct addr *addr, bool is_
         .priority = 100,
         .changed_at = MONO_NEVER,
         .commanded_at = MONO_NEVER,
+        .answers_at = MONO_NEVER,
     };
 }
 

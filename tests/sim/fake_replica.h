@@ -45,6 +45,7 @@ struct fake_replica {
     int rewrites;
     int roles;
     mono_ms commanded_at;
+    mono_ms answers_at; /* of the command on its way */
     char last[512];
     bool (*upstream_is_up)(const struct addr *, void *arg);
     void *arg;

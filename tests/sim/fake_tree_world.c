@@ -76,19 +76,66 @@ static void complain(struct tree_world *w, const struct fake_replica *r, const c
                   (long long)clock_mono_ms(), r->last);
 }
 
-/* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
-static void check_change(struct tree_world *w, const struct fake_replica *r)
+static struct addr target_of(const char *const *argv)
 {
-    mono_ms since = clock_mono_ms() - w->latency_ms - 1;
+    const char *const *words = text_eq_nocase(argv[0], "KEEPER") ? &argv[3] : &argv[1];
+    int64_t port = 0;
+    (void)text_to_i64(words[1], strlen(words[1]), 1, 65535, &port); /* NO ONE: nobody */
+    return addr_of(words[0], (int)port);
+}
+
+/* Whoever is pointed at a keeper finds it ACTIVE: its own command comes first. Not when it only says so. */
+static bool is_head_ready(struct tree_world *w, const struct addr *target)
+{
+    const struct fake_replica *head = find(w, target);
+    return !head || !head->is_keeper || head->state == KEEPER_ACTIVE ||
+           head->trick == FAKE_REPLICA_PRETENDS ||
+           head->changed_at >= clock_mono_ms() - KNOWLEDGE_MS;
+}
+
+/* A Redis of the primary DC belongs to its sentinels and people. */
+static bool is_ours_to_change(const struct tree_world *w, const struct fake_replica *r)
+{
+    return r->is_keeper || !w->is_primary || w->tree_env.failover == FAILOVER_AUTO ||
+           w->placed_at >= clock_mono_ms() - w->wire_ms - 1;
+}
+
+/* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
+static void check_change(struct tree_world *w, const struct fake_replica *r,
+                         const char *const *argv)
+{
+    mono_ms since = clock_mono_ms() - w->wire_ms - 1;
+    struct addr target = target_of(argv);
     if (!w->is_permitted && w->refused_since < since) {
         complain(w, r, "commanded without permission");
     }
-    if (is_in_loop(w, r) && w->disturbed_at < clock_mono_ms() - KNOWLEDGE_MS) {
+    if (!is_head_ready(w, &target)) {
+        complain(w, r, "pointed at a keeper that is not active");
+    }
+    if (!is_ours_to_change(w, r)) {
+        complain(w, r, "a Redis of the primary DC was commanded");
+    }
+    bool is_taken = addr_eq(&r->master, &target);
+    if (is_taken && is_in_loop(w, r) && w->disturbed_at < clock_mono_ms() - KNOWLEDGE_MS) {
         complain(w, r, "a loop was built");
     }
-    bool is_migrating = !text_eq(w->status, "Normal");
-    if (is_migrating && w->disturbed_at < since) {
+    if (!text_eq(w->status, "Normal") && w->placed_at < since) {
         complain(w, r, "commanded while migrating");
+    }
+}
+
+/* One command at a time for each: the next one comes after the answer. */
+static void on_sent(const struct loop *client, const struct addr *addr, size_t argc,
+                    const char *const *argv, void *arg)
+{
+    (void)client;
+    struct tree_world *w = arg;
+    struct fake_replica *r = find(w, addr);
+    if (fake_replica_is_change(argc, argv)) {
+        if (clock_mono_ms() < r->answers_at) {
+            complain(w, r, "a second command before the answer");
+        }
+        r->answers_at = clock_mono_ms() + w->latency_ms;
     }
 }
 
@@ -100,7 +147,7 @@ static struct rreply *on_command(const struct addr *addr, size_t argc, const cha
     xp_check(r);
     struct rreply *reply = fake_replica_command(r, argc, argv);
     if (fake_replica_is_change(argc, argv)) {
-        check_change(w, r);
+        check_change(w, r, argv);
     }
     return reply;
 }
@@ -284,7 +331,7 @@ void tree_world_publish(struct tree_world *w)
 {
     struct xp_err err;
     w->version++;
-    w->disturbed_at = clock_mono_ms();
+    w->disturbed_at = w->placed_at = clock_mono_ms();
     AUTO_FREE char *text = document_of(w);
     struct dc_meta *after = NULL;
     if (dc_meta_parse(text, strlen(text), &after, &err) != 0) {
@@ -372,6 +419,7 @@ void tree_world_init(struct tree_world *w)
                               .refused_since = MONO_NEVER,
                               .permits_left = -1,
                               .latency_ms = FAKE_REDIS_LATENCY_MS,
+                              .wire_ms = FAKE_REDIS_LATENCY_MS,
                               .is_far_up = true,
                               .starts_keepers = true };
     fake_clock_set(1000000, 1700000000000);
@@ -387,6 +435,7 @@ void tree_world_init(struct tree_world *w)
         (struct fake_tree_services){ .children = children, .on_call = on_call, .arg = w };
     fake_redis_reset();
     fake_redis_handle(on_command, w);
+    fake_redis_watch(on_sent, w);
     make_replicas(w);
     w->queue[0] = 0;
     w->queue[1] = 1;
@@ -451,11 +500,14 @@ void tree_world_permit(struct tree_world *w, bool is_permitted)
 void tree_world_latency(struct tree_world *w, int64_t round_trip_ms)
 {
     w->latency_ms = round_trip_ms;
+    w->wire_ms = round_trip_ms > w->wire_ms ? round_trip_ms : w->wire_ms;
     for (size_t i = 0; i < TREE_REDISES; i++) {
         fake_redis_set_latency(&w->redis[i].addr, round_trip_ms);
+        w->redis[i].answers_at = MONO_NEVER; /* perhaps sooner than was thought */
     }
     for (size_t i = 0; i < TREE_KEEPERS; i++) {
         fake_redis_set_latency(&w->keeper[i].addr, round_trip_ms);
+        w->keeper[i].answers_at = MONO_NEVER;
     }
 }
 
@@ -464,6 +516,7 @@ void tree_world_point(struct tree_world *w, struct fake_replica *r, const struct
     struct addr none = { 0 };
     w->disturbed_at = clock_mono_ms();
     fake_replica_point(r, master ? master : &none);
+    r->route[0] = '\0'; /* a keeper's route is that of one address */
 }
 
 /* ---- what is there ---- */

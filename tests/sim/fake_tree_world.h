@@ -1,8 +1,9 @@
 /* fake_tree_world.h - one shard of a one-way cluster in DC jq with everything around it: Redis, keepers and their election,
  * containers, metadata, permission. The other DC is oy, whose head is TREE_FAR_HEAD.
  *
- * Every command that changes a Redis or keeper is checked: none without permission (but for what was on its way), none to one
- * whose command is not answered yet, none that closes a loop. Thread: one. */
+ * Every command that changes a Redis or keeper is checked: none without permission or during a migration (but for what was on
+ * its way), none to one whose command is not answered yet, none that closes a loop or points at a keeper that is not active,
+ * none to a Redis of the primary DC but for a failover. Thread: one. */
 #ifndef TESTS_SIM_FAKE_TREE_WORLD_H
 #define TESTS_SIM_FAKE_TREE_WORLD_H
 
@@ -51,7 +52,9 @@ struct tree_world {
     mono_ms refused_since;
     int permits_left; /* this many questions are answered with yes, then no; -1: as is_permitted says */
     int64_t latency_ms;
+    int64_t wire_ms;      /* the longest that a command may be on its way */
     mono_ms disturbed_at; /* somebody changed who follows whom: a loop may be his */
+    mono_ms placed_at;    /* the document was changed last */
     bool starts_keepers;  /* a container that is called really starts or stops them */
     int violations;
 };
