@@ -57,6 +57,7 @@ struct attempt {
     size_t header_bytes;
     bool is_header_whole; /* curl calls a reply that ends inside its header a success */
     char *etag;           /* owned */
+    char *header;         /* owned; of kept_header */
     long status;
     char why[CURL_ERROR_SIZE];
 };
@@ -74,19 +75,20 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
     return a->body.overflow ? 0 : length;
 }
 
-static void keep_etag(struct attempt *a, const char *line, size_t length)
+/* 'name' without the colon. The last one of several counts. */
+static void keep_header(const char *name, char **value, const char *line, size_t length)
 {
-    static const char name[] = "etag:";
-    if (length < sizeof(name) || curl_strnequal(line, name, sizeof(name) - 1) == 0) {
+    size_t n = strlen(name);
+    if (length <= n + 1 || line[n] != ':' || curl_strnequal(line, name, n) == 0) {
         return;
     }
-    AUTO_FREE char *value = xstrndup(line + sizeof(name) - 1, length - (sizeof(name) - 1));
-    const char *cursor = value;
+    AUTO_FREE char *rest = xstrndup(line + n + 1, length - n - 1);
+    const char *cursor = rest;
     const char *part;
     size_t part_length;
     if (text_next_part(&cursor, "\r\n", &part, &part_length)) {
-        free(a->etag);
-        a->etag = xstrndup(part, part_length);
+        free(*value);
+        *value = xstrndup(part, part_length);
     }
 }
 
@@ -100,7 +102,10 @@ static size_t on_header(char *data, size_t one, size_t length, void *arg)
     } else if (length > 0 && (data[0] == '\r' || data[0] == '\n')) {
         a->is_header_whole = true;
     }
-    keep_etag(a, data, length);
+    keep_header("ETag", &a->etag, data, length);
+    if (a->call->kept_header) {
+        keep_header(a->call->kept_header, &a->header, data, length);
+    }
     return a->header_bytes > HEADERS_MAX_BYTES ? 0 : length;
 }
 
@@ -256,10 +261,12 @@ int http_attempt(const struct http_call *call, int64_t timeout_ms, struct http_r
         *ret_reply = (struct http_reply){ .status = (int)a.status,
                                           .body = str_take(&a.body),
                                           .length = length,
-                                          .etag = TAKE(a.etag) };
+                                          .etag = TAKE(a.etag),
+                                          .header = TAKE(a.header) };
     }
     str_done(&a.body);
     free(a.etag);
+    free(a.header);
     return rc;
 }
 

@@ -70,6 +70,7 @@ void http_reply_done(struct http_reply *reply)
 {
     free(reply->body);
     free(reply->etag);
+    free(reply->header);
     *reply = (struct http_reply){ 0 };
 }
 

@@ -17,7 +17,9 @@ struct http_call {
     const char *url;
     const char *body; /* NULL: none (and Content-Length: 0 for PUT and POST) */
     size_t body_length;
-    const char *headers[8];     /* "Name: value"; NULL ends */
+    const char *headers[8]; /* "Name: value"; NULL ends */
+    const char
+        *kept_header; /* "X-Name" (static text): its value comes with the reply; NULL: none */
     int64_t connect_timeout_ms; /* required, > 0 */
     int64_t timeout_ms;         /* whole call with its retries, required, > 0 */
     size_t max_reply_bytes;     /* required, > 0 */
@@ -30,7 +32,8 @@ struct http_reply {
     int status;
     char *body; /* owned; NUL-terminated; never NULL after success */
     size_t length;
-    char *etag; /* owned or NULL */
+    char *etag;   /* owned or NULL */
+    char *header; /* owned value of kept_header, or NULL */
 };
 void http_reply_done(struct http_reply *);
 

@@ -304,6 +304,7 @@ static struct exchange *exchange_new(struct loop *client, const struct http_call
         memcpy(x->body, call->body, call->body_length);
     }
     x->max_reply_bytes = call->max_reply_bytes;
+    x->kept_header = call->kept_header;
     take_url(x, call->url);
     take_headers(x, call);
     list_push_back(&wire.exchanges, &x->link);

@@ -102,6 +102,17 @@ void http_wire_suspend(struct http_req *req)
     (void)req;
 }
 
+/* The header that the client asked to keep. Returns owned; NULL: not there. */
+static char *kept_header(const struct http_resp *answer, const char *name)
+{
+    for (size_t i = 0; name && i < ARRAY_LEN(answer->extra); i++) {
+        if (text_eq_nocase(answer->extra[i][0], name) && answer->extra[i][0]) {
+            return xstrdup(answer->extra[i][1]);
+        }
+    }
+    return NULL;
+}
+
 static void send_answer(struct http_req *req)
 {
     struct exchange *x = req->wire;
@@ -110,6 +121,7 @@ static void send_answer(struct http_req *req)
     x->is_reset = req->is_reply_lost;
     x->reply.status = req->answer.status;
     x->reply.etag = req->answer.etag ? xstrdup(req->answer.etag) : NULL;
+    x->reply.header = kept_header(&req->answer, x->kept_header);
     x->reply_body = has_body ? TAKE(req->answer.body) : NULL;
     http_exchange_answer(x, process);
     http_req_ended(req);

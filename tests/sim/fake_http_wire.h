@@ -29,7 +29,8 @@ struct exchange {
     char *headers[16];
     size_t header_count;
     size_t max_reply_bytes;
-    struct http_req *req; /* while it is with a server */
+    const char *kept_header; /* borrowed, static; NULL: none */
+    struct http_req *req;    /* while it is with a server */
     /* answer on its way, then the outcome */
     bool is_reset;
     struct blob *reply_body;

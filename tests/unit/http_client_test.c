@@ -260,6 +260,34 @@ static void test_get(void **state)
     server_stop(&s);
 }
 
+static void test_one_header_is_kept_when_asked_for(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        { "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nX-Error-Code: 1\r\nx-error:  A B \r\n\r\n",
+          KEEP },
+        { "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nX-Error:\r\n\r\n", KEEP },
+        { "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nX-Error: C\r\n\r\n", KEEP },
+    };
+    struct server s;
+    START(s, steps);
+    struct http_call call = call_to(s.port, "GET");
+    struct http_reply reply;
+    struct xp_err err;
+    call.kept_header = "X-Error";
+    assert_int_equal(run(&call, &reply, &err), 0);
+    assert_string_equal(reply.header, "A B");
+    http_reply_done(&reply);
+    assert_int_equal(run(&call, &reply, &err), 0);
+    assert_null(reply.header);
+    http_reply_done(&reply);
+    call.kept_header = NULL;
+    assert_int_equal(run(&call, &reply, &err), 0);
+    assert_null(reply.header);
+    http_reply_done(&reply);
+    server_stop(&s);
+}
+
 static void test_error_status_and_redirect_are_answers(void **state)
 {
     (void)state;
@@ -681,6 +709,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_get),
+        cmocka_unit_test(test_one_header_is_kept_when_asked_for),
         cmocka_unit_test(test_error_status_and_redirect_are_answers),
         cmocka_unit_test(test_put_and_post_bodies),
         cmocka_unit_test(test_head),
