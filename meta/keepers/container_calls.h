@@ -4,8 +4,9 @@
  * there; then POST. remove: DELETE with body. KEEPER_ALREADY_EXIST, KEEPER_ALREADY_STARTED, KEEPER_NOT_EXIST and
  * KEEPER_ALREADY_DELETED are success. Right before each call that changes something 'may_call' is asked, and a removal takes one token
  * of 'removals' (waiting for it, in order). Per container at most 2 calls are under way, in all as many as threads; others
- * wait, at most QUEUE_MAX: then XP_TOO_MANY. One of the same keeper and kind that waits already is not queued twice.
- * A silent container delays only its own calls. Time limits: connect 1 s, call 5 s. Owner: loop; HTTP on threads of its own. */
+ * wait, at most QUEUE_MAX: then XP_TOO_MANY. One of the same keeper and kind that waits already is not queued twice: XP_CONFLICT, or
+ * it is replaced when nobody listens to it any more. A silent container delays only its own calls: when one is not answered, those
+ * that wait for it end with XP_UNAVAILABLE, and it gets one call at a time until it answers. Time limits: connect 1 s, call 5 s. Owner: loop; HTTP on threads of its own. */
 #ifndef META_KEEPERS_CONTAINER_CALLS_H
 #define META_KEEPERS_CONTAINER_CALLS_H
 
@@ -35,7 +36,8 @@ struct container_calls_options {
     struct budget *removals; /* borrowed */
     /* Is this cluster ours, now? 0, or why not. */
     int (*may_call)(int64_t cluster_id, void *arg, struct xp_err *err);
-    /* Does the document have a keeper of this shard at this address? Asked before one is deleted that is in the way. */
+    /* Does the document have a keeper of this shard at this address? Asked right before one is deleted, be it extra or in the way:
+     * then it stays, and the call ends with XP_CONFLICT. */
     bool (*is_wanted)(int64_t shard_id, const struct addr *keeper, void *arg);
     void *arg;
 };

@@ -1,0 +1,174 @@
+/* container_wire.c - see container_wire.h. */
+#include "meta/keepers/container_wire.h"
+
+#include <string.h>
+
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "shared/model/json_decode.h"
+
+#include "shared/base/banned.h"
+
+/* ---- requests ---- */
+
+static char *trans_text(const struct container_call *call)
+{
+    json_t *trans =
+        json_pack("{s:I, s:I, s:I, s:o}", "clusterDbId", (json_int_t)call->cluster_id, "shardDbId",
+                  (json_int_t)call->shard_id, "replId", (json_int_t)call->shard_id, "keeperMeta",
+                  keeper_meta_to_json(&call->keeper));
+    xp_check(trans != NULL);
+    char *text = json_dumps(trans, JSON_COMPACT);
+    xp_check(text != NULL);
+    json_decref(trans);
+    return text;
+}
+
+static char *shard_url(const struct container_call *call, int64_t cluster_id, int64_t shard_id)
+{
+    return xasprintf("http://%s/keepers/clusters/%lld/shards/%lld", ADDR_TEXT(&call->container),
+                     (long long)cluster_id, (long long)shard_id);
+}
+
+struct container_request container_request_of(const struct container_call *call,
+                                              enum container_step step,
+                                              const struct container_holder *holder)
+{
+    struct container_request r = { .method = "DELETE" };
+    switch (step) {
+    case CONTAINER_LOOK:
+        r.method = "GET";
+        r.url = xasprintf("http://%s/keepers/port/%d", ADDR_TEXT(&call->container),
+                          call->keeper.addr.port);
+        break;
+    case CONTAINER_CLEAR: /* the ids of the path are ignored, the body counts */
+        r.url = shard_url(call, holder->cluster_id, holder->shard_id);
+        r.body = xstrdup(holder->trans);
+        break;
+    case CONTAINER_START:
+        r.method = "POST";
+        r.url = shard_url(call, call->cluster_id, call->shard_id);
+        r.body = trans_text(call);
+        break;
+    case CONTAINER_DROP:
+        r.url = shard_url(call, call->cluster_id, call->shard_id);
+        r.body = trans_text(call);
+        break;
+    }
+    return r;
+}
+
+void container_request_done(struct container_request *r)
+{
+    free(r->url);
+    free(r->body);
+    *r = (struct container_request){ 0 };
+}
+
+/* ---- answers ---- */
+
+struct error_body {
+    char *type;
+    char *message;
+    char *plain; /* of containers that failed before they knew why */
+};
+
+static const struct jfield error_fields[] = {
+    { .name = "errorType", .type = JF_STRING, .offset = offsetof(struct error_body, type) },
+    { .name = "errorMessage", .type = JF_STRING, .offset = offsetof(struct error_body, message) },
+    { .name = "message", .type = JF_STRING, .offset = offsetof(struct error_body, plain) },
+    { 0 },
+};
+
+/* An error that says nothing that we can read stays empty: the status counts. */
+static struct error_body read_error(const struct http_reply *reply)
+{
+    struct error_body body = { 0 };
+    json_auto_t *json = NULL;
+    if (jd_parse(reply->body, reply->length, &json, NULL) < 0 ||
+        jd_object(json, error_fields, &body, NULL) < 0) {
+        jd_done(error_fields, &body);
+    }
+    return body;
+}
+
+static bool is_done_already(enum container_step step, const char *code)
+{
+    if (step == CONTAINER_START) {
+        return text_eq(code, "KEEPER_ALREADY_EXIST") || text_eq(code, "KEEPER_ALREADY_STARTED");
+    }
+    return step != CONTAINER_LOOK &&
+           (text_eq(code, "KEEPER_NOT_EXIST") || text_eq(code, "KEEPER_ALREADY_DELETED"));
+}
+
+int container_answer(const struct container_call *call, enum container_step step,
+                     const struct http_reply *reply, struct xp_err *err)
+{
+    static const char *const deeds[] = { [CONTAINER_LOOK] = "looking at the port of",
+                                         [CONTAINER_CLEAR] = "clearing the port of",
+                                         [CONTAINER_START] = "starting",
+                                         [CONTAINER_DROP] = "removing" };
+    if (reply->status >= 200 && reply->status < 300) {
+        return 0;
+    }
+    struct error_body body = read_error(reply);
+    const char *code = reply->header ? reply->header : body.type;
+    const char *words = body.message ? body.message : body.plain;
+    int rc = 0;
+    if (!is_done_already(step, code)) {
+        rc =
+            xp_fail(err, XP_REMOTE, "container %s, %s keeper %s of shard %lld: %d %s %.120s",
+                    ADDR_TEXT(&call->container), deeds[step], ADDR_TEXT(&call->keeper.addr),
+                    (long long)call->shard_id, reply->status, code ? code : "", words ? words : "");
+    }
+    jd_done(error_fields, &body);
+    return rc;
+}
+
+struct trans_ids { /* null is 0 */
+    int64_t cluster_id;
+    int64_t shard_id;
+    int64_t repl_id;
+};
+
+static const struct jfield trans_fields[] = {
+    { .name = "clusterDbId", .type = JF_ID, .offset = offsetof(struct trans_ids, cluster_id) },
+    { .name = "shardDbId", .type = JF_ID, .offset = offsetof(struct trans_ids, shard_id) },
+    { .name = "replId", .type = JF_ID, .offset = offsetof(struct trans_ids, repl_id) },
+    { 0 },
+};
+
+int container_holder_parse(const struct container_call *call, const struct http_reply *reply,
+                           struct container_holder *ret_holder, struct xp_err *err)
+{
+    int rc = container_answer(call, CONTAINER_LOOK, reply, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_holder = (struct container_holder){ 0 };
+    struct trans_ids ids = { 0 };
+    json_auto_t *json = NULL;
+    if (reply->length == 0) {
+        return 0;
+    }
+    rc = jd_parse(reply->body, reply->length, &json, err);
+    if (rc == 0 && json_is_null(json)) {
+        return 0;
+    }
+    rc = rc < 0 ? rc : jd_object(json, trans_fields, &ids, err);
+    if (rc < 0) {
+        (void)xp_wrap(err, "container %s, port %d", ADDR_TEXT(&call->container),
+                      call->keeper.addr.port);
+        return XP_IO;
+    }
+    ret_holder->cluster_id = ids.cluster_id;
+    ret_holder->shard_id = ids.repl_id ? ids.repl_id : ids.shard_id;
+    ret_holder->trans = xstrdup(reply->body);
+    return 0;
+}
+
+void container_holder_done(struct container_holder *holder)
+{
+    free(holder->trans);
+    *holder = (struct container_holder){ 0 };
+}
