@@ -2,7 +2,8 @@
  *
  * One connection per sentinel address, shared by all shards; per shard and sentinel SENTINEL MASTER <name> every 'period_ms', spread;
  * at most the first 5 sentinels of a group; quorum 3, or a majority of fewer than 5 (2 of 3, 1 of 1). Decides by monitor_decide, sends
- * after 'may_command'. With sentinels, they promote and this follows; a group without any reachable sentinel is an alert once.
+ * after 'may_command', reads back what it did. With sentinels, they promote and this follows; a group without any reachable sentinel is
+ * an alert once.
  * Owner: loop. */
 #ifndef META_PRIMARY_SENTINEL_MONITORS_H
 #define META_PRIMARY_SENTINEL_MONITORS_H
@@ -34,6 +35,7 @@ struct monitored_state {
 typedef void monitored_state_fn(void *arg, struct monitored_state *ret_state);
 
 struct sentinel_monitors *sentinel_monitors_new(const struct sentinel_monitors_options *);
+/* After every shard was removed. NULL is fine. */
 void sentinel_monitors_free(struct sentinel_monitors *);
 /* 'address' is the group's "ip:port,ip:port"; copied, as the name. */
 struct monitored_shard *sentinel_monitors_add(struct sentinel_monitors *, const char *name,
