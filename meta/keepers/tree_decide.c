@@ -428,7 +428,7 @@ static void refresh_route(struct tree_work *w)
 {
     const struct tree_facts *f = w->f;
     bool may_use_route = f->route_kind == ROUTE_CHOSEN || f->place == TREE_BACKUP;
-    if (w->head->is_keeper && !w->head->route_sent && may_use_route && !w->is_head_commanded &&
+    if (w->head->is_keeper && !w->head->route_sent && may_use_route &&
         w->plan->rows[index_of(w, w->head)].verdict == TREE_OK) {
         act(w, (struct tree_action){
                    .kind = TREE_ACT_SET_ACTIVE,
