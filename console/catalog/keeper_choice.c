@@ -194,9 +194,9 @@ void keeper_choice_done(struct keeper_choice *choice)
     *choice = (struct keeper_choice){ 0 };
 }
 
-int keeper_free_port(const int *used, size_t count)
+int keeper_free_port(int from, const int *used, size_t count)
 {
-    int port = KEEPER_PORT_FIRST;
+    int port = from;
     for (size_t i = 0; i < count && used[i] <= port; i++) {
         port += used[i] == port;
     }

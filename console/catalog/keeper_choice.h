@@ -72,7 +72,7 @@ struct keeper_choice {
 void keeper_choose(const struct keeper_facts *, struct keeper_choice *ret_choice);
 void keeper_choice_done(struct keeper_choice *);
 
-/* Step 8: 'used' are the ports in use at the container's address, ascending. 0: none is free. */
-int keeper_free_port(const int *used, size_t count);
+/* Step 8: the first one from 'from' on that is not among the ports in use at the container's address, ascending. 0: none is free. */
+int keeper_free_port(int from, const int *used, size_t count);
 
 #endif

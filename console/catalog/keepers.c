@@ -22,6 +22,7 @@ struct wish { /* for whom keepers are chosen */
     const char *tag;
     const struct addr *avoid;
     size_t avoid_count;
+    struct map *ports; /* of a filler; NULL: read all */
 };
 
 static void to_candidates(const struct catalog *cat, const struct keeper_container_rows *rows,
@@ -81,10 +82,11 @@ static int by_number(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-static int load_ports(struct db *db, const char *ip, struct ports *ports, struct xp_err *err)
+static int load_ports(struct db *db, const char *ip, int from, struct ports *ports,
+                      struct xp_err *err)
 {
     CLEANUP(db_stmt_done)
-    struct db_stmt s = query_open(db, Q_KEEPER_PORTS, QUERY_ARGS(QT(ip), QI(KEEPER_PORT_FIRST)));
+    struct db_stmt s = query_open(db, Q_KEEPER_PORTS, QUERY_ARGS(QT(ip), QI(from)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
         add_port(ports, (int)db_col_i64(&s, 0));
@@ -100,26 +102,37 @@ static void avoid_port(struct ports *ports, const char *ip, const struct addr *a
     }
 }
 
+static int first_port(const struct wish *wish, const char *ip)
+{
+    const void *known = wish->ports ? map_get(wish->ports, ip) : NULL;
+    return known ? (int)(intptr_t)known : KEEPER_PORT_FIRST;
+}
+
 /* The next home at this container's address. */
 static int add_home(struct db *db, const struct wish *wish, const struct keeper_container_row *row,
                     struct keeper_homes *homes, struct xp_err *err)
 {
     CLEANUP(ports_done) struct ports used = { 0 };
-    int rc = load_ports(db, row->addr.host, &used, err);
+    const char *ip = row->addr.host;
+    int from = first_port(wish, ip);
+    int rc = load_ports(db, ip, from, &used, err);
     for (size_t i = 0; i < wish->avoid_count; i++) {
-        avoid_port(&used, row->addr.host, &wish->avoid[i]);
+        avoid_port(&used, ip, &wish->avoid[i]);
     }
     for (size_t i = 0; i < homes->count; i++) {
-        avoid_port(&used, row->addr.host, &homes->items[i].addr);
+        avoid_port(&used, ip, &homes->items[i].addr);
     }
-    int port = keeper_free_port(used.items, used.count);
-    if (rc == 0 && port == 0) {
-        rc = xp_fail(err, XP_CONFLICT, "no port from %d on is free at %s", KEEPER_PORT_FIRST,
-                     row->addr.host);
+    int port = keeper_free_port(from, used.items, used.count);
+    if (rc != 0 || port == 0) {
+        return rc ? rc
+                  : xp_fail(err, XP_CONFLICT, "no port from %d on is free at %s", KEEPER_PORT_FIRST,
+                            ip);
     }
-    homes->items[homes->count++] =
-        (struct keeper_home){ row->id, addr_of(row->addr.host, port ? port : KEEPER_PORT_FIRST) };
-    return rc;
+    if (wish->ports) {
+        (void)map_put(wish->ports, ip, (void *)(intptr_t)port);
+    }
+    homes->items[homes->count++] = (struct keeper_home){ row->id, addr_of(ip, port) };
+    return 0;
 }
 
 static int take_homes(struct db *db, const struct wish *wish,
@@ -222,16 +235,16 @@ int keeper_delete(const struct change *change, const struct instance_target *tar
     return query_run(change->db, Q_REDIS_DELETE, QUERY_ARGS(QI(row->id), QI(change->now_ms)), err);
 }
 
-static int insert_chosen(const struct catalog *cat, const struct change *change,
-                         const struct instance_target *target, struct keeper_homes *ret_homes,
-                         struct xp_err *err)
+static int insert_chosen(struct keeper_filler *f, const struct instance_target *target,
+                         struct keeper_homes *ret_homes, struct xp_err *err)
 {
     struct wish wish = { .dc_id = target->dc->id,
                          .org_pk = target->cluster->org_pk,
-                         .tag = target->cluster->tag };
-    int rc = find_homes(cat, change->db, &wish, ret_homes, err);
+                         .tag = target->cluster->tag,
+                         .ports = &f->ports };
+    int rc = find_homes(f->cat, f->change->db, &wish, ret_homes, err);
     for (size_t i = 0; rc == 0 && i < ret_homes->count; i++) {
-        rc = keeper_insert(change, target, &ret_homes->items[i], PRIORITY_DEFAULT, err);
+        rc = keeper_insert(f->change, target, &ret_homes->items[i], PRIORITY_DEFAULT, err);
     }
     return rc;
 }
@@ -244,24 +257,30 @@ static int has_containers(struct db *db, int64_t dc_id, bool *ret_has, struct xp
     return rc;
 }
 
-int keepers_fill(const struct catalog *cat, const struct change *change,
-                 const struct instance_target *target, int64_t *ret_changed, struct xp_err *err)
+void keeper_filler_done(struct keeper_filler *f)
+{
+    map_done(&f->ports);
+}
+
+int keepers_fill(struct keeper_filler *f, const struct instance_target *target,
+                 int64_t *ret_changed, struct xp_err *err)
 {
     CLEANUP(redis_rows_done) struct redis_rows rows = { 0 };
     struct keeper_homes homes = { .count = 0 };
     bool has = false;
-    int rc = has_containers(change->db, target->dc->id, &has, err);
+    int rc = has_containers(f->change->db, target->dc->id, &has, err);
     if (rc == 0 && has) {
-        rc = place_rows(change->db, target->dc_cluster_shard_id, "keeper", &rows, err);
+        rc = place_rows(f->change->db, target->dc_cluster_shard_id, "keeper", &rows, err);
     }
     if (rc != 0 || !has || rows.count >= KEEPERS_PER_SHARD) {
         return rc;
     }
     for (size_t i = 0; rc == 0 && i < rows.count; i++) {
-        rc = keeper_delete(change, target, &rows.items[i], err);
+        rc = keeper_delete(f->change, target, &rows.items[i], err);
+        map_done(&f->ports); /* a port became free */
     }
     if (rc == 0) {
-        rc = insert_chosen(cat, change, target, &homes, err);
+        rc = insert_chosen(f, target, &homes, err);
     }
     *ret_changed += (int64_t)(rows.count + homes.count);
     return rc;
@@ -297,9 +316,11 @@ static int add_two(struct change *change, struct service_job *job, const struct 
                    struct xp_err *err)
 {
     const struct keepers_args *args = job->args;
+    CLEANUP(keeper_filler_done)
+    struct keeper_filler f = { job->cat, change, MAP_INIT(MAP_TEXT_NOCASE) };
     struct instance_target target = place_target(place);
     struct keeper_homes homes = { .count = 0 };
-    int rc = insert_chosen(job->cat, change, &target, &homes, err);
+    int rc = insert_chosen(&f, &target, &homes, err);
     if (rc == 0 && homes.count == 0) {
         rc = xp_fail(err, XP_CONFLICT, "Organization keepers size:0, but we need:%d",
                      KEEPERS_PER_SHARD);

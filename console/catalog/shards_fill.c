@@ -17,6 +17,7 @@ struct fill {
     const struct shards_with_redises *args;
     struct cluster_ref cluster;
     struct dc_refs dcs;
+    struct keeper_filler keepers;
     bool has_new_shard;
     int64_t first_new_shard_id;
     uint64_t touched_dcs; /* bit i: dcs.items[i] got a redis or keepers */
@@ -147,7 +148,7 @@ static int fill_part(struct fill *f, const struct shard_part *part, struct xp_er
         rc = add_redises(f, &target, part, &added, err);
     }
     if (rc == 0 && f->cluster.info->has_keepers) {
-        rc = keepers_fill(f->job->cat, f->change, &target, &added, err);
+        rc = keepers_fill(&f->keepers, &target, &added, err);
     }
     f->job->result.changed_count += added;
     f->touched_dcs |= added > 0 ? 1ull << at : 0;
@@ -194,10 +195,19 @@ static int tell(struct fill *f, struct xp_err *err)
     return rc == 0 ? change_effect(f->change, result, &on, err) : rc;
 }
 
+static void fill_done(struct fill *f)
+{
+    keeper_filler_done(&f->keepers);
+}
+
 static int fill_in(struct change *change, void *arg, struct xp_err *err)
 {
     struct service_job *job = arg;
-    struct fill f = { .change = change, .job = job, .args = job->args };
+    CLEANUP(fill_done)
+    struct fill f = { .change = change,
+                      .job = job,
+                      .args = job->args,
+                      .keepers = { job->cat, change, MAP_INIT(MAP_TEXT_NOCASE) } };
     int rc = find_cluster(change->db, f.args->cluster ? f.args->cluster : "", &f.cluster, err);
     if (rc == 0 && !f.cluster.id) {
         return xp_fail(err, XP_NOT_FOUND, "Cluster could not be found");

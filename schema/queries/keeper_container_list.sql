@@ -2,8 +2,7 @@
 -- zone is an active one.
 SELECT c.keepercontainer_id, c.keepercontainer_dc, d.dc_name, c.keepercontainer_ip, c.keepercontainer_port,
        c.keepercontainer_active, coalesce(o.org_id, 0), coalesce(o.org_name, ''), c.az_id, coalesce(z.az_name, ''),
-       coalesce(z.active, 0), c.keepercontainer_disk_type, c.tag, c.updated_wall_ms,
-       (SELECT count(*) FROM redis_tbl r WHERE r.keepercontainer_id = c.keepercontainer_id AND r.deleted_at = 0)
+       coalesce(z.active, 0), c.keepercontainer_disk_type, c.tag, c.updated_wall_ms, c.keeper_count
 FROM keepercontainer_tbl c
 JOIN dc_tbl d ON d.id = c.keepercontainer_dc
 LEFT JOIN organization_tbl o ON o.id = c.keepercontainer_org_id

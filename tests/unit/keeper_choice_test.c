@@ -154,16 +154,17 @@ static void all_rules_together(void **state)
 static void the_first_free_port(void **state)
 {
     (void)state;
-    assert_int_equal(keeper_free_port(NULL, 0), 6380);
-    assert_int_equal(keeper_free_port((const int[]){ 6380, 6381, 6383 }, 3), 6382);
-    assert_int_equal(keeper_free_port((const int[]){ 6379, 6381 }, 2), 6380);
-    assert_int_equal(keeper_free_port((const int[]){ 6380, 6380, 6381 }, 3), 6382);
+    assert_int_equal(keeper_free_port(6380, NULL, 0), 6380);
+    assert_int_equal(keeper_free_port(6380, (const int[]){ 6380, 6381, 6383 }, 3), 6382);
+    assert_int_equal(keeper_free_port(6380, (const int[]){ 6379, 6381 }, 2), 6380);
+    assert_int_equal(keeper_free_port(6380, (const int[]){ 6380, 6380, 6381 }, 3), 6382);
+    assert_int_equal(keeper_free_port(6400, (const int[]){ 6380, 6400, 6402 }, 3), 6401);
     int *all AUTO_FREE = xcalloc(65536, sizeof(*all));
     for (int i = 0; i < 65536; i++) {
         all[i] = i;
     }
-    assert_int_equal(keeper_free_port(all, 65536), 0);
-    assert_int_equal(keeper_free_port(all, 65535), 65535);
+    assert_int_equal(keeper_free_port(6380, all, 65536), 0);
+    assert_int_equal(keeper_free_port(6380, all, 65535), 65535);
 }
 
 int main(void)
