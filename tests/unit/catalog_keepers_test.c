@@ -5,6 +5,8 @@
 #include "console/catalog/shard_page.h"
 #include "tests/unit/catalog_fixture.h"
 
+#include <sqlite3.h>
+
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
@@ -307,6 +309,69 @@ static void ports_are_unique_at_an_address(void **state)
     add_cluster(w, "demo", NULL, "jq,oy");
     assert_int_equal(fill(w, "s1", "jq", "127.0.0.1:6380"), 0); /* a redis there */
     ASSERT_KEEPERS(w, "jq", "s1", "127.0.0.1:6381@1 127.0.0.1:6383@2");
+}
+
+static int fill_many(struct world *w, const char *const *shards, size_t count)
+{
+    struct shard_part parts[8];
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = (struct shard_part){ .shard = shards[i], .dc = "jq" };
+    }
+    struct shards_with_redises args = { .cluster = "demo", .parts = parts, .count = count };
+    return DO(w, shards_create_with_redises, &args);
+}
+
+static int64_t count_at(struct world *w, size_t container)
+{
+    CLEANUP(keeper_container_rows_done) struct keeper_container_rows rows = { 0 };
+    assert_int_equal(keeper_containers_list(&w->cat, "jq", &rows, &w->err), 0);
+    return rows.items[container].keeper_count;
+}
+
+/* Behind the catalog's back: it never leaves one keeper alone. */
+static void lose_keeper(struct world *w, const char *ip, int port)
+{
+    sqlite3 *raw = NULL;
+    AUTO_FREE char *text = xasprintf(
+        "UPDATE redis_tbl SET deleted_at = 1 WHERE redis_ip = '%s' AND redis_port = %d", ip, port);
+    assert_int_equal(sqlite3_open(w->path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, text, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(raw), 1);
+    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
+}
+
+static void many_shards_in_one_call(void **state)
+{
+    struct world *w = *state;
+    CLEANUP(redis_rows_done) struct redis_rows gone = { 0 };
+    add_container(w, "jq", "10.0.0.1");
+    add_container(w, "jq", "10.0.0.2");
+    add_cluster(w, "demo", NULL, "jq,oy");
+    static const char *const first[] = { "s1", "s2", "s3" };
+    assert_int_equal(fill_many(w, first, 3), 0);
+    ASSERT_KEEPERS(w, "jq", "s3", "10.0.0.1:6382@1 10.0.0.2:6382@2");
+    assert_int_equal(count_at(w, 0), 3);
+    struct shard_place place = { "demo", "jq", "s2" };
+    OK(w, keepers_remove, &place, &gone);
+    assert_int_equal(count_at(w, 1), 2);
+    static const char *const second[] = { "s4", "s5" };
+    assert_int_equal(fill_many(w, second, 2), 0);
+    ASSERT_KEEPERS(w, "jq", "s4", "10.0.0.1:6381@1 10.0.0.2:6381@2"); /* the gap first */
+    ASSERT_KEEPERS(w, "jq", "s5", "10.0.0.1:6383@1 10.0.0.2:6383@2");
+    /* one left is replaced by two, and its port is free again for the next shard of the same call */
+    lose_keeper(w, "10.0.0.2", 6380);
+    assert_int_equal(count_at(w, 1), 3);
+    static const char *const third[] = { "s6", "s1", "s7" };
+    assert_int_equal(fill_many(w, third, 3), 0);
+    ASSERT_KEEPERS(w, "jq", "s6", "10.0.0.2:6380@2 10.0.0.1:6384@1");
+    ASSERT_KEEPERS(w, "jq", "s1", "10.0.0.1:6380@1 10.0.0.2:6384@2");
+    ASSERT_KEEPERS(w, "jq", "s7", "10.0.0.1:6385@1 10.0.0.2:6385@2");
+    assert_int_equal(count_at(w, 0), 6);
+    assert_int_equal(count_at(w, 1), 6);
+    struct cluster_delete all = { "demo", false };
+    OK(w, clusters_delete, &all);
+    assert_int_equal(count_at(w, 0), 0);
+    assert_int_equal(count_at(w, 1), 0);
 }
 
 static bool is_second(void *arg, int64_t id)
@@ -691,6 +756,7 @@ int main(void)
         TEST(two_keepers_in_each_listed_dc),
         TEST(too_few_containers_store_nothing),
         TEST(ports_are_unique_at_an_address),
+        TEST(many_shards_in_one_call),
         TEST(the_facts_of_a_choice_come_from_the_tables),
         TEST(keepers_on_demand),
         TEST(a_report_sets_one_flag_and_pushes_nothing),
