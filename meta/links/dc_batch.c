@@ -151,7 +151,7 @@ static int run_single(struct dc_batch *b, size_t index)
     return rc;
 }
 
-/* A failed connection ends the run. */
+/* A call that fails ends the run: the others would come to the same, one time limit after the other. */
 static int run_singles(struct dc_batch *b)
 {
     b->told = xcalloc(b->count, sizeof(*b->told));

@@ -6,6 +6,7 @@
 
 #include "meta/links/dc_batch.h"
 #include "shared/base/log.h"
+#include "shared/base/list.h"
 #include "shared/base/map.h"
 #include "shared/base/mem.h"
 #include "shared/model/json_decode.h"
@@ -21,10 +22,16 @@
 
 struct link;
 
+struct waiter {
+    struct list link;
+    struct dc_topic topic;
+};
+
 struct lane { /* one kind of conversation with one DC */
     struct link *link;
     enum dc_lane kind;
-    struct map waiting; /* "cluster/shard" -> struct dc_topic *, owned */
+    struct map waiting; /* "cluster/shard" -> struct waiter *, owned */
+    struct list queue;  /* the same, who waits longest first: a slow DC must starve no shard */
     struct loop_timer timer;
     bool is_busy;
     int64_t retry_ms;
@@ -81,24 +88,44 @@ static bool is_java(const struct link *link)
     return loop_now(link->links->opt.loop) < link->java_until;
 }
 
-static void free_topic(struct dc_topic *topic)
+static char *key_of(const struct shard_name *name)
 {
-    if (topic) {
-        dc_topic_done(topic);
-        free(topic);
-    }
+    return xasprintf("%s/%s", name->cluster, name->shard);
 }
 
-/* What waits already stays as it is. */
+/* Queues a topic, which it takes, behind all others. */
+static struct waiter *enqueue(struct lane *lane, const char *key, struct dc_topic *topic)
+{
+    struct waiter *waiter = xcalloc(1, sizeof(*waiter));
+    waiter->topic = *topic;
+    *topic = (struct dc_topic){ 0 };
+    list_push_back(&lane->queue, &waiter->link);
+    (void)map_put(&lane->waiting, key, waiter);
+    return waiter;
+}
+
+/* The topic of this shard; one that waits already keeps its place. */
 static struct dc_topic *lane_add(struct lane *lane, const char *cluster, const char *shard)
 {
     AUTO_FREE char *key = xasprintf("%s/%s", cluster, shard);
-    struct dc_topic *topic = map_get(&lane->waiting, key);
-    if (!topic) {
-        topic = xcalloc(1, sizeof(*topic));
-        topic->name = (struct shard_name){ .cluster = xstrdup(cluster), .shard = xstrdup(shard) };
-        (void)map_put(&lane->waiting, key, topic);
+    struct waiter *waiter = map_get(&lane->waiting, key);
+    if (!waiter) {
+        struct dc_topic topic = {
+            .name = { .cluster = xstrdup(cluster), .shard = xstrdup(shard) },
+        };
+        waiter = enqueue(lane, key, &topic);
     }
+    return &waiter->topic;
+}
+
+/* Takes the one that waits longest out of the lane. */
+static struct dc_topic lane_take(struct lane *lane)
+{
+    struct waiter *waiter = CONTAINER_OF(list_pop_front(&lane->queue), struct waiter, link);
+    struct dc_topic topic = waiter->topic;
+    AUTO_FREE char *key = key_of(&topic.name);
+    (void)map_remove(&lane->waiting, key);
+    free(waiter);
     return topic;
 }
 
@@ -115,33 +142,41 @@ static void take_topics(struct lane *lane, size_t max, struct dc_batch *b)
     size_t waiting = map_count(&lane->waiting);
     size_t want = waiting < max ? waiting : max;
     b->topics = xcalloc(want, sizeof(*b->topics));
-    size_t at = 0;
-    const struct map_slot *slot;
-    while (b->count < want && (slot = map_next(&lane->waiting, &at))) {
-        AUTO_FREE char *key = xstrdup(slot->text);
-        struct dc_topic *topic = map_remove(&lane->waiting, key);
-        b->topics[b->count++] = *topic;
-        free(topic);
+    while (b->count < want) {
+        b->topics[b->count++] = lane_take(lane);
     }
 }
 
-/* Waits again, unless something newer about the shard does. */
-static void topic_back(struct lane *lane, struct dc_topic *topic)
+/* Waits again; something newer about the shard that waits already takes its place. */
+static void topic_back(struct lane *lane, struct dc_topic *topic, bool as_first)
 {
-    AUTO_FREE char *key = xasprintf("%s/%s", topic->name.cluster, topic->name.shard);
-    if (!map_get(&lane->waiting, key)) {
-        (void)map_put(&lane->waiting, key, xmemdup(topic, sizeof(*topic)));
-        *topic = (struct dc_topic){ 0 };
+    AUTO_FREE char *key = key_of(&topic->name);
+    struct waiter *waiter = map_get(&lane->waiting, key);
+    if (!waiter) {
+        waiter = enqueue(lane, key, topic);
+    }
+    if (as_first) {
+        list_remove(&waiter->link);
+        list_push_front(&lane->queue, &waiter->link);
     }
 }
 
-/* What a failed notice did not reach goes back; a failed question does not: the next round asks again. */
+/* What was not reached goes back, and keeps its turn. A single request that failed may do so for ever and must not stand in the way
+ * of others: a notice waits behind them, a question for the next round - as do the questions of a failed batch. */
 static void put_back(struct lane *lane, struct dc_batch *b)
 {
-    bool was_cut = b->single && b->rc == 0; /* there was no time for all of them */
-    bool again = lane->kind == DC_TELL || b->is_java || was_cut;
-    for (size_t i = b->done_count; again && i < b->count; i++) {
-        topic_back(lane, &b->topics[i]);
+    bool is_notice = lane->kind == DC_TELL;
+    bool has_failed = b->rc != 0;
+    size_t first = b->done_count;
+    if (b->single && has_failed && first < b->count) {
+        if (is_notice) {
+            topic_back(lane, &b->topics[first], false);
+        }
+        first++;
+    }
+    bool again = is_notice || b->is_java || b->single;
+    for (size_t i = b->count; again && i > first; i--) {
+        topic_back(lane, &b->topics[i - 1], true);
     }
 }
 
@@ -263,15 +298,16 @@ static void lane_init(struct lane *lane, struct link *link, enum dc_lane kind)
     lane->link = link;
     lane->kind = kind;
     lane->waiting = MAP_INIT(MAP_TEXT);
+    list_init(&lane->queue);
     loop_timer_init(&lane->timer, link->links->opt.loop, lane_fire);
 }
 
 static void lane_done(struct lane *lane)
 {
     loop_timer_stop(&lane->timer);
-    size_t at = 0;
-    for (const struct map_slot *slot; (slot = map_next(&lane->waiting, &at));) {
-        free_topic(slot->value);
+    while (!list_is_empty(&lane->queue)) {
+        struct dc_topic topic = lane_take(lane);
+        dc_topic_done(&topic);
     }
     map_done(&lane->waiting);
 }

@@ -286,6 +286,13 @@ static void list_keeps_order(void **state)
     assert_ptr_equal(list_pop_front(&head), &items[2].link);
     assert_ptr_equal(list_pop_front(&head), &items[3].link);
     assert_true(list_is_empty(&head));
+    list_push_front(&head, &items[1].link);
+    list_push_front(&head, &items[0].link);
+    list_push_back(&head, &items[2].link);
+    for (size_t i = 0; i < 3; i++) {
+        assert_ptr_equal(list_pop_front(&head), &items[i].link);
+    }
+    assert_true(list_is_empty(&head));
 }
 
 /* blob */
