@@ -10,8 +10,11 @@
 In a REPL: `w = World().start()` ... `w.close()`; without close() everything ends with the interpreter.
 Parts can be started one by one: start_redises(), start_proxies(), start_zookeepers(), start_console(), start_metas().
 Every Redis, proxy and daemon is a Process: kill(), pause(), resume(), restart(), log_tail().
+One-way clusters, with keepers or without, are made by world.one_way(): see one_way.py.
 """
 from .daemons import Console, Meta
+from .keepers import SESSION_MS, KeeperContainer
+from .one_way import OneWay
 from .processes import Workspace, wait_until
 from .proxy import Proxy
 from .redis_server import CrdtRedis
@@ -22,7 +25,7 @@ LINK_TIMEOUT_S = 30.0
 
 
 class Dc:
-    """What stands in one DC. redises: shard name -> list of CrdtRedis, the first one the initial master."""
+    """What stands in one DC. redises: shard name -> list of CrdtRedis, the first one the initial master. containers: of keepers."""
 
     def __init__(self, name, gid):
         self.name = name
@@ -31,6 +34,7 @@ class Dc:
         self.metas = []
         self.redises = {}
         self.proxy = None
+        self.containers = []
 
     @property
     def meta(self):
@@ -47,6 +51,7 @@ class World:
     shards        how many shards the cluster has: "s1", "s2"..
     replicas      in-DC replicas beside each master
     metas         metaservers in each DC
+    containers    keeper containers in each DC, or {dc: count}; keeper_session_ms is the session of their keepers
     proxied       pairs of DCs whose links go through proxies, in both directions
     zookeepers    started ones to use (one per DC, for instance of a session fixture); namespace keeps tests apart
     redis_times   settings of the stand-in, such as {"tick_ms": 1000}
@@ -55,16 +60,21 @@ class World:
 
     def __init__(self, dcs=("jq", "fra"), shards=1, replicas=0, metas=1, proxied=(), cluster="demo",
                  zookeepers=None, namespace="xpipe", redis_times=None, meta_settings=None, console_settings=None,
-                 keep=None):
+                 containers=0, keeper_session_ms=SESSION_MS, keep=None):
         self.workspace = Workspace("world", keep=keep)
         self.cluster = cluster
         self.shard_names = [f"s{i + 1}" for i in range(shards)]
         self.proxied = [tuple(pair) for pair in proxied]
         self.namespace = namespace
+        self.organization_id = ORGANIZATION["orgId"]
         self.dcs = {name: Dc(name, gid) for gid, name in enumerate(dcs, start=1)}
         self.console = Console(self.workspace, settings=console_settings)
         self._build(replicas, metas, list(zookeepers or []), redis_times or {}, meta_settings)
         self._connect_addresses()
+        for dc in self.dcs.values():
+            count = containers.get(dc.name, 0) if isinstance(containers, dict) else containers
+            dc.containers = [KeeperContainer(self.workspace, f"container-{dc.name}-{i + 1}", dc.zookeeper, namespace,
+                                             keeper_session_ms) for i in range(count)]
 
     def _build(self, replicas, metas, zookeepers, redis_times, meta_settings):
         for dc in self.dcs.values():
@@ -101,6 +111,7 @@ class World:
         self.start_zookeepers(wait=False)
         self.start_redises()
         self.start_proxies()
+        self.start_containers()
         self.start_console()
         self.prepare_console()
         self.start_zookeepers()
@@ -131,6 +142,10 @@ class World:
         for proxy in self.proxies():
             proxy.start()
 
+    def start_containers(self):
+        for container in self.containers():
+            container.start()
+
     def start_console(self):
         self.console.start()
 
@@ -148,7 +163,11 @@ class World:
     def proxies(self):
         return [dc.proxy for dc in self.dcs.values() if dc.proxy]
 
+    def containers(self):
+        return [c for dc in self.dcs.values() for c in dc.containers]
+
     def redises(self):
+        """The CRDT ones; those of one-way clusters are theirs (one_way.py)."""
         return [r for dc in self.dcs.values() for r in dc.all_redises()]
 
     def master(self, dc, shard="s1"):
@@ -193,6 +212,19 @@ class World:
         if self.proxied:
             self.create_proxies()
             self.create_routes()
+        for dc in self.dcs.values():
+            for container in dc.containers:
+                self.register_container(dc.name, container)
+
+    def register_container(self, dc, container):
+        """The container must run: the console asks for its health."""
+        self.console.post("/api/keepercontainer", {
+            "dcName": dc, "keepercontainerIp": container.ip, "keepercontainerPort": container.port, "keepercontainerOrgId": 0,
+            "active": True})
+
+    def one_way(self, name, **options):
+        """A one-way cluster whose Redis run; create() makes it known. Options: those of OneWay."""
+        return OneWay(self, name, **options).start()
 
     def create_proxies(self):
         """Two records per proxy, near (PROXYTCP) and far (PROXYTLS), as in a real installation."""
