@@ -24,8 +24,8 @@ struct container_facts {
     bool is_election_known;
     const struct keeper_election *election;
     mono_ms whole_since; /* every keeper of the document lives since then; MONO_NEVER: not so */
-    mono_ms
-        owned_since; /* the shard is ours since then: a keeper may be dead only after grace_ms */
+    /* The shard is ours, or a keeper is missing, since then (the later one): dead ones are started after grace_ms. */
+    mono_ms owned_since;
     const struct container_try *tries;
     size_t try_count;
     int64_t grace_ms;

@@ -10,6 +10,7 @@
 #include "shared/base/banned.h"
 
 #define ELEMENTS_MAX    8
+#define LIST_MAX        4
 #define REPLY_MAX_BYTES 16384
 
 static void check(const struct rreply *reply)
@@ -29,6 +30,15 @@ static void check(const struct rreply *reply)
     xp_check(role_kind_text(role.kind)[0] != '\0');
 }
 
+static struct rreply *list_of(size_t count)
+{
+    struct rreply *elements[LIST_MAX];
+    for (size_t i = 0; i < count; i++) {
+        elements[i] = rreply_new_integer((int64_t)i);
+    }
+    return rreply_new_array(elements, count);
+}
+
 static struct rreply *element(const char *line)
 {
     switch (line[0]) {
@@ -38,10 +48,8 @@ static struct rreply *element(const char *line)
         return rreply_new_text(RREPLY_BULK, line + 1, strlen(line + 1));
     case '-':
         return rreply_new_text(RREPLY_ERROR, line + 1, strlen(line + 1));
-    case '*': {
-        struct rreply *elements[] = { rreply_new_integer(1), rreply_new_integer(2) };
-        return rreply_new_array(elements, line[1] ? 2 : 0);
-    }
+    case '*':
+        return list_of(strlen(line + 1) % LIST_MAX);
     case '_':
         return rreply_new_text(RREPLY_NIL, "", 0);
     default:
