@@ -96,6 +96,7 @@ static const struct http_route script_routes[] = {
     { "*", "/{a}/{b}/{c}/{d}/{e}", script_handle, HTTP_ON_LOOP, 1 << 20, "read", "-" },
     { "*", "/{a}/{b}/{c}/{d}/{e}/{f}", script_handle, HTTP_ON_LOOP, 1 << 20, "read", "-" },
     { "*", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}", script_handle, HTTP_ON_LOOP, 1 << 20, "read", "-" },
+    { "*", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}", script_handle, HTTP_ON_LOOP, 1 << 20, "read", "-" },
     { .method = NULL },
 };
 /* clang-format on */
