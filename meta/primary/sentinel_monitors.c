@@ -42,6 +42,10 @@ static struct metric commands_failed =
 static struct metric groups_unreachable = METRIC_GAUGE_INIT(
     "xpipe_meta_sentinel_groups_unreachable", "", "Sentinel groups of which no sentinel answers.");
 
+static struct metric connections =
+    METRIC_GAUGE_INIT("xpipe_meta_sentinel_connections", "",
+                      "Sentinels that monitors are kept on; one connection each.");
+
 struct sentinel_link { /* one sentinel */
     struct addr addr;
     struct rconn *conn;
@@ -102,6 +106,7 @@ static struct sentinel_link *link_take(struct sentinel_monitors *m, const struct
         struct rconn_options options = { .addr = *addr, .connect_timeout_ms = m->opt.timeout_ms };
         link->conn = rconn_new(m->opt.loop, &options, NULL, NULL);
         (void)map_put(&m->links, ADDR_TEXT(addr), link);
+        metric_add(&connections, 1);
     }
     link->refs++;
     return link;
@@ -111,6 +116,7 @@ static void link_drop(struct sentinel_monitors *m, struct sentinel_link *link)
 {
     if (--link->refs == 0) {
         (void)map_remove(&m->links, ADDR_TEXT(&link->addr));
+        metric_add(&connections, -1);
         rconn_free(link->conn);
         free(link);
     }
@@ -609,6 +615,7 @@ struct sentinel_monitors *sentinel_monitors_new(const struct sentinel_monitors_o
     metric_register(&commands_ok);
     metric_register(&commands_failed);
     metric_register(&groups_unreachable);
+    metric_register(&connections);
     return m;
 }
 

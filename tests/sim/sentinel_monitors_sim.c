@@ -5,6 +5,7 @@
 
 #include "meta/primary/sentinel_monitors.h"
 #include "shared/base/mem.h"
+#include "shared/base/metrics.h"
 #include "shared/base/str.h"
 #include "tests/sim/fake_loop.h"
 #include "tests/sim/fake_random.h"
@@ -232,7 +233,10 @@ static void a_missing_monitor_is_added_everywhere(void **state)
 {
     (void)state;
     add(THREE);
-    rounds(2);
+    rounds(1);
+    assert_int_equal(w->sentinels[0].masters, 2); /* what was done is read back */
+    assert_rule("M34");
+    rounds(1);
     for (int i = 0; i < 3; i++) {
         assert_watches(i, "10.1.0.1");
         assert_int_equal(w->sentinels[i].quorum, 2);
@@ -420,6 +424,15 @@ static void a_lost_answer_is_read_back(void **state)
     assert_rule("M34");
 }
 
+static void assert_metric(const char *line)
+{
+    AUTO_STR struct str all = STR_INIT(1 << 20);
+    metrics_print(&all);
+    if (!strstr(str_text(&all), line)) {
+        fail_msg("no line '%s'", line);
+    }
+}
+
 static bool is_reachable(void)
 {
     json_t *json = monitored_shard_json(w->shard);
@@ -435,9 +448,11 @@ static void a_group_that_nobody_reaches(void **state)
     add(ONE);
     rounds(3);
     assert_false(is_reachable());
+    assert_metric("\nxpipe_meta_sentinel_groups_unreachable 1\n");
     fake_redis_set(NULL, &w->sentinels[0].addr, FAKE_REDIS_UP);
     rounds(3);
     assert_true(is_reachable());
+    assert_metric("\nxpipe_meta_sentinel_groups_unreachable 0\n");
     assert_watches(0, "10.1.0.1");
 }
 
@@ -449,6 +464,7 @@ static void shards_share_connections_and_leave_with_commands_under_way(void **st
     for (int i = 0; i < SHARDS; i++) {
         shards[i] = sentinel_monitors_add(w->monitors, NAME, i % 2 ? THREE : ONE, tell_state, w);
     }
+    assert_metric("\nxpipe_meta_sentinel_connections 3\n");
     fake_redis_set_latency(&w->sentinels[0].addr, 400);
     rounds(2);
     assert_true(w->sentinels[0].masters >= SHARDS);
@@ -457,6 +473,7 @@ static void shards_share_connections_and_leave_with_commands_under_way(void **st
         pass(7);
         sentinel_monitors_remove(w->monitors, shards[i]); /* some are just asking */
     }
+    assert_metric("\nxpipe_meta_sentinel_connections 0\n");
     int64_t commands = fake_redis_commands_count();
     rounds(3);
     assert_true(fake_redis_commands_count() - commands < 64); /* what was on its way */
