@@ -83,6 +83,58 @@ static int find_redis(struct http_req *req, struct http_resp *resp, struct xp_er
     return 0;
 }
 
+/* ---- availability zones ---- */
+
+struct az_body {
+    char *dc;
+    char *ip;
+    struct opt_i64 port;
+    char *az;
+};
+
+static const struct jfield az_fields[] = {
+    JF_TABLE(JF_TABLE_ANY_CASE),
+    TEXT_FIELD("dcId", struct az_body, dc),
+    TEXT_FIELD("ip", struct az_body, ip),
+    INT_FIELD("port", struct az_body, port),
+    TEXT_FIELD("azName", struct az_body, az),
+    { 0 },
+};
+
+static int set_azs(struct http_req *req, struct http_resp *resp, const struct object_list *list,
+                   struct xp_err *err)
+{
+    AUTO_FREE struct redis_az *items = xcalloc(list->count + 1, sizeof(*items));
+    struct names addrs = { .items = xcalloc(list->count + 1, sizeof(char *)) };
+    for (size_t i = 0; i < list->count; i++) {
+        const struct az_body *body = object_list_at(list, i);
+        addrs.items[addrs.count++] =
+            xasprintf("%s:%lld", body->ip ? body->ip : "", (long long)body->port.value);
+        items[i] = (struct redis_az){ body->dc, addrs.items[i], body->az };
+    }
+    struct redises_az_edit edit = { .cluster = http_req_param(req, "cluster"),
+                                    .shard = http_req_param(req, "shard"),
+                                    .items = items,
+                                    .count = list->count };
+    struct change_ctx ctx = api_change(req);
+    struct catalog_result result;
+    int rc = redises_set_az(api_catalog(req), &ctx, &edit, &result, err);
+    names_done(&addrs);
+    if (rc < 0) {
+        return rc;
+    }
+    AUTO_FREE char *text = xasprintf("updated %lld redises", (long long)result.changed_count);
+    return api_changed(req, resp, text, &result);
+}
+
+static int put_azs(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    struct object_list list = { .table = az_fields, .size = sizeof(struct az_body) };
+    int rc = api_body_list(req, resp, &list) ? set_azs(req, resp, &list, err) : 0;
+    object_list_done(&list);
+    return rc;
+}
+
 /* ---- between consoles and checkers ---- */
 
 struct insert_body {
@@ -205,6 +257,7 @@ const struct http_route api_redis_routes[] = {
     { "GET", "/api/redises/{dc}/{cluster}/{shard}", get_redises, HTTP_ON_WORKER, 0, "read", "addresses of a shard's redises in a DC" },
     { "POST", "/api/redises/{dc}/{cluster}/{shard}", post_redises, HTTP_ON_WORKER, API_BODY_BYTES, "write", "add redises" },
     { "DELETE", "/api/redises/{dc}/{cluster}/{shard}", delete_redises, HTTP_ON_WORKER, API_BODY_BYTES, "write", "remove redises; unknown ones are ignored" },
+    { "PUT", "/api/shards/{cluster}/{shard}/redis/az", put_azs, HTTP_ON_WORKER, API_BODY_BYTES, "write", "set the availability zones of redises" },
     { "*", "/api/redis/info/{ip}/{port}", find_redis, HTTP_ON_WORKER, API_BODY_BYTES, "read", "which DC, cluster and shard an address belongs to" },
     { "POST", "/api/redis/insert", post_insert, HTTP_ON_WORKER, API_BODY_BYTES, "write", "add redises to a shard, creating it when needed" },
     { "PUT", "/api/persistence/updateRedisRole/{role}", put_role, HTTP_ON_WORKER, API_BODY_BYTES, "meta", "a checker reports the role of a redis" },

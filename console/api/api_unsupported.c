@@ -14,7 +14,6 @@
 
 FEATURE(appliers, "appliers")
 FEATURE(regions, "regions (az groups)")
-FEATURE(zones, "availability zones")
 FEATURE(rules, "redis-check rules")
 FEATURE(exchange, "exchange of cluster names")
 FEATURE(migration, "migration")
@@ -40,7 +39,6 @@ const struct http_route api_unsupported_routes[] = {
     ROW("*", "/api/cluster/region/exchange", regions),
     ROW("*", "/api/azGroup", regions),
     ROW("*", "/api/azGroup/{name}", regions),
-    ROW("PUT", "/api/shards/{cluster}/{shard}/redis/az", zones),
     ROW("*", "/api/redisCheck", rules),
     ROW("*", "/api/redisCheck/{id}", rules),
     ROW("*", "/api/dcCluster", rules),

@@ -166,20 +166,51 @@ int instance_remove(const struct change *change, const struct instance_target *t
     return query_run(change->db, Q_REDIS_DELETE, QUERY_ARGS(QI(own.id), QI(change->now_ms)), err);
 }
 
+static int find_given(const struct change *change, const struct instance_target *target,
+                      const struct instance_spec *spec, struct addr *ret_addr,
+                      struct own_redis *ret, struct xp_err *err)
+{
+    int rc = instance_parse(spec->addr, ret_addr, err);
+    if (rc == 0) {
+        rc = find_own(change, target, ret_addr, ret, err);
+    }
+    if (rc == 0 && !ret->id) {
+        return xp_fail(err, XP_NOT_FOUND, "redis %s is not in shard %s of cluster %s in dc %s",
+                       ADDR_TEXT(ret_addr), target->shard->name, target->cluster->name,
+                       target->dc->name);
+    }
+    return rc;
+}
+
+int instance_set_az(const struct change *change, const struct instance_target *target,
+                    const struct instance_spec *spec, int64_t *ret_changed, struct xp_err *err)
+{
+    struct addr addr;
+    struct own_redis own = { 0 };
+    int64_t now = 0;
+    int64_t next = 0;
+    int rc = find_given(change, target, spec, &addr, &own, err);
+    if (rc == 0) {
+        rc = find_az(change->db, spec->az, target->dc->id, &next, err);
+    }
+    if (rc == 0) {
+        rc = query_i64(change->db, Q_REDIS_AZ, QUERY_ARGS(QI(own.id)), &now, err);
+    }
+    if (rc != 0 || now == next) {
+        return rc;
+    }
+    instance_note(change, target, next ? spec->az : "no_az", &addr);
+    *ret_changed += 1;
+    return query_run(change->db, Q_REDIS_SET_AZ,
+                     QUERY_ARGS(QI(own.id), QI(next), QI(change->now_ms)), err);
+}
+
 int instance_set_master(const struct change *change, const struct instance_target *target,
                         const struct instance_spec *spec, int64_t *ret_changed, struct xp_err *err)
 {
     struct addr addr;
     struct own_redis own = { 0 };
-    int rc = instance_parse(spec->addr, &addr, err);
-    if (rc == 0) {
-        rc = find_own(change, target, &addr, &own, err);
-    }
-    if (rc == 0 && !own.id) {
-        return xp_fail(err, XP_NOT_FOUND, "redis %s is not in shard %s of cluster %s in dc %s",
-                       ADDR_TEXT(&addr), target->shard->name, target->cluster->name,
-                       target->dc->name);
-    }
+    int rc = find_given(change, target, spec, &addr, &own, err);
     if (rc == 0 && own.is_master == spec->is_master) {
         return 0;
     }

@@ -25,6 +25,10 @@ int instance_remove(const struct change *, const struct instance_target *,
 int instance_set_master(const struct change *, const struct instance_target *,
                         const struct instance_spec *, int64_t *ret_changed,
                         struct xp_err *) XP_MUST_CHECK;
+/* The same; spec->az is the zone, none clears it. */
+int instance_set_az(const struct change *, const struct instance_target *,
+                    const struct instance_spec *, int64_t *ret_changed,
+                    struct xp_err *) XP_MUST_CHECK;
 int instance_parse(const char *text, struct addr *ret_addr, struct xp_err *) XP_MUST_CHECK;
 /* Appends {"shard","dc",key:addr} to the list "redises" of the change's notes. */
 void instance_note(const struct change *, const struct instance_target *, const char *key,

@@ -171,3 +171,82 @@ int redises_set_master(struct catalog *cat, const struct change_ctx *ctx,
     struct store_op op = { .name = "redis.set_master", .fn = set_master_in, .arg = &job };
     return run(cat, ctx, &op, ret_result, err);
 }
+
+/* ---- availability zones ---- */
+
+static void add_dc(struct dc_refs *dcs, const struct dc_ref *dc)
+{
+    if (!dc_refs_by_id(dcs, dc->id) && dcs->count < DCS_PER_CLUSTER_MAX) {
+        dcs->items[dcs->count++] = *dc;
+    }
+}
+
+static int set_az_of(struct change *change, struct service_job *job, const struct redis_az *item,
+                     struct dc_refs *touched, struct xp_err *err)
+{
+    const struct redises_az_edit *edit = job->args;
+    struct shard_place names = { edit->cluster, item->dc, edit->shard };
+    struct instance_spec spec = { .addr = item->addr, .az = item->az };
+    struct place_ref place;
+    int64_t changed = 0;
+    int rc = place_resolve(job->cat, change, &names, &place, err);
+    if (rc == 0) {
+        rc = change_check_unlocked(&place.cluster, err);
+    }
+    struct instance_target target = place_target(&place);
+    if (rc == 0) {
+        rc = instance_set_az(change, &target, &spec, &changed, err);
+    }
+    if (changed) {
+        add_dc(touched, &place.dc);
+    }
+    job->result.changed_count += changed;
+    return rc;
+}
+
+static int tell_dcs(const struct change *change, struct service_job *job,
+                    const struct dc_refs *touched, struct xp_err *err)
+{
+    const struct redises_az_edit *edit = job->args;
+    struct cluster_ref cluster;
+    int rc = find_cluster(change->db, edit->cluster ? edit->cluster : "", &cluster, err);
+    if (rc == 0 && cluster.info->is_multi_active) {
+        return change_effect_cluster(change, &job->result, &cluster, NULL, err);
+    }
+    struct effect_on on = { EFFECT_CHANGED, &cluster, touched->items, touched->count };
+    if (rc == 0) {
+        rc = change_touch_cluster(change, cluster.id, err);
+    }
+    return rc == 0 ? change_effect(change, &job->result, &on, err) : rc;
+}
+
+static int set_az_in(struct change *change, void *arg, struct xp_err *err)
+{
+    struct service_job *job = arg;
+    const struct redises_az_edit *edit = job->args;
+    struct dc_refs touched = { .count = 0 };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < edit->count; i++) {
+        rc = set_az_of(change, job, &edit->items[i], &touched, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    return touched.count == 0 ? change_nothing(change, job) : tell_dcs(change, job, &touched, err);
+}
+
+int redises_set_az(struct catalog *cat, const struct change_ctx *ctx,
+                   const struct redises_az_edit *edit, struct catalog_result *ret_result,
+                   struct xp_err *err)
+{
+    if (edit->count == 0) {
+        return xp_fail(err, XP_INVALID, "request body is empty");
+    }
+    if (edit->count > ITEMS_MAX) {
+        return xp_fail(err, XP_TOO_LARGE, "%zu redises in one call: at most %d", edit->count,
+                       ITEMS_MAX);
+    }
+    struct service_job job = { .args = edit };
+    struct store_op op = { .name = "redis.set_az", .fn = set_az_in, .arg = &job };
+    return catalog_change(cat, ctx, &op, ret_result, err);
+}

@@ -59,6 +59,22 @@ int redises_remove(struct catalog *, const struct change_ctx *, const struct red
 int redises_set_master(struct catalog *, const struct change_ctx *, const struct redises_edit *,
                        struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;
 
+struct redis_az {
+    const char *dc;
+    const char *addr; /* "ip:port" */
+    const char *az;   /* NULL or "": none */
+};
+struct redises_az_edit {
+    const char *cluster;
+    const char *shard;
+    const struct redis_az *items; /* 1 to 1,000 */
+    size_t count;
+};
+/* All or nothing; changed_count: those that got another zone. `request body is empty`, `available zone <az> is not exist`, and as
+ * redises_set_master. Effect: changed; the DCs of these redises, all DCs for multi-active types. */
+int redises_set_az(struct catalog *, const struct change_ctx *, const struct redises_az_edit *,
+                   struct catalog_result *ret_result, struct xp_err *) XP_MUST_CHECK;
+
 struct redis_location { /* names as stored */
     char *dc;
     char *cluster;
