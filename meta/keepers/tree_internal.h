@@ -236,6 +236,7 @@ extern struct metric tree_polls_failed;
 extern struct metric tree_commands_ok;
 extern struct metric tree_commands_refused;
 extern struct metric tree_commands_unknown;
+extern struct metric tree_not_taken;
 extern struct metric tree_held;
 extern struct metric tree_correction_seconds;
 extern struct metric tree_source_changes;

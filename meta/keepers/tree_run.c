@@ -538,6 +538,7 @@ static bool was_not_taken(struct tree_member *m, const struct tree_action *actio
     m->order.is_set = false;
     if (is_again) {
         back_off(m, RETRY_FIRST_MS);
+        metric_add(&tree_not_taken, 1);
         log_warn("tree.not_taken", "cluster", m->duty->base.cluster->name, "shard",
                  m->duty->base.shard, "node", ADDR_TEXT(&m->node.addr), "rule", action->rule,
                  "pause_ms", log_int(m->backoff_ms));
@@ -551,7 +552,7 @@ static enum choice choose(struct tree_duty *duty, const struct tree_action *acti
 {
     struct tree_member *m = duty->members[action->node];
     mono_ms now = loop_now(duty->env->loop);
-    if (m->is_busy || now < m->backoff_until || was_not_taken(m, action)) {
+    if (now < m->backoff_until || was_not_taken(m, action)) {
         return CHOICE_BLOCK;
     }
     if (action->is_refresh && !budget_take(&duty->tree_env->refresh, now)) {

@@ -25,6 +25,9 @@ struct metric tree_commands_refused =
     METRIC_COUNTER_INIT("xpipe_meta_tree_commands_total", "result=\"refused\"", COMMANDS_HELP);
 struct metric tree_commands_unknown =
     METRIC_COUNTER_INIT("xpipe_meta_tree_commands_total", "result=\"unknown\"", COMMANDS_HELP);
+struct metric tree_not_taken =
+    METRIC_COUNTER_INIT("xpipe_meta_tree_not_taken_total", "",
+                        "Commands that were answered with OK and had no effect.");
 struct metric tree_held =
     METRIC_COUNTER_INIT("xpipe_meta_tree_held_total", "",
                         "Plans of one-way shards that were not carried out, by change of reason.");

@@ -58,7 +58,7 @@ struct keeper_watch_shard *keeper_watch_add(struct keeper_watch *watch, int64_t 
     shard->fn = fn;
     shard->arg = arg;
     loop_timer_init(&shard->timer, watch->loop, read_children);
-    loop_timer_start(&shard->timer, FAKE_ZK_READ_MS);
+    loop_timer_start(&shard->timer, FAKE_ZK_READ_MS + fake_services.zk_ms);
     watch->shard = shard;
     return shard;
 }

@@ -26,6 +26,7 @@ struct fake_tree_services { /* what was asked for since the test last cleared it
     struct addr container; /* of the last call */
     int monitors;          /* now */
     int kicks;
+    int64_t zk_ms;    /* besides FAKE_ZK_READ_MS */
     bool fails_calls; /* containers answer with an error */
     monitored_state_fn *monitored;
     void *monitored_arg;

@@ -2,10 +2,12 @@
 #include "tests/sim/fake_tree_world.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "meta/slots/slot.h"
 #include "shared/base/mem.h"
+#include "shared/base/metrics.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
@@ -437,6 +439,7 @@ void tree_world_init(struct tree_world *w)
     fake_redis_handle(on_command, w);
     fake_redis_watch(on_sent, w);
     make_replicas(w);
+    tree_duty_register_metrics();
     w->queue[0] = 0;
     w->queue[1] = 1;
     w->queue_count = 2;
@@ -562,6 +565,17 @@ const char *tree_world_verdict(const struct tree_world *w, const struct fake_rep
     found = keep(found);
     json_decref(state);
     return found;
+}
+
+int64_t tree_world_metric(const char *name)
+{
+    struct str text = STR_INIT(1U << 20);
+    metrics_print(&text);
+    AUTO_FREE char *line = xasprintf("\n%s ", name);
+    const char *at = strstr(str_text(&text), line);
+    int64_t value = at ? strtoll(at + strlen(line), NULL, 10) : -1;
+    str_done(&text);
+    return value;
 }
 
 static const struct fake_replica *active_keeper(const struct tree_world *w)

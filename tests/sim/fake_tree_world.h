@@ -80,6 +80,7 @@ int tree_world_commands(const struct tree_world *); /* sent to any, so far */
 /* The state's member of that name, as text; "" when it has none. Good until the next call. */
 const char *tree_world_text(const struct tree_world *, const char *member);
 const char *tree_world_verdict(const struct tree_world *, const struct fake_replica *);
+int64_t tree_world_metric(const char *name); /* as printed, of the whole process; labels included */
 /* NULL when everything follows as wanted and serves; else what does not. */
 const char *tree_world_missing(const struct tree_world *);
 

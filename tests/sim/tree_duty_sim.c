@@ -101,6 +101,20 @@ static void nothing_is_sent_before_the_election_is_known(void **state)
     assert_string_equal(tree_world_verdict(w, &w->redis[0]), "NO_HEAD");
 }
 
+static void an_election_that_is_read_late_holds_up_the_first_look(void **state)
+{
+    struct tree_world *w = *state;
+    struct upstream u;
+    fake_services.zk_ms = 9000;
+    tree_world_open(w);
+    tree_world_tell(w, TREE_FAR_HEAD);
+    tree_world_pass(w, 8000);
+    assert_false(upstream_board_get(w->tree_env.board, TREE_CLUSTER, TREE_SHARD, &u));
+    tree_world_pass(w, 3000);
+    assert_true(upstream_board_get(w->tree_env.board, TREE_CLUSTER, TREE_SHARD, &u));
+    assert_right(w);
+}
+
 static void one_that_is_silent_holds_up_the_first_look_for_3_s(void **state)
 {
     struct tree_world *w = *state;
@@ -285,6 +299,124 @@ static void ok_without_effect_pauses(void **state)
     assert_in_range(w->redis[0].commands, 3, 10);
 }
 
+/* ---- between the decision and the command ---- */
+
+/* Seen to be wrong, and looked at once more: the answer is on its way. */
+static void until_looked_at(struct tree_world *w, struct fake_replica *r)
+{
+    tree_world_latency(w, 400);
+    tree_world_point(w, r, NULL);
+    int roles = r->roles;
+    for (int i = 0; i < 5000 && r->roles < roles + 2; i++) {
+        tree_world_pass(w, 1);
+    }
+    assert_int_equal(r->roles, roles + 2); /* the poll, and the last look */
+    assert_int_equal(r->commands, 0);
+}
+
+static void one_that_was_put_right_meanwhile_is_not_commanded(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    tree_world_latency(w, 400);
+    tree_world_point(w, &w->redis[0], NULL);
+    int roles = w->redis[0].roles;
+    for (int i = 0; i < 5000 && w->redis[0].roles < roles + 1; i++) {
+        tree_world_pass(w, 1);
+    }
+    tree_world_point(w, &w->redis[0], &w->keeper[0].addr);
+    tree_world_pass(w, 5000);
+    assert_int_equal(tree_world_commands(w), 0);
+}
+
+static void one_that_began_a_full_synchronization_meanwhile_is_left_alone(void **state)
+{
+    struct tree_world *w = *state;
+    struct addr elsewhere = w->redis[1].addr;
+    settle(w);
+    tree_world_latency(w, 400);
+    w->redis[0].sync_ms = 100000;
+    tree_world_point(w, &w->redis[0], &elsewhere);
+    w->redis[0].linked_at = MONO_FOREVER - FAKE_LINK_MS; /* connecting */
+    int roles = w->redis[0].roles;
+    for (int i = 0; i < 5000 && w->redis[0].roles < roles + 1; i++) {
+        tree_world_pass(w, 1);
+    }
+    w->redis[0].linked_at = clock_mono_ms() - FAKE_LINK_MS;
+    w->redis[0].sync_until = clock_mono_ms() + 100000;
+    tree_world_pass(w, 30000);
+    assert_int_equal(tree_world_commands(w), 0);
+}
+
+static void a_source_that_changes_before_the_command_stops_it(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    w->starts_keepers = false;
+    tree_world_latency(w, 300);
+    tree_world_kill(w, &w->keeper[0]);
+    tree_world_pass(w, 100); /* the look is under way */
+    assert_int_equal(w->keeper[1].commands, 0);
+    tree_world_tell(w, "10.0.2.8");
+    tree_world_pass(w, 6000);
+    assert_right(w);
+    assert_int_equal(w->keeper[1].commands, 1);
+    assert_string_equal(w->keeper[1].last, "KEEPER SETSTATE ACTIVE 10.0.2.8 6380");
+}
+
+static void permission_that_ends_before_the_command_stops_it(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    until_looked_at(w, &w->redis[0]);
+    tree_world_permit(w, false);
+    tree_world_pass(w, 10000);
+    assert_int_equal(tree_world_commands(w), 0);
+}
+
+/* Redis said OK and was not read yet, another one answers: what was seen before the command says nothing. */
+static void what_was_not_read_back_is_not_judged(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    int64_t not_taken = tree_world_metric("xpipe_meta_tree_not_taken_total");
+    tree_world_latency(w, 400);
+    fake_redis_set_latency(&w->redis[1].addr, 20);
+    tree_world_point(w, &w->redis[0], NULL);
+    for (int i = 0; i < 5000 && w->redis[0].commands == 0; i++) {
+        tree_world_pass(w, 1);
+    }
+    for (int i = 0; i < 40; i++) { /* while the answer and the reading come */
+        tree_world_pass(w, 10);
+        tree_world_point(w, &w->redis[1], i % 2 ? &w->keeper[0].addr : &w->redis[0].addr);
+    }
+    tree_world_pass(w, 5000);
+    assert_right(w);
+    assert_int_equal(w->redis[0].commands, 1);
+    assert_int_equal(tree_world_metric("xpipe_meta_tree_not_taken_total"), not_taken);
+}
+
+/* It may take 5 s; a poll in between would give up after 660 ms, and the connection with it. */
+static void a_slow_setstate_with_a_route_is_waited_for(void **state)
+{
+    struct tree_world *w = *state;
+    w->route = TREE_ROUTE;
+    settle(w);
+    int64_t unknown = tree_world_metric("xpipe_meta_tree_commands_total{result=\"unknown\"}");
+    tree_world_latency(w, 300);
+    tree_world_tell(w, "10.0.2.8");
+    tree_world_pass(w, 310);                          /* the command is under way */
+    fake_redis_set_latency(&w->keeper[0].addr, 8000); /* half of it is the way back */
+    tree_world_pass(w, 4180);
+    assert_int_equal(w->keeper[0].commands, 1);
+    fake_redis_set_latency(&w->keeper[0].addr, 2);
+    tree_world_pass(w, 6000);
+    assert_right(w);
+    assert_int_equal(w->keeper[0].commands, 1);
+    assert_int_equal(tree_world_metric("xpipe_meta_tree_commands_total{result=\"unknown\"}"),
+                     unknown);
+}
+
 /* ---- keepers die ---- */
 
 static void the_backup_keeper_takes_over_at_once(void **state)
@@ -335,6 +467,21 @@ static void all_keepers_die_and_come_back(void **state)
     w->starts_keepers = true;
     tree_world_pass(w, 60000);
     assert_right(w);
+}
+
+/* Each death is a new matter: pauses are for one that does not come back. */
+static void a_keeper_that_dies_again_and_again_is_started_each_time(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    for (int i = 1; i <= 5; i++) {
+        tree_world_kill(w, &w->keeper[1]);
+        tree_world_pass(w, 4000);
+        assert_int_equal(fake_services.adds, i);
+        assert_true(w->keeper[1].is_up);
+        tree_world_pass(w, 12000);
+        assert_right(w);
+    }
 }
 
 static void containers_that_fail_are_asked_with_pauses(void **state)
@@ -551,6 +698,22 @@ static void the_budget_holds(void **state)
     assert_right(w);
 }
 
+/* Of two that are wrong only the one with a working link is cut by its correction. */
+static void the_budget_of_cuts_holds_what_cuts(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    budget_init(&w->env.cut, 1, 0, loop_now(w->loop));
+    tree_world_point(w, &w->redis[0], &w->redis[1].addr);
+    w->redis[0].linked_at -= FAKE_LINK_MS;
+    w->redis[0].sync_until = MONO_NEVER; /* up at once */
+    tree_world_pass(w, 5000);
+    assert_int_equal(tree_world_commands(w), 0);
+    tree_world_point(w, &w->redis[0], NULL);
+    tree_world_pass(w, 2000);
+    assert_right(w);
+}
+
 static void the_periodic_switch_stops_drift_only(void **state)
 {
     struct tree_world *w = *state;
@@ -712,6 +875,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_new_shard_is_put_together),
         T(nothing_is_sent_before_the_election_is_known),
+        T(an_election_that_is_read_late_holds_up_the_first_look),
         T(one_that_is_silent_holds_up_the_first_look_for_3_s),
         T(a_route_goes_word_by_word),
         T(a_changed_route_is_sent_again),
@@ -725,9 +889,16 @@ int main(void)
         T(what_redis_refuses_is_not_hammered_and_others_go_on),
         T(silence_is_read_back_and_not_repeated_at_once),
         T(ok_without_effect_pauses),
+        T(one_that_was_put_right_meanwhile_is_not_commanded),
+        T(one_that_began_a_full_synchronization_meanwhile_is_left_alone),
+        T(a_source_that_changes_before_the_command_stops_it),
+        T(permission_that_ends_before_the_command_stops_it),
+        T(what_was_not_read_back_is_not_judged),
+        T(a_slow_setstate_with_a_route_is_waited_for),
         T(the_backup_keeper_takes_over_at_once),
         T(a_keeper_that_comes_back_does_not_fail_back),
         T(all_keepers_die_and_come_back),
+        T(a_keeper_that_dies_again_and_again_is_started_each_time),
         T(containers_that_fail_are_asked_with_pauses),
         T(a_keeper_that_the_document_does_not_have_is_removed),
         T(a_higher_priority_moves_the_active_keeper),
@@ -741,6 +912,7 @@ int main(void)
         T(a_migration_holds_everything),
         T(a_suspension_holds_and_ends),
         T(the_budget_holds),
+        T(the_budget_of_cuts_holds_what_cuts),
         T(the_periodic_switch_stops_drift_only),
         T(permission_ends_in_the_middle_of_a_run),
         T(a_source_that_changes_in_a_run),

@@ -5,7 +5,6 @@
 
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
-#include "shared/base/metrics.h"
 #include "shared/base/str.h"
 #include "tests/sim/fake_tree_world.h"
 #include "tests/unit/unit.h"
@@ -69,11 +68,7 @@ static bool is_source(const struct tree_world *w, const struct fake_replica *r)
 
 static bool is_lost_shown(void)
 {
-    struct str text = STR_INIT(1U << 20);
-    metrics_print(&text);
-    bool is_shown = strstr(str_text(&text), "\nxpipe_meta_tree_masters_lost 1\n") != NULL;
-    str_done(&text);
-    return is_shown;
+    return tree_world_metric("xpipe_meta_tree_masters_lost") == 1;
 }
 
 /* As a sentinel does it. */
@@ -306,6 +301,38 @@ static void permission_is_asked_for_a_promotion(void **state)
     assert_right(w);
 }
 
+/* No Redis was ever seen to be the master: the first one is only assumed to be worth pulling from. */
+static void one_that_was_never_a_master_is_not_lost(void **state)
+{
+    struct tree_world *w = *state;
+    struct addr dead = addr_of("10.9.9.9", 6379);
+    w->tree_env.failover = FAILOVER_AUTO;
+    for (int i = 0; i < TREE_REDISES; i++) {
+        fake_replica_point(&w->redis[i], &dead);
+    }
+    tree_world_open(w);
+    tree_world_pass(w, 5000);
+    assert_true(is_source(w, &w->redis[0]));
+    tree_world_kill(w, &w->redis[0]);
+    tree_world_pass(w, 60000);
+    assert_int_equal(w->redis[1].commands + w->redis[2].commands, 0);
+}
+
+static void the_periodic_switch_holds_a_promotion(void **state)
+{
+    struct tree_world *w = *state;
+    w->tree_env.failover = FAILOVER_AUTO;
+    settle(w);
+    w->env.correct_periodically = false;
+    tree_world_kill(w, &w->redis[0]);
+    tree_world_pass(w, 30000);
+    assert_int_equal(tree_world_commands(w), 0);
+    assert_string_equal(tree_world_text(w, "held"), "periodic correction is off");
+    w->env.correct_periodically = true;
+    tree_world_pass(w, 3000);
+    assert_right(w);
+}
+
 /* ---- the DC changes its place ---- */
 
 static void the_old_primary_becomes_a_backup(void **state)
@@ -316,6 +343,8 @@ static void the_old_primary_becomes_a_backup(void **state)
     tree_world_publish(w);
     tree_world_pass(w, 3000);
     /* What to pull from is not known yet; its own Redis are no source of a backup DC. */
+    struct addr source = source_of(w);
+    assert_true(addr_is_none(&source));
     assert_int_equal(w->keeper[0].commands, 0);
     assert_true(fake_services.asked > 0);
     tree_world_tell(w, TREE_FAR_HEAD);
@@ -356,6 +385,8 @@ static void another_dc_becomes_the_primary(void **state)
     tree_world_tell(w, "10.0.2.8"); /* late, from oy */
     tree_world_pass(w, 5000);
     assert_int_equal(tree_world_commands(w), sent);
+    struct addr source = source_of(w);
+    assert_true(addr_is_none(&source));
     struct addr head = addr_of("10.0.3.9", 6380);
     tree_duty_upstream_told(tree_world_duty(w), "fra", &head, -1);
     w->far_head = head;
@@ -397,6 +428,8 @@ int main(void)
         T(sentinels_or_a_migration_forbid_a_promotion),
         T(a_master_that_others_hear_is_not_lost),
         T(permission_is_asked_for_a_promotion),
+        T(one_that_was_never_a_master_is_not_lost),
+        T(the_periodic_switch_holds_a_promotion),
         T(the_old_primary_becomes_a_backup),
         T(a_backup_becomes_the_primary),
         T(another_dc_becomes_the_primary),
