@@ -163,7 +163,8 @@ static int parse_document(struct fetch_job *j, const char *text, size_t length)
 }
 
 /* The JSON of 10,000 clusters takes 75 MB, in the arena of this worker, where nobody needs them before the next document:
- * without this the process would keep that much for every worker that ever had a turn. */
+ * without this the process would keep that much for every worker that ever had a turn. Also when nothing is new: what the
+ * loop left behind after a burst (duties of many slots at once: a quarter of the process) is then given back once a period. */
 static void give_memory_back(void)
 {
     (void)malloc_trim(0);
@@ -181,8 +182,8 @@ static void fetch_run(struct job *job)
     }
     if (j->rc == 0 && !j->not_modified) {
         j->rc = parse_document(j, text, length);
-        give_memory_back();
     }
+    give_memory_back();
 }
 
 static int write_file(const char *path, const char *text, size_t length, struct xp_err *err)

@@ -68,6 +68,8 @@ static bool read_child(const struct keeper_child *child, struct live_keeper *ret
 
 static void look_up(const struct shard_meta *shard, struct live_keeper *keeper)
 {
+    keeper->is_in_meta = false;
+    keeper->container_id = 0;
     keeper->priority = EXTRA_PRIORITY;
     for (size_t i = 0; i < shard->keepers.count; i++) {
         const struct keeper_meta *named = &shard->keepers.items[i];
@@ -167,6 +169,17 @@ void keeper_elect(const struct keeper_child *children, size_t count, const struc
             look_up(shard, &keeper);
             add(&e, &keeper);
         }
+    }
+    e.active = choose_active(&e);
+    *ret_election = e;
+}
+
+void keeper_elect_again(const struct keeper_election *known, const struct shard_meta *shard,
+                        struct keeper_election *ret_election)
+{
+    struct keeper_election e = *known;
+    for (size_t i = 0; i < e.count; i++) {
+        look_up(shard, &e.keepers[i]);
     }
     e.active = choose_active(&e);
     *ret_election = e;

@@ -44,6 +44,9 @@ struct keeper_election {
 /* 'children' in any order. */
 void keeper_elect(const struct keeper_child *children, size_t count, const struct shard_meta *shard,
                   struct keeper_election *ret_election);
+/* The same living keepers under other metadata. */
+void keeper_elect_again(const struct keeper_election *known, const struct shard_meta *shard,
+                        struct keeper_election *ret_election);
 bool keeper_election_eq(const struct keeper_election *a, const struct keeper_election *b);
 
 #endif

@@ -15,9 +15,6 @@
 #define ROLE_SLACK_MS                                                                              \
     500 /* an answer is fresh for the polls till the next, its time limit and this */
 #define REPORT_AGAIN_MS 60000
-#define CHILDREN_MAX                                                                               \
-    64 /* of both election paths; more is a fault of ZooKeeper's data, and logged */
-#define CHILD_DATA_MAX 4096
 
 /* ---- facts ---- */
 
@@ -280,7 +277,7 @@ static void forget_orders(struct tree_duty *duty, const struct tree_plan *plan)
     for (size_t i = 0; i < duty->member_count; i++) {
         struct tree_member *m = duty->members[i];
         if (!is_wrong[i] && m->node.role_at != MONO_NEVER) {
-            m->order.is_set = false;
+            free(TAKE(m->order));
             m->backoff_ms = 0;
             m->backoff_until = MONO_NEVER;
         }
@@ -440,60 +437,20 @@ static void take_election(struct tree_duty *duty, const struct keeper_election *
     tree_look_anew(duty);
 }
 
-static void elect(struct tree_duty *duty)
-{
-    struct keeper_child children[CHILDREN_MAX];
-    struct keeper_election election;
-    for (size_t i = 0; i < duty->child_count; i++) {
-        const struct kept_child *c = &duty->children[i];
-        children[i] = (struct keeper_child){ c->path, c->name, c->data, c->length };
-    }
-    keeper_elect(children, duty->child_count, duty_shard(&duty->base), &election);
-    take_election(duty, &election);
-}
-
-static void drop_children(struct tree_duty *duty)
-{
-    for (size_t i = 0; i < duty->child_count; i++) {
-        free(duty->children[i].name);
-        free(duty->children[i].data);
-    }
-    free(TAKE(duty->children));
-    duty->child_count = 0;
-}
-
-/* They are kept because a new priority in the metadata elects anew. */
-static void keep_children(struct tree_duty *duty, const struct keeper_child *children, size_t count)
-{
-    drop_children(duty);
-    if (count > CHILDREN_MAX) {
-        log_error("keeper.too_many", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
-                  "count", log_int((int64_t)count), "looked_at", log_int(CHILDREN_MAX));
-        count = CHILDREN_MAX;
-    }
-    duty->children = xcalloc(count, sizeof(*duty->children));
-    duty->child_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct keeper_child *c = &children[i];
-        size_t length = c->length < CHILD_DATA_MAX ? c->length : CHILD_DATA_MAX;
-        duty->children[i] = (struct kept_child){ c->path, xstrdup(c->name),
-                                                 xstrndup(c->data ? c->data : "", length), length };
-    }
-}
-
 static void on_keepers(const struct keeper_child *children, size_t count, void *arg)
 {
     struct tree_duty *duty = arg;
     if (duty->is_closing) {
         return;
     }
-    keep_children(duty, children, count);
+    struct keeper_election election;
+    keeper_elect(children, count, duty_shard(&duty->base), &election);
     bool is_first = !duty->is_election_known;
     duty->is_election_known = true;
     if (is_first && duty->is_first_look) {
         duty->first_look_until = loop_now(duty->env->loop) + FIRST_LOOK_MS;
     }
-    elect(duty);
+    take_election(duty, &election);
     tree_containers_look(duty, true);
     tree_evaluate(duty);
 }
@@ -636,7 +593,6 @@ static void duty_free(struct duty *base)
     }
     tree_members_free(duty);
     tree_run_free(duty);
-    drop_children(duty);
     free(duty->live);
     free(duty->tries);
     free(duty->route_words);
@@ -645,6 +601,16 @@ static void duty_free(struct duty *base)
     free(duty->monitor_name);
     duty_done(&duty->base);
     free(duty);
+}
+
+/* Priorities and containers are those of the metadata. */
+static void elect_again(struct tree_duty *duty)
+{
+    struct keeper_election known;
+    struct keeper_election election;
+    tree_election(duty, &known);
+    keeper_elect_again(&known, duty_shard(&duty->base), &election);
+    take_election(duty, &election);
 }
 
 static void duty_update(struct duty *base, struct cluster_meta *cluster)
@@ -658,9 +624,7 @@ static void duty_update(struct duty *base, struct cluster_meta *cluster)
         forget_source(duty);
     }
     pick_route(duty);
-    if (duty->is_election_known) {
-        elect(duty);
-    }
+    elect_again(duty);
     tree_members_set(duty);
     set_monitor(duty);
     tree_containers_look(duty, true);

@@ -32,7 +32,6 @@ struct member_record { /* what was last done to it */
 struct member_order { /* what it was last told and said +OK to, until something else is wanted */
     enum tree_action_kind kind;
     struct addr target;
-    bool is_set;
 };
 
 struct tree_member { /* one Redis, or one living keeper, with its connection */
@@ -52,7 +51,6 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     int8_t shown; /* verdict counted in the gauges; -1: none */
     int64_t backoff_ms;
     mono_ms backoff_until;
-    struct member_order order;
     /* keepers: which process took the route */
     char *route; /* owned; NULL: not known */
     char route_run_id[41];
@@ -60,6 +58,7 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     mono_ms route_started_at;
     mono_ms started_at; /* now less its uptime; MONO_NEVER */
     /* rarely needed, owned or NULL */
+    struct member_order *order;
     struct failover_info *failover;
     struct member_record *record;
     char *problem; /* why it does not answer as it should */
@@ -92,13 +91,6 @@ struct tree_run {        /* one correction under way */
     struct run_step *steps; /* owned; NULL between runs */
 };
 
-struct kept_child { /* of an election path, for when priorities change */
-    enum election_path path;
-    char *name;
-    char *data;
-    size_t length;
-};
-
 struct tree_duty {
     struct duty base; /* first */
     struct duty_env *env;
@@ -117,8 +109,6 @@ struct tree_duty {
     /* election */
     struct keeper_watch_shard *watch;
     bool is_election_known;
-    struct kept_child *children;
-    size_t child_count;
     struct live_keeper *live; /* keeper_election as far as it is used */
     size_t live_count;
     int active;

@@ -414,6 +414,7 @@ static void member_free(struct tree_member *m)
     tree_hide_verdict(m);
     rconn_free(m->conn);
     tree_record_free(m->record);
+    free(m->order);
     free(m->failover);
     free(m->problem);
     free(m->route);

@@ -75,7 +75,7 @@ void tree_run_outdate(struct tree_duty *duty)
         duty->run->is_outdated = true;
     }
     for (size_t i = 0; i < duty->member_count; i++) {
-        duty->members[i]->order.is_set = false;
+        free(TAKE(duty->members[i]->order));
     }
 }
 
@@ -254,7 +254,8 @@ static void note_success(struct tree_member *m, struct run_step *step)
         static const enum tree_action_kind kinds[] = { [STEP_SET_ACTIVE] = TREE_ACT_SET_ACTIVE,
                                                        [STEP_SET_BACKUP] = TREE_ACT_SET_BACKUP,
                                                        [STEP_FOLLOW] = TREE_ACT_FOLLOW };
-        m->order = (struct member_order){ kinds[step->kind], step->target, true };
+        m->order = m->order ? m->order : xcalloc(1, sizeof(*m->order));
+        *m->order = (struct member_order){ kinds[step->kind], step->target };
     }
 }
 
@@ -533,9 +534,9 @@ static struct run_step *add_step(struct tree_run *run, enum step_kind kind, stru
 /* It said +OK and yet shows something else: it did not take it, or somebody else changes it at the same time. */
 static bool was_not_taken(struct tree_member *m, const struct tree_action *action)
 {
-    bool is_again = m->order.is_set && m->order.kind == action->kind &&
-                    addr_eq(&m->order.target, &action->target) && !action->is_refresh;
-    m->order.is_set = false;
+    bool is_again = m->order && m->order->kind == action->kind &&
+                    addr_eq(&m->order->target, &action->target) && !action->is_refresh;
+    free(TAKE(m->order));
     if (is_again) {
         back_off(m, RETRY_FIRST_MS);
         metric_add(&tree_not_taken, 1);

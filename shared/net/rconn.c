@@ -34,7 +34,10 @@
 #define TIMEOUT_MAX_MS     60000
 #define READ_BYTES         16384
 #define OUT_MAX_BYTES      (1024 * 1024)
-#define RING_FIRST         4
+#define OUT_KEPT_BYTES                                                                             \
+    64 /* a poll of two commands; larger buffers are given back when all is sent */
+#define ERROR_MAX_BYTES 160
+#define RING_FIRST      4
 
 static struct metric connects_ok =
     METRIC_COUNTER_INIT("xpipe_redis_connects_total", "result=\"ok\"",
@@ -86,7 +89,7 @@ struct rconn {
     int64_t backoff_ms;
     mono_ms ready_since;
     uint64_t generation; /* of the socket: tells a callback's caller that it was replaced */
-    char error[160];
+    char *error;         /* why the last one ended; owned; NULL: it did not */
     /* bytes */
     struct resp_reader *reader; /* NULL: no reply has begun */
     struct str out;
@@ -121,6 +124,7 @@ static void enter(struct rconn *c)
 static void release_memory(struct rconn *c)
 {
     str_done(&c->out);
+    free(c->error);
     free(c->ring);
     free(c->user);
     free(c->password);
@@ -320,7 +324,8 @@ static void reader_give_back(struct rconn *c)
 
 static void set_error(struct rconn *c, const char *text)
 {
-    (void)snprintf(c->error, sizeof(c->error), "%s", text);
+    free(c->error);
+    c->error = text ? xstrndup(text, ERROR_MAX_BYTES) : NULL;
 }
 
 static void close_socket(struct rconn *c)
@@ -377,6 +382,16 @@ static void fail_errno(struct rconn *c, const char *what)
 
 /* ---- writing ---- */
 
+/* There are tens of thousands of connections: what a poll does not need is given back. */
+static void out_clear(struct rconn *c)
+{
+    if (c->out.cap > OUT_KEPT_BYTES) {
+        str_done(&c->out);
+    }
+    str_clear(&c->out);
+    c->out_sent = 0;
+}
+
 /* False when the socket failed (errno tells). */
 static bool flush_out(struct rconn *c)
 {
@@ -391,8 +406,7 @@ static bool flush_out(struct rconn *c)
         }
         c->out_sent += (size_t)n;
     }
-    str_clear(&c->out);
-    c->out_sent = 0;
+    out_clear(c);
     c->is_write_blocked = false;
     return true;
 }
@@ -423,7 +437,7 @@ static void become_ready(struct rconn *c)
 {
     c->state = RCONN_READY;
     c->ready_since = loop_now(c->loop);
-    c->error[0] = '\0';
+    set_error(c, NULL);
     loop_timer_stop(&c->timer);
     give_turn_back(c);
     metric_add(&connects_ok, 1);
@@ -436,7 +450,7 @@ static void auth_answered(struct rconn *c, const struct rreply *reply)
         become_ready(c);
         return;
     }
-    char text[sizeof(c->error)];
+    char text[ERROR_MAX_BYTES];
     (void)snprintf(text, sizeof(text), "AUTH was refused: %s", rreply_text(reply, NULL));
     fail(c, RCONN_NOT_CONNECTED, text);
 }
@@ -674,7 +688,7 @@ void rconn_free(struct rconn *c)
 static int fail_not_ready(const struct rconn *c, struct xp_err *err)
 {
     return xp_fail(err, XP_UNAVAILABLE, "redis %s is not connected%s%s", ADDR_TEXT(&c->addr),
-                   c->error[0] ? ": " : "", c->error);
+                   c->error ? ": " : "", rconn_last_error(c));
 }
 
 int rconn_send(struct rconn *c, size_t argc, const char *const *argv, const size_t *lengths,
@@ -722,7 +736,7 @@ enum rconn_state rconn_state(const struct rconn *c)
 
 const char *rconn_last_error(const struct rconn *c)
 {
-    return c->error;
+    return c->error ? c->error : "";
 }
 
 mono_ms rconn_ready_since(const struct rconn *c)

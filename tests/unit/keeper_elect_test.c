@@ -100,6 +100,29 @@ static void whatever_differs_is_seen(void **state)
     assert_true(keeper_election_eq(&e, &other));
 }
 
+/* Other metadata, and the children are not at hand: the same as an election of them. */
+static void other_metadata_elect_again(void **state)
+{
+    (void)state;
+    struct keeper_child ab[] = { child("_c_1-latch-0000000001", DATA_A),
+                                 child("_c_2-latch-0000000002", DATA_B),
+                                 child("_c_3-latch-0000000003", "broken") };
+    struct keeper_election known = elect(ab, ARRAY_LEN(ab), 1);
+    struct keeper_meta named[] = {
+        { .addr = addr_of("10.2.0.6", 6380), .priority = 5, .container_id = 7 },
+    };
+    struct shard_meta shard = { .keepers = { named, ARRAY_LEN(named) } };
+    struct keeper_election wanted;
+    struct keeper_election again;
+    keeper_elect(ab, ARRAY_LEN(ab), &shard, &wanted);
+    keeper_elect_again(&known, &shard, &again);
+    assert_true(keeper_election_eq(&wanted, &again));
+    assert_int_equal(again.active, 1);
+    assert_int_equal(again.keepers[1].container_id, 7);
+    assert_false(again.keepers[0].is_in_meta);
+    assert_int_equal(again.unreadable, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +130,7 @@ int main(void)
         cmocka_unit_test(the_length_counts),
         cmocka_unit_test(the_order_of_children_is_of_no_account),
         cmocka_unit_test(whatever_differs_is_seen),
+        cmocka_unit_test(other_metadata_elect_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
