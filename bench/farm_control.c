@@ -292,6 +292,17 @@ static bool do_kill(struct farm *f, const struct words *w, struct str *out)
     return true;
 }
 
+/* The killed instance NUMBER starts anew; one that runs goes on. */
+static bool do_start(struct farm *f, const struct words *w, struct str *out)
+{
+    int64_t number = 0;
+    if (w->count != 2 || !to_number(w->word[1], 0, (int64_t)f->count - 1, &number)) {
+        return false;
+    }
+    str_printf(out, "ok %d", (int)farm_tree_revive(f, &f->redises[number]));
+    return true;
+}
+
 /* "tree NET PORT [SERVERS [PARAMS]]": as a peer, without the gid. */
 static bool do_tree(struct farm *f, const struct words *w, struct str *out)
 {
@@ -464,6 +475,7 @@ static const struct {
     { "spoil", do_spoil, OF_ONE_WAY, "spoil promote|elsewhere|demote|forget|any COUNT [INDEX]" },
     { "kill", do_kill, OF_ONE_WAY, "kill COUNT" },
     { "revive", do_kill, OF_ONE_WAY, "revive COUNT" },
+    { "start", do_start, OF_ONE_WAY, "start NUMBER" },
     { "latches", do_latches, OF_ONE_WAY, "latches [HOSTS NAMESPACE FIRST_SHARD_ID]" },
     { "fault", do_fault, OF_BOTH, "fault NAME COUNT" },
     { "delay", do_delay, OF_BOTH, "delay MS COUNT" },

@@ -72,6 +72,13 @@ bool farm_node_is_right(const struct farm_node *n)
     return seat_eq(&n->actual, &n->wanted);
 }
 
+void farm_node_lose(struct farm_node *n, const char *host)
+{
+    if (strcmp(n->actual.host, host) == 0) {
+        n->up_at = MONO_FOREVER;
+    }
+}
+
 bool farm_node_spoil(struct farm_node *n, enum farm_spoil how, mono_ms now)
 {
     struct farm_seat *seat = &n->actual;

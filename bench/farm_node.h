@@ -41,6 +41,9 @@ void farm_node_want(struct farm_node *, const struct farm_seat *);
 void farm_node_obey(struct farm_node *, mono_ms now); /* is as it should be, link and all */
 bool farm_node_is_right(const struct farm_node *);
 
+/* Whom it follows died: the link is down until it follows somebody else. */
+void farm_node_lose(struct farm_node *, const char *host);
+
 enum farm_spoil {
     FARM_PROMOTE,   /* a Redis is made master */
     FARM_ELSEWHERE, /* follows a place where nobody listens */

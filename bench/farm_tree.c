@@ -115,6 +115,18 @@ bool farm_tree_break(struct farm *f, struct farm_redis *r, enum farm_spoil how)
     return true;
 }
 
+static void kill_one(struct farm *f, struct farm_redis *r)
+{
+    char host[INET_ADDRSTRLEN];
+    farm_host(f->net + (int)r->index, r->number, host, sizeof(host));
+    r->is_gone = true;
+    farm_server_drop(f, r);
+    farm_latches_leave(f, r);
+    for (size_t i = 0; i < farm_per_shard(f); i++) {
+        farm_node_lose(farm_at(f, r->number, i)->node, host);
+    }
+}
+
 bool farm_tree_kill_head(struct farm *f, size_t number)
 {
     size_t head = f->tree->heads[number];
@@ -125,10 +137,7 @@ bool farm_tree_kill_head(struct farm *f, size_t number)
     if (!is_at_rest(f, number) || next == farm_per_shard(f)) {
         return false;
     }
-    struct farm_redis *r = farm_at(f, number, head);
-    r->is_gone = true;
-    farm_server_drop(f, r);
-    farm_latches_leave(f, r);
+    kill_one(f, farm_at(f, number, head));
     f->tree->heads[number] = (uint8_t)next;
     want_shard(f, number);
     return true;

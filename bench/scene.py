@@ -67,34 +67,41 @@ def document(count, port):
     return dc_document(map(cluster, range(count)), {dc: gid for dc, (gid, _) in OTHER_DCS.items()})
 
 
-def one_way_document(count, port):
-    """'count' one-way clusters of which this DC is a backup one, with one Redis and KEEPERS keepers here, on a container each."""
+def one_way_document(count, port, container_port):
+    """'count' one-way clusters of which this DC is a backup one, with one Redis and KEEPERS keepers here, on a container."""
     def keeper(i, k):
         return {"id": f"{i * 16 + REDISES + k:040x}", "ip": host_of(OWN_NET + REDISES + k, i), "port": port, "master": None,
-                "active": k == 0, "keeperContainerId": 1 + k, "priority": 1, "offset": None, "survive": None}
+                "active": k == 0, "keeperContainerId": 1, "priority": 1, "offset": None, "survive": None}
 
     def cluster(i):
         redis = {"id": "unknown", "ip": host_of(OWN_NET, i), "port": port, "master": "127.0.0.1:0", "gid": None}
         return cluster_document(i, redis, [keeper(i, k) for k in range(KEEPERS)], type="ONE_WAY", activeDc=PRIMARY_DC,
                                 backupDcs=OWN_DC, dcs=None)
-    containers = [{"id": 1 + k, "ip": f"127.0.0.{2 + k}", "port": 8080, "azId": None, "diskType": "default"}
-                  for k in range(KEEPERS)]
-    return dc_document(map(cluster, range(count)), {PRIMARY_DC: OTHER_DCS[PRIMARY_DC][0]}, containers)
+    container = {"id": 1, "ip": HOST, "port": container_port, "azId": None, "diskType": "default"}
+    return dc_document(map(cluster, range(count)), {PRIMARY_DC: OTHER_DCS[PRIMARY_DC][0]}, [container])
 
 
 class OtherSide(ThreadingHTTPServer):
-    daemon_threads = True
+    """Console, metaservers of other DCs, and every keeper container, which starts keepers of 'farm'. serve() gives it the document."""
 
-    def __init__(self, dc_document):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, farm=None):
         super().__init__((HOST, 0), Handler)
-        self.document = json.dumps(dc_document).encode()
+        self.farm = farm
+        self.port = self.server_address[1]
         self.etag = '"jq-7-1"'
         self.calls = {}
+
+    def serve(self, dc_document):
+        self.document = json.dumps(dc_document).encode()
         threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
 
     @property
     def url(self):
-        return f"http://{HOST}:{self.server_address[1]}"
+        return f"http://{HOST}:{self.port}"
 
     def masters(self, dc, shards):
         gid, net = OTHER_DCS[dc]
@@ -103,7 +110,11 @@ class OtherSide(ThreadingHTTPServer):
     @staticmethod
     def upstreams(shards):
         """What the primary DC says that we should pull from: the active keeper there."""
-        return {"upstreams": [[c, s, host_of(PRIMARY_NET, int(c[6:])), PEER_PORT, -1] for c, s in shards]}
+        def row(c, s):
+            active = {"id": "f" * 40, "ip": host_of(PRIMARY_NET, int(c[6:])), "port": PEER_PORT}
+            return {"cluster": c, "shard": s, "place": "primary", "hasKeepers": True, "activeKeeper": active, "master": None,
+                    "offset": None}
+        return {"upstreams": [row(c, s) for c, s in shards]}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -125,7 +136,20 @@ class Handler(BaseHTTPRequestHandler):
     def note(self, name):
         self.server.calls[name] = self.server.calls.get(name, 0) + 1
 
+    def body(self):
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def do_PUT(self):
+        """The active keeper is reported."""
+        self.body()
+        self.note(self.path.rsplit("/", 1)[-1])
+        self.answer(200, b'{"state":0,"message":"success","payload":null}')
+
     def do_GET(self):
+        if self.path.startswith("/keepers/port/"):
+            self.note("container")
+            self.answer(200, b"{}")  # nobody is in the way
+            return
         self.note("document")
         if self.headers.get("If-None-Match") == self.server.etag:
             self.answer(304, etag=self.server.etag)
@@ -133,7 +157,12 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, self.server.document, self.server.etag)
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.body()
+        if self.path.startswith("/keepers/clusters/"):
+            self.note("container")
+            self.server.farm.start_keeper(body["keeperMeta"]["ip"])
+            self.answer(200)
+            return
         dc, _, name = self.path.lstrip("/").partition("/")
         self.note(name.rsplit("/", 1)[-1])
         if name.endswith("/peermasters"):
@@ -212,6 +241,11 @@ class OneWayFarm(Farm):
         """Every keeper in ZooKeeper; how many ms that took."""
         self.say(f"latches {zookeeper.address} {namespace} {FIRST_SHARD_ID}")
         return wait_until(self.registered_ms, 60, "every keeper to be registered in ZooKeeper")
+
+    def start_keeper(self, ip):
+        """As its container does; one that runs goes on."""
+        net, high, low = (int(x) for x in ip.split(".")[1:])
+        self.say(f"start {(net - OWN_NET) * self.count + high * 250 + low - 1}")
 
     def registered_ms(self):
         told = self.ask("latches")

@@ -158,7 +158,7 @@ class Bench:
     def __init__(self, args, workspace, report):
         self.args, self.workspace, self.report = args, workspace, report
         self.farm = Farm(workspace, args.count)
-        self.other = OtherSide(document(args.count, self.farm.port))
+        self.other = OtherSide().serve(document(args.count, self.farm.port))
         self.zookeeper = Ensemble(workspace)
         self.members = {i: self.member(i) for i in (1, 2, 3, 4)}
         self.windows = []

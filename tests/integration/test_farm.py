@@ -288,13 +288,15 @@ def test_keepers_are_in_zookeeper_and_the_next_one_is_wanted_when_the_first_dies
     redis, keeper, old = node(shards, 7, REDIS), node(shards, 7, SECOND), node(shards, 7, FIRST)
     assert shards.say("kill all") == f"ok {COUNT}"
     assert old.socket.recv(1) == b"", "killed"
+    assert keeper.role()[3] == redis.role()[3] == "connect"
     wait_until(lambda: latches(zookeeper, 7) == [second], 5, "its latch to be gone")
     assert shards.report()["wrong_now"] == 2 * COUNT
     assert set_active(keeper, 7) == OK
     assert redis.say("SLAVEOF", *follow(shards, 7, SECOND)) == OK
     assert shards.report()["wrong_now"] == 2 * (COUNT - 1)
     assert shards.say("kill all") == "ok 0", "no other keeper is left"
-    assert shards.say("revive all") == f"ok {COUNT}"
+    assert [shards.say(f"start {FIRST * COUNT + 7}") for _ in range(2)] == ["ok 1", "ok 0"]
+    assert shards.say("revive all") == f"ok {COUNT - 1}"
     wait_until(lambda: latches(zookeeper, 7) == [second, first], 5, "it to be the last one in the election")
     back = node(shards, 7, FIRST)
     assert back.say("keeper", "getstate") == b"+UNKNOWN\r\n" and back.say("INFO", "replication").startswith(b"-Cannot invoke")
