@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "meta/api/meta_routes.h"
-#include "meta/keepers/tree_face.h"
+#include "meta/app_trees.h"
+#include "meta/keepers/tree_duty.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -21,9 +22,8 @@
 #define DRAIN_HTTP_MS 3000 /* a request may wait for a member that is stopping as well */
 
 /* The last question before every command: is the cluster ours under a valid lease, and has this process been awake? */
-static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
+int app_may_command(struct app *app, int64_t cluster_id, struct xp_err *err)
 {
-    struct app *app = arg;
     if (daemon_is_draining(app->daemon)) {
         return xp_fail(err, XP_UNAVAILABLE, "this metaserver is shutting down");
     }
@@ -31,11 +31,16 @@ static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_
         return xp_fail(err, XP_UNAVAILABLE,
                        "this process stood still a moment ago; observing first");
     }
-    if (!sharding_owns(app->sharding, slot_of_cluster(cluster->db_id), clock_mono_ms())) {
-        return xp_fail(err, XP_NOT_OWNER, "cluster '%s' is not ours under a valid lease",
-                       cluster->name);
+    if (!sharding_owns(app->sharding, slot_of_cluster(cluster_id), clock_mono_ms())) {
+        return xp_fail(err, XP_NOT_OWNER, "cluster %lld is not ours under a valid lease",
+                       (long long)cluster_id);
     }
     return 0;
+}
+
+static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_err *err)
+{
+    return app_may_command(arg, cluster->db_id, err);
 }
 
 /* ---- from one part to the other ---- */
@@ -49,13 +54,15 @@ static void on_slot(int slot, bool is_owned, void *arg)
 static bool slot_is_quiet(int slot, void *arg)
 {
     const struct app *app = arg;
-    return shard_set_is_quiet(app->shards, slot);
+    return shard_set_is_quiet(app->shards, slot) && app_trees_are_quiet(app, slot);
 }
 
-static void on_quiet(int slot, void *arg)
+void app_on_quiet(int slot, void *arg)
 {
     struct app *app = arg;
-    sharding_quiet(app->sharding, slot);
+    if (slot_is_quiet(slot, app)) {
+        sharding_quiet(app->sharding, slot);
+    }
 }
 
 static void update_members(struct app *app)
@@ -109,6 +116,8 @@ static void on_sharding(enum sharding_event event, const char *detail, void *arg
     struct xp_err err;
     if (event == SHARDING_SERVERS_CHANGED) {
         update_members(app);
+    } else if (event == SHARDING_READY) {
+        app_trees_session(app);
     } else if (event == SHARDING_REGISTERED) {
         /* What was pushed before the others knew us went past us: read the document again, now and when they surely do. */
         dc_fetch_now(app->fetch);
@@ -168,33 +177,6 @@ static void on_peer_master(const char *dc, const char *cluster, const char *shar
     }
 }
 
-static void add_if_pulling(struct duty *duty, void *arg)
-{
-    const struct each_shard *each = arg;
-    const struct tree_duty *tree = tree_face_of(duty);
-    if (tree && tree_face_pulls_from(tree, each->dc)) {
-        each->add(duty->cluster->name, duty->shard, each->add_arg);
-    }
-}
-
-static void each_upstream(const char *dc, void (*add)(const char *, const char *, void *),
-                          void *add_arg, void *arg)
-{
-    struct app *app = arg;
-    struct each_shard each = { .dc = dc, .add = add, .add_arg = add_arg };
-    shard_set_each(app->shards, add_if_pulling, &each);
-}
-
-static void on_upstream(const char *dc, const char *cluster, const char *shard,
-                        const struct addr *head, int64_t offset, void *arg)
-{
-    struct app *app = arg;
-    struct tree_duty *duty = tree_face_of(shard_set_find(app->shards, cluster, shard));
-    if (duty) {
-        tree_face_upstream_told(duty, dc, head, offset);
-    }
-}
-
 /* ---- settings ---- */
 
 static void apply_settings(struct app *app)
@@ -232,7 +214,7 @@ static void reloaded(void *arg)
     apply_settings(app);
     dc_fetch_set_limits(app->fetch, &limits, app->config.meta_refresh_ms);
     peer_links_set_periods(app->links, app->config.peer_refresh_ms);
-    upstream_links_set_periods(app->upstreams, app->config.upstream_refresh_ms);
+    app_trees_settings(app);
     sharding_set_hosts(app->sharding, app->config.zk_address);
     __atomic_store_n(&app->validate_domain, app->config.validate_domain, __ATOMIC_RELAXED);
 }
@@ -262,24 +244,6 @@ static char *own_domain(const struct meta_config *c)
 
 /* ---- start ---- */
 
-static void make_upstreams(struct app *app)
-{
-    struct upstream_links_options upstreams = {
-        .loop = app->loop,
-        .pool = app->peer_pool,
-        .own_dc = app->dc,
-        .dcinfos = app->config.dcinfos,
-        .refresh_ms = app->config.upstream_refresh_ms,
-        .connect_timeout_ms = app->config.dc_connect_timeout_ms,
-        .timeout_ms = app->config.dc_timeout_ms,
-        .each_shard = each_upstream,
-        .on_upstream = on_upstream,
-        .arg = app,
-    };
-    app->upstreams = upstream_links_new(&upstreams);
-    app->upstreams_board = upstream_board_new();
-}
-
 static void make_duties(struct app *app)
 {
     mono_ms now = loop_now(app->loop);
@@ -300,7 +264,6 @@ static void make_duties(struct app *app)
         .arg = app,
     };
     app->links = peer_links_new(&links);
-    make_upstreams(app);
     app->env = (struct duty_env){
         .loop = app->loop,
         .store = app->store,
@@ -320,18 +283,25 @@ static void make_duties(struct app *app)
     apply_settings(app);
     const struct duty_maker makers[] = {
         { CLUSTER_BI_DIRECTION, shard_duty_new, &app->peer_env },
+        { CLUSTER_ONE_WAY, tree_duty_new, &app->trees },
     };
     shard_duty_register_metrics();
+    app_trees_make(app);
     app->shards = shard_set_new(app->store, makers, ARRAY_LEN(makers));
+}
+
+static char *without_slashes(const char *address)
+{
+    char *url = xstrdup(address);
+    for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--) {
+        url[n - 1] = '\0';
+    }
+    return url;
 }
 
 static void make_fetch(struct app *app)
 {
     const struct meta_config *c = &app->config;
-    AUTO_FREE char *url = xstrdup(c->console_address);
-    for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--) {
-        url[n - 1] = '\0';
-    }
     AUTO_FREE char *cache = c->data_dir[0] ? xasprintf("%s/dc-%s-meta-%lld.json", c->data_dir,
                                                        app->dc, (long long)c->metaserver_id)
                                            : xstrdup("");
@@ -339,7 +309,7 @@ static void make_fetch(struct app *app)
         .loop = app->loop,
         .pool = app->pool,
         .store = app->store,
-        .console_url = url,
+        .console_url = app->console_url,
         .cluster_types = c->cluster_types,
         .cache_file = cache,
         .refresh_ms = c->meta_refresh_ms,
@@ -377,7 +347,7 @@ static void make_sharding(struct app *app)
         .arg = app,
     };
     app->sharding = sharding_new(&options);
-    shard_set_on_quiet(app->shards, on_quiet, app);
+    shard_set_on_quiet(app->shards, app_on_quiet, app);
     app->join_until = loop_now(app->loop) + c->join_wait_ms;
     loop_timer_start(&app->join, 0);
 }
@@ -416,6 +386,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
         return rc;
     }
     app->domain = own_domain(&app->config);
+    app->console_url = without_slashes(app->config.console_address);
     app->client_name =
         xasprintf("xpipe-meta-%s-%lld", app->dc, (long long)app->config.metaserver_id);
     app->validate_domain = app->config.validate_domain;
@@ -479,20 +450,20 @@ static void stop(void *arg)
         loop_timer_stop(&app->drain);
     }
     shard_set_free(app->shards);
+    app_trees_free(app);
     dc_fetch_free(app->fetch);
     peer_links_free(app->links);
-    upstream_links_free(app->upstreams);
     sharding_free(app->sharding);
     http_client_free(app->slot_calls);
     http_client_free(app->copies);
     http_client_free(app->calls);
     dc_store_free(app->store);
     master_board_free(app->board);
-    upstream_board_free(app->upstreams_board);
     member_list_free(app->members);
     free(app->peer_env.scratch_plan);
     free(app->peer_env.scratch_info);
     free(app->domain);
+    free(app->console_url);
     free(app->dc);
     free(app->ip);
     free(app->client_name);

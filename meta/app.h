@@ -8,8 +8,7 @@
 #include "meta/api/member_list.h"
 #include "meta/dcmeta/dc_fetch.h"
 #include "meta/dcmeta/dc_store.h"
-#include "meta/keepers/upstream_board.h"
-#include "meta/keepers/upstream_links.h"
+#include "meta/keepers/tree_duty.h"
 #include "meta/meta_config.h"
 #include "meta/peers/master_board.h"
 #include "meta/peers/peer_links.h"
@@ -53,13 +52,20 @@ struct app {
     struct member_list *members;            /* (any) */
     struct duty_env env;
     struct peer_env peer_env;
+    struct tree_env trees;
     char *dc;          /* ours, in lower case */
     char *ip;          /* published in ZooKeeper */
+    char *console_url; /* without a slash at its end */
     char *client_name; /* "xpipe-meta-<dc>-<id>" */
     struct shard_set *shards;
     bool validate_domain; /* (any, atomic) switched at run time */
     char *domain;         /* host of this DC's metaServerAddress; "" unknown; immutable */
 };
+
+/* May a command that changes something be sent to an instance, or about one to its container, of this cluster now? 0, or why not. */
+int app_may_command(struct app *, int64_t cluster_id, struct xp_err *err) XP_MUST_CHECK;
+/* 'arg' is the app. Something that was under way in this slot is over; told on if that was the last. */
+void app_on_quiet(int slot, void *arg);
 
 extern const struct daemon_ops meta_daemon_ops; /* 'arg' and 'config' are set by main */
 

@@ -5,7 +5,7 @@
 #include "meta/api/dispatch.h"
 #include "meta/api/meta_routes.h"
 #include "meta/api/shard_request.h"
-#include "meta/keepers/tree_face.h"
+#include "meta/keepers/tree_duty.h"
 #include "meta/keepers/upstream_row.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -84,7 +84,7 @@ static const char *why_ignored(struct tree_duty *duty, const struct cluster_meta
     if (!duty) {
         return "no valid lease for the shard";
     }
-    return tree_face_pulls_from(duty, cluster->active_dc) ? NULL
+    return tree_duty_pulls_from(duty, cluster->active_dc) ? NULL
                                                           : "this DC is not a backup one of it";
 }
 
@@ -107,13 +107,13 @@ static int local_upstream_change(struct http_req *req, struct http_resp *resp, s
     if (dc) {
         text_lower(dc);
     }
-    struct tree_duty *duty = tree_face_of(shard_set_find(app->shards, cluster->name, shard));
+    struct tree_duty *duty = tree_duty_of(shard_set_find(app->shards, cluster->name, shard));
     const char *why = why_ignored(duty, cluster, dc);
     if (why) {
         log_info("upstream.notice_ignored", "cluster", cluster->name, "shard", shard, "head",
                  ADDR_TEXT(&head), "from", dc ? dc : http_req_peer(req), "why", why);
     } else {
-        tree_face_upstream_told(duty, cluster->active_dc, &head, -1);
+        tree_duty_upstream_told(duty, cluster->active_dc, &head, -1);
     }
     return 0;
 }
@@ -150,8 +150,8 @@ static int handle_upstreams(struct http_req *req, struct http_resp *resp, struct
 static void told_change(struct app *app, const char *dc, const struct shard_name *name)
 {
     const struct tree_duty *duty =
-        tree_face_of(shard_set_find(app->shards, name->cluster, name->shard));
-    if (duty && tree_face_pulls_from(duty, dc)) {
+        tree_duty_of(shard_set_find(app->shards, name->cluster, name->shard));
+    if (duty && tree_duty_pulls_from(duty, dc)) {
         upstream_links_ask(app->upstreams, dc, name->cluster, name->shard);
     }
 }
@@ -180,10 +180,10 @@ static int handle_all(struct http_req *req, struct http_resp *resp, struct xp_er
     int rc = shard_request_check(req, err);
     const struct tree_duty *duty =
         rc != 0 ? NULL
-                : tree_face_of(shard_set_find(app->shards, http_req_param(req, "cluster"),
+                : tree_duty_of(shard_set_find(app->shards, http_req_param(req, "cluster"),
                                               http_req_param(req, "shard")));
     if (duty) {
-        http_resp_json(resp, tree_face_current_json(duty));
+        http_resp_json(resp, tree_duty_current_json(duty));
     }
     return rc;
 }

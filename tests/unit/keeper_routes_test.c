@@ -5,7 +5,7 @@
 
 #include "meta/api/dispatch.h"
 #include "meta/api/meta_routes.h"
-#include "meta/keepers/tree_face.h"
+#include "meta/keepers/tree_duty.h"
 #include "shared/base/log.h"
 #include "tests/unit/unit.h"
 
@@ -52,24 +52,24 @@ static const struct duty_class fake_class = {
     .name = "tree", .free = fake_free, .leave = fake_leave, .state = fake_state
 };
 
-struct tree_duty *tree_face_of(struct duty *duty)
+struct tree_duty *tree_duty_of(struct duty *duty)
 {
     return duty && duty->class == &fake_class ? CONTAINER_OF(duty, struct tree_duty, base) : NULL;
 }
 
-bool tree_face_pulls_from(const struct tree_duty *duty, const char *dc)
+bool tree_duty_pulls_from(const struct tree_duty *duty, const char *dc)
 {
     return duty->is_backup && text_eq(duty->base.cluster->active_dc, dc);
 }
 
-void tree_face_upstream_told(struct tree_duty *duty, const char *dc, const struct addr *head,
+void tree_duty_upstream_told(struct tree_duty *duty, const char *dc, const struct addr *head,
                              int64_t offset)
 {
     (void)snprintf(duty->told, sizeof(duty->told), "%s %s %lld", dc, ADDR_TEXT(head),
                    (long long)offset);
 }
 
-json_t *tree_face_current_json(const struct tree_duty *duty)
+json_t *tree_duty_current_json(const struct tree_duty *duty)
 {
     return json_pack("{s:s}", "current", duty->base.shard);
 }
@@ -318,12 +318,12 @@ static void the_source_is_the_current_master(void **state)
 
 static const char *told_of(struct fixture *f, const char *cluster)
 {
-    return tree_face_of(shard_set_find(f->app.shards, cluster, "s1"))->told;
+    return tree_duty_of(shard_set_find(f->app.shards, cluster, "s1"))->told;
 }
 
 static void forget(struct fixture *f)
 {
-    tree_face_of(shard_set_find(f->app.shards, "back", "s1"))->told[0] = '\0';
+    tree_duty_of(shard_set_find(f->app.shards, "back", "s1"))->told[0] = '\0';
 }
 
 #define CHANGE "/api/meta/upstreamchange/{cluster}/{shard}/{ip}/{port}"
