@@ -186,7 +186,7 @@ class Soak:
             self._lossy.add((dc, shard))
 
     def is_lossy_now(self, dc, shard):
-        return (dc, shard) in self._lossy and f"redis-{dc}-{shard}" in self._busy
+        return (dc, shard) in self._lossy and f"redis-{shard}" in self._busy
 
     def by_hand(self, server):
         return _Hand(server)
