@@ -504,7 +504,13 @@ static void set_monitor(struct tree_duty *duty)
     if (is_same || (!duty->monitor && !is_wanted)) {
         return;
     }
-    sentinel_monitors_remove(duty->tree_env->monitors, duty->monitor);
+    bool is_renamed = name && !text_eq(name, duty->monitor_name);
+    if (is_wanted || (shard && shard->sentinel_id == 0)) {
+        sentinel_monitors_retire(duty->tree_env->monitors, duty->monitor,
+                                 is_renamed ? NULL : address);
+    } else { /* a group that the document does not know (yet): nothing is taken away for that */
+        sentinel_monitors_remove(duty->tree_env->monitors, duty->monitor);
+    }
     free(TAKE(duty->monitor_address));
     free(TAKE(duty->monitor_name));
     duty->monitor = NULL;
@@ -665,7 +671,9 @@ static json_t *duty_state(struct duty *base)
 
 static void duty_retire(struct duty *base)
 {
-    tree_containers_retire(tree_duty_of(base));
+    struct tree_duty *duty = tree_duty_of(base);
+    tree_containers_retire(duty);
+    sentinel_monitors_retire(duty->tree_env->monitors, TAKE(duty->monitor), NULL);
 }
 
 static const struct duty_class tree_class = {

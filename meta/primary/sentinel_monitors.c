@@ -27,8 +27,10 @@
 #define SENTINELS_MAX 5
 #define PLANS_PER_LOOK                                                                             \
     2 /* MONITOR, and when it was a duplicate of another address: REMOVE + MONITOR */
-#define KICK_SPREAD_MS 500  /* one lost host may change thousands of masters */
-#define FULL_RETRY_MS  250  /* the pipeline of a sentinel was full */
+#define KICK_SPREAD_MS 500 /* one lost host may change thousands of masters */
+#define FULL_RETRY_MS  250 /* the pipeline of a sentinel was full */
+#define RETIRE_LOOKS                                                                               \
+    3 /* a sentinel that is silent so often keeps its monitor: it may be gone itself */
 #define UNREACHABLE_MS 5000 /* connecting takes a moment */
 #define PROBLEM_BYTES  64
 #define NUMBER_BYTES   12
@@ -63,8 +65,9 @@ struct sentinel_group {
 
 struct sentinel_monitors {
     struct sentinel_monitors_options opt;
-    struct map links;  /* by address */
-    struct map groups; /* by address text */
+    struct map links;     /* by address */
+    struct map groups;    /* by address text */
+    struct list retiring; /* of monitored_shard.retiring */
 };
 
 struct watch {                     /* one shard on one sentinel */
@@ -91,8 +94,12 @@ struct monitored_shard {
     monitored_state_fn *fn;
     void *arg;
     struct loop_timer timer;
-    struct addr master; /* as last told: another one starts 'differs' anew */
-    struct watch *watches[SENTINELS_MAX];
+    struct addr master;                   /* as last told: another one starts 'differs' anew */
+    struct watch *watches[SENTINELS_MAX]; /* NULL: done, of one that retires */
+    /* one that retires; nobody else knows it any more */
+    struct cluster_meta *retired_of; /* NULL: it does not; one reference */
+    int looks_left;
+    struct list retiring;
 };
 
 /* ---- links and groups ---- */
@@ -252,7 +259,7 @@ static void send_words(struct watch *w, size_t argc, const char *const *argv, rc
     }
 }
 
-/* The answer has come, or will not. False: nobody waits for it any more, and the watch is gone. */
+/* The answer has come, or will not. False: nobody waits for it any more (and the watch is gone when its shard is). */
 static bool take_answer(struct watch *w)
 {
     w->is_waiting = false;
@@ -260,7 +267,7 @@ static bool take_answer(struct watch *w)
         free(w);
         return false;
     }
-    return true;
+    return !w->shard->retired_of;
 }
 
 static void on_seen(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token);
@@ -279,11 +286,11 @@ static void state_of(const struct watch *w, struct monitored_state *ret_state)
 }
 
 /* Right before each command. */
-static bool may_send(struct watch *w, const struct monitored_state *state)
+static bool may_send(struct watch *w, const struct cluster_meta *cluster)
 {
     const struct sentinel_monitors_options *opt = &w->shard->monitors->opt;
     struct xp_err err = { 0 };
-    w->is_held = opt->may_command(state->cluster, opt->arg, &err) != 0;
+    w->is_held = opt->may_command(cluster, opt->arg, &err) != 0;
     if (w->is_held) {
         note_problem(w, err.msg);
     }
@@ -310,7 +317,7 @@ static void send_monitor(struct watch *w, const struct monitored_state *state)
         "SENTINEL", "MONITOR", w->shard->name, state->master.host, port, quorum
     };
     w->is_replacing = false;
-    if (may_send(w, state)) {
+    if (may_send(w, state->cluster)) {
         record(w, MONITOR_ADD, &state->master);
         send_words(w, ARRAY_LEN(words), words, on_monitored);
     }
@@ -319,7 +326,7 @@ static void send_monitor(struct watch *w, const struct monitored_state *state)
 static void send_remove(struct watch *w, const struct monitored_state *state, bool is_replacing)
 {
     const char *words[] = { "SENTINEL", "REMOVE", w->shard->name };
-    if (may_send(w, state)) {
+    if (may_send(w, state->cluster)) {
         w->is_replacing = is_replacing;
         record(w, is_replacing ? MONITOR_REPLACE : MONITOR_REMOVE,
                is_replacing ? &state->master : NULL);
@@ -461,6 +468,11 @@ static bool check_command(struct watch *w, const struct rreply *reply, enum rcon
     return is_ok;
 }
 
+static bool is_removed(const struct rreply *reply)
+{
+    return rreply_first_word_is(reply, "OK") || (reply && is_unknown_name(reply));
+}
+
 static void on_removed(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
 {
     (void)token;
@@ -468,8 +480,7 @@ static void on_removed(const struct rreply *reply, enum rconn_why why, void *arg
     if (!take_answer(w)) {
         return;
     }
-    bool is_gone = rreply_first_word_is(reply, "OK") || (reply && is_unknown_name(reply));
-    if (!check_command(w, reply, why, is_gone)) {
+    if (!check_command(w, reply, why, is_removed(reply))) {
         return;
     }
     w->seen = MONITOR_ABSENT;
@@ -543,23 +554,135 @@ struct monitored_shard *sentinel_monitors_add(struct sentinel_monitors *m, const
     return shard;
 }
 
-void sentinel_monitors_remove(struct sentinel_monitors *m, struct monitored_shard *shard)
+static void drop_watch(struct monitored_shard *shard, size_t at)
 {
-    XP_ON_LOOP();
-    if (!shard) {
-        return;
-    }
-    loop_timer_stop(&shard->timer);
-    for (size_t i = 0; i < shard->group->count; i++) {
-        struct watch *w = shard->watches[i];
+    struct watch *w = TAKE(shard->watches[at]);
+    if (w) {
         w->shard = NULL;
         if (!w->is_waiting) {
             free(w);
         }
     }
+}
+
+static void free_shard(struct sentinel_monitors *m, struct monitored_shard *shard)
+{
+    loop_timer_stop(&shard->timer);
+    for (size_t i = 0; i < shard->group->count; i++) {
+        drop_watch(shard, i);
+    }
+    if (shard->retired_of) {
+        list_remove(&shard->retiring);
+        cluster_meta_unref(shard->retired_of);
+    }
     group_drop(m, shard->group);
     free(shard->name);
     free(shard);
+}
+
+void sentinel_monitors_remove(struct sentinel_monitors *m, struct monitored_shard *shard)
+{
+    XP_ON_LOOP();
+    if (shard) {
+        free_shard(m, shard);
+    }
+}
+
+/* ---- shards that leave for good ---- */
+
+static bool has_watch(const struct monitored_shard *shard)
+{
+    for (size_t i = 0; i < shard->group->count; i++) {
+        if (shard->watches[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_retired(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)token;
+    struct watch *w = arg;
+    struct monitored_shard *shard = w->shard;
+    (void)take_answer(w);
+    if (!shard || !check_command(w, reply, why, is_removed(reply))) {
+        return;
+    }
+    for (size_t i = 0; i < shard->group->count; i++) {
+        if (shard->watches[i] == w) {
+            drop_watch(shard, i);
+        }
+    }
+    if (!has_watch(shard)) {
+        free_shard(shard->monitors, shard);
+    }
+}
+
+static void retire_watch(struct watch *w)
+{
+    const char *words[] = { "SENTINEL", "REMOVE", w->shard->name };
+    if (!w->is_waiting && may_send(w, w->shard->retired_of)) {
+        w->rule = "M50"; /* it leaves: nothing is decided */
+        record(w, MONITOR_REMOVE, NULL);
+        send_words(w, ARRAY_LEN(words), words, on_retired);
+    }
+}
+
+static void look_retiring(struct loop_timer *timer)
+{
+    struct monitored_shard *shard = CONTAINER_OF(timer, struct monitored_shard, timer);
+    if (shard->looks_left-- == 0) {
+        log_warn("monitor.left_behind", "monitor", shard->name, "group", shard->group->address);
+        free_shard(shard->monitors, shard);
+        return;
+    }
+    loop_timer_start(&shard->timer, shard->monitors->opt.period_ms);
+    for (size_t i = 0; i < shard->group->count; i++) {
+        if (shard->watches[i]) {
+            retire_watch(shard->watches[i]);
+        }
+    }
+}
+
+static bool is_named(const char *list, const struct addr *addr)
+{
+    const char *cursor = list ? list : "";
+    const char *part = NULL;
+    size_t length = 0;
+    struct addr one;
+    while (text_next_part(&cursor, ",", &part, &length)) {
+        if (addr_parse(part, length, &one, NULL) == 0 && addr_eq(&one, addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sentinel_monitors_retire(struct sentinel_monitors *m, struct monitored_shard *shard,
+                              const char *kept)
+{
+    XP_ON_LOOP();
+    if (!shard) {
+        return;
+    }
+    struct monitored_state state;
+    shard->fn(shard->arg, &state);
+    for (size_t i = 0; i < shard->group->count; i++) {
+        if (is_named(kept, &shard->group->links[i]->addr)) {
+            drop_watch(shard, i);
+        }
+    }
+    if (!has_watch(shard) || state.place == TREE_OUTSIDE || state.cluster->is_migrating) {
+        free_shard(m, shard);
+        return;
+    }
+    shard->retired_of = cluster_meta_ref(state.cluster);
+    shard->looks_left = RETIRE_LOOKS;
+    list_push_back(&m->retiring, &shard->retiring);
+    loop_timer_stop(&shard->timer);
+    loop_timer_init(&shard->timer, m->opt.loop, look_retiring);
+    loop_timer_start(&shard->timer, 0);
 }
 
 void sentinel_monitors_kick(struct sentinel_monitors *m, struct monitored_shard *shard)
@@ -612,6 +735,7 @@ struct sentinel_monitors *sentinel_monitors_new(const struct sentinel_monitors_o
     m->opt = *options;
     m->links = MAP_INIT(MAP_TEXT);
     m->groups = MAP_INIT(MAP_TEXT);
+    list_init(&m->retiring);
     metric_register(&commands_ok);
     metric_register(&commands_failed);
     metric_register(&groups_unreachable);
@@ -622,6 +746,9 @@ struct sentinel_monitors *sentinel_monitors_new(const struct sentinel_monitors_o
 void sentinel_monitors_free(struct sentinel_monitors *m)
 {
     if (m) {
+        list_for_each (it, &m->retiring) {
+            free_shard(m, LIST_ENTRY(it, struct monitored_shard, retiring));
+        }
         xp_check(map_count(&m->groups) == 0); /* every shard was removed */
         map_done(&m->groups);
         map_done(&m->links);

@@ -27,7 +27,7 @@ struct sentinel_monitors_options {
 
 /* What the shard looks like now; asked before each decision. */
 struct monitored_state {
-    const struct cluster_meta *cluster;
+    struct cluster_meta *cluster; /* borrowed */
     enum tree_place place;
     bool is_single_master;
     struct addr master;
@@ -35,13 +35,18 @@ struct monitored_state {
 typedef void monitored_state_fn(void *arg, struct monitored_state *ret_state);
 
 struct sentinel_monitors *sentinel_monitors_new(const struct sentinel_monitors_options *);
-/* After every shard was removed. NULL is fine. */
+/* After every shard was removed; those that retire are dropped. NULL is fine. */
 void sentinel_monitors_free(struct sentinel_monitors *);
 /* 'address' is the group's "ip:port,ip:port"; copied, as the name. */
 struct monitored_shard *sentinel_monitors_add(struct sentinel_monitors *, const char *name,
                                               const char *address, monitored_state_fn *, void *arg);
 void sentinel_monitors_remove(struct sentinel_monitors *,
                               struct monitored_shard *); /* NULL is fine */
+/* The shard leaves these sentinels for good: it was deleted, or has another group or name. As remove, and the monitor is taken from them
+ * in the background, after 'may_command', tried a few periods long. Sentinels of 'kept' (as 'address'; NULL: none) are spared. */
+void sentinel_monitors_retire(struct sentinel_monitors *,
+                              struct monitored_shard *, /* NULL is fine */
+                              const char *kept);
 /* The master changed: look soon. */
 void sentinel_monitors_kick(struct sentinel_monitors *, struct monitored_shard *);
 json_t *monitored_shard_json(

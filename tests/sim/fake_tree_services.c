@@ -1,6 +1,8 @@
 /* fake_tree_services.c - see fake_tree_services.h. */
 #include "tests/sim/fake_tree_services.h"
 
+#include <stdio.h>
+
 #include "shared/base/list.h"
 #include "shared/base/mem.h"
 
@@ -236,6 +238,14 @@ void sentinel_monitors_remove(struct sentinel_monitors *monitors, struct monitor
         free(shard->address);
         free(shard);
     }
+}
+
+void sentinel_monitors_retire(struct sentinel_monitors *monitors, struct monitored_shard *shard,
+                              const char *kept)
+{
+    fake_services.retired += shard != NULL;
+    (void)snprintf(fake_services.kept, sizeof(fake_services.kept), "%s", kept ? kept : "");
+    sentinel_monitors_remove(monitors, shard);
 }
 
 void sentinel_monitors_kick(struct sentinel_monitors *monitors, struct monitored_shard *shard)

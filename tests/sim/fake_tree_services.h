@@ -25,6 +25,8 @@ struct fake_tree_services { /* what was asked for since the test last cleared it
     struct addr removed;
     struct addr container; /* of the last call */
     int monitors;          /* now */
+    int retired;           /* shards that left their sentinels for good */
+    char kept[128];        /* the last one: sentinels that were spared */
     int kicks;
     int64_t zk_ms;    /* besides FAKE_ZK_READ_MS */
     bool fails_calls; /* containers answer with an error */

@@ -163,6 +163,7 @@ static int open_world(void **state)
             (struct sentinel){ .addr = addr_of("10.0.0.1", 5000 + i), .flags = "master" };
     }
     w->may = true;
+    w->cluster.refs = 1;
     w->state = (struct monitored_state){ .cluster = &w->cluster,
                                          .place = TREE_PRIMARY,
                                          .is_single_master = true,
@@ -424,6 +425,81 @@ static void a_lost_answer_is_read_back(void **state)
     assert_rule("M34");
 }
 
+static int count_monitors(void)
+{
+    int count = 0;
+    for (int i = 0; i < SENTINELS; i++) {
+        count += w->sentinels[i].has_monitor;
+    }
+    return count;
+}
+
+static void retire(const char *kept)
+{
+    sentinel_monitors_retire(w->monitors, w->shard, kept);
+    w->shard = NULL;
+}
+
+static void who_leaves_for_good_takes_its_monitors_along(void **state)
+{
+    (void)state;
+    add(THREE);
+    rounds(2);
+    sentinel_monitors_remove(w->monitors, w->shard); /* the slot went to another: they stay */
+    rounds(2);
+    assert_int_equal(count_monitors(), 3);
+    add(THREE);
+    rounds(1);
+    retire(NULL);
+    pass(100);
+    assert_int_equal(count_monitors(), 0);
+    int64_t commands = fake_redis_commands_count();
+    rounds(5);
+    assert_int_equal(fake_redis_commands_count(), commands);
+}
+
+static void another_group_spares_what_both_have(void **state)
+{
+    (void)state;
+    const char *next = "10.0.0.1:5001,10.0.0.1:5002,10.0.0.1:5003";
+    add(THREE);
+    rounds(2);
+    retire(next);
+    add(next);
+    rounds(2);
+    assert_false(w->sentinels[0].has_monitor);
+    for (int i = 1; i <= 3; i++) {
+        assert_true(w->sentinels[i].has_monitor);
+        assert_int_equal(w->sentinels[i].removes, 0);
+    }
+}
+
+static void leaving_needs_ownership_and_ends(void **state)
+{
+    (void)state;
+    add(THREE);
+    rounds(2);
+    w->may = false;
+    retire(NULL);
+    rounds(5);
+    w->may = true;
+    rounds(5);
+    assert_int_equal(count_monitors(), 3); /* it was given up */
+
+    add(THREE);
+    rounds(2);
+    fake_redis_set(NULL, &w->sentinels[0].addr, FAKE_REDIS_MUTE);
+    retire(NULL);
+    rounds(2);
+    assert_int_equal(count_monitors(), 1);
+    fake_redis_set(NULL, &w->sentinels[0].addr, FAKE_REDIS_UP);
+    rounds(3);
+    assert_int_equal(count_monitors(), 0);
+    add(THREE);
+    rounds(2);
+    retire(NULL); /* the end of the world finds it leaving */
+}
+
 static void assert_metric(const char *line)
 {
     AUTO_STR struct str all = STR_INIT(1 << 20);
@@ -498,6 +574,9 @@ int main(void)
         CASE(a_liar_costs_a_few_commands_a_period),
         CASE(refusals_are_shown_and_silence_is_no_answer),
         CASE(a_lost_answer_is_read_back),
+        CASE(who_leaves_for_good_takes_its_monitors_along),
+        CASE(another_group_spares_what_both_have),
+        CASE(leaving_needs_ownership_and_ends),
         CASE(a_group_that_nobody_reaches),
         CASE(shards_share_connections_and_leave_with_commands_under_way),
     };

@@ -131,10 +131,23 @@ static void the_monitor_follows_the_document(void **state)
     tree_world_pass(w, 1100);
     assert_int_equal(fake_services.monitors, 1);
     assert_ptr_equal(fake_services.monitored_arg, arg); /* added again, with the other address */
-    w->sentinels = NULL;
+    assert_int_equal(fake_services.retired, 1);
+    assert_string_equal(fake_services.kept,
+                        "10.0.9.7:5000"); /* the old sentinels forget the shard */
+    w->sentinels = ""; /* a group that the document does not know: nothing is taken away for that */
     tree_world_publish(w);
     tree_world_pass(w, 1100);
     assert_int_equal(fake_services.monitors, 0);
+    assert_int_equal(fake_services.retired, 1);
+    w->sentinels = "10.0.9.7:5000";
+    tree_world_publish(w);
+    tree_world_pass(w, 1100);
+    assert_int_equal(fake_services.monitors, 1);
+    w->sentinels = NULL; /* the shard has no group any more */
+    tree_world_publish(w);
+    tree_world_pass(w, 1100);
+    assert_int_equal(fake_services.monitors, 0);
+    assert_int_equal(fake_services.retired, 2);
 }
 
 static void a_new_active_keeper_is_told_to_the_backup_dcs(void **state)

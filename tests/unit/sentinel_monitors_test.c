@@ -21,7 +21,8 @@ struct world {
     const char *wanted; /* what every sentinel shall watch: "127.0.0.1:port"; NULL: nothing */
 };
 
-static struct world *w;
+static struct world the_world;
+static struct world *const w = &the_world;
 
 /* One inline command on a connection of its own; what one read gives. */
 static void tell(int port, const char *command, char *ret_text, size_t size)
@@ -105,7 +106,7 @@ static void add_shard(void)
 
 static int open_world(void **state)
 {
-    w = xcalloc(1, sizeof(*w));
+    *w = (struct world){ .state = { 0 } };
     redis_start(&w->redis[0], NULL, NULL);
     redis_start(&w->redis[1], NULL, NULL);
     for (int i = 0; i < SENTINELS; i++) {
@@ -138,7 +139,6 @@ static int close_world(void **state)
     }
     redis_stop(&w->redis[0]);
     redis_stop(&w->redis[1]);
-    free(w);
     return 0;
 }
 
@@ -171,6 +171,17 @@ static void wait_for(const struct addr *watched)
     }
 }
 
+static bool is_nothing_monitored(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < SENTINELS; i++) {
+        if (!says(w->sentinels[i].port, "SENTINEL MASTER " NAME, "-ERR No such master")) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void added_moved_and_removed(void **state)
 {
     (void)state;
@@ -182,6 +193,12 @@ static void added_moved_and_removed(void **state)
     }
     w->state.master = w->redis[1].addr;
     wait_for(&w->redis[1].addr);
+    w->cluster.refs = 1;
+    sentinel_monitors_retire(w->monitors, TAKE(w->shard), NULL);
+    assert_true(loop_wait(w->loop, is_nothing_monitored, NULL, LIMIT_MS));
+    w->state.master = w->redis[0].addr;
+    add_shard();
+    wait_for(&w->redis[0].addr);
     w->state.place = TREE_BACKUP;
     wait_for(NULL);
     assert_true(says(w->sentinels[0].port, "SENTINEL MASTER " NAME, "-ERR No such master"));
