@@ -604,6 +604,7 @@ static void abandon(struct tree_duty *duty, const char *why)
 }
 
 struct selection {
+    bool is_waiting; /* an action backs off; a refresh without a budget is nothing to speak of */
     bool is_blocked; /* an action of stage 0 waits: nothing of stage 1 */
     bool is_real;    /* something is wrong, not only a route unknown */
     bool cuts;
@@ -620,6 +621,7 @@ static struct selection select_actions(struct tree_duty *duty, const struct tree
                 continue;
             }
             enum choice choice = choose(duty, action);
+            s.is_waiting |= choice == CHOICE_BLOCK;
             s.is_blocked |= choice == CHOICE_BLOCK && stage == 0;
             if (choice == CHOICE_TAKE) {
                 add_action(duty, facts, action);
@@ -637,7 +639,7 @@ void tree_run_start(struct tree_duty *duty, const struct tree_facts *facts,
     struct tree_run *run = begin(duty, plan->action_count);
     struct selection s = select_actions(duty, facts, plan);
     if (run->step_count == 0) {
-        abandon(duty, "backing off, or the budget of refreshes is used up");
+        abandon(duty, s.is_waiting ? "backing off" : NULL);
     } else if (s.is_real && !take_budget(duty->env, s.cuts, loop_now(duty->env->loop))) {
         abandon(duty, "budget of corrections is used up");
     } else {

@@ -581,6 +581,26 @@ static void who_takes_over_sends_no_needless_command(void **state)
     assert_int_equal(w->keeper[0].commands, 1); /* no answer shows which route it uses */
 }
 
+/* Thousands of active keepers are told their route again after a gain: that waits, and nothing waits for it. */
+static void a_refresh_waits_for_its_budget_and_holds_nothing_up(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    budget_init(&w->tree_env.refresh, 1, 0, loop_now(w->loop));
+    tree_world_own(w, false);
+    tree_world_own(w, true);
+    tree_world_tell(w, TREE_FAR_HEAD);
+    tree_world_pass(w, 5000);
+    assert_int_equal(w->keeper[0].commands, 0);
+    assert_string_equal(tree_world_text(w, "held"), "");
+    tree_world_point(w, &w->redis[1], NULL);
+    assert_true(until_follows(w, &w->redis[1], &w->keeper[0].addr) < 2000);
+    assert_int_equal(w->keeper[0].commands, 0);
+    budget_init(&w->tree_env.refresh, 1, 1, loop_now(w->loop));
+    tree_world_pass(w, 5000);
+    assert_int_equal(w->keeper[0].commands, 1);
+}
+
 static void on_quiet(int slot, void *arg)
 {
     (void)slot;
@@ -906,6 +926,7 @@ int main(void)
         T(keepers_of_a_removed_cluster_are_removed),
         T(a_lost_slot_stops_no_keeper),
         T(who_takes_over_sends_no_needless_command),
+        T(a_refresh_waits_for_its_budget_and_holds_nothing_up),
         T(a_lost_slot_in_a_run_is_quiet_after_the_answer),
         T(the_set_ends_with_a_command_under_way),
         T(a_keeper_that_leaves_with_a_command_under_way),
