@@ -101,11 +101,19 @@ bool container_health_is_unhealthy(void *arg, int64_t container_id)
     return is_unhealthy;
 }
 
+static void count_unhealthy(const struct container_health *h) XP_REQUIRES(h->lock)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < h->state_count; i++) {
+        count += h->states[i].is_unhealthy;
+    }
+    metric_set(&unhealthy_gauge, count);
+}
+
 static void set_state(struct container_health *h, int64_t id, bool is_unhealthy, const char *why)
 {
     struct addr addr = { 0 };
     bool changed = false;
-    int64_t unhealthy = 0;
     mutex_lock(&h->lock);
     struct state *state = find_state(h, id);
     if (state) {
@@ -113,11 +121,8 @@ static void set_state(struct container_health *h, int64_t id, bool is_unhealthy,
         state->is_unhealthy = is_unhealthy;
         addr = state->addr;
     }
-    for (size_t i = 0; i < h->state_count; i++) {
-        unhealthy += h->states[i].is_unhealthy;
-    }
+    count_unhealthy(h);
     mutex_unlock(&h->lock);
-    metric_set(&unhealthy_gauge, unhealthy);
     if (changed && is_unhealthy) {
         log_warn("keeper_container.unhealthy", "container", ADDR_TEXT(&addr), "why", why);
     } else if (changed) {
@@ -141,6 +146,7 @@ static void take_rows(struct container_health *h)
     free(h->states);
     h->states = states;
     h->state_count = active_count;
+    count_unhealthy(h);
     mutex_unlock(&h->lock);
     keeper_container_rows_done(&h->rows);
 }

@@ -1,9 +1,11 @@
 """Keeper containers, the automatic choice of keepers, reports and pushes: console-api.md 5.0, 5.1, 3.7 against the real binary."""
 import json
+import re
 import threading
 import time
 
 import pytest
+import requests
 
 from harness.processes import HOST, free_port, wait_until
 from harness.scripted import ScriptedServer
@@ -86,6 +88,11 @@ def is_unhealthy(console, container, dc="jq"):
     return {c["keepercontainerPort"]: c["unhealthy"] for c in console.call("GET", f"/api/keepercontainer/{dc}")}[container.port]
 
 
+def unhealthy_gauge(console):
+    text = requests.get(console.url("/metrics"), timeout=5).text
+    return int(re.search(r"^xpipe_keeper_containers_unhealthy (\d+)$", text, re.M).group(1))
+
+
 def test_one_way_cluster_with_keepers(console, containers, metas):
     """5.1: keepers in jq, none in oy, which has no container (D11)."""
     one, two = containers(2)
@@ -165,10 +172,13 @@ def test_unhealthy_containers_are_not_chosen(console, containers):
     wait_until(lambda: is_unhealthy(console, three), 10, "the third one, too")
     assert add_shard(console, "s2", 2) == {"state": -1, "message": "Organization keepers size:1, but we need:2"}
     assert "s2" not in [s["shardName"] for s in console.call("GET", "/api/shards/demo")]
+    assert unhealthy_gauge(console) == 2
     two.health = True
     wait_until(lambda: not is_unhealthy(console, two), 10, "the second one is well again")
     assert add_shard(console, "s2", 2)["state"] == 0
     assert console.call("GET", "/api/keepers/jq/demo/s2") == [f"{two.host}:6380", f"{one.host}:6381"]
+    console.call("PUT", "/api/keepercontainer", three.edit(active=False))
+    wait_until(lambda: unhealthy_gauge(console) == 0, 10, "one that is out of service is not looked after")
 
 
 def test_changes_of_containers_reach_the_metaserver(console, containers, metas):
