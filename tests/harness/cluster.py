@@ -53,6 +53,7 @@ class World:
     metas         metaservers in each DC
     containers    keeper containers in each DC, or {dc: count}; keeper_session_ms is the session of their keepers
     proxied       pairs of DCs whose links go through proxies, in both directions
+    org_routes    the routes of 'proxied' are for clusters of the organization only; those of others connect directly
     zookeepers    started ones to use (one per DC, for instance of a session fixture); namespace keeps tests apart
     redis_times   settings of the stand-in, such as {"tick_ms": 1000}
     *_settings    further keys of the ini files
@@ -60,13 +61,14 @@ class World:
 
     def __init__(self, dcs=("jq", "fra"), shards=1, replicas=0, metas=1, proxied=(), cluster="demo",
                  zookeepers=None, namespace="xpipe", redis_times=None, meta_settings=None, console_settings=None,
-                 containers=0, keeper_session_ms=SESSION_MS, keep=None):
+                 containers=0, keeper_session_ms=SESSION_MS, org_routes=False, keep=None):
         self.workspace = Workspace("world", keep=keep)
         self.cluster = cluster
         self.shard_names = [f"s{i + 1}" for i in range(shards)]
         self.proxied = [tuple(pair) for pair in proxied]
         self.namespace = namespace
         self.organization_id = ORGANIZATION["orgId"]
+        self.org_routes = org_routes
         self.dcs = {name: Dc(name, gid) for gid, name in enumerate(dcs, start=1)}
         self.console = Console(self.workspace, settings=console_settings)
         self._build(replicas, metas, list(zookeepers or []), redis_times or {}, meta_settings)
@@ -239,9 +241,11 @@ class World:
         return {p["uri"]: p["id"] for p in self.console.get("/api/proxies/active")}
 
     def create_routes(self):
+        rows = self.console.get("/api/organizations/all")
+        own = next(o["id"] for o in rows if o["orgId"] == ORGANIZATION["orgId"])
         for pair in self.proxied:
             for src, dst in (pair, pair[::-1]):
-                self.create_route(src, dst)
+                self.create_route(src, dst, orgId=own if self.org_routes else 0)
 
     def create_route(self, src, dst, **fields):
         """The route by which masters of DC 'src' pull from DC 'dst'; further fields override."""

@@ -1,7 +1,8 @@
 """`make demo`: two data centers on this machine, in plain words; `--check` does the same and ends by itself.
 
-Everything is real but the CRDT module and the proxies (tests/fakes): ZooKeeper, metaservers, console, Redis. All of it listens on
-free ports of 127.0.0.1 and lives in a temporary folder that is removed at the end, together with every process.
+Everything is real but the CRDT module, the keepers with their containers, and the proxies (tests/fakes): ZooKeeper, metaservers, console,
+Redis. All of it listens on free ports of loopback addresses and lives in a temporary folder that is removed at the end, together
+with every process.
 With XPIPE_CRDT_SERVER and XPIPE_CRDT_MODULE the Redis are real CRDT Redis.
 """
 import argparse
@@ -45,7 +46,8 @@ def start(story, world):
     world.start_zookeepers(wait=False)
     world.start_redises()
     world.start_proxies()
-    story.say(f"{len(world.redises())} Redis (a master and a replica per shard and DC) and one proxy per DC are up")
+    world.start_containers()
+    story.say(f"{len(world.redises())} Redis (a master and a replica per shard and DC), one proxy and two keeper containers per DC are up")
     world.start_console()
     world.prepare_console()
     world.start_zookeepers()
@@ -131,12 +133,61 @@ def lose_owner(story, world):
     story.say(f"{owner.name} is back")
 
 
+def create_one_way(story, world):
+    story.heading("Creating one-way clusters: one with keepers, one without")
+    began = time.monotonic()
+    orders = world.one_way("orders", replicas=1).create()
+    plain = world.one_way("plain", replicas=2, keepers=[], organization_id=0).create()
+    orders.wait_whole()
+    plain.wait_whole()
+    story.say(f"both trees are as they should be {time.monotonic() - began:.1f} s after their Redis were started")
+    story.say(f"orders: master in {HOME} <- active keeper {orders.active_keeper(HOME).address} <- through both proxies: "
+              f"active keeper {orders.active_keeper(AWAY).address} in {AWAY} <- Redis of {AWAY}")
+    story.say(f"plain:  master in {HOME} <- {plain.relay(AWAY).name}, the relay of {AWAY} <- the other Redis of {AWAY}")
+    for cluster in (orders, plain):
+        value = str(time.time())
+        took = story.measure(lambda c=cluster, v=value: c.write("hello", v), lambda c=cluster, v=value: has_value(c, v), 10,
+                             f"{cluster.name} to arrive in {AWAY}")
+        story.say(f"{cluster.name}: SET in {HOME}, read on every Redis of {AWAY} after {took * 1000:.0f} ms")
+    return orders, plain
+
+
+def has_value(cluster, value):
+    return all(r.run("GET", "hello") == value for r in cluster.redises[AWAY]["s1"] if r.running)
+
+
+def heal_trees(story, orders, plain):
+    story.heading("Trees that heal")
+
+    def heal(text, action, cluster):
+        began = time.monotonic()
+        action()
+        wait_until(lambda: cluster.problems(), 10, f"somebody to miss it: {text}")
+        cluster.wait_whole()
+        story.say(f"{text}: whole again after {time.monotonic() - began:.1f} s")
+
+    replica = orders.redises[AWAY]["s1"][1]
+    container = orders.active_keeper(HOME).container
+    relay = plain.relay(AWAY)
+    heal(f"made {replica.name} a master by hand", lambda: replica.replicate(None), orders)
+    heal(f"kill -9 of the active keeper of {AWAY} (its ZooKeeper session: 2 s)", orders.active_keeper(AWAY).kill, orders)
+    heal(f"kill -9 of {relay.name}, the relay", relay.kill, plain)
+    heal(f"it comes back: {relay.name}", relay.start, plain)
+    container.kill()
+    story.say(f"kill -9 of {container.name} with its keeper, the active one of {HOME}; started again")
+    container.start()
+    wait_until(lambda: orders.problems(), 10, "the keeper to be missed")
+    orders.wait_whole()
+    story.say("whole again")
+
+
 def addresses(story, world):
     story.heading("Look around")
     meta = world.dcs[HOME].meta
     print(f"""  console          {world.console.url}/api/cluster/{CLUSTER}
   DC document      {world.console.url}/api/dc/{HOME}
   peers of a shard {meta.url}/api/meta/v2/peers/{CLUSTER}/s1
+  tree of a shard  {meta.url}/api/meta/v2/tree/orders/s1
   slots, leader    {meta.url}/api/metacluster/debug
   metrics          {world.console.url}/metrics  {meta.url}/metrics
   Redis            redis-cli -p {world.master(HOME).port}   ({HOME})
@@ -152,6 +203,8 @@ def run(world, is_check):
     correct(story, world)
     fail_over(story, world)
     lose_owner(story, world)
+    orders, plain = create_one_way(story, world)
+    heal_trees(story, orders, plain)
     addresses(story, world)
     if is_check:
         print(f"\ndemo-check: ok, {time.monotonic() - story.began:.0f} s", flush=True)
@@ -161,12 +214,13 @@ def run(world, is_check):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="two data centers of CRDT Redis under xpipe on this machine")
+    parser = argparse.ArgumentParser(description="two data centers of Redis under xpipe on this machine")
     parser.add_argument("--check", action="store_true", help="prove it, clean up and exit with 0 or 1")
     parser.add_argument("--keep", action="store_true", help="leave the folder with all logs behind")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    world = World(dcs=[HOME, AWAY], shards=4, replicas=1, metas=2, proxied=[(HOME, AWAY)], cluster=CLUSTER,
+    world = World(dcs=[HOME, AWAY], shards=4, replicas=1, metas=2, proxied=[(HOME, AWAY)], org_routes=True,
+                  containers=2, cluster=CLUSTER,
                   keep=options.keep or bool(os.environ.get("XPIPE_KEEP")))
     try:
         with world:

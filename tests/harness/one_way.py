@@ -25,13 +25,14 @@ READ_TIMEOUT_S = 20.0
 class OneWay:
     """See the text of the module. redises: DC -> shard -> list of RedisServer, in the primary DC the first one is the master."""
 
-    def __init__(self, world, name, dcs=None, shards=1, replicas=0, keepers=None):
+    def __init__(self, world, name, dcs=None, shards=1, replicas=0, keepers=None, organization_id=None):
         self.world = world
         self.name = name
         self.dcs = list(dcs or world.dcs)
         self.primary = self.dcs[0]
         self.shards = [f"s{i + 1}" for i in range(shards)]
         self.keeper_dcs = self.dcs if keepers is None else list(keepers)
+        self.organization_id = world.organization_id if organization_id is None else organization_id
         self.redises = {dc: {shard: [RedisServer(world.workspace, f"redis-{name}-{dc}-{shard}-{i + 1}")
                                      for i in range(replicas + 1)] for shard in self.shards} for dc in self.dcs}
 
@@ -55,7 +56,7 @@ class OneWay:
         console = self.world.console
         console.post("/api/clusters", {
             "clusterName": self.name, "clusterType": "ONE_WAY", "dcs": self.dcs, "desc": "created by the harness",
-            "organizationId": self.world.organization_id, "clusterAdminEmails": "dba@example.com"})
+            "organizationId": self.organization_id, "clusterAdminEmails": "dba@example.com"})
         for shard in self.shards:
             console.post(f"/api/shards/{self.name}/{shard}", [
                 {"dcId": dc, "redises": ",".join(r.address for r in self.redises[dc][shard])} for dc in self.dcs])
