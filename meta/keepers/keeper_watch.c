@@ -57,6 +57,8 @@ struct child {
 struct watched_path {
     bool is_dirty; /* something happened since the last reading began */
     bool is_due;   /* to be read in this reading */
+    bool is_known; /* whether it is there was seen at least once */
+    bool is_absent;
     size_t count;
     struct child *children; /* sorted by name */
 };
@@ -85,8 +87,9 @@ struct keeper_watch {
     struct keeper_watch_options options;
     char *name_space;
     struct zk *zk;
-    uint64_t epoch;  /* of the session that was read last */
-    bool needs_sync; /* a new connection may be to a server that lags behind */
+    uint64_t epoch;        /* of the session that was read last */
+    bool is_absent[PATHS]; /* of the shard that was read last: mostly all are alike */
+    bool needs_sync;       /* a new connection may be to a server that lags behind */
     struct list shards;
     struct list queue;
     size_t queue_length;
@@ -159,6 +162,7 @@ static bool path_set_names(struct watched_path *p, const char *const *names, siz
     qsort(sorted, count, sizeof(*sorted), by_latch);
     count = count < CHILDREN_MAX ? count : CHILDREN_MAX;
     struct watched_path fresh = { .is_dirty = p->is_dirty,
+                                  .is_known = true,
                                   .count = count,
                                   .children = count ? xcalloc(count, sizeof(struct child)) : NULL };
     bool is_changed = count != p->count;
@@ -369,9 +373,14 @@ static void on_watch(const char *path, void *arg)
     }
 }
 
-static void on_children(int rc, const char *const *names, size_t count, void *arg, uint64_t token);
+static void set_absent(struct keeper_watch_shard *s, bool is_absent)
+{
+    s->paths[s->at_path].is_known = true;
+    s->paths[s->at_path].is_absent = is_absent;
+    s->watch->is_absent[s->at_path] = is_absent;
+}
 
-/* The path is not there. When it is by now, its children are read after all. */
+/* The watch that this sets fires when the path is made. When it is there by now, its children are read next. */
 static void on_exists(int rc, const char *data, size_t length, const struct zk_stat *stat,
                       void *arg, uint64_t token)
 {
@@ -387,6 +396,7 @@ static void on_exists(int rc, const char *data, size_t length, const struct zk_s
         return;
     }
     struct watched_path *p = &s->paths[s->at_path];
+    set_absent(s, rc == XP_NOT_FOUND);
     if (rc == XP_NOT_FOUND) {
         s->is_changed |= p->count > 0;
         path_clear(p);
@@ -418,18 +428,18 @@ static void on_children(int rc, const char *const *names, size_t count, void *ar
     if (!s) {
         return;
     }
-    AUTO_FREE char *path = path_text(s, s->at_path);
-    if (rc == XP_NOT_FOUND) {
-        struct xp_err err;
-        rc = zk_exists(s->watch->zk, path, on_watch, on_exists, s->watch, call_begin(s), &err);
-        call_sent(s, rc, path, &err);
+    if (rc == XP_NOT_FOUND) { /* it must be watched another way */
+        set_absent(s, true);
+        read_next(s);
         return;
     }
     if (rc != 0) {
         call_failed(s, rc);
         return;
     }
+    set_absent(s, false);
     if (count > CHILDREN_MAX) {
+        AUTO_FREE char *path = path_text(s, s->at_path);
         log_warn("keepers.too_many", "path", path, "children", log_int((int64_t)count),
                  "ignored_beyond", log_int(CHILDREN_MAX));
     }
@@ -461,12 +471,17 @@ static void on_data(int rc, const char *data, size_t length, const struct zk_sta
     read_next(s);
 }
 
-static void read_children(struct keeper_watch_shard *s, size_t path_index)
+/* A path that is there takes one call, one that is not takes another; guessing right saves one. */
+static void read_path(struct keeper_watch_shard *s, size_t path_index)
 {
     struct xp_err err;
+    struct keeper_watch *w = s->watch;
     AUTO_FREE char *path = path_text(s, path_index);
     s->at_path = path_index;
-    int rc = zk_children(s->watch->zk, path, on_watch, on_children, s->watch, call_begin(s), &err);
+    const struct watched_path *p = &s->paths[path_index];
+    bool is_absent = p->is_known ? p->is_absent : w->is_absent[path_index];
+    int rc = is_absent ? zk_exists(w->zk, path, on_watch, on_exists, w, call_begin(s), &err)
+                       : zk_children(w->zk, path, on_watch, on_children, w, call_begin(s), &err);
     call_sent(s, rc, path, &err);
 }
 
@@ -486,7 +501,7 @@ static void read_next(struct keeper_watch_shard *s)
 {
     for (size_t p = 0; p < PATHS; p++) {
         if (s->paths[p].is_due) {
-            read_children(s, p);
+            read_path(s, p);
             return;
         }
     }
