@@ -139,6 +139,27 @@ class RedisServer(RedisClient, Process):
             wait_until(lambda: self.run("ROLE")[3] == "connected", 15, f"{self.name} to follow {master.name}")
 
 
+class Sentinel(RedisClient, Process):
+    """A real sentinel (redis-server --sentinel). It writes what it knows into its configuration file."""
+
+    def __init__(self, workspace, name):
+        super().__init__(workspace, name)
+        self.port = free_port()
+        self.conf_path = self.dir / "sentinel.conf"
+        self.conf_path.write_text(f"port {self.port}\nbind {HOST}\ndir {self.dir}\n")
+
+    def command(self):
+        return ["redis-server", self.conf_path, "--sentinel"]
+
+    def is_ready(self):
+        return self.run("PING") == "PONG"
+
+    def watched(self, monitor):
+        """"ip:port" of the master; None when the monitor is not known."""
+        reply = self.run("SENTINEL", "GET-MASTER-ADDR-BY-NAME", monitor)
+        return ":".join(reply) if reply else None
+
+
 def _error_text(e):
     """redis-py cuts the first word off some errors; put back what the class stands for."""
     text = str(e)
