@@ -73,7 +73,9 @@ class OneWay:
             self.world.console.delete(f"/api/keepers/{dc}/{self.name}/{shard}")
 
     def remove_shard(self, shard):
+        """From the metadata and from what is expected; its Redis go on running."""
         self.world.console.delete(f"/api/shards/{self.name}/{shard}")
+        self.shards.remove(shard)
 
     def keepers(self, dc, shard="s1"):
         """The keepers of the metadata, whether they run or not."""
