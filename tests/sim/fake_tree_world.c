@@ -35,6 +35,7 @@ static struct fake_replica *find(struct tree_world *w, const struct addr *addr)
 static bool upstream_is_up(const struct addr *addr, void *arg)
 {
     struct tree_world *w = arg;
+    xp_check(w);
     const struct fake_replica *r = find(w, addr);
     if (!r) {
         return w->is_far_up && addr_eq(addr, &w->far_head);
