@@ -115,9 +115,10 @@ struct system {
     int64_t packet_ms; /* slowest packet of HTTP now */
     bool is_routed
         [SYSTEM_DCS]; /* from the start on there was always a route from here to the other DC */
-    mono_ms left_at[SYSTEM_PLACES];   /* when its cluster last lost a DC; MONO_NEVER */
-    mono_ms joined_at[SYSTEM_PLACES]; /* when it last got all its DCs */
-    int dc_numbers[SYSTEM_DCS];       /* what the watchers of ZooKeeper get */
+    mono_ms left_at[SYSTEM_PLACES];    /* when its cluster last lost a DC; MONO_NEVER */
+    unsigned left_with[SYSTEM_PLACES]; /* the DCs that it had then */
+    mono_ms joined_at[SYSTEM_PLACES];  /* when it last got all its DCs */
+    int dc_numbers[SYSTEM_DCS];        /* what the watchers of ZooKeeper get */
     uint64_t next_push;
 };
 

@@ -550,6 +550,17 @@ static bool change_instance(struct system *s, struct trouble *t)
     return true;
 }
 
+#define SLOWEST_ANSWER_MS 5000 /* of slow_http */
+
+/* A DC that came back for so short a time may have been seen by nobody: removals need a document of the last two periods, and an
+ * answer may take its time. For who missed it, the DC has been gone since the first time. */
+static bool may_be_missed(const struct system *s, int place, unsigned dcs)
+{
+    int64_t unseen_ms = 2 * s->config.refresh_ms + SLOWEST_ANSWER_MS;
+    return s->left_at[place] != MONO_NEVER && s->left_with[place] == dcs &&
+           clock_mono_ms() - s->joined_at[place] < unseen_ms;
+}
+
 static bool leave_dc(struct system *s, struct trouble *t)
 {
     struct console_cluster *c = any_cluster(s);
@@ -559,7 +570,10 @@ static bool leave_dc(struct system *s, struct trouble *t)
     t->place = c->place;
     t->ms = dice_between(&s->dice, 100, 25000);
     c->dcs = 1U << dice_roll(&s->dice, SYSTEM_DCS);
-    s->left_at[c->place] = clock_mono_ms();
+    if (!may_be_missed(s, c->place, c->dcs)) {
+        s->left_at[c->place] = clock_mono_ms();
+        s->left_with[c->place] = c->dcs;
+    }
     fake_console_commit(s->console, c);
     say(t, "%s is in %s only", c->name, system_dcs[c->dcs - 1]);
     return true;
