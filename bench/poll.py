@@ -26,6 +26,7 @@ BREAKS_PER_S = 10  # in so many portions
 MUTE = 0.05
 KILLED = 0.05  # active keepers, at once
 KEEPER_BAR_S = 4  # three polls and a step
+ROUTES_PER_S = 50  # made known to keepers: a tenth of meta.correct.rate
 ONE_WAY_BAR = 1.5  # x bi-direction, a shard
 REST_S = 5.5  # FARM_REST_MS: the farm leaves a shard alone that was just mended
 SPARE_FILES = 500
@@ -118,7 +119,7 @@ class Part:
         self.meta.start(wait=False)
         polled = wait_until(lambda: self.farm.report()["all_polled_at_us"], 120, "the first complete round")
         cpu = cpu_s(self.meta.pid)
-        wait_until(self.is_judged_right, 120, "everything to be judged right")
+        wait_until(self.is_judged_right, self.settle_s, "everything to be judged right")
         judged_us = boot_us()
         self.figure("start to first complete round", (polled - started_us) / 1e6, "s", 3)
         self.figure("CPU time of the metaserver until then", cpu, "s")
@@ -193,6 +194,7 @@ class BiDirection(Part):
         other = OtherSide().serve(document(count, farm.port))
         super().__init__(workspace, report, zookeeper, farm, other, seconds)
         self.judged = self.breakable = count * len(OTHER_DCS)
+        self.settle_s = 120
 
     def run(self):
         self.farm.start()
@@ -235,6 +237,7 @@ class OneWay(Part):
         super().__init__(workspace, report, zookeeper, farm, other, seconds)
         self.judged = count * farm.instances
         self.breakable = count
+        self.settle_s = 120 + count / ROUTES_PER_S
 
     def run(self):
         self.farm.start()
