@@ -312,8 +312,10 @@ static bool is_claim(struct system *s, int dc, int slot, const char *before, int
     }
     for (int i = 0; i < SYSTEM_PROCESSES; i++) {
         const struct system_member *m = &s->members[dc][i];
-        if (m->daemon && m->id == record.server_id &&
-            zk_session_id(sharding_zk(m->app->sharding)) == session) {
+        bool is_his =
+            !m->daemon /* killed while his write was on its way: whose it was is forgotten */ ||
+            zk_session_id(sharding_zk(m->app->sharding)) == session;
+        if (m->id == record.server_id && is_his) {
             return true;
         }
     }
