@@ -325,7 +325,7 @@ static void reader_give_back(struct rconn *c)
 static void set_error(struct rconn *c, const char *text)
 {
     free(c->error);
-    c->error = text ? xstrndup(text, ERROR_MAX_BYTES) : NULL;
+    c->error = text ? xstrndup(text, strnlen(text, ERROR_MAX_BYTES)) : NULL;
 }
 
 static void close_socket(struct rconn *c)
