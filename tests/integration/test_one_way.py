@@ -275,3 +275,19 @@ def test_the_console_hears_which_keeper_is_active(world, orders):
         document = world.console.get(f"/api/dc/{AWAY}/cluster/{orders.name}")
         return [f"{k['ip']}:{k['port']}" for k in document["shards"]["s1"]["keepers"] if k["active"]]
     wait_until(lambda: told() == [orders.active_keeper(AWAY).address], 20, "the report to arrive")
+
+
+def test_a_higher_priority_moves_the_active_keeper(world, orders):
+    page = f"/console/clusters/{orders.name}/dcs/{AWAY}/shards/s1"
+    model = world.console.get(page)
+    backup = next(k for k in orders.keepers(AWAY) if k.state == "BACKUP")
+
+    def set_priority(value):
+        for row in model["keepers"]:
+            row["keeperPriority"] = value if (row["redisIp"], row["redisPort"]) == (backup.ip, backup.port) else 1
+        assert world.console.request("POST", page, model).status_code == 200
+    set_priority(2)
+    wait_until(lambda: backup.state == "ACTIVE", 20, "the keeper of the higher priority to be active")
+    orders.wait_whole()
+    set_priority(1)
+    orders.wait_whole()
