@@ -74,7 +74,8 @@ def check_chain(db_path):
 def endpoints():
     """(method, path) of each route that takes a body and is offered; a new one is covered by being in the table."""
     listed = subprocess.run([built("xpipe-console"), "--print-routes"], capture_output=True, text=True, check=True).stdout
-    values = {"cluster": "demo", "shard": "s1", "dc": "jq", "tag": "t", "role": "master", "ip": "10.0.0.1", "port": "6379"}
+    values = {"cluster": "demo", "shard": "s1", "dc": "jq", "tag": "t", "role": "master", "ip": "10.0.0.1", "port": "6379",
+              "az": "az1", "id": "1", "active": "1"}
     found = []
     for line in listed.splitlines():
         method, path, _, _, limit, help_text = line.split(" ", 5)
@@ -86,7 +87,10 @@ def endpoints():
 
 # Taken without a body, or whatever is in it.
 NO_BODY = {"PUT /api/cluster/tag/demo/t", "DELETE /api/cluster/demo", "DELETE /api/dc/jq", "POST /api/clusters/demo/dcs/jq",
-           "DELETE /api/clusters/demo/dcs/jq", "DELETE /api/shards/demo/s1"}
+           "DELETE /api/clusters/demo/dcs/jq", "DELETE /api/shards/demo/s1", "DELETE /api/az/az1", "DELETE /api/keepercontainer/10.0.0.1/6379",
+           "POST /api/keepers/jq/demo/s1", "DELETE /api/keepers/jq/demo/s1", "DELETE /api/sentinels/1", "PATCH /api/sentinels/1",
+           "PUT /api/sentinels/active/1/1", "PUT /api/sentinels/tag/1/t", "DELETE /api/shard/sentinels", "POST /api/shard/sentinels",
+           "POST /console/dcs/jq/availablekeepers"}
 
 
 def body_endpoints():
@@ -96,7 +100,8 @@ def body_endpoints():
 FIELDS = ("id", "name", "zone_id", "dc_name", "orgId", "orgName", "clusterName", "clusterType", "dcs", "desc", "organizationId",
           "clusterAdminEmails", "shardName", "shardMonitorName", "dcId", "redises", "redisesWithAz", "clusterId", "hostPort", "shardId",
           "uri", "dcName", "active", "srcDcName", "dstDcName", "srcProxyIds", "dstProxyIds", "optionProxyIds", "tag", "public", "host",
-          "port", "addr")
+          "port", "addr", "azName", "ip", "keepercontainerIp", "keepercontainerPort", "keepercontainerOrgId", "diskType", "keepers", "redisIp",
+          "redisPort", "keepercontainerId", "keeperPriority", "sentinels", "sentinelGroupId", "sentinelIp", "sentinelPort")
 
 
 def filled(value):
@@ -148,7 +153,8 @@ def test_a_body_that_cannot_be_taken(console, endpoint):
                 assert "body" in why or "JSON" in why, (name, why)
         for name, data in WRONG_JSON.items():
             answer = send(console, method, path, data, **STRICT)
-            if answer.status_code != 200 or answer.json().get("state") != 0:
+            is_nothing_to_do = answer.status_code == 200 and not answer.content  # how pages answer
+            if not is_nothing_to_do and (answer.status_code != 200 or answer.json().get("state") != 0):
                 refused(answer)
         assert "larger than" in refused(send(console, method, path, b" " * (limit + 1)))
     # [] and {} may say "nothing to do"; nothing of this may be stored.

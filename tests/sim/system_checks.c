@@ -312,9 +312,9 @@ static bool is_claim(struct system *s, int dc, int slot, const char *before, int
     }
     for (int i = 0; i < SYSTEM_PROCESSES; i++) {
         const struct system_member *m = &s->members[dc][i];
-        bool is_his =
-            !m->daemon /* killed while his write was on its way: whose it was is forgotten */ ||
-            zk_session_id(sharding_zk(m->app->sharding)) == session;
+        const struct zk *zk = m->daemon ? sharding_zk(m->app->sharding) : NULL;
+        /* NULL: killed while his write was on its way, perhaps started again since: whose it was is forgotten. */
+        bool is_his = !zk || zk_session_id(zk) == session;
         if (m->id == record.server_id && is_his) {
             return true;
         }
