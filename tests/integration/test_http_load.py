@@ -32,10 +32,6 @@ class Server(ScriptedServer):
                 time.sleep(self.stall_s)  # the server stands still: what is under test is who is charged for it
         return self.status, self.body
 
-    @property
-    def port(self):
-        return self.url.rsplit(":", 1)[1]
-
 
 def load(server, *options):
     done = subprocess.run([built("http_load"), "--port", str(server.port), *map(str, options)], capture_output=True,

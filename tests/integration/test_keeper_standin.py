@@ -343,7 +343,7 @@ def test_dead_keeper_is_started_by_the_next_post(container, fresh, master):
     keeper = active(fresh(RUN_ID), master)
     keeper.kill()
     assert keeper.state is None and 100 in container.keepers()
-    again = container.add(100, run_id=RUN_ID)
+    again = wait_until(lambda: container.add(100, run_id=RUN_ID), 5, "the keeper to be started again")
     assert again.state == "PRE_ACTIVE"
     assert again.raw(b"psync ? -1\r\n") == b"", "closed"
     info = again.info("replication")
@@ -356,7 +356,8 @@ def test_restart_before_any_data_is_unknown_again(container, fresh):
     keeper = fresh()
     keeper.setstate("BACKUP", Keeper("127.0.0.1", 1))
     keeper.kill()
-    assert container.add(100).state == "UNKNOWN"
+    # Its container hears of the end a moment later, and says meanwhile that it runs.
+    assert wait_until(lambda: container.add(100), 5, "the keeper to be started again").state == "UNKNOWN"
 
 
 def test_removed_keeper_forgets(container, fresh, master):
