@@ -313,13 +313,11 @@ static bool is_claim(struct system *s, int dc, int slot, const char *before, int
     for (int i = 0; i < SYSTEM_PROCESSES; i++) {
         const struct system_member *m = &s->members[dc][i];
         const struct zk *zk = m->daemon ? sharding_zk(m->app->sharding) : NULL;
-        /* NULL: killed while his write was on its way, perhaps started again since: whose it was is forgotten. */
-        bool is_his = !zk || zk_session_id(zk) == session;
-        if (m->id == record.server_id && is_his) {
-            return true;
+        if (zk && zk_session_id(zk) == session) {
+            return m->id == record.server_id;
         }
     }
-    return false;
+    return true; /* nobody's any more: killed, or expired, while the write was on its way */
 }
 
 static void check_writer(struct system *s, int dc, int slot, int64_t session)
