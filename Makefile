@@ -204,6 +204,7 @@ check: check-tree check-unit check-golden check-sim ## the tests that need no se
 check-tree: ## includes, banned.h, file names, fault points, guarded members
 	@$(PYTHON) tests/tools/check_tree.py
 	@$(PYTHON) tests/tools/check_locks.py
+	@$(PYTHON) tests/sim/mutants.py --check
 
 # A unit test is tests/unit/NAME_test.c; `make check-unit T=NAME` runs one.
 UNIT_BIN   := $(patsubst %.c,$(BUILD)/%,$(if $(T),tests/unit/$(T)_test.c,$(UNIT_C)))
@@ -274,13 +275,11 @@ cover-run: all fakes test-binaries
 	done; $(PYTHON) tests/tools/cover.py $(BUILD) && exit $$status
 
 ##@ Demo and measurements
-# $(call bench_script,NAME) runs bench/NAME.py or bench/NAME.sh, whichever exists.
+# $(call bench_script,NAME) runs bench/NAME.py.
 # `exec`: a signal to make must reach the program itself, not a shell that would leave it behind.
 RUN_ENV = XPIPE_BUILD=$(abspath $(BUILD)) PYTHON=$(PYTHON)
 define bench_script
-	@if [ -f bench/$(1).py ]; then exec env $(RUN_ENV) $(PYTHON) bench/$(1).py $(ARGS); \
-	elif [ -f bench/$(1).sh ]; then exec env $(RUN_ENV) bash bench/$(1).sh $(ARGS); \
-	else echo "not built yet: issue 3"; exit 1; fi
+	@exec env $(RUN_ENV) $(PYTHON) bench/$(1).py $(ARGS)
 endef
 demo: ## two data centers on this machine, until Ctrl-C; installs what is missing first
 	@$(MAKE) --no-print-directory deps
@@ -291,7 +290,7 @@ demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory -j2 all fakes
 	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
 bench: bench-poll bench-takeover bench-console bench-keepers ## every measurement of bench/
-bench-poll: $(if $(wildcard bench/poll.py bench/poll.sh),$(BUILD)/xpipe-meta $(BENCH)) ## the poller against a bare hiredis loop
+bench-poll: $(BUILD)/xpipe-meta $(BENCH) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
 bench-takeover: $(BUILD)/xpipe-meta $(BENCH) ## killed, frozen and joining metaservers over 10,000 shards
 	$(call bench_script,takeover)

@@ -225,13 +225,7 @@ void tree_look_anew(struct tree_duty *duty)
 
 int tree_check_allowed(struct tree_duty *duty, struct xp_err *err)
 {
-    if (duty->base.cluster->is_migrating) {
-        return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
-    }
-    if (loop_now(duty->env->loop) < duty->suspended_until) {
-        return xp_fail(err, XP_FORBIDDEN, "correction is suspended");
-    }
-    return duty->env->may_command(duty->base.cluster, duty->env->arg, err);
+    return duty_check_allowed(&duty->base, duty->env, duty->suspended_until, err);
 }
 
 int tree_check_hold(struct tree_duty *duty, struct xp_err *err)

@@ -57,15 +57,19 @@ bool tree_run_waits_for(const struct tree_duty *duty, const struct tree_member *
     return step && step->phase == STEP_COMMANDS;
 }
 
-static void end_run(struct tree_duty *duty)
+static void drop_steps(struct tree_run *run)
 {
-    struct tree_run *run = duty->run;
     for (size_t i = 0; i < run->step_count; i++) {
         free(run->steps[i].route);
     }
     free(TAKE(run->steps));
     run->step_count = 0;
-    run->generation++;
+}
+
+static void end_run(struct tree_duty *duty)
+{
+    drop_steps(duty->run);
+    duty->run->generation++;
     tree_poll_now(duty, 0); /* reads back what became of it */
 }
 
@@ -82,10 +86,7 @@ void tree_run_outdate(struct tree_duty *duty)
 void tree_run_free(struct tree_duty *duty)
 {
     if (duty->run) {
-        for (size_t i = 0; i < duty->run->step_count; i++) {
-            free(duty->run->steps[i].route);
-        }
-        free(duty->run->steps);
+        drop_steps(duty->run);
         free(TAKE(duty->run));
     }
 }
@@ -576,30 +577,10 @@ static void add_action(struct tree_duty *duty, const struct tree_facts *facts,
     step->route = action->with_route ? xstrdup(facts->route_words) : NULL;
 }
 
-/* One token for the run, and one more of the smaller budget when a working link is cut. */
-static bool take_budget(struct duty_env *env, bool cuts, mono_ms now)
-{
-    if (cuts && !budget_take(&env->cut, now)) {
-        return false;
-    }
-    if (!budget_take(&env->correct, now)) {
-        if (cuts) {
-            budget_give_back(&env->cut);
-        }
-        return false;
-    }
-    return true;
-}
-
 /* What was begun and must not go on: as if it had never been. */
 static void abandon(struct tree_duty *duty, const char *why)
 {
-    struct tree_run *run = duty->run;
-    for (size_t i = 0; i < run->step_count; i++) {
-        free(run->steps[i].route);
-    }
-    free(TAKE(run->steps));
-    run->step_count = 0;
+    drop_steps(duty->run);
     tree_note_hold(duty, why);
 }
 
@@ -640,7 +621,7 @@ void tree_run_start(struct tree_duty *duty, const struct tree_facts *facts,
     struct selection s = select_actions(duty, facts, plan);
     if (run->step_count == 0) {
         abandon(duty, s.is_waiting ? "backing off" : NULL);
-    } else if (s.is_real && !take_budget(duty->env, s.cuts, loop_now(duty->env->loop))) {
+    } else if (s.is_real && !duty_take_budget(duty->env, s.cuts)) {
         abandon(duty, "budget of corrections is used up");
     } else {
         tree_note_hold(duty, NULL);
@@ -661,7 +642,7 @@ static void start_or_hold(struct tree_duty *duty)
 {
     if (duty->run->step_count == 0) {
         abandon(duty, "backing off");
-    } else if (!take_budget(duty->env, true, loop_now(duty->env->loop))) {
+    } else if (!duty_take_budget(duty->env, true)) {
         abandon(duty, "budget of corrections is used up");
     } else {
         tree_note_hold(duty, NULL);

@@ -177,32 +177,16 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
 
 int shard_check_allowed(struct shard_duty *duty, struct xp_err *err)
 {
-    if (duty->base.cluster->is_migrating) {
-        return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
-    }
-    if (loop_now(duty->env->loop) < duty->suspended_until) {
-        return xp_fail(err, XP_FORBIDDEN, "correction is suspended");
-    }
-    return duty->env->may_command(duty->base.cluster, duty->env->arg, err);
+    return duty_check_allowed(&duty->base, duty->env, duty->suspended_until, err);
 }
 
-/* One token for the run, and one more of the smaller budget when a working link is cut. */
-static bool take_budget(struct duty_env *env, const struct peer_plan *plan, mono_ms now)
+static bool cuts_a_link(const struct peer_plan *plan)
 {
     bool cuts = false;
     for (size_t i = 0; i < plan->action_count; i++) {
         cuts |= plan->actions[i].breaks_link;
     }
-    if (cuts && !budget_take(&env->cut, now)) {
-        return false;
-    }
-    if (!budget_take(&env->correct, now)) {
-        if (cuts) {
-            budget_give_back(&env->cut);
-        }
-        return false;
-    }
-    return true;
+    return cuts;
 }
 
 /* Why the plan must not be carried out now. */
@@ -219,7 +203,7 @@ static int check_hold(struct shard_duty *duty, const struct peer_plan *plan, str
     if (rc != 0) {
         return rc;
     }
-    if (!take_budget(duty->env, plan, now)) {
+    if (!duty_take_budget(duty->env, cuts_a_link(plan))) {
         return xp_fail(err, XP_TOO_MANY, "budget of corrections is used up");
     }
     return 0;

@@ -40,6 +40,33 @@ bool duty_is_of(const struct duty *duty, const struct cluster_meta *cluster)
            theirs && mine->db_id == theirs->db_id;
 }
 
+int duty_check_allowed(const struct duty *duty, const struct duty_env *env, mono_ms suspended_until,
+                       struct xp_err *err)
+{
+    if (duty->cluster->is_migrating) {
+        return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
+    }
+    if (loop_now(env->loop) < suspended_until) {
+        return xp_fail(err, XP_FORBIDDEN, "correction is suspended");
+    }
+    return env->may_command(duty->cluster, env->arg, err);
+}
+
+bool duty_take_budget(struct duty_env *env, bool cuts)
+{
+    mono_ms now = loop_now(env->loop);
+    if (cuts && !budget_take(&env->cut, now)) {
+        return false;
+    }
+    if (!budget_take(&env->correct, now)) {
+        if (cuts) {
+            budget_give_back(&env->cut);
+        }
+        return false;
+    }
+    return true;
+}
+
 int64_t duty_phase_ms(const struct duty *duty, int64_t period_ms)
 {
     const struct shard_meta *shard = duty_shard(duty);

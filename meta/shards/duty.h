@@ -68,6 +68,12 @@ void duty_set_cluster(struct duty *, struct cluster_meta *cluster);
 const struct shard_meta *duty_shard(const struct duty *); /* NULL: not in the metadata */
 /* Names may be used again: by ids, and by type. */
 bool duty_is_of(const struct duty *, const struct cluster_meta *);
+/* May a command be sent at all: no migration, no suspension, and env->may_command? Asked before a run and again before each of
+ * its commands. 'suspended_until' MONO_NEVER: it is not. */
+int duty_check_allowed(const struct duty *, const struct duty_env *, mono_ms suspended_until,
+                       struct xp_err *err) XP_MUST_CHECK;
+/* One token for a run, and one more of the smaller budget when it cuts a working link. */
+bool duty_take_budget(struct duty_env *, bool cuts);
 /* Where in the period this shard polls: by its ids, so that thousands of them stay spread over it. */
 int64_t duty_phase_ms(const struct duty *, int64_t period_ms);
 

@@ -86,6 +86,8 @@ struct snapshot_memory { /* what a dc_snapshot points into */
     struct snap_shard shards[CONSOLE_CLUSTERS][CONSOLE_SHARDS];
     char names[CONSOLE_SHARDS][16];
     struct snap_redis redises[CONSOLE_CLUSTERS][CONSOLE_SHARDS][CONSOLE_REDISES];
+    struct snap_redis keepers[CONSOLE_CLUSTERS][CONSOLE_SHARDS][CONSOLE_KEEPERS];
+    struct snap_container containers[CONSOLE_CONTAINERS];
     struct snap_route routes[CONSOLE_ROUTES];
     struct snap_bad_route bad_routes[CONSOLE_ROUTES];
 };
@@ -106,6 +108,41 @@ static void snap_redises(const struct console_cluster *c, int dc, int shard,
                 .az = "",
             };
             out->redis_count++;
+        }
+    }
+}
+
+static void snap_keepers(const struct console_cluster *c, int dc, int shard,
+                         struct snap_redis *keepers, struct snap_shard *out)
+{
+    out->keepers = keepers;
+    for (int i = 0; i < CONSOLE_KEEPERS; i++) {
+        const struct addr *addr = &c->keeper[dc][shard][i];
+        if (!addr_is_none(addr)) {
+            keepers[out->keeper_count++] = (struct snap_redis){
+                .id = c->id * 100 + 50 + shard * 10 + i,
+                .run_id = "unknown",
+                .ip = addr->host,
+                .port = addr->port,
+                .is_active = i == 0,
+                .container_id = c->keeper_container[dc][shard][i],
+                .priority = 1,
+                .az = "",
+            };
+        }
+    }
+}
+
+static void snap_containers(const struct fake_console *f, int dc, struct snapshot_memory *m,
+                            struct dc_snapshot *snap)
+{
+    snap->containers = m->containers;
+    for (int i = 0; i < CONSOLE_CONTAINERS; i++) {
+        const struct addr *addr = &f->opt.containers[dc][i];
+        if (!addr_is_none(addr)) {
+            m->containers[snap->container_count++] = (struct snap_container){
+                .id = 1 + dc * CONSOLE_CONTAINERS + i, .ip = addr->host, .port = addr->port
+            };
         }
     }
 }
@@ -139,6 +176,7 @@ static void snap_one(const struct fake_console *f, const struct console_cluster 
                                                 .name = m->names[s],
                                                 .monitor_name = m->names[s] };
         snap_redises(c, dc, s, m->redises[at][s], &m->shards[at][s]);
+        snap_keepers(c, dc, s, m->keepers[at][s], &m->shards[at][s]);
     }
 }
 
@@ -210,6 +248,7 @@ static char *encode(const struct fake_console *f, int dc, int64_t id, enum conso
             snap_one(f, c, dc, m, snap.cluster_count++);
         }
     }
+    snap_containers(f, dc, m, &snap);
     if (lie != CONSOLE_ROUTELESS) {
         snap_routes(f, dc, m, &snap);
     }
@@ -265,8 +304,10 @@ static void serve(const char *method, const char *target, const char *body, size
             return;
         }
     }
-    ret_reply->status = 404;
-    ret_reply->body = xstrdup("");
+    bool is_report =
+        text_eq(method, "PUT") && text_has_prefix(target, path); /* of an active keeper */
+    ret_reply->status = is_report ? 200 : 404;
+    ret_reply->body = xstrdup(is_report ? "{\"state\":0,\"message\":\"success\"}" : "");
 }
 
 /* ---- pushes ---- */

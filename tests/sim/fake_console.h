@@ -18,7 +18,10 @@
 #define CONSOLE_CLUSTERS 64 /* that ever existed: ids are never used again */
 #define CONSOLE_SHARDS   2
 #define CONSOLE_REDISES  3 /* of one shard in one DC */
-#define CONSOLE_ROUTES   6
+#define CONSOLE_KEEPERS  2 /* the same */
+#define CONSOLE_CONTAINERS                                                                         \
+    3 /* of keepers, in one DC; their ids are 1 + dc * CONSOLE_CONTAINERS + number */
+#define CONSOLE_ROUTES 6
 
 struct fake_console;
 
@@ -32,7 +35,10 @@ struct console_cluster {
     unsigned dcs; /* bit per DC; one-way: the first is the active one */
     int shard_count;
     struct addr redis[CONSOLE_DCS][CONSOLE_SHARDS][CONSOLE_REDISES]; /* none: not in the metadata */
-    int64_t version;                                                 /* idx of its last change */
+    struct addr keeper[CONSOLE_DCS][CONSOLE_SHARDS]
+                      [CONSOLE_KEEPERS]; /* none: not in the metadata */
+    int64_t keeper_container[CONSOLE_DCS][CONSOLE_SHARDS][CONSOLE_KEEPERS];
+    int64_t version; /* idx of its last change */
 };
 
 struct console_route {
@@ -47,6 +53,7 @@ struct fake_console_options {
     struct loop *loop;
     struct addr addr;
     const char *dcs[CONSOLE_DCS];
+    struct addr containers[CONSOLE_DCS][CONSOLE_CONTAINERS]; /* none: there is none */
     /* The metaserver that gets the next push for this DC: the load balancer in front of them. */
     struct addr (*metaserver)(int dc, void *arg);
     /* A push was answered with 200: this DC knows the cluster (NULL: the routes) at that version. */

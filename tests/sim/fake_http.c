@@ -28,6 +28,7 @@ static struct {
     void *latency_arg;
     struct service services[SERVICES_MAX];
     size_t service_count;
+    const struct loop *origin; /* of the request that a service runs for */
 } wire = { .exchanges = { &wire.exchanges, &wire.exchanges } };
 
 static enum fake_http_mode mode_of(const struct loop *client, const struct addr *server)
@@ -195,6 +196,7 @@ static const char *header_of(const struct exchange *x, const char *name)
 
 static void serve(const struct service *service, struct exchange *x)
 {
+    wire.origin = x->client;
     service->fn(x->method, x->target, x->body ? x->body : "", x->body_length,
                 header_of(x, "If-None-Match"), &x->reply, service->arg);
     if (x->reply.body && x->reply.length == 0) {
@@ -352,6 +354,11 @@ void fake_http_set_latency(fake_http_latency_fn *latency, void *arg)
 {
     wire.latency = latency;
     wire.latency_arg = arg;
+}
+
+const struct loop *fake_http_origin(void)
+{
+    return wire.origin;
 }
 
 void fake_http_serve(const struct addr *addr, fake_http_service_fn *fn, void *arg)

@@ -42,6 +42,8 @@ typedef void fake_http_service_fn(const char *method, const char *target, const 
                                   size_t length, const char *if_none_match,
                                   struct http_reply *ret_reply, void *arg);
 void fake_http_serve(const struct addr *, fake_http_service_fn *, void *arg);
+/* Inside a service: who sent the request; perhaps dead: compare it only. */
+const struct loop *fake_http_origin(void);
 
 /* A call from outside all daemons (a console that pushes, a test); 'loop' is its sender, for modes, freezing and crashes.
  * 'done' runs there when the answer arrives or the time is over, with the same rc as http_call; may be NULL. No retries. */

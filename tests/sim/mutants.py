@@ -43,14 +43,14 @@ MUTANTS = [
            "k->held[slot] && zk_lease_is_valid(k->options.zk, now);",
            "k->held[slot] && zk_state(k->options.zk) == ZK_READY && now;", "owner two-owners order"),
     Mutant("lease-too-long", "shared/net/zk.c",
-           "mono_ms end = c->sent_at + zk->timeout_ms * 2 / 3;",
+           "mono_ms end = c->sent_at + zk_lease_ms(zk);",
            "mono_ms end = c->sent_at + zk->timeout_ms * 3 / 2;", "owner two-owners order"),
     Mutant("lease-from-answer", "shared/net/zk.c",
-           "mono_ms end = c->sent_at + zk->timeout_ms * 2 / 3;",
-           "mono_ms end = clock_mono_ms() + zk->timeout_ms * 2 / 3;", "two-owners owner order removal"),
+           "mono_ms end = c->sent_at + zk_lease_ms(zk);",
+           "mono_ms end = clock_mono_ms() + zk_lease_ms(zk);", "two-owners owner order removal"),
     Mutant("owner-check", "meta/app.c",
-           "if (!sharding_owns(app->sharding, slot_of_cluster(cluster->db_id), clock_mono_ms())) {",
-           "if (!cluster) {", "owner order"),
+           "if (!sharding_owns(app->sharding, slot_of_cluster(cluster_id), clock_mono_ms())) {",
+           "if (cluster_id < 0) {", "owner order"),
     Mutant("hold-down", "meta/app.c",
            "if (loop_was_paused(app->loop, app->config.pause_hold_ms)) {",
            "if (loop_was_paused(app->loop, 0)) {", "hold-down"),
@@ -66,13 +66,16 @@ MUTANTS = [
     Mutant("brake-routes", "meta/dcmeta/dc_diff.c",
            "verdict.routes_held = diff->downgraded > limits->downgrades;",
            "verdict.routes_held = false;", "route"),
-    Mutant("migration", "meta/peers/shard_duty.c",
+    Mutant("migration", "meta/shards/duty.c",
            "if (duty->cluster->is_migrating) {",
            "if (!duty->cluster) {", "migration"),
+    Mutant("may-command", "meta/shards/duty.c",
+           "return env->may_command(duty->cluster, env->arg, err);",
+           "return err && env ? 0 : 1;", "owner hold-down draining order"),
     Mutant("budget", "meta/shards/budget.c",
            "if (b->tokens_milli < 1000) {",
            "if (b->tokens_milli < -1000000000) {", "budget"),
-    Mutant("budget-of-cuts", "meta/peers/shard_duty.c",
+    Mutant("budget-of-cuts", "meta/shards/duty.c",
            "if (cuts && !budget_take(&env->cut, now)) {",
            "if (cuts && !env) {", "budget"),
     Mutant("back-off", "meta/peers/shard_duty.c",
@@ -184,12 +187,23 @@ def try_mutant(mutant, seeds):
         path.write_text(original)
 
 
+def check(mutants):
+    """A guard that was moved or written anew must be found by its mutant: `make check-tree`."""
+    lost = [m for m in mutants if (ROOT / m.file).read_text().count(m.old) != 1]
+    for m in lost:
+        print(f"tests/sim/mutants.py: the text of '{m.name}' is not in {m.file} exactly once")
+    return 1 if lost else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--only", action="append", help="this mutant; may be repeated")
     parser.add_argument("--seeds", type=int, default=2000, help="tried for each mutant at most")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true", help="only whether each guard is still where the table says")
     args = parser.parse_args()
+    if args.check:
+        return check(MUTANTS)
     chosen = [m for m in MUTANTS if not args.only or m.name in args.only]
     if args.list:
         for m in chosen:

@@ -14,15 +14,17 @@
 #include "tests/sim/fake_random.h"
 #include "tests/sim/system_checks.h"
 #include "tests/sim/system_trace.h"
+#include "tests/sim/system_tree.h"
 
 #include "shared/base/banned.h"
 
-#define MEMBER_PORT   8080
-#define REDIS_PORT    6379
-#define RECONNECT_MS  9000  /* the longest back-off of a connection to a Redis, and the connect */
-#define PEER_RETRY_MS 10000 /* the longest back-off of a conversation with another DC */
-#define MOVES_MS      5000  /* of all slots between healthy members */
-#define LAST_CALLS_MS 4000  /* then no push and no operator waits for an answer any more */
+#define MEMBER_PORT      8080
+#define REDIS_PORT       6379
+#define RECONNECT_MS     9000 /* the longest back-off of a connection to a Redis, and the connect */
+#define PEER_RETRY_MS    10000 /* the longest back-off of a conversation with another DC */
+#define MOVES_MS         5000  /* of all slots between healthy members */
+#define KEEPER_SETTLE_MS 3000
+#define LAST_CALLS_MS    4000 /* then no push and no operator waits for an answer any more */
 
 const char *const system_dcs[SYSTEM_DCS] = { "jq", "fra" };
 
@@ -45,7 +47,7 @@ static struct addr next_metaserver(int dc, void *arg)
     return s->members[dc][index].addr;
 }
 
-#define SETTINGS_MAX 48
+#define SETTINGS_MAX 64
 
 struct settings {
     char *lines[SETTINGS_MAX];
@@ -99,6 +101,11 @@ static void make_settings(struct system_member *m, struct settings *out)
     setting(out, "meta.cluster.peermaster.delete", c->removes_peers ? "true" : "false");
     setting_n(out, "meta.peer.removal.verdicts", c->removal_verdicts);
     setting_n(out, "meta.peer.removal.gap.milli", c->removal_gap_ms);
+    setting_n(out, "meta.upstream.refresh.milli", c->peer_refresh_ms);
+    setting_n(out, "meta.keeper.retry.first.milli", 2000);
+    setting_n(out, "meta.keeper.retry.max.milli", c->backoff_max_ms);
+    setting_n(out, "meta.keeper.settle.milli", KEEPER_SETTLE_MS);
+    setting_n(out, "meta.relay.link.milli", 4000);
 }
 
 bool system_is_running(const struct system_member *m)
@@ -268,7 +275,7 @@ bool system_is_listed(struct system *s, const struct system_redis *r)
 struct system_redis *system_master(struct system *s, int place, int dc, int shard)
 {
     struct system_redis *found = NULL;
-    for (int i = 0; i < SYSTEM_REDISES; i++) {
+    for (int i = 0; i < SYSTEM_REDISES && !system_is_one_way(place); i++) {
         struct system_redis *r = &s->redis[place][dc][shard][i];
         if (system_is_listed(s, r) && r->crdt.is_master && r->mode == FAKE_REDIS_UP) {
             if (found) {
@@ -304,6 +311,11 @@ static struct rreply *on_command(const struct addr *addr, size_t argc, const cha
                                  void *arg)
 {
     struct system *s = arg;
+    struct system_instance instance;
+    if (system_instance_at(s, addr, &instance)) {
+        checks_instance_arrived(s, &instance, argc, argv);
+        return fake_replica_command(instance.replica, argc, argv);
+    }
     struct system_redis *r = system_redis_at(s, addr);
     xp_check(r != NULL);
     if (!checks_command_arrived(s, r, argc, argv)) {
@@ -316,7 +328,12 @@ static void on_sent(const struct loop *client, const struct addr *addr, size_t a
                     const char *const *argv, void *arg)
 {
     struct system *s = arg;
-    checks_command_sent(s, system_member_of(s, client), system_redis_at(s, addr), argc, argv);
+    struct system_instance instance;
+    if (system_instance_at(s, addr, &instance)) {
+        checks_instance_sent(s, system_member_of(s, client), &instance, argc, argv);
+    } else {
+        checks_command_sent(s, system_member_of(s, client), system_redis_at(s, addr), argc, argv);
+    }
 }
 
 static int64_t http_latency(const struct loop *client, const struct addr *server, void *arg)
@@ -389,7 +406,7 @@ static void make_cluster(struct system *s, int place)
     s->joined_at[place] = clock_mono_ms();
     struct console_cluster *c = fake_console_add(s->console, name, s->next_id);
     c->place = place;
-    c->type = place == SYSTEM_PLACES - 1 ? CLUSTER_ONE_WAY : CLUSTER_BI_DIRECTION;
+    c->type = system_is_one_way(place) ? CLUSTER_ONE_WAY : CLUSTER_BI_DIRECTION;
     c->dcs = 3;
     c->shard_count = dice_chance(&s->dice, 50) ? 2 : 1;
     for (int dc = 0; dc < SYSTEM_DCS; dc++) {
@@ -399,6 +416,7 @@ static void make_cluster(struct system *s, int place)
             }
         }
     }
+    system_tree_fill(s, c);
     fake_console_commit(s->console, c);
 }
 
@@ -463,8 +481,13 @@ struct system *system_open(uint64_t seed)
                                             .metaserver = next_metaserver,
                                             .taken = checks_push_taken,
                                             .arg = s };
-    s->console = fake_console_new(&options);
     make_redises(s);
+    system_tree_open(s);
+    for (int i = 0; i < SYSTEM_DCS * SYSTEM_CONTAINERS; i++) {
+        options.containers[i / SYSTEM_CONTAINERS][i % SYSTEM_CONTAINERS] =
+            s->containers[i / SYSTEM_CONTAINERS][i % SYSTEM_CONTAINERS].addr;
+    }
+    s->console = fake_console_new(&options);
     for (int place = 0; place < SYSTEM_PLACES; place++) {
         make_cluster(s, place);
     }
@@ -483,6 +506,7 @@ void system_close(struct system *s)
     fake_console_stop(s->console, true);
     fake_loop_advance_to(clock_mono_ms() + LAST_CALLS_MS);
     fake_console_free(s->console);
+    system_tree_close(s);
     fake_redis_set_network(NULL);
     fake_redis_watch(NULL, NULL);
     for (int dc = 0; dc < SYSTEM_DCS; dc++) {
@@ -548,7 +572,11 @@ bool system_is_balanced(struct system *s, int dc)
 
 static void heal_redis(struct system *s, struct system_redis *r)
 {
+    if (r->mode == FAKE_REDIS_REFUSES) {
+        fake_replica_restart(&r->replica);
+    }
     system_set_process(s, r, FAKE_REDIS_UP);
+    r->replica.trick = FAKE_REPLICA_HONEST;
     r->crdt.trick = FAKE_CRDT_HONEST;
     r->crdt.is_backstreaming = false;
     r->crdt.demote_after_info = false;
@@ -566,7 +594,7 @@ static void heal_shard(struct system *s, int place, int dc, int shard)
             master = &all[i];
         }
     }
-    if (master) {
+    if (master && !system_is_one_way(place)) {
         system_fail_over(s, master, false);
     }
 }
@@ -633,6 +661,7 @@ void system_heal(struct system *s)
             }
         }
     }
+    system_tree_heal(s);
 }
 
 mono_ms system_awake_at(const struct system *s)
@@ -745,8 +774,7 @@ static const char *missing_document(struct system *s, const struct system_member
                          dc_store_count(store), count);
 }
 
-/* The route that the rules choose, from the console's rows. */
-static void choose_route(struct system *s, const struct console_cluster *c, int src, int dst,
+void system_choose_route(struct system *s, const struct console_cluster *c, int src, int dst,
                          struct route_choice *ret_choice)
 {
     struct route_meta rows[CONSOLE_ROUTES];
@@ -795,7 +823,7 @@ static const char *missing_peer(struct system *s, const struct console_cluster *
         return NULL; /* a shard without Redis in a DC */
     }
     const struct fake_crdt_peer *p = &here->crdt.peers[SYSTEM_GID(1 - dc)];
-    choose_route(s, c, dc, 1 - dc, &choice);
+    system_choose_route(s, c, dc, 1 - dc, &choice);
     if (is_wanted && choice.kind != ROUTE_UNUSABLE &&
         (!p->is_set || !addr_eq(&p->addr, &there->crdt.addr) || !is_by_route(p, &choice))) {
         return missing("%s (%s in %s, shard %d) has not the peer %s by the right route",
@@ -812,6 +840,9 @@ static const char *missing_peer(struct system *s, const struct console_cluster *
 static const char *missing_peers(struct system *s, int place, int dc)
 {
     const struct console_cluster *c = system_cluster(s, place);
+    if (system_is_one_way(place)) {
+        return dc == 0 ? system_tree_missing(s, place) : NULL;
+    }
     if (!c || c->type != CLUSTER_BI_DIRECTION || !(c->dcs & 1U << dc)) {
         return NULL;
     }

@@ -11,6 +11,7 @@
 #include "meta/app.h"
 #include "tests/sim/fake_console.h"
 #include "tests/sim/fake_crdt.h"
+#include "tests/sim/fake_replica.h"
 #include "tests/sim/dice.h"
 #include "tests/sim/fake_zk.h"
 
@@ -18,10 +19,14 @@
 #define SYSTEM_MEMBERS 3 /* of one DC */
 #define SYSTEM_PROCESSES                                                                           \
     (SYSTEM_MEMBERS + 1) /* the last one is for a second process of an id that is in use */
-#define SYSTEM_PLACES   8
-#define SYSTEM_SHARDS   CONSOLE_SHARDS
-#define SYSTEM_REDISES  CONSOLE_REDISES
-#define SYSTEM_STRANGER 7 /* a gid of no DC */
+#define SYSTEM_PLACES 8
+#define SYSTEM_KEEPER_PLACE                                                                        \
+    6 /* one-way, with keepers (system_tree.h); those before it are bi-direction */
+#define SYSTEM_PLAIN_PLACE 7 /* one-way, without */
+#define SYSTEM_CONTAINERS  CONSOLE_CONTAINERS
+#define SYSTEM_SHARDS      CONSOLE_SHARDS
+#define SYSTEM_REDISES     CONSOLE_REDISES
+#define SYSTEM_STRANGER    7 /* a gid of no DC */
 
 struct system;
 
@@ -42,13 +47,36 @@ struct system_member {
 };
 
 struct system_redis {
-    struct fake_crdt crdt;
+    struct fake_crdt crdt;       /* of a one-way cluster only its address counts */
+    struct fake_replica replica; /* one-way */
     int place;
     int dc;
     int shard;
     int index;
     enum fake_redis_mode mode; /* of the process */
     mono_ms stranger_since;    /* when somebody put a peer of a strange gid there; MONO_NEVER */
+};
+
+struct system_keeper {
+    struct system *system;
+    struct fake_replica replica;
+    int dc;
+    int shard;
+    int container;
+    bool is_created; /* its container knows it */
+    bool is_running;
+    bool is_listed; /* in the metadata */
+    mono_ms listed_since;
+    mono_ms listed_until;    /* MONO_NEVER: always was, or never */
+    char *latch;             /* its node in ZooKeeper, NULL: none; owned */
+    struct loop_timer enter; /* it registers */
+    struct loop_timer leave; /* the session of the dead one ends */
+    struct loop_timer again; /* it comes back by itself */
+};
+
+struct system_container {
+    struct system *system;
+    struct addr addr;
 };
 
 struct system_config { /* what the seed decides once; times in ms */
@@ -78,6 +106,10 @@ struct system {
     struct fake_console *console;
     struct system_member members[SYSTEM_DCS][SYSTEM_PROCESSES];
     struct system_redis redis[SYSTEM_PLACES][SYSTEM_DCS][SYSTEM_SHARDS][SYSTEM_REDISES];
+    struct system_container containers[SYSTEM_DCS][SYSTEM_CONTAINERS];
+    bool is_container_stopped[SYSTEM_DCS][SYSTEM_CONTAINERS];
+    struct system_keeper keepers[SYSTEM_DCS][SYSTEM_SHARDS][SYSTEM_CONTAINERS];
+    int latches;                       /* sequence number of the last one */
     int64_t cluster_id[SYSTEM_PLACES]; /* of the cluster that is there now or was last */
     int64_t next_id;
     int64_t packet_ms; /* slowest packet of HTTP now */
@@ -91,6 +123,10 @@ struct system {
 
 extern const char *const system_dcs[SYSTEM_DCS];
 #define SYSTEM_GID(dc) ((dc) + 1)
+static inline bool system_is_one_way(int place)
+{
+    return place >= SYSTEM_KEEPER_PLACE;
+}
 /* Texts of routes; the empty one is what documents carry for one that cannot be used. */
 #define SYSTEM_ROUTE_TEXTS 4
 extern const char *const system_route_texts[SYSTEM_ROUTE_TEXTS];
@@ -114,7 +150,7 @@ struct system_redis *system_redis_at(struct system *, const struct addr *); /* o
 void system_set_process(struct system *, struct system_redis *, enum fake_redis_mode);
 void system_set_view(struct system *, const struct system_member *, struct system_redis *,
                      enum fake_redis_mode); /* how this one metaserver sees it */
-/* The single living master of a shard among those that the console lists; NULL: none, or several. */
+/* The single living master of a shard among those that the console lists; NULL: none, or several. Bi-direction. */
 struct system_redis *system_master(struct system *, int place, int dc, int shard);
 void system_fail_over(struct system *, struct system_redis *to, bool takes_peers);
 struct console_cluster *system_cluster(struct system *, int place); /* that is there now, or NULL */

@@ -261,6 +261,7 @@ static void check_document(const struct system_member *m)
                    (long long)memory->version, (long long)version);
     }
     bool is_push = memory->seq != dc_store_seq(store);
+    bool is_document = !is_push && version != memory->version; /* else one that was confirmed */
     memory->seq = dc_store_seq(store);
     memory->version = version;
     memory->confirmed_at = dc_store_confirmed_at(store);
@@ -272,7 +273,7 @@ static void check_document(const struct system_member *m)
             note_migration(m, memory, c->place, c);
         }
     }
-    if (!is_push) {
+    if (is_document) {
         memory->documented = dc_store_held_count(store) == 0 ? version : 0;
     }
     if (!is_push && vanished > m->system->config.removal_limit && !is_accepted()) {
@@ -354,7 +355,9 @@ void checks_zk_changed(const char *path, int64_t session, void *zk_dc)
 static bool is_reading(size_t argc, const char *const *argv)
 {
     static const char *const words[] = { "ROLE", "INFO", "CRDT.INFO", "CLIENT" };
-    (void)argc;
+    if (argc == 2 && text_eq_nocase(argv[1], "GETSTATE")) {
+        return true;
+    }
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (text_eq_nocase(argv[0], words[i])) {
             return true;
@@ -363,11 +366,11 @@ static bool is_reading(size_t argc, const char *const *argv)
     return false;
 }
 
-static void check_sender(struct system *s, const struct system_member *m,
-                         const struct system_redis *r, const char *word)
+static void check_sender(struct system *s, const struct system_member *m, int place,
+                         const char *word)
 {
     mono_ms now = clock_mono_ms();
-    AUTO_FREE char *name = xasprintf("c%d", r->place);
+    AUTO_FREE char *name = xasprintf("c%d", place);
     const struct cluster_meta *c = dc_store_cluster(m->app->store, name);
     if (!c) {
         trace_fail("owner", "%s sends %s for %s, which it does not know", name_of(m), word, name);
@@ -389,7 +392,7 @@ static void check_sender(struct system *s, const struct system_member *m,
     if (m->is_terminating) {
         trace_fail("draining", "%s sends %s while it drains", name_of(m), word);
     }
-    if (memory_of(m)->migrating_since[r->place] < now) {
+    if (memory_of(m)->migrating_since[place] < now) {
         trace_fail("migration", "%s sends %s for %s, which is under migration", name_of(m), word,
                    name);
     }
@@ -443,7 +446,7 @@ void checks_command_sent(struct system *s, struct system_member *m, struct syste
         return;
     }
     struct member_memory *memory = memory_of(m);
-    check_sender(s, m, r, argv[0]);
+    check_sender(s, m, r->place, argv[0]);
     if (!text_eq_nocase(argv[0], "PEEROF")) {
         return;
     }
@@ -555,14 +558,13 @@ static void check_insisting(struct system *s, const struct system_member *m, str
 }
 
 /* Commands to one shard by different members: in the order in which they were sent. */
-static void check_order(const struct system_member *m, const struct system_redis *r,
+static void check_order(const struct system_member *m, mono_ms *sent, const struct addr *to,
                         mono_ms sent_at)
 {
-    mono_ms *sent = checks.sent_at[r->place][r->dc][r->shard];
-    for (int i = 0; i < SYSTEM_PROCESSES && !is_blurred(r->dc); i++) {
+    for (int i = 0; i < SYSTEM_PROCESSES && !is_blurred(m->dc); i++) {
         if (i != m->index && sent[i] > sent_at) {
             trace_fail("order", "what %s sent arrives at %s after a later command of %s.%d",
-                       name_of(m), ADDR_TEXT(&r->crdt.addr), system_dcs[r->dc], i);
+                       name_of(m), ADDR_TEXT(to), system_dcs[m->dc], i);
         }
     }
     sent[m->index] = sent_at > sent[m->index] ? sent_at : sent[m->index];
@@ -589,12 +591,8 @@ bool checks_command_arrived(struct system *s, struct system_redis *r, size_t arg
     AUTO_FREE char *words = words_text(argc, argv);
     trace_event("%s gets from %s: %s", ADDR_TEXT(&r->crdt.addr), m ? name_of(m) : "the dead",
                 words);
-    if (r->place == SYSTEM_PLACES - 1) {
-        trace_fail("harmful", "%s to a Redis of a one-way cluster", words);
-        return false;
-    }
     if (m) {
-        check_order(m, r, origin->sent_at);
+        check_order(m, checks.sent_at[r->place][r->dc][r->shard], &r->crdt.addr, origin->sent_at);
     }
     if (!text_eq_nocase(argv[0], "PEEROF")) {
         return true;
@@ -613,4 +611,97 @@ bool checks_command_arrived(struct system *s, struct system_redis *r, size_t arg
         check_insisting(s, m, r);
     }
     return true;
+}
+
+/* ---- one-way clusters ---- */
+
+void checks_instance_sent(struct system *s, struct system_member *m,
+                          const struct system_instance *instance, size_t argc,
+                          const char *const *argv)
+{
+    if (!m) {
+        trace_fail("harmful", "%s is sent by nobody", argv[0]);
+    } else if (!is_reading(argc, argv)) {
+        check_sender(s, m, instance->place, argv[0]);
+        if (m->dc != instance->dc) {
+            trace_fail("owner", "%s sends %s into the other DC", name_of(m), argv[0]);
+        }
+    }
+}
+
+/* What an instance may follow: of its shard, and not itself; 'dc' where that must be. */
+static void check_upstream(struct system *s, const struct system_instance *instance, int dc,
+                           const char *host, const char *port, const char *words)
+{
+    int64_t number = 0;
+    struct system_instance to;
+    (void)text_to_i64(port, strlen(port), 1, 65535, &number);
+    struct addr addr = addr_of(host, (int)number);
+    bool is_known = system_instance_at(s, &addr, &to);
+    if (!is_known || to.place != instance->place || to.shard != instance->shard || to.dc != dc ||
+        to.replica == instance->replica) {
+        trace_fail("target", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
+    }
+}
+
+static void check_setstate(struct system *s, const struct system_instance *instance, size_t argc,
+                           const char *const *argv, const char *words)
+{
+    bool is_active = argc >= 5 && text_eq(argv[2], "ACTIVE");
+    bool is_across = is_active && instance->dc != SYSTEM_PRIMARY;
+    if (!instance->replica->is_keeper || argc < 5 || (!is_active && !text_eq(argv[2], "BACKUP"))) {
+        trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
+        return;
+    }
+    check_upstream(s, instance, is_active ? SYSTEM_PRIMARY : instance->dc, argv[3], argv[4], words);
+    if (argc > 5 && !is_across) {
+        trace_fail("route", "%s inside a DC", words);
+    }
+    if (argc == 5 && is_across && s->is_routed[instance->dc]) {
+        trace_fail("route", "%s goes direct, there is a route", words);
+    }
+    if (argc > 5 && !is_known_route(argv[7], argc > 9 ? argv[8] : NULL)) {
+        trace_fail("route", "%s: nobody gave it", words);
+    }
+}
+
+static void check_slaveof(struct system *s, const struct system_instance *instance, size_t argc,
+                          const char *const *argv, const char *words)
+{
+    if (instance->replica->is_keeper || instance->dc == SYSTEM_PRIMARY || argc != 3 ||
+        text_eq_nocase(argv[1], "no")) {
+        trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
+        return;
+    }
+    struct addr source = addr_of(argv[1], (int)strtol(argv[2], NULL, 10));
+    const struct system_redis *redis = system_redis_at(s, &source);
+    bool is_relay = instance->place == SYSTEM_PLAIN_PLACE && redis && redis->dc == SYSTEM_PRIMARY;
+    check_upstream(s, instance, is_relay ? SYSTEM_PRIMARY : instance->dc, argv[1], argv[2], words);
+    if (is_relay && s->is_routed[instance->dc]) {
+        trace_fail("route", "%s goes direct, there is a route", words);
+    }
+}
+
+void checks_instance_arrived(struct system *s, const struct system_instance *instance, size_t argc,
+                             const char *const *argv)
+{
+    const struct fake_redis_origin *origin = fake_redis_origin();
+    const struct system_member *m = system_member_of(s, origin->client);
+    if (is_reading(argc, argv)) {
+        return;
+    }
+    AUTO_FREE char *words = words_text(argc, argv);
+    trace_event("%s gets from %s: %s", ADDR_TEXT(&instance->replica->addr),
+                m ? name_of(m) : "the dead", words);
+    if (m) {
+        check_order(m, checks.sent_at[instance->place][instance->dc][instance->shard],
+                    &instance->replica->addr, origin->sent_at);
+    }
+    if (text_eq_nocase(argv[0], "KEEPER")) {
+        check_setstate(s, instance, argc, argv, words);
+    } else if (text_eq_nocase(argv[0], "SLAVEOF") || text_eq_nocase(argv[0], "XSLAVEOF")) {
+        check_slaveof(s, instance, argc, argv, words);
+    } else if (!text_eq_nocase(argv[0], "CONFIG")) {
+        trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
+    }
 }

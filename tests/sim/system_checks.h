@@ -10,13 +10,16 @@
  *   migration     no command for a cluster that the sender knows to be under migration
  *   versions      of the document and of each cluster never go back; what was deleted does not come back
  *   brakes        one document never takes away more than meta.removal.limit
- *   harmful       no command that damages a Redis; none to one of a one-way cluster
- *   target        a peer is set to a Redis of the same shard in the DC of that gid
+ *   harmful       no command that damages a Redis; of a one-way cluster none to a Redis of the primary DC, and none that makes a
+ *                 master
+ *   target        a peer is set to a Redis of the same shard in the DC of that gid; who follows follows one of the same shard,
+ *                 active keepers and relays what is in the primary DC, all others what is in their own
  *   route         never direct where there was always a route, never by a route that nobody gave
  *   removal       a peer is removed only when that is on, it is nobody's, and was so for all its verdicts
  *   asked         each PEEROF follows a ROLE of its own that said master
  *   budget        corrections, and those that cut a link, stay within their rates
  *   insisting     a Redis that refuses is not asked again and again
+ *   container     a keeper is removed only when the metadata does not want it, and started only when it does (system_tree.c)
  *
  * And by system_sim.c itself: start and recovery (everything wanted is actual in time), common-restart (a DC that comes back
  * together keeps its slots where they were), replay (the same seed, the same run), crash.
@@ -26,7 +29,7 @@
 #ifndef TESTS_SIM_SYSTEM_CHECKS_H
 #define TESTS_SIM_SYSTEM_CHECKS_H
 
-#include "tests/sim/system.h"
+#include "tests/sim/system_tree.h"
 
 void checks_reset(struct system *);
 void checks_step(void *system); /* for fake_loop_after_step */
@@ -37,6 +40,11 @@ void checks_command_sent(struct system *, struct system_member *m, struct system
 /* False: it must not be carried out. */
 bool checks_command_arrived(struct system *, struct system_redis *, size_t argc,
                             const char *const *argv);
+/* The same two for what belongs to one-way clusters. */
+void checks_instance_sent(struct system *, struct system_member *m, const struct system_instance *,
+                          size_t argc, const char *const *argv);
+void checks_instance_arrived(struct system *, const struct system_instance *, size_t argc,
+                             const char *const *argv);
 void checks_push_taken(int dc, const char *cluster, int64_t version, void *system);
 /* Something in the tree of that DC's ZooKeeper changed; session 0: a foreign client. */
 void checks_zk_changed(const char *path, int64_t session, void *zk_dc);

@@ -12,6 +12,7 @@
 #include "tests/sim/fake_loop.h"
 #include "tests/sim/system_checks.h"
 #include "tests/sim/system_trace.h"
+#include "tests/sim/system_tree.h"
 
 #include "shared/base/banned.h"
 
@@ -34,6 +35,7 @@ struct trouble { /* one fault at work */
     struct system_member *member;
     struct system_member *other;
     struct system_redis *redis;
+    struct system_keeper *keeper;
     int place;
     int dc;
     int way;
@@ -98,7 +100,7 @@ static struct system_redis *any_master(struct system *s)
 
 static struct console_cluster *any_cluster(struct system *s)
 {
-    return system_cluster(s, (int)dice_roll(&s->dice, SYSTEM_PLACES - 1)); /* no one-way cluster */
+    return system_cluster(s, (int)dice_roll(&s->dice, SYSTEM_KEEPER_PLACE)); /* bi-direction */
 }
 
 /* Short, longer than a session, longer than its lease... */
@@ -465,7 +467,7 @@ static bool flip_route(struct system *s, struct trouble *t)
 
 static bool migrate(struct system *s, struct trouble *t)
 {
-    struct console_cluster *c = any_cluster(s);
+    struct console_cluster *c = system_cluster(s, (int)dice_roll(&s->dice, SYSTEM_PLACES));
     if (!c || c->is_migrating) {
         return false;
     }
@@ -642,6 +644,7 @@ static void start_redis(struct system *s, struct trouble *t)
 {
     if (t->way == FAKE_REDIS_REFUSES) {
         fake_crdt_restart(&t->redis->crdt);
+        fake_replica_restart(&t->redis->replica);
     }
     system_set_process(s, t->redis, FAKE_REDIS_UP);
 }
@@ -667,7 +670,8 @@ static void usual_redis(struct system *s, struct trouble *t)
 static bool fail_over(struct system *s, struct trouble *t)
 {
     t->redis = listed_redis(s);
-    if (!t->redis || t->redis->crdt.is_master || t->redis->mode != FAKE_REDIS_UP) {
+    if (!t->redis || t->redis->crdt.is_master || t->redis->mode != FAKE_REDIS_UP ||
+        system_is_one_way(t->redis->place)) {
         return false;
     }
     system_fail_over(s, t->redis, dice_chance(&s->dice, 50));
@@ -678,7 +682,7 @@ static bool fail_over(struct system *s, struct trouble *t)
 static bool two_masters(struct system *s, struct trouble *t)
 {
     t->redis = listed_redis(s);
-    if (!t->redis || t->redis->crdt.is_master) {
+    if (!t->redis || t->redis->crdt.is_master || system_is_one_way(t->redis->place)) {
         return false;
     }
     t->ms = any_ms(s);
@@ -742,7 +746,7 @@ static void break_peer(struct system *s, struct system_redis *r)
 static bool break_one_peer(struct system *s, struct trouble *t)
 {
     struct system_redis *r = any_master(s);
-    if (!r || r->place == SYSTEM_PLACES - 1) {
+    if (!r) {
         return false;
     }
     break_peer(s, r);
@@ -752,7 +756,7 @@ static bool break_one_peer(struct system *s, struct trouble *t)
 
 static void break_peers_of(struct system *s, int dc)
 {
-    for (int place = 0; place < SYSTEM_PLACES - 1; place++) {
+    for (int place = 0; place < SYSTEM_KEEPER_PLACE; place++) {
         for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
             struct system_redis *r = system_master(s, place, dc, shard);
             if (r) {
@@ -807,7 +811,7 @@ static void freeze_busy(struct system *s, struct trouble *t)
 static bool put_stranger(struct system *s, struct trouble *t)
 {
     struct system_redis *r = any_master(s);
-    if (!r || r->place == SYSTEM_PLACES - 1 || r->crdt.peers[SYSTEM_STRANGER].is_set) {
+    if (!r || r->crdt.peers[SYSTEM_STRANGER].is_set) {
         return false;
     }
     struct addr nowhere = addr_of("10.77.7.8", 6379);
@@ -827,9 +831,7 @@ static bool play_trick(struct system *s, struct trouble *t)
     t->way = (int)dice_between(&s->dice, FAKE_CRDT_REFUSES, FAKE_CRDT_HANGS);
     t->ms = dice_between(&s->dice, 2000, 25000);
     t->redis->crdt.trick = (enum fake_crdt_trick)t->way;
-    if (t->redis->place != SYSTEM_PLACES - 1) {
-        break_peer(s, t->redis);
-    }
+    break_peer(s, t->redis);
     say(t, "%s %s", ADDR_TEXT(&t->redis->crdt.addr), tricks[t->way]);
     return true;
 }
@@ -856,6 +858,162 @@ static void streamed(struct system *s, struct trouble *t)
 {
     (void)s;
     t->redis->crdt.is_backstreaming = false;
+}
+
+/* ---- one-way clusters ---- */
+
+static bool kill_keeper(struct system *s, struct trouble *t)
+{
+    struct system_keeper *k = system_any_keeper(s);
+    if (!k) {
+        return false;
+    }
+    bool comes_back = dice_chance(&s->dice, 30);
+    system_keeper_kill(k, comes_back ? dice_between(&s->dice, 100, 6000) : -1);
+    say(t, "%s%s", ADDR_TEXT(&k->replica.addr), comes_back ? ", it comes back" : "");
+    return true;
+}
+
+static bool expire_keeper(struct system *s, struct trouble *t)
+{
+    struct system_keeper *k = system_any_keeper(s);
+    if (k) {
+        system_keeper_lose_session(k, dice_between(&s->dice, 20, 3000));
+        say(t, "of %s", ADDR_TEXT(&k->replica.addr));
+    }
+    return k != NULL;
+}
+
+static bool hide_keeper(struct system *s, struct trouble *t)
+{
+    t->keeper = system_any_keeper(s);
+    t->member = running_member(s);
+    if (!t->keeper || !t->member) {
+        return false;
+    }
+    t->way = (int)dice_between(&s->dice, FAKE_REDIS_REFUSES, FAKE_REDIS_REPLY_SILENT);
+    t->ms = any_ms(s);
+    fake_redis_set_view(t->member->loop, &t->keeper->replica.addr, (enum fake_redis_mode)t->way);
+    say(t, "%s towards " MEMBER_FMT ": %s", ADDR_TEXT(&t->keeper->replica.addr),
+        MEMBER_ARG(t->member), modes[t->way]);
+    return true;
+}
+
+static void show_keeper(struct system *s, struct trouble *t)
+{
+    (void)s;
+    if (t->member->loop) {
+        fake_redis_set_view(t->member->loop, &t->keeper->replica.addr, FAKE_REDIS_UP);
+    }
+}
+
+static bool stop_container(struct system *s, struct trouble *t)
+{
+    t->dc = (int)dice_roll(&s->dice, SYSTEM_DCS);
+    t->way = (int)dice_roll(&s->dice, SYSTEM_CONTAINERS);
+    if (s->is_container_stopped[t->dc][t->way]) {
+        return false;
+    }
+    t->ms = any_ms(s);
+    system_container_stop(s, t->dc, t->way, true);
+    say(t, "%d of %s", t->way, system_dcs[t->dc]);
+    return true;
+}
+
+static void start_container(struct system *s, struct trouble *t)
+{
+    system_container_stop(s, t->dc, t->way, false);
+}
+
+static bool move_keeper(struct system *s, struct trouble *t)
+{
+    int dc = (int)dice_roll(&s->dice, SYSTEM_DCS);
+    say(t, "in %s", system_dcs[dc]);
+    return system_keeper_move(s, dc, (int)dice_roll(&s->dice, SYSTEM_SHARDS));
+}
+
+/* Pointed elsewhere, made a master, or (keepers) the other state. */
+static void misplace(struct system *s, struct fake_replica *r)
+{
+    struct addr nowhere = addr_of("10.77.7.7", 6379);
+    struct addr nobody = { 0 };
+    if (r->is_keeper && dice_chance(&s->dice, 50)) {
+        r->state = r->state == KEEPER_ACTIVE ? KEEPER_BACKUP : KEEPER_ACTIVE;
+    } else {
+        fake_replica_point(r, r->is_keeper || dice_chance(&s->dice, 50) ? &nowhere : &nobody);
+    }
+}
+
+static bool misplace_one(struct system *s, struct trouble *t)
+{
+    struct system_keeper *k = dice_chance(&s->dice, 50) ? system_any_keeper(s) : NULL;
+    struct system_redis *r = k ? NULL : listed_redis(s);
+    if (!k && (!r || !system_is_one_way(r->place) || r->dc == SYSTEM_PRIMARY)) {
+        return false;
+    }
+    struct fake_replica *replica = k ? &k->replica : &r->replica;
+    misplace(s, replica);
+    say(t, "%s", ADDR_TEXT(&replica->addr));
+    return true;
+}
+
+/* What an operator's script does to everything of the backup DC at once. */
+static bool misplace_all(struct system *s, struct trouble *t)
+{
+    (void)t;
+    for (int place = SYSTEM_KEEPER_PLACE; place < SYSTEM_PLACES; place++) {
+        for (int i = 0; i < SYSTEM_SHARDS * SYSTEM_REDISES; i++) {
+            struct system_redis *r =
+                &s->redis[place][1 - SYSTEM_PRIMARY][i / SYSTEM_REDISES][i % SYSTEM_REDISES];
+            if (system_is_listed(s, r)) {
+                misplace(s, &r->replica);
+            }
+        }
+    }
+    return true;
+}
+
+static bool fail_over_tree(struct system *s, struct trouble *t)
+{
+    struct system_redis *r = listed_redis(s);
+    if (!r || !system_is_one_way(r->place) || r->dc != SYSTEM_PRIMARY || r->mode != FAKE_REDIS_UP) {
+        return false;
+    }
+    system_tree_fail_over(s, r);
+    say(t, "%s is master now", ADDR_TEXT(&r->crdt.addr));
+    return true;
+}
+
+/* A Redis that copies everything for long: it is left alone meanwhile. */
+static bool sync_fully(struct system *s, struct trouble *t)
+{
+    struct system_redis *r = listed_redis(s);
+    if (!r || !system_is_one_way(r->place)) {
+        return false;
+    }
+    r->replica.sync_ms = dice_chance(&s->dice, 50) ? dice_between(&s->dice, 500, 8000) : 0;
+    say(t, "%s: %lld ms from now on", ADDR_TEXT(&r->crdt.addr), (long long)r->replica.sync_ms);
+    return true;
+}
+
+static bool play_replica_trick(struct system *s, struct trouble *t)
+{
+    static const char *const tricks[] = { "honest", "refuses", "pretends", "swallows", "hangs" };
+    t->redis = listed_redis(s);
+    if (!t->redis || !system_is_one_way(t->redis->place)) {
+        return false;
+    }
+    t->way = (int)dice_between(&s->dice, FAKE_REPLICA_REFUSES, FAKE_REPLICA_HANGS);
+    t->ms = any_ms(s);
+    t->redis->replica.trick = (enum fake_replica_trick)t->way;
+    say(t, "%s %s", ADDR_TEXT(&t->redis->crdt.addr), tricks[t->way]);
+    return true;
+}
+
+static void be_honest_replica(struct system *s, struct trouble *t)
+{
+    (void)s;
+    t->redis->replica.trick = FAKE_REPLICA_HONEST;
 }
 
 static bool step_wall_clock(struct system *s, struct trouble *t)
@@ -902,6 +1060,16 @@ static const struct fault table[] = {
     { "stranger",        3, put_stranger,     NULL },
     { "trick",           4, play_trick,       be_honest },
     { "backstream",      2, backstream,       streamed },
+    { "keeper-kill",     6, kill_keeper,      NULL },
+    { "keeper-session",  3, expire_keeper,    NULL },
+    { "keeper-hide",     3, hide_keeper,      show_keeper },
+    { "keeper-move",     3, move_keeper,      NULL },
+    { "container-stop",  3, stop_container,   start_container },
+    { "misplaced",       6, misplace_one,     NULL },
+    { "all-misplaced",   3, misplace_all,     NULL },
+    { "tree-fail-over",  4, fail_over_tree,   NULL },
+    { "full-sync",       2, sync_fully,       NULL },
+    { "replica-trick",   3, play_replica_trick, be_honest_replica },
     { "wall-clock",      2, step_wall_clock,  NULL },
 };
 /* clang-format on */
