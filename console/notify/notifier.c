@@ -13,6 +13,7 @@
 #include "shared/base/thread.h"
 #include "shared/model/json_decode.h"
 #include "shared/net/url.h"
+#include "shared/net/waker.h"
 #include "shared/base/banned.h"
 
 #define REPLY_MAX_BYTES   (64 * 1024)
@@ -41,8 +42,6 @@ struct row {
     int tries;
     mono_ms retry_at;
 };
-
-struct waker;
 
 struct lane_metrics { /* one for each DC name, for the life of the process */
     char *dc;
@@ -640,57 +639,16 @@ static void timer_fire(struct loop_timer *t)
     loop_timer_start(t, next_wait_ms(n, loop_now(n->o.loop)));
 }
 
-/* ---- waking, from any thread ---- */
-
-/* The message lives apart from the notifier: it may still be under way when that is freed. */
-struct waker {
-    struct loop_msg msg;
-    struct notifier *notifier; /* owner: loop; NULL once it is freed */
-    int is_posted;             /* atomic: the message is under way */
-    int refs;                  /* atomic: the notifier, the message under way */
-};
-
-static void waker_unref(struct waker *w)
+static void woken(void *arg)
 {
-    if (__atomic_sub_fetch(&w->refs, 1, __ATOMIC_ACQ_REL) == 0) {
-        free(w);
-    }
-}
-
-static void wake_delivered(struct loop_msg *msg)
-{
-    struct waker *w = CONTAINER_OF(msg, struct waker, msg);
-    struct notifier *n = w->notifier;
-    __atomic_store_n(&w->is_posted, 0, __ATOMIC_RELEASE); /* from here on it may be posted again */
-    if (n) {
-        n->look_again = true;
-        plan_next(n);
-    }
-    waker_unref(w);
-}
-
-static void wake_dropped(struct loop_msg *msg)
-{
-    waker_unref(CONTAINER_OF(msg, struct waker, msg));
-}
-
-static struct waker *waker_new(struct notifier *n)
-{
-    struct waker *w = xcalloc(1, sizeof(*w));
-    w->msg.deliver = wake_delivered;
-    w->msg.drop = wake_dropped;
-    w->notifier = n;
-    w->refs = 1;
-    return w;
+    struct notifier *n = arg;
+    n->look_again = true;
+    plan_next(n);
 }
 
 void notifier_wake(struct notifier *n)
 {
-    struct waker *w = n->waker;
-    if (__atomic_exchange_n(&w->is_posted, 1, __ATOMIC_ACQ_REL) == 0) {
-        (void)__atomic_add_fetch(&w->refs, 1, __ATOMIC_RELAXED);
-        loop_post_reserved(n->o.loop, &w->msg); /* at most one at a time */
-    }
+    waker_wake(n->waker);
 }
 
 /* ---- life ---- */
@@ -708,7 +666,7 @@ struct notifier *notifier_new(const struct notifier_options *options)
     metric_register(&acks_total);
     metric_register(&sending_gauge);
     loop_timer_init(&n->timer, n->o.loop, timer_fire);
-    n->waker = waker_new(n);
+    n->waker = waker_new(n->o.loop, woken, n);
     return n;
 }
 
@@ -796,7 +754,6 @@ void notifier_free(struct notifier *n)
     }
     map_done(&n->lanes);
     urls_clear(&n->urls);
-    n->waker->notifier = NULL;
-    waker_unref(n->waker);
+    waker_close(n->waker);
     free(n);
 }

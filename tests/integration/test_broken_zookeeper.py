@@ -4,11 +4,14 @@ away, empty, or none at all.
 Two members share the slots of one namespace. After every attack: each slot is held by exactly one of them and its record says so;
 and at no moment was one held by both.
 """
+import fcntl
 import json
 import random
 import re
 import shutil
 import socket
+import sys
+import termios
 import time
 
 import pytest
@@ -399,12 +402,17 @@ def reply(xid, zxid=1, err=0, body=b""):
     return frame(xid.to_bytes(4, "big", signed=True) + zxid.to_bytes(8, "big", signed=True) + err.to_bytes(4, "big", signed=True) + body)
 
 
+def unread_by_the_kernel(connection):
+    """Bytes sent that the other side's kernel has not confirmed."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 def then(*pieces):
     def serve(connection):
         connection.recv(4096)
         for piece in pieces:
             connection.sendall(piece)
-            time.sleep(0.01)  # so that they come apart
+            wait_until(lambda: unread_by_the_kernel(connection) == 0, 5, "a piece to arrive before the next is sent")
         wait_closed(connection)
     return serve
 
@@ -468,7 +476,7 @@ def test_server_that_is_no_zookeeper(lonely, imposter, kind):
     with Trial(lonely):
         wait_until(lambda: imposter.connections > met, 20, "a connection")
         used, began = cpu_s(lonely.pid), time.monotonic()
-        time.sleep(0.5)  # to be measured; nobody asks it anything
+        stays(lambda: lonely.running, 0.5, "the metaserver")  # measured meanwhile; nobody asks it anything
         spent = (cpu_s(lonely.pid) - used) / (time.monotonic() - began)
         assert not slots_of(lonely)
         assert spent < 0.6 or is_sanitized(), f"it spins: {spent:.0%} of a core"

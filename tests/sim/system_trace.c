@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/err.h"
 #include "shared/base/mem.h"
 
 #include "shared/base/banned.h"
@@ -45,7 +46,7 @@ void trace_mix(uint64_t number)
 }
 
 /* What comes after the failure is only the end of the run. */
-static const char *add_event(const char *fmt, va_list args)
+XP_PRINTF(1, 0) static const char *add_event(const char *fmt, va_list args)
 {
     static char nothing[1];
     if (trace.is_over) {

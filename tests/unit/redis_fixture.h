@@ -88,6 +88,15 @@ static inline bool redis_answers(int port)
     return is_up;
 }
 
+static inline void redis_wait(int port)
+{
+    mono_ms limit = clock_mono_ms() + START_LIMIT_MS;
+    while (!redis_answers(port)) {
+        assert_true(clock_mono_ms() < limit);
+        (void)usleep(5000);
+    }
+}
+
 /* 'option' and 'value' as in redis.conf, without dashes; NULL: none. */
 static inline void redis_start(struct redis_fixture *r, const char *option, const char *value)
 {
@@ -108,11 +117,7 @@ static inline void redis_start(struct redis_fixture *r, const char *option, cons
                      value ? value : "16", (char *)NULL);
         _exit(127);
     }
-    mono_ms limit = clock_mono_ms() + START_LIMIT_MS;
-    while (!redis_answers(r->port)) {
-        assert_true(clock_mono_ms() < limit);
-        (void)usleep(5000);
-    }
+    redis_wait(r->port);
 }
 
 static inline void redis_stop(struct redis_fixture *r)

@@ -66,11 +66,7 @@ static void sentinel_start(struct redis_fixture *s)
         (void)execlp("redis-server", "redis-server", path, "--sentinel", (char *)NULL);
         _exit(127);
     }
-    mono_ms limit = clock_mono_ms() + START_LIMIT_MS;
-    while (!redis_answers(s->port)) {
-        assert_true(clock_mono_ms() < limit);
-        (void)usleep(5000);
-    }
+    redis_wait(s->port);
 }
 
 static void sentinel_stop(struct redis_fixture *s)
