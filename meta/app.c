@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "meta/api/meta_routes.h"
+#include "meta/app_links.h"
 #include "meta/app_trees.h"
 #include "meta/keepers/tree_duty.h"
 #include "shared/base/log.h"
@@ -144,39 +145,6 @@ static void on_routes(void *arg)
     shard_set_routes(app->shards);
 }
 
-struct each_shard {
-    const char *dc;
-    void (*add)(const char *cluster, const char *shard, void *add_arg);
-    void *add_arg;
-};
-
-static void add_if_peer(struct duty *duty, void *arg)
-{
-    const struct each_shard *each = arg;
-    const struct shard_duty *peer_duty = shard_duty_of(duty);
-    if (peer_duty && shard_duty_has_peer(peer_duty, each->dc)) {
-        each->add(duty->cluster->name, duty->shard, each->add_arg);
-    }
-}
-
-static void each_shard(const char *dc, void (*add)(const char *, const char *, void *),
-                       void *add_arg, void *arg)
-{
-    struct app *app = arg;
-    struct each_shard each = { .dc = dc, .add = add, .add_arg = add_arg };
-    shard_set_each(app->shards, add_if_peer, &each);
-}
-
-static void on_peer_master(const char *dc, const char *cluster, const char *shard,
-                           const struct current_master *master, void *arg)
-{
-    struct app *app = arg;
-    struct shard_duty *duty = shard_duty_of(shard_set_find(app->shards, cluster, shard));
-    if (duty) {
-        shard_duty_peer_told(duty, dc, master);
-    }
-}
-
 /* ---- settings ---- */
 
 static void apply_settings(struct app *app)
@@ -213,7 +181,7 @@ static void reloaded(void *arg)
     struct brake_limits limits = limits_of(&app->config);
     apply_settings(app);
     dc_fetch_set_limits(app->fetch, &limits, app->config.meta_refresh_ms);
-    peer_links_set_periods(app->links, app->config.peer_refresh_ms);
+    app_links_settings(app);
     app_trees_settings(app);
     sharding_set_hosts(app->sharding, app->config.zk_address);
     __atomic_store_n(&app->validate_domain, app->config.validate_domain, __ATOMIC_RELAXED);
@@ -251,19 +219,7 @@ static void make_duties(struct app *app)
     app->store = dc_store_new(app->dc, &listener);
     app->board = master_board_new();
     app->members = member_list_new();
-    struct peer_links_options links = {
-        .loop = app->loop,
-        .pool = app->peer_pool,
-        .own_dc = app->dc,
-        .dcinfos = app->config.dcinfos,
-        .refresh_ms = app->config.peer_refresh_ms,
-        .connect_timeout_ms = app->config.dc_connect_timeout_ms,
-        .timeout_ms = app->config.dc_timeout_ms,
-        .each_shard = each_shard,
-        .on_master = on_peer_master,
-        .arg = app,
-    };
-    app->links = peer_links_new(&links);
+    app_links_make(app);
     app->env = (struct duty_env){
         .loop = app->loop,
         .store = app->store,
@@ -451,8 +407,8 @@ static void stop(void *arg)
     }
     shard_set_free(app->shards);
     app_trees_free(app);
+    app_links_free(app);
     dc_fetch_free(app->fetch);
-    peer_links_free(app->links);
     sharding_free(app->sharding);
     http_client_free(app->slot_calls);
     http_client_free(app->copies);

@@ -9,9 +9,9 @@
 #include "meta/dcmeta/dc_fetch.h"
 #include "meta/dcmeta/dc_store.h"
 #include "meta/keepers/tree_duty.h"
+#include "meta/links/dc_links.h"
 #include "meta/meta_config.h"
 #include "meta/peers/master_board.h"
-#include "meta/peers/peer_links.h"
 #include "meta/peers/shard_duty.h"
 #include "meta/shards/shard_set.h"
 #include "meta/slots/sharding.h"
@@ -45,9 +45,9 @@ struct app {
     mono_ms join_until;
     struct loop_timer drain; /* waits for the answers under way */
     mono_ms drain_until;
-    struct peer_links *links;
+    struct dc_links *links;     /* about masters */
     struct master_board *board; /* (any) */
-    struct upstream_links *upstreams;
+    struct dc_links *upstreams;
     struct upstream_board *upstreams_board; /* (any) */
     struct member_list *members;            /* (any) */
     struct duty_env env;

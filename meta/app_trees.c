@@ -15,41 +15,6 @@
 /* Setstates that only make a route known: after a take-over there is one for each shard of a backup DC. */
 #define REFRESH_RATE_DIVISOR 10
 
-/* ---- from one part to the other ---- */
-
-struct each_shard {
-    const char *dc;
-    void (*add)(const char *cluster, const char *shard, void *add_arg);
-    void *add_arg;
-};
-
-static void add_if_pulling(struct duty *duty, void *arg)
-{
-    const struct each_shard *each = arg;
-    const struct tree_duty *tree = tree_duty_of(duty);
-    if (tree && tree_duty_pulls_from(tree, each->dc)) {
-        each->add(duty->cluster->name, duty->shard, each->add_arg);
-    }
-}
-
-static void each_upstream(const char *dc, void (*add)(const char *, const char *, void *),
-                          void *add_arg, void *arg)
-{
-    struct app *app = arg;
-    struct each_shard each = { .dc = dc, .add = add, .add_arg = add_arg };
-    shard_set_each(app->shards, add_if_pulling, &each);
-}
-
-static void on_upstream(const char *dc, const char *cluster, const char *shard,
-                        const struct addr *head, int64_t offset, void *arg)
-{
-    struct app *app = arg;
-    struct tree_duty *duty = tree_duty_of(shard_set_find(app->shards, cluster, shard));
-    if (duty) {
-        tree_duty_upstream_told(duty, dc, head, offset);
-    }
-}
-
 /* ---- containers ---- */
 
 /* Calls outlive the duty that asked for them (a shard that is gone has none), so they are asked by the id of the cluster. */
@@ -84,25 +49,6 @@ static bool is_wanted(int64_t shard_id, const struct addr *keeper, void *arg)
 }
 
 /* ---- life ---- */
-
-static void make_upstreams(struct app *app)
-{
-    const struct meta_config *c = &app->config;
-    struct upstream_links_options options = {
-        .loop = app->loop,
-        .pool = app->peer_pool,
-        .own_dc = app->dc,
-        .dcinfos = c->dcinfos,
-        .refresh_ms = c->upstream_refresh_ms,
-        .connect_timeout_ms = c->dc_connect_timeout_ms,
-        .timeout_ms = c->dc_timeout_ms,
-        .each_shard = each_upstream,
-        .on_upstream = on_upstream,
-        .arg = app,
-    };
-    app->upstreams = upstream_links_new(&options);
-    app->upstreams_board = upstream_board_new();
-}
 
 static void make_containers(struct app *app)
 {
@@ -178,12 +124,11 @@ void app_trees_settings(struct app *app)
     env->relay_lag_bytes = c->relay_lag_bytes;
     int64_t rate = c->correct_rate / REFRESH_RATE_DIVISOR;
     budget_set_rate(&env->refresh, rate > 0 ? rate : 1, rate > 0 ? rate : 1);
-    upstream_links_set_periods(app->upstreams, c->upstream_refresh_ms);
 }
 
 void app_trees_make(struct app *app)
 {
-    make_upstreams(app);
+    app->upstreams_board = upstream_board_new();
     make_containers(app);
     make_watch(app);
     make_report(app);
@@ -217,7 +162,6 @@ void app_trees_free(struct app *app)
     }
     container_calls_free(app->trees.containers);
     keeper_report_free(app->trees.report);
-    upstream_links_free(app->upstreams);
     upstream_board_free(app->upstreams_board);
     free(app->trees.scratch_plan);
 }

@@ -1,4 +1,4 @@
-/* app_trees.h - the part of app.c that wires the duties of one-way shards: keepers, containers, upstreams, reports, sentinels.
+/* app_trees.h - the part of app.c that wires the duties of one-way shards: keepers, containers, reports, sentinels.
  * Thread: as app.c. */
 #ifndef META_APP_TREES_H
 #define META_APP_TREES_H

@@ -192,7 +192,7 @@ static void ask_if_peer(struct app *app, const char *dc, const char *cluster, co
 {
     const struct shard_duty *duty = shard_duty_of(shard_set_find(app->shards, cluster, shard));
     if (duty && shard_duty_has_peer(duty, dc)) {
-        peer_links_ask(app->links, dc, cluster, shard);
+        dc_links_ask(app->links, dc, cluster, shard);
     }
 }
 
@@ -365,7 +365,7 @@ static int handle_links(struct http_req *req, struct http_resp *resp, struct xp_
 {
     (void)err;
     struct app *app = http_req_arg(req);
-    http_resp_json(resp, peer_links_json(app->links));
+    http_resp_json(resp, dc_links_json(app->links));
     return 0;
 }
 

@@ -152,7 +152,7 @@ static void told_change(struct app *app, const char *dc, const struct shard_name
     const struct tree_duty *duty =
         tree_duty_of(shard_set_find(app->shards, name->cluster, name->shard));
     if (duty && tree_duty_pulls_from(duty, dc)) {
-        upstream_links_ask(app->upstreams, dc, name->cluster, name->shard);
+        dc_links_ask(app->upstreams, dc, name->cluster, name->shard);
     }
 }
 
@@ -202,7 +202,7 @@ static int handle_upstream_links(struct http_req *req, struct http_resp *resp, s
 {
     (void)err;
     const struct app *app = http_req_arg(req);
-    http_resp_json(resp, upstream_links_json(app->upstreams));
+    http_resp_json(resp, dc_links_json(app->upstreams));
     return 0;
 }
 

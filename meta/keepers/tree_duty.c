@@ -170,8 +170,8 @@ static void tell_backups(struct tree_duty *duty, const struct addr *head)
     }
     duty->head = *head;
     for (size_t i = 0; i < dcs->count; i++) {
-        upstream_links_tell(duty->tree_env->upstreams, dcs->items[i], duty->base.cluster->name,
-                            duty->base.shard, head);
+        dc_links_tell(duty->tree_env->upstreams, dcs->items[i], duty->base.cluster->name,
+                      duty->base.shard, head);
     }
 }
 
@@ -542,8 +542,8 @@ void tree_tick(struct tree_duty *duty)
 static void ask_upstream(struct tree_duty *duty)
 {
     if (duty->place == TREE_BACKUP && duty->base.cluster->active_dc && addr_is_none(&duty->told)) {
-        upstream_links_ask(duty->tree_env->upstreams, duty->base.cluster->active_dc,
-                           duty->base.cluster->name, duty->base.shard);
+        dc_links_ask(duty->tree_env->upstreams, duty->base.cluster->active_dc,
+                     duty->base.cluster->name, duty->base.shard);
     }
 }
 

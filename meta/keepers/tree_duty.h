@@ -3,7 +3,7 @@
  * D11).
  *
  * observe: ROLE on every Redis and every living keeper, KEEPER GETSTATE on keepers, pipelined on one connection each, every poll_ms;
- * ZooKeeper's elections (keeper_watch); the upstream of the primary DC (upstream_links). decide: source_choose, relay_choose,
+ * ZooKeeper's elections (keeper_watch); the upstream of the primary DC (dc_links). decide: source_choose, relay_choose,
  * tree_decide, container_decide, failover_decide, all pure. act: one run at a time, ROLE again on the same connection and ownership, lease
  * and budget right before every command; containers over container_calls. record: log, metrics, last action per node.
  *
@@ -21,7 +21,7 @@
 #include "meta/keepers/keeper_watch.h"
 #include "meta/keepers/tree_decide.h"
 #include "meta/keepers/upstream_board.h"
-#include "meta/keepers/upstream_links.h"
+#include "meta/links/dc_links.h"
 #include "meta/primary/failover_decide.h"
 #include "meta/primary/sentinel_monitors.h"
 #include "meta/shards/duty.h"
@@ -33,7 +33,7 @@ struct tree_env {
     struct duty_env *duty; /* loop, store, may_command, budgets, poll settings: as for every duty */
     struct keeper_watch *watch;
     struct container_calls *containers;
-    struct upstream_links *upstreams;
+    struct dc_links *upstreams;
     struct upstream_board *board;
     struct keeper_report *report;
     struct sentinel_monitors *monitors;

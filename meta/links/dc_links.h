@@ -1,5 +1,4 @@
-/* dc_links.h - conversations with the metaservers of the other DCs, about one subject (dc_words.h): what peer_links and
- * upstream_links are made of.
+/* dc_links.h - conversations with the metaservers of the other DCs, about one subject (dc_words.h).
  *
  * Per other DC one link of two lanes: questions and notices are collected and sent as batches, one of each lane under way at a
  * time; a full round of questions every refresh_ms. A metaserver that answers 404 is a Java one: then single requests with the

@@ -1,5 +1,5 @@
-/* dc_words.h - what metaservers of different DCs talk about, as a table of words: masters of bi-direction shards (peer_links),
- * upstreams of one-way ones (upstream_links). The conversations themselves are the same: dc_links.h says when, dc_batch.h how.
+/* dc_words.h - what metaservers of different DCs talk about, as a table of words: masters of bi-direction shards (master_words),
+ * upstreams of one-way ones (upstream_words). The conversations themselves are the same: dc_links.h says when, dc_batch.h how.
  *
  * The functions are pure and read text from outside: what is odd, or tells nothing, is refused with false and spoils itself
  * only. Thread: any. */
@@ -21,7 +21,7 @@ struct dc_topic { /* a shard that is asked for, or told of */
 
 struct dc_answer {    /* what another DC says about a shard */
     struct addr addr; /* never none */
-    int64_t number;   /* peer_links: gid; upstream_links: offset, -1 unknown */
+    int64_t number;   /* master_words: gid; upstream_words: offset, -1 unknown */
 };
 
 struct dc_row {

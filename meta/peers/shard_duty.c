@@ -21,7 +21,7 @@ static void publish_master(struct shard_duty *duty)
     const char *cluster = duty->base.cluster->name;
     master_board_put(duty->peer_env->board, cluster, duty->base.shard, &duty->current);
     for (size_t i = 0; i < duty->peer_count; i++) {
-        peer_links_tell(duty->peer_env->links, duty->peers[i].dc, cluster, duty->base.shard);
+        dc_links_tell(duty->peer_env->links, duty->peers[i].dc, cluster, duty->base.shard, NULL);
     }
 }
 
@@ -318,8 +318,8 @@ static void set_peers(struct shard_duty *duty)
     pick_routes(duty);
     for (size_t i = 0; i < duty->peer_count; i++) {
         if (!duty->peers[i].is_known) {
-            peer_links_ask(duty->peer_env->links, duty->peers[i].dc, duty->base.cluster->name,
-                           duty->base.shard);
+            dc_links_ask(duty->peer_env->links, duty->peers[i].dc, duty->base.cluster->name,
+                         duty->base.shard);
         }
     }
 }

@@ -14,9 +14,9 @@
 
 #include <jansson.h>
 
+#include "meta/links/dc_links.h"
 #include "meta/peers/master_board.h"
 #include "meta/peers/peer_decide.h"
-#include "meta/peers/peer_links.h"
 #include "meta/shards/duty.h"
 
 struct shard_duty;
@@ -25,7 +25,7 @@ struct shard_duty;
 struct peer_env {
     struct duty_env *duty;
     struct master_board *board;
-    struct peer_links *links;
+    struct dc_links *links;
     struct peer_plan *scratch_plan; /* peer_decide's output is big; used within one call only */
     struct crdt_info *scratch_info;
     /* settings; changed by a reload */

@@ -1,5 +1,5 @@
 /* peer_batch_fuzz.c - what another DC's metaserver answers to POST /api/meta/v2/peermasters: see batch_fuzz.h. */
-#include "meta/peers/peer_links.h"
+#include "meta/peers/master_words.h"
 #include "tests/fuzz/batch_fuzz.h"
 
 #include "shared/base/banned.h"
@@ -11,6 +11,6 @@ static void check(const struct dc_answer *answer)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    fuzz_batch(&peer_words, bytes, size, check);
+    fuzz_batch(&master_words, bytes, size, check);
     return 0;
 }

@@ -1,8 +1,8 @@
 /* upstream_batch_fuzz.c - what another DC's metaserver answers to POST /api/meta/v2/upstreams: see batch_fuzz.h. A keeper is told to
  * pull from what comes out, so it is a numeric address that an instance can have. The same text as the answer of a Java
  * metaserver about one shard must come to no worse. */
-#include "meta/keepers/upstream_links.h"
 #include "meta/keepers/upstream_row.h"
+#include "meta/keepers/upstream_words.h"
 #include "tests/fuzz/batch_fuzz.h"
 
 #include "shared/base/banned.h"

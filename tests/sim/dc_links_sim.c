@@ -1,9 +1,10 @@
 /* dc_links_sim.c - conversations between DCs over hours of virtual time: rounds, pauses, Java metaservers that become ours, more
- * shards than fit into a request, slow and dead DCs. Over upstream_links, whose words carry all there is (meta/links/dc_links.h). */
+ * shards than fit into a request, slow and dead DCs. In upstream_words, which carry all there is (meta/links/dc_links.h). */
 #include <stdio.h>
 #include <string.h>
 
-#include "meta/keepers/upstream_links.h"
+#include "meta/keepers/upstream_words.h"
+#include "meta/links/dc_links.h"
 #include "shared/base/log.h"
 #include "shared/base/map.h"
 #include "shared/base/mem.h"
@@ -40,7 +41,7 @@ struct dc { /* the metaserver of another DC */
 struct fixture {
     struct loop *loop;
     struct worker_pool *pool;
-    struct upstream_links *links;
+    struct dc_links *links;
     struct dc fra;
     struct dc oy;
     int shards; /* of cluster c, asked for in every round */
@@ -139,14 +140,13 @@ static void each_shard(const char *dc, void (*add)(const char *, const char *, v
     }
 }
 
-static void on_upstream(const char *dc, const char *cluster, const char *shard,
-                        const struct addr *head, int64_t offset, void *arg)
+static void on_answer(const char *dc, const struct shard_name *name, const struct dc_answer *answer,
+                      void *arg)
 {
     struct fixture *f = arg;
-    (void)offset;
-    assert_string_equal(cluster, "c");
-    assert_string_equal(head->host, "10.0.3.1");
-    AUTO_FREE char *key = xasprintf("%s/%s", dc, shard);
+    assert_string_equal(name->cluster, "c");
+    assert_string_equal(answer->addr.host, "10.0.3.1");
+    AUTO_FREE char *key = xasprintf("%s/%s", dc, name->shard);
     (void)map_put(&f->told_shards, key, f);
     f->told++;
 }
@@ -176,9 +176,10 @@ static int open_all(void **state)
 
 static void open_links(struct fixture *f)
 {
-    struct upstream_links_options options = {
+    struct dc_links_options options = {
         .loop = f->loop,
         .pool = f->pool,
+        .words = &upstream_words,
         .own_dc = "jq",
         .dcinfos = "{\"fra\":{\"metaServerAddress\":\"10.0.3.100:8080\"},"
                    "\"oy\":{\"metaServerAddress\":\"10.0.4.100:8080\"}}",
@@ -186,17 +187,17 @@ static void open_links(struct fixture *f)
         .connect_timeout_ms = 500,
         .timeout_ms = 2000,
         .each_shard = each_shard,
-        .on_upstream = on_upstream,
+        .on_answer = on_answer,
         .arg = f,
     };
-    f->links = upstream_links_new(&options);
+    f->links = dc_links_new(&options);
 }
 
 static int close_all(void **state)
 {
     struct fixture *f = *state;
     worker_pool_free(f->pool);
-    upstream_links_free(f->links);
+    dc_links_free(f->links);
     fake_http_serve(&f->fra.addr, NULL, NULL);
     fake_http_serve(&f->oy.addr, NULL, NULL);
     loop_free(f->loop);
@@ -225,7 +226,7 @@ static size_t count_calls(const struct dc *dc, bool is_batch, bool is_notice)
 static void tell(struct fixture *f, const char *shard, const char *host)
 {
     struct addr head = addr_of(host, 6380);
-    upstream_links_tell(f->links, "fra", "c", shard, &head);
+    dc_links_tell(f->links, "fra", "c", shard, &head);
 }
 
 /* ---- rounds ---- */
@@ -241,7 +242,7 @@ static void a_round_each_period(void **state)
         assert_int_equal(f->fra.calls[i].at - f->fra.calls[i - 1].at, REFRESH_MS);
         assert_int_equal(f->fra.calls[i].shards, 2);
     }
-    upstream_links_set_periods(f->links, 60000);
+    dc_links_set_periods(f->links, 60000);
     pass(REFRESH_MS); /* the period that runs ends as it began */
     f->fra.call_count = 0;
     pass(300000);

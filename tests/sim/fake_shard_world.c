@@ -114,7 +114,7 @@ void world_open_unpublished(struct world *w)
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = w };
     w->store = dc_store_new("jq", &listener);
     w->board = master_board_new();
-    w->links = fake_peer_links_new();
+    w->links = fake_dc_links_new();
     make_env(w);
     struct duty_maker maker = { CLUSTER_BI_DIRECTION, shard_duty_new, &w->peer_env };
     w->shards = shard_set_new(w->store, &maker, 1);
@@ -133,7 +133,7 @@ void world_close(struct world *w)
     shard_set_free(w->shards);
     dc_store_free(w->store);
     master_board_free(w->board);
-    peer_links_free(w->links);
+    dc_links_free(w->links);
     free(w->peer_env.scratch_plan);
     free(w->peer_env.scratch_info);
     loop_free(w->loop);

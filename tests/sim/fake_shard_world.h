@@ -10,7 +10,7 @@
 #include "meta/shards/shard_set.h"
 #include "tests/sim/fake_crdt.h"
 #include "tests/sim/fake_loop.h"
-#include "tests/sim/fake_peer_links.h"
+#include "tests/sim/fake_dc_links.h"
 
 #define WORLD_REDISES 2
 #define WORLD_CLUSTER "c1"
@@ -19,7 +19,7 @@
 struct world {
     struct loop *loop;
     struct dc_store *store;
-    struct peer_links *links;
+    struct dc_links *links;
     struct master_board *board;
     struct duty_env env;
     struct peer_env peer_env;

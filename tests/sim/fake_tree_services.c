@@ -167,29 +167,6 @@ void container_calls_free(struct container_calls *calls)
     free(calls);
 }
 
-/* ---- upstream_links ---- */
-
-void upstream_links_ask(struct upstream_links *links, const char *dc, const char *cluster,
-                        const char *shard)
-{
-    (void)links;
-    (void)dc;
-    (void)cluster;
-    (void)shard;
-    fake_services.asked++;
-}
-
-void upstream_links_tell(struct upstream_links *links, const char *dc, const char *cluster,
-                         const char *shard, const struct addr *head)
-{
-    (void)links;
-    (void)dc;
-    (void)cluster;
-    (void)shard;
-    fake_services.told++;
-    fake_services.told_head = *head;
-}
-
 /* ---- keeper_report ---- */
 
 void keeper_report_put(struct keeper_report *report, const char *cluster, const char *shard,

@@ -1,21 +1,17 @@
 /* fake_tree_services.h - the twins of what a one-way shard's duty uses besides Redis: keeper_watch, container_calls,
- * upstream_links, keeper_report, sentinel_monitors. Nobody is called, everything is counted. Thread: one. */
+ * keeper_report, sentinel_monitors. Nobody is called, everything is counted. Thread: one. */
 #ifndef TESTS_SIM_FAKE_TREE_SERVICES_H
 #define TESTS_SIM_FAKE_TREE_SERVICES_H
 
 #include "meta/keepers/container_calls.h"
 #include "meta/keepers/keeper_report.h"
 #include "meta/keepers/keeper_watch.h"
-#include "meta/keepers/upstream_links.h"
 #include "meta/primary/sentinel_monitors.h"
 
 #define FAKE_ZK_READ_MS   20 /* from keeper_watch_add, or a change, to the children */
 #define FAKE_CONTAINER_MS 30 /* from submit to the end of a call */
 
 struct fake_tree_services { /* what was asked for since the test last cleared it */
-    int asked;
-    int told;
-    struct addr told_head; /* the last one */
     int reports;
     struct addr reported;
     int report_drops;

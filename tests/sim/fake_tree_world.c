@@ -378,6 +378,7 @@ static void make_env(struct tree_world *w)
         .duty = &w->env,
         .watch = keeper_watch_new(&watch),
         .containers = container_calls_new(&calls),
+        .upstreams = fake_dc_links_new(),
         .board = upstream_board_new(),
         .scratch_plan = xcalloc(1, sizeof(struct tree_plan)),
         .failover = FAILOVER_REPORT,
@@ -463,6 +464,7 @@ void tree_world_close(struct tree_world *w)
     dc_store_free(w->store);
     container_calls_free(w->tree_env.containers);
     keeper_watch_free(w->tree_env.watch);
+    dc_links_free(w->tree_env.upstreams);
     upstream_board_free(w->tree_env.board);
     free(w->tree_env.scratch_plan);
     loop_free(w->loop);

@@ -6,7 +6,7 @@
 #include "meta/slots/slot.h"
 #include "shared/base/log.h"
 #include "tests/sim/fake_loop.h"
-#include "tests/sim/fake_peer_links.h"
+#include "tests/sim/fake_dc_links.h"
 #include "tests/sim/fake_rconn.h"
 #include "tests/unit/unit.h"
 
@@ -58,7 +58,7 @@ static int open_set(void **state)
     f->peer_env = (struct peer_env){
         .duty = &f->env,
         .board = master_board_new(),
-        .links = fake_peer_links_new(),
+        .links = fake_dc_links_new(),
     };
     struct duty_maker maker = { CLUSTER_BI_DIRECTION, shard_duty_new, &f->peer_env };
     f->set = shard_set_new(f->store, &maker, 1);
@@ -74,7 +74,7 @@ static int close_set(void **state)
     struct fixture *f = *state;
     shard_set_free(f->set);
     dc_store_free(f->store);
-    peer_links_free(f->peer_env.links);
+    dc_links_free(f->peer_env.links);
     master_board_free(f->peer_env.board);
     loop_free(f->loop);
     free(f);
@@ -166,12 +166,12 @@ static void exchanged_names_exchange_nothing_else(void **state)
 {
     struct fixture *f = *state;
     publish(f, ROWS(C("a", 1), C("b", 2)));
-    int asked = fake_peer_links_asked(f->peer_env.links, "fra");
+    int asked = fake_dc_links_asked(f->peer_env.links, "fra");
     publish(f, ROWS(C("b", 1), C("a", 2)));
     assert_served(f, "a");
     assert_served(f, "b");
     assert_int_equal(shard_set_count(f->set), 2);
-    assert_int_equal(fake_peer_links_asked(f->peer_env.links, "fra"),
+    assert_int_equal(fake_dc_links_asked(f->peer_env.links, "fra"),
                      asked + 2); /* both begin anew */
 }
 

@@ -76,7 +76,7 @@ static void a_missing_peer_is_set_once(void **state)
     struct fake_crdt *a = &w->redis[0];
     world_pass(w, 5000);
     assert_int_equal(a->peerofs, 0); /* nobody told a master yet */
-    assert_true(fake_peer_links_asked(w->links, "oy") > 0);
+    assert_true(fake_dc_links_asked(w->links, "oy") > 0);
     mono_ms told_at = clock_mono_ms();
     world_tell(w, "oy", "10.0.2.1", 2);
     world_pass(w, 1000);
@@ -227,14 +227,14 @@ static void a_failover_is_followed(void **state)
     struct world *w = *state;
     (void)settle(w);
     struct fake_crdt *b = &w->redis[1];
-    int told = fake_peer_links_told(w->links, "oy");
+    int told = fake_dc_links_told(w->links, "oy");
     fake_redis_set(NULL, &w->redis[0].addr, FAKE_REDIS_REFUSES);
     fake_crdt_set_role(b, true);
     world_pass(w, 2000);
     struct current_master master;
     assert_true(master_board_get(w->board, WORLD_CLUSTER, WORLD_SHARD, &master));
     assert_true(addr_eq(&master.addr, &b->addr));
-    assert_int_equal(fake_peer_links_told(w->links, "oy"), told + 1);
+    assert_int_equal(fake_dc_links_told(w->links, "oy"), told + 1);
     assert_true(world_has_peer(w, b, 2, "10.0.2.1"));
     assert_true(world_has_peer(w, b, 3, "10.0.3.1"));
     assert_int_equal(b->peerofs, 2);
@@ -273,13 +273,13 @@ static void a_new_gid_is_published(void **state)
 {
     struct world *w = *state;
     struct fake_crdt *a = settle(w);
-    int told = fake_peer_links_told(w->links, "fra");
+    int told = fake_dc_links_told(w->links, "fra");
     a->gid = 4;
     world_pass(w, 2000);
     struct current_master master;
     assert_true(master_board_get(w->board, WORLD_CLUSTER, WORLD_SHARD, &master));
     assert_int_equal(master.gid, 4);
-    assert_int_equal(fake_peer_links_told(w->links, "fra"), told + 1);
+    assert_int_equal(fake_dc_links_told(w->links, "fra"), told + 1);
 }
 
 static void a_silent_redis_is_no_reason_to_act(void **state)

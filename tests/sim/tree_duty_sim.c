@@ -69,7 +69,7 @@ static void a_new_shard_is_put_together(void **state)
     tree_world_open(w);
     tree_world_pass(w, 4000);
     assert_int_equal(tree_world_commands(w), 0); /* nobody told what to pull from */
-    assert_true(fake_services.asked > 0);
+    assert_true(fake_dc_links_asked(w->tree_env.upstreams, "oy") > 0);
     tree_world_tell(w, TREE_FAR_HEAD);
     tree_world_pass(w, 1500);
     assert_right(w);
@@ -83,7 +83,8 @@ static void a_new_shard_is_put_together(void **state)
     assert_int_equal(tree_world_commands(w), sent);
     assert_true(addr_eq(&fake_services.reported, &w->keeper[0].addr));
     assert_true(fake_services.reports >= 2); /* and again each minute */
-    assert_int_equal(fake_services.told, 0); /* that is for the primary DC */
+    assert_int_equal(fake_dc_links_told(w->tree_env.upstreams, "oy"),
+                     0); /* that is for the primary DC */
 }
 
 static void nothing_is_sent_before_the_election_is_known(void **state)

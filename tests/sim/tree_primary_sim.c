@@ -66,6 +66,12 @@ static bool is_source(const struct tree_world *w, const struct fake_replica *r)
     return addr_eq(&source, &r->addr);
 }
 
+static bool is_told(const struct tree_world *w, const struct addr *head)
+{
+    struct addr told = fake_dc_links_told_addr(w->tree_env.upstreams, "oy");
+    return addr_eq(&told, head);
+}
+
 static bool is_lost_shown(void)
 {
     return tree_world_metric("xpipe_meta_tree_masters_lost") == 1;
@@ -87,11 +93,11 @@ static void the_active_keeper_pulls_from_the_master(void **state)
     settle(w);
     assert_true(is_source(w, &w->redis[0]));
     assert_string_equal(w->keeper[0].last, "KEEPER SETSTATE ACTIVE 10.0.1.1 6379");
-    assert_true(addr_eq(&fake_services.told_head, &w->keeper[0].addr));
-    assert_int_equal(fake_services.asked, 0);
-    int told = fake_services.told;
+    assert_true(is_told(w, &w->keeper[0].addr));
+    assert_int_equal(fake_dc_links_asked(w->tree_env.upstreams, "oy"), 0);
+    int told = fake_dc_links_told(w->tree_env.upstreams, "oy");
     tree_world_pass(w, 60000);
-    assert_int_equal(fake_services.told, told);
+    assert_int_equal(fake_dc_links_told(w->tree_env.upstreams, "oy"), told);
     assert_int_equal(tree_world_commands(w), 0);
 }
 
@@ -105,13 +111,14 @@ static void sentinels_promote_and_the_keeper_follows(void **state)
     fake_services.monitored(fake_services.monitored_arg, &seen);
     assert_true(seen.is_single_master);
     assert_true(addr_eq(&seen.master, &w->redis[0].addr));
-    int told = fake_services.told;
+    int told = fake_dc_links_told(w->tree_env.upstreams, "oy");
     promote_by_hand(w, 1);
     tree_world_pass(w, 2000);
     assert_true(is_source(w, &w->redis[1]));
     assert_right(w);
-    assert_int_equal(fake_services.kicks, 2);   /* the first source, and this one */
-    assert_int_equal(fake_services.told, told); /* the head of the DC is the same keeper */
+    assert_int_equal(fake_services.kicks, 2); /* the first source, and this one */
+    assert_int_equal(fake_dc_links_told(w->tree_env.upstreams, "oy"),
+                     told); /* the head of the DC is the same keeper */
     assert_int_equal(w->redis[0].commands + w->redis[1].commands, 0);
 }
 
@@ -156,7 +163,7 @@ static void a_new_active_keeper_is_told_to_the_backup_dcs(void **state)
     settle(w);
     tree_world_kill(w, &w->keeper[0]);
     tree_world_pass(w, 500);
-    assert_true(addr_eq(&fake_services.told_head, &w->keeper[1].addr));
+    assert_true(is_told(w, &w->keeper[1].addr));
     assert_right(w);
 }
 
@@ -166,10 +173,10 @@ static void without_keepers_the_master_is_told(void **state)
     w->keeper_count = 0;
     w->queue_count = 0;
     settle(w);
-    assert_true(addr_eq(&fake_services.told_head, &w->redis[0].addr));
+    assert_true(is_told(w, &w->redis[0].addr));
     promote_by_hand(w, 2);
     tree_world_pass(w, 2000);
-    assert_true(addr_eq(&fake_services.told_head, &w->redis[2].addr));
+    assert_true(is_told(w, &w->redis[2].addr));
     assert_int_equal(tree_world_commands(w), 0);
 }
 
@@ -359,7 +366,7 @@ static void the_old_primary_becomes_a_backup(void **state)
     struct addr source = source_of(w);
     assert_true(addr_is_none(&source));
     assert_int_equal(w->keeper[0].commands, 0);
-    assert_true(fake_services.asked > 0);
+    assert_true(fake_dc_links_asked(w->tree_env.upstreams, "oy") > 0);
     tree_world_tell(w, TREE_FAR_HEAD);
     tree_world_pass(w, 3000);
     assert_right(w);

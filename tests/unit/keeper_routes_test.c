@@ -6,6 +6,7 @@
 #include "meta/api/dispatch.h"
 #include "meta/api/meta_routes.h"
 #include "meta/keepers/tree_duty.h"
+#include "meta/keepers/upstream_words.h"
 #include "shared/base/log.h"
 #include "tests/unit/unit.h"
 
@@ -118,14 +119,12 @@ static void each_none(const char *dc, void (*add)(const char *, const char *, vo
     (void)arg;
 }
 
-static void on_upstream(const char *dc, const char *cluster, const char *shard,
-                        const struct addr *head, int64_t offset, void *arg)
+static void on_answer(const char *dc, const struct shard_name *name, const struct dc_answer *answer,
+                      void *arg)
 {
     (void)dc;
-    (void)cluster;
-    (void)shard;
-    (void)head;
-    (void)offset;
+    (void)name;
+    (void)answer;
     (void)arg;
 }
 
@@ -171,16 +170,17 @@ static int open_app(void **state)
         assert_int_not_equal(slot_of_cluster(id), slot_of_cluster(4));
         shard_set_slot(app->shards, slot_of_cluster(id), true);
     }
-    struct upstream_links_options links = {
+    struct dc_links_options links = {
         .loop = app->loop,
         .pool = f->pool,
+        .words = &upstream_words,
         .own_dc = "jq",
         .dcinfos = "{\"fra\":{\"metaServerAddress\":\"127.0.0.1:1\"}}",
         .refresh_ms = 60000,
         .each_shard = each_none,
-        .on_upstream = on_upstream,
+        .on_answer = on_answer,
     };
-    app->upstreams = upstream_links_new(&links);
+    app->upstreams = dc_links_new(&links);
     *state = f;
     return 0;
 }
@@ -191,7 +191,7 @@ static int close_app(void **state)
     http_req_free_test(f->req);
     worker_pool_free(f->pool);
     shard_set_free(f->app.shards);
-    upstream_links_free(f->app.upstreams);
+    dc_links_free(f->app.upstreams);
     dc_store_free(f->app.store);
     master_board_free(f->app.board);
     upstream_board_free(f->app.upstreams_board);
@@ -448,7 +448,7 @@ static void many_upstreams_at_once(void **state)
 
 static int64_t asking(struct fixture *f)
 {
-    json_t *all = upstream_links_json(f->app.upstreams);
+    json_t *all = dc_links_json(f->app.upstreams);
     int64_t n = json_integer_value(json_object_get(json_object_get(all, "fra"), "asking"));
     json_decref(all);
     return n;

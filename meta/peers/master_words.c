@@ -1,8 +1,7 @@
-/* peer_links.c - see peer_links.h. The conversations are dc_links.c; here is what is said.
+/* master_words.c - see master_words.h.
  * A row of an answer is [cluster, shard, gid, ip, port], known masters only. */
-#include "meta/peers/peer_links.h"
+#include "meta/peers/master_words.h"
 
-#include "meta/links/dc_links.h"
 #include "shared/base/mem.h"
 #include "shared/model/dc_meta.h"
 #include "shared/net/url.h"
@@ -15,13 +14,6 @@ static struct metric calls_ok =
 static struct metric calls_failed =
     METRIC_COUNTER_INIT("xpipe_meta_peer_calls_total", "result=\"failed\"",
                         "Conversations with the metaservers of other DCs about masters.");
-
-struct peer_links {
-    struct peer_links_options opt;
-    struct dc_links *core;
-};
-
-/* ---- words ---- */
 
 static bool gid_fits(int64_t gid)
 {
@@ -74,7 +66,7 @@ static void single_target(enum dc_lane lane, const char *own_dc, const struct dc
     url_add_encoded(target, topic->name.shard);
 }
 
-const struct dc_words peer_words = {
+const struct dc_words master_words = {
     .subject = "masters",
     .batch_path = { [DC_ASK] = "/api/meta/v2/peermasters", [DC_TELL] = "/api/meta/v2/peerchanges" },
     .rows = "masters",
@@ -85,71 +77,3 @@ const struct dc_words peer_words = {
     .ok = &calls_ok,
     .failed = &calls_failed,
 };
-
-/* ---- links ---- */
-
-static void each_shard(const char *dc, void (*add)(const char *, const char *, void *),
-                       void *add_arg, void *arg)
-{
-    const struct peer_links *links = arg;
-    links->opt.each_shard(dc, add, add_arg, links->opt.arg);
-}
-
-static void on_answer(const char *dc, const struct shard_name *name, const struct dc_answer *answer,
-                      void *arg)
-{
-    const struct peer_links *links = arg;
-    struct current_master master = { .addr = answer->addr, .gid = (int)answer->number };
-    links->opt.on_master(dc, name->cluster, name->shard, &master, links->opt.arg);
-}
-
-struct peer_links *peer_links_new(const struct peer_links_options *opt)
-{
-    struct peer_links *links = xcalloc(1, sizeof(*links));
-    links->opt = *opt;
-    struct dc_links_options core = {
-        .loop = opt->loop,
-        .pool = opt->pool,
-        .words = &peer_words,
-        .own_dc = opt->own_dc,
-        .dcinfos = opt->dcinfos,
-        .refresh_ms = opt->refresh_ms,
-        .connect_timeout_ms = opt->connect_timeout_ms,
-        .timeout_ms = opt->timeout_ms,
-        .each_shard = each_shard,
-        .on_answer = on_answer,
-        .arg = links,
-    };
-    links->core = dc_links_new(&core);
-    return links;
-}
-
-void peer_links_free(struct peer_links *links)
-{
-    if (links) {
-        dc_links_free(links->core);
-        free(links);
-    }
-}
-
-void peer_links_set_periods(struct peer_links *links, int64_t refresh_ms)
-{
-    dc_links_set_periods(links->core, refresh_ms);
-}
-
-void peer_links_ask(struct peer_links *links, const char *dc, const char *cluster,
-                    const char *shard)
-{
-    dc_links_ask(links->core, dc, cluster, shard);
-}
-
-void peer_links_tell(struct peer_links *links, const char *dc, const char *cluster,
-                     const char *shard)
-{
-    dc_links_tell(links->core, dc, cluster, shard, NULL);
-}
-
-json_t *peer_links_json(const struct peer_links *links)
-{
-    return dc_links_json(links->core);
-}

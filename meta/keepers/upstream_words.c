@@ -1,8 +1,7 @@
-/* upstream_links.c - see upstream_links.h. The conversations are dc_links.c; here is what is said. */
-#include "meta/keepers/upstream_links.h"
+/* upstream_words.c - see upstream_words.h. */
+#include "meta/keepers/upstream_words.h"
 
 #include "meta/keepers/upstream_row.h"
-#include "meta/links/dc_links.h"
 #include "shared/base/mem.h"
 #include "shared/model/dc_meta.h"
 #include "shared/net/url.h"
@@ -15,13 +14,6 @@ static struct metric calls_ok =
 static struct metric calls_failed =
     METRIC_COUNTER_INIT("xpipe_meta_upstream_calls_total", "result=\"failed\"",
                         "Conversations with the metaservers of other DCs about upstreams.");
-
-struct upstream_links {
-    struct upstream_links_options opt;
-    struct dc_links *core;
-};
-
-/* ---- words ---- */
 
 static bool read_row(const json_t *row, struct dc_row *ret_row)
 {
@@ -83,71 +75,3 @@ const struct dc_words upstream_words = {
     .ok = &calls_ok,
     .failed = &calls_failed,
 };
-
-/* ---- links ---- */
-
-static void each_shard(const char *dc, void (*add)(const char *, const char *, void *),
-                       void *add_arg, void *arg)
-{
-    const struct upstream_links *links = arg;
-    links->opt.each_shard(dc, add, add_arg, links->opt.arg);
-}
-
-static void on_answer(const char *dc, const struct shard_name *name, const struct dc_answer *answer,
-                      void *arg)
-{
-    const struct upstream_links *links = arg;
-    links->opt.on_upstream(dc, name->cluster, name->shard, &answer->addr, answer->number,
-                           links->opt.arg);
-}
-
-struct upstream_links *upstream_links_new(const struct upstream_links_options *opt)
-{
-    struct upstream_links *links = xcalloc(1, sizeof(*links));
-    links->opt = *opt;
-    struct dc_links_options core = {
-        .loop = opt->loop,
-        .pool = opt->pool,
-        .words = &upstream_words,
-        .own_dc = opt->own_dc,
-        .dcinfos = opt->dcinfos,
-        .refresh_ms = opt->refresh_ms,
-        .connect_timeout_ms = opt->connect_timeout_ms,
-        .timeout_ms = opt->timeout_ms,
-        .each_shard = each_shard,
-        .on_answer = on_answer,
-        .arg = links,
-    };
-    links->core = dc_links_new(&core);
-    return links;
-}
-
-void upstream_links_free(struct upstream_links *links)
-{
-    if (links) {
-        dc_links_free(links->core);
-        free(links);
-    }
-}
-
-void upstream_links_set_periods(struct upstream_links *links, int64_t refresh_ms)
-{
-    dc_links_set_periods(links->core, refresh_ms);
-}
-
-void upstream_links_ask(struct upstream_links *links, const char *dc, const char *cluster,
-                        const char *shard)
-{
-    dc_links_ask(links->core, dc, cluster, shard);
-}
-
-void upstream_links_tell(struct upstream_links *links, const char *dc, const char *cluster,
-                         const char *shard, const struct addr *head)
-{
-    dc_links_tell(links->core, dc, cluster, shard, head);
-}
-
-json_t *upstream_links_json(const struct upstream_links *links)
-{
-    return dc_links_json(links->core);
-}

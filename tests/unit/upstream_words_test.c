@@ -1,140 +1,16 @@
-/* upstream_links_test.c - what a backup DC hears about its upstreams from the metaserver of the primary DC, and tells others: one of
- * ours, a Java one, one that is down or hostile. When and how often is dc_links.c's, shared with peer_links_test.c. */
-#include <stdio.h>
-#include <string.h>
-
-#include "meta/keepers/upstream_links.h"
+/* upstream_words_test.c - what a backup DC hears about its upstreams from the metaserver of the primary DC, and tells others: one of
+ * ours, a Java one, one that is down or hostile. When and how often is dc_links.c's, shared with master_words_test.c. */
 #include "meta/keepers/upstream_row.h"
+#include "meta/keepers/upstream_words.h"
 #include "shared/base/log.h"
-#include "tests/unit/unit.h"
-
-#include "tests/unit/console_script.h"
+#include "tests/unit/links_fixture.h"
 
 #include "shared/base/banned.h"
 
-struct fixture {
-    struct loop *loop;
-    struct worker_pool *pool;
-    struct upstream_links *links;
-    struct script fra;
-    const char *shards[4]; /* of cluster c1, asked for in every round */
-    int told_count;
-    struct str told; /* "dc cluster/shard ip:port offset\n" */
-    int expected;
-    const char *text;
-};
-
-static void each_shard(const char *dc, void (*add)(const char *, const char *, void *),
-                       void *add_arg, void *arg)
-{
-    const struct fixture *f = arg;
-    assert_string_equal(dc, "fra");
-    for (size_t i = 0; f->shards[i]; i++) {
-        add("c1", f->shards[i], add_arg);
-    }
-}
-
-static void on_upstream(const char *dc, const char *cluster, const char *shard,
-                        const struct addr *head, int64_t offset, void *arg)
-{
-    struct fixture *f = arg;
-    f->told_count++;
-    str_printf(&f->told, "%s %s/%s %s %lld\n", dc, cluster, shard, ADDR_TEXT(head),
-               (long long)offset);
-}
-
-static void open_links(struct fixture *f)
-{
-    AUTO_FREE char *infos = xasprintf("{\"Jq\":{\"metaServerAddress\":\"http://127.0.0.1:1\"},"
-                                      "\"FRA\":{\"metaServerAddress\":\"127.0.0.1:%d/\"}}",
-                                      f->fra.port);
-    struct upstream_links_options options = {
-        .loop = f->loop,
-        .pool = f->pool,
-        .own_dc = "jq",
-        .dcinfos = infos,
-        .refresh_ms = 60000,
-        .connect_timeout_ms = 500,
-        .timeout_ms = 2000,
-        .each_shard = each_shard,
-        .on_upstream = on_upstream,
-        .arg = f,
-    };
-    f->links = upstream_links_new(&options);
-}
-
 static int open_all(void **state)
 {
-    struct fixture *f = xcalloc(1, sizeof(*f));
-    f->loop = loop_new();
-    f->told = STR_INIT(1 << 20);
-    script_init(&f->fra, f->loop);
-    script_answer(&f->fra, 200, "{\"upstreams\":[]}");
-    f->pool = worker_pool_new(f->loop, "peers", 2, 100, NULL, NULL, NULL);
-    *state = f;
+    *state = links_fixture_new(&upstream_words);
     return 0;
-}
-
-static int close_all(void **state)
-{
-    struct fixture *f = *state;
-    script_stop(&f->fra);
-    worker_pool_free(f->pool);
-    upstream_links_free(f->links);
-    script_done(&f->fra);
-    str_done(&f->told);
-    loop_free(f->loop);
-    free(f);
-    return 0;
-}
-
-static bool has_told(void *arg)
-{
-    const struct fixture *f = arg;
-    return f->told_count >= f->expected;
-}
-
-static bool has_requests(void *arg)
-{
-    const struct fixture *f = arg;
-    return f->fra.requests >= f->expected;
-}
-
-static bool has_seen(void *arg)
-{
-    const struct fixture *f = arg;
-    return strstr(str_text(&f->fra.seen), f->text) != NULL;
-}
-
-static bool link_has(const struct fixture *f, const char *key, const char *text)
-{
-    json_t *all = upstream_links_json(f->links);
-    const char *value = json_string_value(json_object_get(json_object_get(all, "fra"), key));
-    bool has = value && (text ? strcmp(value, text) == 0 : value[0] != '\0');
-    json_decref(all);
-    return has;
-}
-
-static bool has_error(void *arg)
-{
-    return link_has(arg, "lastError", NULL);
-}
-
-static bool is_java(void *arg)
-{
-    return link_has(arg, "kind", "java");
-}
-
-static void wait_for(struct fixture *f, bool (*cond)(void *), int expected)
-{
-    f->expected = expected;
-    assert_true(script_wait(&f->fra, cond, f, SCRIPT_LIMIT_MS));
-}
-
-static void wait_seen(struct fixture *f, const char *text)
-{
-    f->text = text;
-    assert_true(script_wait(&f->fra, has_seen, f, SCRIPT_LIMIT_MS));
 }
 
 #define KEEPER(ip, port)                                                                           \
@@ -197,7 +73,7 @@ static void empty_answers_change_nothing(void **state)
         open_links(f);
         wait_for(f, has_told, 1);
         assert_string_equal(str_text(&f->told), "fra c1/s2 10.0.3.2:6379 1\n");
-        upstream_links_free(TAKE(f->links));
+        dc_links_free(TAKE(f->links));
     }
 }
 
@@ -288,16 +164,7 @@ static void nonsense_is_an_error_and_changes_nothing(void **state)
                                            "{\"upstreams\":{}}",
                                            "<html>",
                                            "{\"upstreams\":[{" };
-    f->shards[0] = "s1";
-    for (size_t i = 0; i <= ARRAY_LEN(answers); i++) {
-        bool is_last = i == ARRAY_LEN(answers);
-        script_answer(&f->fra, is_last ? 500 : 200, is_last ? "{}" : answers[i]);
-        open_links(f);
-        wait_for(f, has_error, 0);
-        upstream_links_free(TAKE(f->links));
-    }
-    assert_int_equal(f->told_count, 0);
-    assert_int_equal(f->fra.requests, ARRAY_LEN(answers) + 1);
+    check_refused(f, answers, ARRAY_LEN(answers));
 }
 
 static void a_notice_is_told_until_it_is_heard(void **state)
@@ -306,7 +173,7 @@ static void a_notice_is_told_until_it_is_heard(void **state)
     struct addr head = addr_of("10.0.1.1", 6380);
     script_answer(&f->fra, 500, "{}");
     open_links(f);
-    upstream_links_tell(f->links, "fra", "c1", "s1", &head);
+    dc_links_tell(f->links, "fra", "c1", "s1", &head);
     wait_for(f, has_error, 0);
     str_clear(&f->fra.seen);
     script_answer(&f->fra, 200, "{}");
@@ -330,7 +197,7 @@ static void a_java_metaserver_is_asked_one_by_one(void **state)
     assert_non_null(strstr(str_text(&f->fra.seen), "GET /api/meta/getactivekeeper/c1/s%202 "));
     assert_non_null(strstr(str_text(&f->told), "fra c1/s1 10.0.3.1:6380 -1\n"));
     str_clear(&f->fra.seen);
-    upstream_links_ask(f->links, "fra", "c1", "s1"); /* no batch is tried for a while */
+    dc_links_ask(f->links, "fra", "c1", "s1"); /* no batch is tried for a while */
     wait_seen(f, "GET /api/meta/getactivekeeper/c1/s1 ");
     assert_null(strstr(str_text(&f->fra.seen), "POST "));
 }
@@ -356,14 +223,14 @@ static void a_java_metaserver_that_knows_nothing_or_nonsense(void **state)
     wait_for(f, has_requests, 2);
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
         script_answer(&f->fra, 200, answers[i]);
-        upstream_links_ask(f->links, "fra", "c1", "s1");
+        dc_links_ask(f->links, "fra", "c1", "s1");
         wait_for(f, has_requests, f->fra.requests + 1);
     }
     script_answer(&f->fra, 500, KEEPER("\"10.0.3.1\"", 6380)); /* an error is no answer */
-    upstream_links_ask(f->links, "fra", "c1", "s1");
+    dc_links_ask(f->links, "fra", "c1", "s1");
     wait_for(f, has_requests, f->fra.requests + 1);
     script_answer(&f->fra, 200, KEEPER("\"10.0.3.2\"", 6380));
-    upstream_links_ask(f->links, "fra", "c1", "s1");
+    dc_links_ask(f->links, "fra", "c1", "s1");
     wait_for(f, has_told, 1);
     assert_string_equal(str_text(&f->told), "fra c1/s1 10.0.3.2:6380 -1\n");
 }
@@ -376,9 +243,9 @@ static void a_java_metaserver_is_told_the_newest_address(void **state)
     f->fra.is_java = true;
     script_answer(&f->fra, 200, "");
     open_links(f);
-    upstream_links_tell(f->links, "fra", "c1", "s1", &first);
-    upstream_links_tell(f->links, "fra", "c1", "s2", NULL);    /* nothing to be told */
-    upstream_links_tell(f->links, "fra", "c1", "s1", &second); /* the 404 does not swallow it */
+    dc_links_tell(f->links, "fra", "c1", "s1", &first);
+    dc_links_tell(f->links, "fra", "c1", "s2", NULL);    /* nothing to be told */
+    dc_links_tell(f->links, "fra", "c1", "s1", &second); /* the 404 does not swallow it */
     wait_seen(f, "PUT /api/meta/upstreamchange/c1/s1/fd00%3A%3A2/6381?dcName=jq ");
     assert_null(strstr(str_text(&f->fra.seen), "10.0.1.1"));
     assert_null(strstr(str_text(&f->fra.seen), "PUT /api/meta/upstreamchange/c1/s2"));
@@ -397,9 +264,9 @@ static void an_older_notice_does_not_replace_a_newer_one(void **state)
     struct addr newer = addr_of("10.0.1.2", 6380);
     f->fra.is_held = true;
     open_links(f);
-    upstream_links_tell(f->links, "fra", "c1", "s1", &older);
+    dc_links_tell(f->links, "fra", "c1", "s1", &older);
     wait_for(f, is_held, 0);
-    upstream_links_tell(f->links, "fra", "c1", "s1", &newer);
+    dc_links_tell(f->links, "fra", "c1", "s1", &newer);
     script_answer(&f->fra, 404, "{}"); /* to the batch: a Java one */
     f->fra.is_java = true;
     script_release(&f->fra);
@@ -459,7 +326,7 @@ static void the_active_keeper_as_keeper_meta(void **state)
     json_decref(json);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
+#define T(f) cmocka_unit_test_setup_teardown(f, open_all, links_fixture_free)
 
 int main(void)
 {
