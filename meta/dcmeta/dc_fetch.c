@@ -85,6 +85,7 @@ struct dc_fetch {
     char *etag;
     uint64_t
         etag_seq; /* of the store when the document with this tag was applied; pushes make it say nothing */
+    uint64_t hosts_changes; /* of the store, as far as they are in the file or on the way into it */
     mono_ms saved_at;
     char last_error[256];
 };
@@ -346,7 +347,12 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
                  log_int(j->diff.modified), "shrunk", log_int(j->diff.shrunk), "removed",
                  log_int(j->diff.removed), "held", log_int(j->verdict.held));
         dc_fetch_changed(f);
+    } else if (f->hosts_changes != dc_store_hosts_changes(f->opt.store)) {
+        log_info("document.hosts_changed", "dc", dc_store_dc(f->opt.store), "version",
+                 log_int(j->after->version));
+        dc_fetch_changed(f);
     }
+    f->hosts_changes = dc_store_hosts_changes(f->opt.store);
     if (j->accept) {
         f->accept_once = false;
     }

@@ -43,10 +43,34 @@ static struct sentinel_meta *copy_of_group(const struct sentinel_meta *group)
     return copy;
 }
 
-/* Of two with one id the first counts. */
-void dc_hosts_set(struct dc_hosts *hosts, const struct dc_meta *document)
+static bool containers_differ(const struct map *a, const struct map *b)
 {
-    clear(hosts);
+    size_t at = 0;
+    bool is_same = map_count(a) == map_count(b);
+    for (const struct map_slot *slot; is_same && (slot = map_next(a, &at));) {
+        const struct keeper_container_meta *c = slot->value;
+        const struct keeper_container_meta *other = map_get_n(b, (uint64_t)c->id);
+        is_same = other && addr_eq(&c->addr, &other->addr);
+    }
+    return !is_same;
+}
+
+static bool sentinels_differ(const struct map *a, const struct map *b)
+{
+    size_t at = 0;
+    bool is_same = map_count(a) == map_count(b);
+    for (const struct map_slot *slot; is_same && (slot = map_next(a, &at));) {
+        const struct sentinel_meta *group = slot->value;
+        const struct sentinel_meta *other = map_get_n(b, (uint64_t)group->id);
+        is_same = other && text_eq(group->address, other->address) &&
+                  text_eq(group->cluster_type, other->cluster_type);
+    }
+    return !is_same;
+}
+
+/* Of two with one id the first counts. */
+static void fill(struct dc_hosts *hosts, const struct dc_meta *document)
+{
     for (size_t i = 0; i < document->containers.count; i++) {
         const struct keeper_container_meta *c = &document->containers.items[i];
         if (!map_get_n(&hosts->containers, (uint64_t)c->id)) {
@@ -59,6 +83,17 @@ void dc_hosts_set(struct dc_hosts *hosts, const struct dc_meta *document)
             (void)map_put_n(&hosts->sentinels, (uint64_t)group->id, copy_of_group(group));
         }
     }
+}
+
+bool dc_hosts_set(struct dc_hosts *hosts, const struct dc_meta *document)
+{
+    struct dc_hosts old = *hosts;
+    dc_hosts_init(hosts);
+    fill(hosts, document);
+    bool is_changed = containers_differ(&old.containers, &hosts->containers) ||
+                      sentinels_differ(&old.sentinels, &hosts->sentinels);
+    clear(&old);
+    return is_changed;
 }
 
 void dc_hosts_copy(const struct dc_hosts *hosts, struct dc_meta *ret_document)

@@ -14,7 +14,8 @@ struct dc_hosts {
 
 void dc_hosts_init(struct dc_hosts *);
 void dc_hosts_done(struct dc_hosts *);
-void dc_hosts_set(struct dc_hosts *, const struct dc_meta *document); /* copies */
+/* Copies. True: they are not what they were. */
+bool dc_hosts_set(struct dc_hosts *, const struct dc_meta *document);
 /* Into a document that has none yet. */
 void dc_hosts_copy(const struct dc_hosts *, struct dc_meta *ret_document);
 /* False: the document does not name it. */

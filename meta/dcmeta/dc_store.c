@@ -35,6 +35,7 @@ struct dc_store {
     struct map by_id;   /* the same, borrowed */
     struct route_table *routes;
     struct dc_hosts hosts;
+    uint64_t hosts_changes;
     uint64_t seq;
     mono_ms changed_at;
     int64_t version;          /* the highest of the document and the pushes since */
@@ -160,6 +161,11 @@ const struct route_table *dc_store_routes(const struct dc_store *store)
 const struct dc_hosts *dc_store_hosts(const struct dc_store *store)
 {
     return &store->hosts;
+}
+
+uint64_t dc_store_hosts_changes(const struct dc_store *store)
+{
+    return store->hosts_changes;
 }
 
 struct dc_meta *dc_store_snapshot(const struct dc_store *store)
@@ -364,7 +370,8 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     metric_set(&version_gauge, store->version);
     note_problems(store, diff);
     note_held(store, diff, verdict, hold_collisions(store, diff));
-    dc_hosts_set(&store->hosts, after); /* before the clusters, whose keepers run there */
+    store->hosts_changes +=
+        dc_hosts_set(&store->hosts, after); /* before the clusters, whose keepers run there */
     if (is_first || (diff->routes_changed && !verdict->routes_held)) {
         replace_routes(store, after);
     }
@@ -490,4 +497,9 @@ json_t *dc_store_quarantine_json(const struct dc_store *store)
 int dc_store_held_count(const struct dc_store *store)
 {
     return store->held + store->routes_held;
+}
+
+int dc_store_problem_count(const struct dc_store *store)
+{
+    return (int)map_count(&store->problems);
 }

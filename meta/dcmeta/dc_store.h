@@ -46,6 +46,8 @@ void dc_store_each(const struct dc_store *, void (*fn)(struct cluster_meta *, vo
 const struct route_table *dc_store_routes(const struct dc_store *);
 /* Keeper containers and sentinel groups of the last document (dc_hosts.h). Nobody is told of a change: look again. */
 const struct dc_hosts *dc_store_hosts(const struct dc_store *);
+uint64_t
+dc_store_hosts_changes(const struct dc_store *); /* documents that changed them, since the start */
 
 /* A document of its own with references to the clusters: for a worker (comparison, the file on disk). Returns owned. */
 struct dc_meta *dc_store_snapshot(const struct dc_store *);
@@ -72,5 +74,7 @@ int dc_store_remove(struct dc_store *, const char *name, int64_t version, mono_m
  * cannot be used. Returns owned. */
 json_t *dc_store_quarantine_json(const struct dc_store *);
 int dc_store_held_count(const struct dc_store *);
+/* Clusters of the last document that cannot be used (of the first DC_PROBLEMS_KEPT): what they say is not known. */
+int dc_store_problem_count(const struct dc_store *);
 
 #endif

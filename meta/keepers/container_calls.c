@@ -38,6 +38,10 @@ static struct metric ports_cleared =
     METRIC_COUNTER_INIT("xpipe_container_ports_cleared_total", "",
                         "Keepers of other shards that were removed because they had a port that "
                         "the metadata gives to another keeper.");
+static struct metric answers_garbage =
+    METRIC_COUNTER_INIT("xpipe_container_garbage_total", "",
+                        "Answers of keeper containers with status 200 that no container gives; "
+                        "they count as failed, too.");
 static struct metric calls_waiting = METRIC_GAUGE_INIT(
     "xpipe_container_calls_waiting", "", "Calls to keeper containers that wait for their turn.");
 
@@ -450,6 +454,7 @@ static void after_answer(struct call *call, const struct http_reply *reply)
     case CONTAINER_START:
     case CONTAINER_DROP: {
         int rc = container_answer(&call->what, call->step, reply, &err);
+        metric_add(&answers_garbage, rc == XP_IO);
         note_outcome(call->container, rc, &err);
         call->container->is_silent = false; /* not before: some only answer questions */
         finish_under_way(call, rc, &err);
@@ -590,6 +595,7 @@ struct container_calls *container_calls_new(const struct container_calls_options
         metric_register(&calls_ended[i][1]);
     }
     metric_register(&ports_cleared);
+    metric_register(&answers_garbage);
     metric_set(&calls_waiting, 0);
     return cc;
 }

@@ -101,6 +101,18 @@ static bool is_done_already(enum container_step step, const char *code)
            (text_eq(code, "KEEPER_NOT_EXIST") || text_eq(code, "KEEPER_ALREADY_DELETED"));
 }
 
+/* A container that did it says nothing, or some JSON that names no error. Anything else comes from somebody else: a proxy's
+ * page, a wrong address, a body cut short. */
+static bool is_consent(const struct http_reply *reply)
+{
+    json_auto_t *json = NULL;
+    if (strspn(reply->body, " \t\r\n") == reply->length) {
+        return true;
+    }
+    return jd_parse(reply->body, reply->length, &json, NULL) == 0 &&
+           !json_object_get(json, "errorType");
+}
+
 int container_answer(const struct container_call *call, enum container_step step,
                      const struct http_reply *reply, struct xp_err *err)
 {
@@ -108,10 +120,19 @@ int container_answer(const struct container_call *call, enum container_step step
                                          [CONTAINER_CLEAR] = "clearing the port of",
                                          [CONTAINER_START] = "starting",
                                          [CONTAINER_DROP] = "removing" };
-    if (reply->status >= 200 && reply->status < 300) {
+    bool is_fine = reply->status >= 200 && reply->status < 300;
+    if (is_fine && (step == CONTAINER_LOOK || is_consent(reply))) {
         return 0;
     }
     struct error_body body = read_error(reply);
+    if (is_fine && !body.type) {
+        jd_done(error_fields, &body);
+        return xp_fail(err, XP_IO,
+                       "container %s, %s keeper %s of shard %lld: %d with a body that is no answer "
+                       "of a container: %.60s",
+                       ADDR_TEXT(&call->container), deeds[step], ADDR_TEXT(&call->keeper.addr),
+                       (long long)call->shard_id, reply->status, reply->body);
+    }
     const char *code = reply->header ? reply->header : body.type;
     const char *words = body.message ? body.message : body.plain;
     int rc = 0;

@@ -34,7 +34,8 @@ struct container_request container_request_of(const struct container_call *, enu
                                               const struct container_holder *holder);
 void container_request_done(struct container_request *);
 
-/* 0, also when the keeper was there (start) or gone (clear, drop) already; XP_REMOTE names container, keeper and the container's words. */
+/* 0, also when the keeper was there (start) or gone (clear, drop) already; XP_REMOTE names container, keeper and the container's
+ * words; XP_IO: garbage, whatever the status, so nothing is known to be done. */
 int container_answer(const struct container_call *, enum container_step,
                      const struct http_reply *reply, struct xp_err *err) XP_MUST_CHECK;
 /* Reads the answer of CONTAINER_LOOK. XP_REMOTE, XP_IO: not said, or not to be understood. */

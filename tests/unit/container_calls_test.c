@@ -406,6 +406,39 @@ static void every_error_code(void **state)
     world_free(w);
 }
 
+/* A page of a proxy, a body cut short: nothing that a container says when it did what it was told. */
+static void a_garbage_consent_is_a_failure(void **state)
+{
+    (void)state;
+    static const char *const garbage[] = { "<html>{\"replId\":", "ok", "{", "{\"a\":1}x" };
+    static const char *const fine[] = { "", " \n", "true", "null", "{}" };
+    struct world *w = world_new();
+    struct box *b = &w->boxes[0];
+    for (size_t i = 0; i < 2 * ARRAY_LEN(garbage); i++) {
+        w->done_count = 0;
+        b->start.body = b->drop.body = garbage[i / 2];
+        i % 2 ? add(w, 0, 6380) : drop(w, 0, 6380);
+        wait_done(w, 1);
+        assert_int_equal(w->done[0].rc, XP_IO);
+        assert_non_null(strstr(w->done[0].error, "no answer of a container"));
+        assert_non_null(strstr(w->done[0].error, garbage[i / 2]));
+    }
+    for (size_t i = 0; i < 2 * ARRAY_LEN(fine); i++) {
+        w->done_count = 0;
+        b->start.body = b->drop.body = fine[i / 2];
+        i % 2 ? add(w, 0, 6380) : drop(w, 0, 6380);
+        wait_done(w, 1);
+        assert_int_equal(w->done[0].rc, 0);
+    }
+    w->done_count = 0;
+    b->start.body = "{\"errorType\":\"INTERNAL_EXCEPTION\",\"errorMessage\":\"disk is full\"}";
+    add(w, 0, 6380);
+    wait_done(w, 1);
+    assert_int_equal(w->done[0].rc, XP_REMOTE);
+    assert_non_null(strstr(w->done[0].error, "disk is full"));
+    world_free(w);
+}
+
 #define FOREIGN                                                                                    \
     "{\"clusterDbId\":null,\"shardDbId\":null,\"replId\":9,\"keeperMeta\":{\"port\":6380}}"
 
@@ -794,6 +827,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adding_and_removing),
         cmocka_unit_test(every_error_code),
+        cmocka_unit_test(a_garbage_consent_is_a_failure),
         cmocka_unit_test(a_foreign_keeper_on_the_port),
         cmocka_unit_test(a_foreign_keeper_that_is_wanted_stays),
         cmocka_unit_test(other_answers_about_the_port),

@@ -387,6 +387,36 @@ static void the_file_is_written_at_most_every_five_seconds(void **state)
     assert_in_range(clock_mono_ms() - start, 3500, 7000);
 }
 
+static bool file_has_container(void *arg)
+{
+    char text[65536] = "";
+    FILE *in = fopen(((const struct fixture *)arg)->file, "re");
+    if (in) {
+        (void)!fread(text, 1, sizeof(text) - 1, in);
+        (void)fclose(in);
+    }
+    return strstr(text, "10.0.9.9") != NULL;
+}
+
+/* A restart without the console needs them to start keepers. */
+static void other_containers_alone_reach_the_file(void **state)
+{
+    struct fixture *f = *state;
+    first_document(f);
+    wait_for(f, has_file, 0);
+    AUTO_FREE char *clusters = document_text("jq", 4, ROWS(C("a", 1), C("b", 2)), "");
+    AUTO_FREE char *text =
+        xasprintf("%.*s,\"keeperContainers\":[{\"id\":1,\"ip\":\"10.0.9.9\",\"port\":8080}]}",
+                  (int)strlen(clusters) - 1, clusters);
+    script_answer(&f->console, 200, text);
+    dc_fetch_now(f->fetch);
+    wait_for(f, has_version, 4);
+    wait_for(f, file_has_container, 0);
+    uint64_t changes = dc_store_hosts_changes(f->store);
+    fetch_again(f); /* the same once more */
+    assert_true(dc_store_hosts_changes(f->store) == changes);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
 
 int main(void)
@@ -404,6 +434,7 @@ int main(void)
         T(the_file_serves_while_the_console_is_down),
         T(a_damaged_file_is_no_document),
         T(the_file_is_written_at_most_every_five_seconds),
+        T(other_containers_alone_reach_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
