@@ -1,7 +1,6 @@
 /* tree_duty.c - see tree_duty.h. Facts and decisions of one shard. */
 #include "meta/keepers/tree_duty.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "meta/keepers/tree_internal.h"
@@ -225,7 +224,7 @@ void tree_look_anew(struct tree_duty *duty)
 
 int tree_check_allowed(struct tree_duty *duty, struct xp_err *err)
 {
-    return duty_check_allowed(&duty->base, duty->env, duty->suspended_until, err);
+    return duty_check_allowed(&duty->base, duty->env, err);
 }
 
 int tree_check_hold(struct tree_duty *duty, struct xp_err *err)
@@ -238,12 +237,7 @@ int tree_check_hold(struct tree_duty *duty, struct xp_err *err)
 
 void tree_note_hold(struct tree_duty *duty, const char *why)
 {
-    if (text_eq(duty->hold, why)) {
-        return;
-    }
-    free(duty->hold);
-    duty->hold = xstrdup(why);
-    if (why) {
+    if (duty_note_hold(&duty->base, why)) {
         metric_add(&tree_held, 1);
         log_info("tree.held", "cluster", duty->base.cluster->name, "shard", duty->base.shard, "why",
                  why);
@@ -596,7 +590,6 @@ static void duty_free(struct duty *base)
     free(duty->live);
     free(duty->tries);
     free(duty->route_words);
-    free(duty->hold);
     free(duty->monitor_address);
     free(duty->monitor_name);
     duty_done(&duty->base);
@@ -641,7 +634,7 @@ static void duty_routes_changed(struct duty *base)
 
 void tree_duty_suspend(struct tree_duty *duty, int64_t ttl_ms)
 {
-    duty->suspended_until = ttl_ms > 0 ? loop_now(duty->env->loop) + ttl_ms : MONO_NEVER;
+    duty_set_suspended(&duty->base, duty->env, ttl_ms);
     if (ttl_ms <= 0) {
         kick(duty);
     }
@@ -705,7 +698,6 @@ struct duty *tree_duty_new(void *tree_env, struct cluster_meta *cluster, const c
     duty->is_first_look = true;
     duty->triggered = true;
     duty->first_look_until = now + FIRST_LOOK_MS;
-    duty->suspended_until = MONO_NEVER;
     duty->wrong_since = MONO_NEVER;
     duty->checked_at = MONO_NEVER;
     duty->whole_since = MONO_NEVER;

@@ -7,6 +7,7 @@
 #include "meta/keepers/container_decide.h"
 #include "meta/keepers/source_choose.h"
 #include "meta/keepers/tree_duty.h"
+#include "meta/shards/action_record.h"
 #include "shared/base/metrics.h"
 #include "shared/net/rconn.h"
 
@@ -20,13 +21,6 @@ struct failover_info { /* INFO replication of a Redis, asked for while a loss is
     char repl_id[41];
     int64_t priority;
     int64_t repl_offset;
-};
-
-struct member_record { /* what was last done to it */
-    wall_ms at;
-    const char *rule;
-    char *command;
-    char *reply;
 };
 
 struct member_order { /* what it was last told and said +OK to, until something else is wanted */
@@ -60,7 +54,7 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     /* rarely needed, owned or NULL */
     struct member_order *order;
     struct failover_info *failover;
-    struct member_record *record;
+    struct action_record *record;
     char *problem; /* why it does not answer as it should */
 };
 
@@ -130,11 +124,9 @@ struct tree_duty {
     /* correction */
     bool is_first_look;
     mono_ms first_look_until;
-    bool triggered; /* something changed: correct even when the periodic switch is off */
-    mono_ms suspended_until;
+    bool triggered;      /* something changed: correct even when the periodic switch is off */
     mono_ms wrong_since; /* first seen wrong; MONO_NEVER */
     mono_ms checked_at;
-    char *hold;           /* why the plan is not carried out; NULL */
     struct tree_run *run; /* NULL until the first correction */
     /* containers */
     struct container_try *tries;
@@ -218,8 +210,6 @@ void tree_containers_retire(struct tree_duty *);
 json_t *tree_state_json(struct tree_duty *);
 void tree_show_verdicts(struct tree_duty *, const struct tree_plan *);
 void tree_hide_verdict(struct tree_member *);
-void tree_record(struct tree_member *, const char *rule, const char *command, const char *reply);
-void tree_record_free(struct member_record *);
 
 extern struct metric tree_polls_ok;
 extern struct metric tree_polls_failed;

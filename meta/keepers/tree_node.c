@@ -413,7 +413,7 @@ static void member_free(struct tree_member *m)
     m->is_departed = true; /* its answers concern nobody any more */
     tree_hide_verdict(m);
     rconn_free(m->conn);
-    tree_record_free(m->record);
+    action_record_free(m->record);
     free(m->order);
     free(m->failover);
     free(m->problem);

@@ -369,7 +369,7 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
         return;
     }
     AUTO_FREE char *command = command_text(step);
-    tree_record(m, step->rule, command, text);
+    action_record_set(&m->record, step->rule, command, text);
     if (ok) {
         note_success(m, step);
     } else {

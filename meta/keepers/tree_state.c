@@ -1,6 +1,4 @@
 /* tree_state.c - what people and machines see of a one-way shard: gauges, last actions, the state as JSON. */
-#include <stdio.h>
-#include <string.h>
 
 #include "meta/keepers/tree_internal.h"
 #include "shared/base/log.h"
@@ -121,52 +119,12 @@ void tree_show_verdicts(struct tree_duty *duty, const struct tree_plan *plan)
     }
 }
 
-/* ---- records ---- */
-
-void tree_record_free(struct member_record *record)
-{
-    if (record) {
-        free(record->command);
-        free(record->reply);
-        free(record);
-    }
-}
-
-void tree_record(struct tree_member *m, const char *rule, const char *command, const char *reply)
-{
-    tree_record_free(m->record);
-    m->record = xcalloc(1, sizeof(*m->record));
-    *m->record = (struct member_record){
-        .at = clock_wall_ms(),
-        .rule = rule,
-        .command = xstrdup(command),
-        .reply = xstrdup(reply),
-    };
-}
-
 /* ---- JSON ---- */
-
-static json_t *wall_of(const struct tree_duty *duty, mono_ms at)
-{
-    if (at == MONO_NEVER) {
-        return json_null();
-    }
-    return json_integer(clock_wall_ms() - (loop_now(duty->env->loop) - at));
-}
 
 static json_t *addr_json(const struct addr *addr)
 {
     return addr_is_none(addr) ? json_null()
                               : json_pack("{s:s, s:i}", "ip", addr->host, "port", addr->port);
-}
-
-static json_t *record_json(const struct member_record *r)
-{
-    if (!r) {
-        return json_null();
-    }
-    return json_pack("{s:I, s:s, s:o, s:o}", "at", (json_int_t)r->at, "rule", r->rule, "command",
-                     jd_text(r->command), "reply", jd_text(r->reply));
 }
 
 static json_t *node_json(const struct tree_duty *duty, const struct tree_member *m,
@@ -181,7 +139,7 @@ static json_t *node_json(const struct tree_duty *duty, const struct tree_member 
                   "role", answers ? json_string(role_kind_text(n->role.kind)) : json_null(),
                   "follows", answers ? addr_json(&n->role.master) : json_null(), "link",
                   answers ? json_string(role_link_text(n->role.link)) : json_null(), "wanted",
-                  addr_json(&row->wanted), "roleAt", wall_of(duty, n->role_at));
+                  addr_json(&row->wanted), "roleAt", duty_wall_json(duty->env, n->role_at));
     (void)json_object_set_new(
         out, "offset", answers && n->role.offset >= 0 ? json_integer(n->role.offset) : json_null());
     if (n->is_keeper) {
@@ -189,7 +147,7 @@ static json_t *node_json(const struct tree_duty *duty, const struct tree_member 
         (void)json_object_set_new(out, "routeSent", jd_text(m->route));
     }
     (void)json_object_set_new(out, "problem", jd_text(m->problem));
-    (void)json_object_set_new(out, "lastAction", record_json(m->record));
+    (void)json_object_set_new(out, "lastAction", action_record_to_json(m->record));
     return out;
 }
 
@@ -214,8 +172,8 @@ static json_t *containers_json(const struct tree_duty *duty)
         const struct container_try *t = &duty->tries[i];
         (void)json_array_append_new(
             tries, json_pack("{s:s, s:i, s:i, s:o, s:b}", "ip", t->addr.host, "port", t->addr.port,
-                             "tries", t->tries, "triedAt", wall_of(duty, t->tried_at), "running",
-                             t->is_running));
+                             "tries", t->tries, "triedAt", duty_wall_json(duty->env, t->tried_at),
+                             "running", t->is_running));
     }
     return json_pack("{s:i, s:i, s:o}", "dead", duty->dead, "extra", duty->extra, "tries", tries);
 }
@@ -252,17 +210,17 @@ static void add_plan(struct tree_duty *duty, json_t *out)
 
 json_t *tree_state_json(struct tree_duty *duty)
 {
-    mono_ms now = loop_now(duty->env->loop);
-    json_t *out = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "cluster",
-                            duty->base.cluster->name, "shard", duty->base.shard, "place",
-                            tree_place_text(duty->place), "source", source_json(duty), "checkedAt",
-                            wall_of(duty, duty->checked_at), "correction",
-                            now < duty->suspended_until ? "off" : "on", "held", jd_text(duty->hold),
-                            "election", election_json(duty), "containers", containers_json(duty));
-    (void)json_object_set_new(
-        out, "failover",
-        json_pack("{s:s, s:s, s:o}", "verdict", failover_verdict_text(duty->failover.verdict),
-                  "why", duty->failover.why, "promotedAt", wall_of(duty, duty->promoted_at)));
+    json_t *out = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "cluster", duty->base.cluster->name,
+        "shard", duty->base.shard, "place", tree_place_text(duty->place), "source",
+        source_json(duty), "checkedAt", duty_wall_json(duty->env, duty->checked_at), "correction",
+        duty_is_suspended(&duty->base, duty->env) ? "off" : "on", "held", jd_text(duty->base.hold),
+        "election", election_json(duty), "containers", containers_json(duty));
+    (void)json_object_set_new(out, "failover",
+                              json_pack("{s:s, s:s, s:o}", "verdict",
+                                        failover_verdict_text(duty->failover.verdict), "why",
+                                        duty->failover.why, "promotedAt",
+                                        duty_wall_json(duty->env, duty->promoted_at)));
     (void)json_object_set_new(out, "sentinels",
                               duty->monitor ? monitored_shard_json(duty->monitor) : json_null());
     if (duty_shard(&duty->base)) {

@@ -1,7 +1,6 @@
 /* shard_duty.c - see shard_duty.h. State and decisions of one shard. */
 #include "meta/peers/shard_duty.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "meta/peers/shard_internal.h"
@@ -177,7 +176,7 @@ void shard_fill_facts(struct shard_duty *duty, const struct shard_node *node,
 
 int shard_check_allowed(struct shard_duty *duty, struct xp_err *err)
 {
-    return duty_check_allowed(&duty->base, duty->env, duty->suspended_until, err);
+    return duty_check_allowed(&duty->base, duty->env, err);
 }
 
 static bool cuts_a_link(const struct peer_plan *plan)
@@ -211,11 +210,7 @@ static int check_hold(struct shard_duty *duty, const struct peer_plan *plan, str
 
 static void note_hold(struct shard_duty *duty, const char *why)
 {
-    if (strcmp(duty->hold, why) == 0) {
-        return;
-    }
-    (void)snprintf(duty->hold, sizeof(duty->hold), "%.159s", why);
-    if (why[0]) {
+    if (duty_note_hold(&duty->base, why)) {
         metric_add(&shard_corrections_held, 1);
         log_info("correction.held", "cluster", duty->base.cluster->name, "shard", duty->base.shard,
                  "why", why);
@@ -233,7 +228,7 @@ static void correct(struct shard_duty *duty, struct shard_node *node,
         note_hold(duty, err.msg);
         return;
     }
-    note_hold(duty, "");
+    note_hold(duty, NULL);
     shard_run_start(duty, (size_t)(node - duty->nodes), facts, plan);
 }
 
@@ -263,7 +258,7 @@ void shard_evaluate_peers(struct shard_duty *duty, struct shard_node *node,
             duty->run->is_unanswered = false;
             shard_run_rewrite(duty, node);
         }
-        note_hold(duty, "");
+        note_hold(duty, NULL);
     }
 }
 
@@ -382,7 +377,7 @@ static void duty_routes_changed(struct duty *base)
 static void duty_suspend(struct duty *base, int64_t ttl_ms)
 {
     struct shard_duty *duty = shard_duty_of(base);
-    duty->suspended_until = ttl_ms > 0 ? loop_now(duty->env->loop) + ttl_ms : MONO_NEVER;
+    duty_set_suspended(&duty->base, duty->env, ttl_ms);
     if (ttl_ms <= 0) {
         shard_duty_kick(duty);
     }
@@ -420,7 +415,6 @@ struct duty *shard_duty_new(void *peer_env, struct cluster_meta *cluster, const 
     duty->verdict_since = loop_now(duty->env->loop);
     duty->first_look_until = loop_now(duty->env->loop) + FIRST_LOOK_MS;
     duty->masterless_since = MONO_NEVER;
-    duty->suspended_until = MONO_NEVER;
     duty->backoff_until = MONO_NEVER;
     duty->wrong_since = MONO_NEVER;
     duty->checked_at = MONO_NEVER;

@@ -3,6 +3,7 @@
 #define META_PEERS_SHARD_INTERNAL_H
 
 #include "meta/peers/shard_duty.h"
+#include "meta/shards/action_record.h"
 #include "shared/base/metrics.h"
 #include "shared/net/rconn.h"
 
@@ -32,13 +33,6 @@ struct peer_dc { /* one other DC of the cluster */
     bool is_known;
     struct current_master master;
     struct route_pick pick;
-};
-
-struct peer_record { /* what was last done about a gid */
-    wall_ms at;
-    char *command;
-    char *reply;
-    const char *rule;
 };
 
 struct link_watch { /* how a peer link was last seen */
@@ -94,16 +88,14 @@ struct shard_duty {
     char kicked_run_id[64];
     struct shard_run *run; /* NULL until the first correction */
     bool triggered;        /* something changed: correct even when the periodic switch is off */
-    mono_ms suspended_until;
     mono_ms backoff_until;
     int64_t backoff_ms;
     mono_ms wrong_since;                          /* first seen wrong; MONO_NEVER */
     mono_ms checked_at;                           /* last evaluation of peers */
-    char hold[160];                               /* "" or why the plan is not carried out */
     uint8_t shown[PEER_DCS_MAX + CRDT_PEERS_MAX]; /* verdicts counted in the gauges */
     size_t shown_count;
     struct link_watch links[CRDT_GID_MAX + 1];
-    struct peer_record *records[CRDT_GID_MAX + 1];
+    struct action_record *records[CRDT_GID_MAX + 1];
     bool is_closing;
     duty_quiet_fn *on_quiet; /* NULL: not leaving */
     void *quiet_arg;
@@ -148,8 +140,6 @@ void shard_forget_verdicts(
 void shard_hide_verdicts(struct shard_duty *);
 void shard_watch_master(struct shard_duty *, const struct master_choice *); /* alert when missing */
 void shard_watch_links(struct shard_duty *, const struct peer_facts *, const struct peer_plan *);
-void shard_record(struct shard_duty *, int gid, const char *rule, const char *command,
-                  const char *reply);
 void shard_records_free(struct shard_duty *);
 
 extern struct metric shard_polls_ok;

@@ -246,7 +246,7 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
         leave_with(duty, text, ok);
         return;
     }
-    shard_record(duty, step->action.gid, step->action.rule, command, text);
+    action_record_set(&duty->records[step->action.gid], step->action.rule, command, text);
     if (!ok) {
         metric_add(reply ? &shard_corrections_refused : &shard_corrections_unknown, 1);
         pause_after_failure(duty, reply != NULL);

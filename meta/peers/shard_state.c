@@ -1,9 +1,6 @@
 /* shard_state.c - what people and machines see of a shard: gauges, alerts about links, the state as JSON. */
 #include "meta/peers/shard_internal.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -224,43 +221,14 @@ void shard_watch_links(struct shard_duty *duty, const struct peer_facts *facts,
 
 /* ---- records ---- */
 
-void shard_record(struct shard_duty *duty, int gid, const char *rule, const char *command,
-                  const char *reply)
-{
-    struct peer_record **slot = &duty->records[gid];
-    if (!*slot) {
-        *slot = xcalloc(1, sizeof(**slot));
-    }
-    free((*slot)->command);
-    free((*slot)->reply);
-    **slot = (struct peer_record){
-        .at = clock_wall_ms(),
-        .rule = rule,
-        .command = xstrdup(command),
-        .reply = xstrdup(reply),
-    };
-}
-
 void shard_records_free(struct shard_duty *duty)
 {
     for (size_t i = 0; i <= CRDT_GID_MAX; i++) {
-        if (duty->records[i]) {
-            free(duty->records[i]->command);
-            free(duty->records[i]->reply);
-            free(duty->records[i]);
-        }
+        action_record_free(duty->records[i]);
     }
 }
 
 /* ---- JSON ---- */
-
-static json_t *wall_of(const struct shard_duty *duty, mono_ms at)
-{
-    if (at == MONO_NEVER) {
-        return json_null();
-    }
-    return json_integer(clock_wall_ms() - (loop_now(duty->env->loop) - at));
-}
 
 static void set_route(json_t *object, const struct route *route)
 {
@@ -307,15 +275,6 @@ static json_t *actual_json(const struct crdt_peer *a)
     return object;
 }
 
-static json_t *record_json(const struct peer_record *r)
-{
-    if (!r) {
-        return json_null();
-    }
-    return json_pack("{s:I, s:s, s:o, s:o}", "at", (json_int_t)r->at, "rule", r->rule, "command",
-                     jd_text(r->command), "reply", jd_text(r->reply));
-}
-
 static json_t *row_json(const struct shard_duty *duty, const struct peer_row *row)
 {
     const struct peer_dc *p =
@@ -326,7 +285,7 @@ static json_t *row_json(const struct shard_duty *duty, const struct peer_row *ro
                      gid, "verdict", peer_verdict_text(row->verdict), "note",
                      jd_text(row->note[0] ? row->note : NULL), "expected",
                      p ? expected_json(p) : json_null(), "actual", actual_json(row->actual),
-                     "lastAction", record_json(has_record ? duty->records[gid] : NULL));
+                     "lastAction", action_record_to_json(has_record ? duty->records[gid] : NULL));
 }
 
 static json_t *node_json(const struct shard_duty *duty, const struct shard_node *n)
@@ -335,9 +294,9 @@ static json_t *node_json(const struct shard_duty *duty, const struct shard_node 
         [ROLE_UNKNOWN] = "unknown", [ROLE_MASTER] = "master", [ROLE_SLAVE] = "slave"
     };
     return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "ip", n->addr.host, "port", n->addr.port,
-                     "role", roles[n->role], "roleAt", wall_of(duty, n->role_at), "version",
-                     jd_text(n->server.version.present ? n->server.version.text : NULL), "problem",
-                     jd_text(n->problem[0] ? n->problem : NULL));
+                     "role", roles[n->role], "roleAt", duty_wall_json(duty->env, n->role_at),
+                     "version", jd_text(n->server.version.present ? n->server.version.text : NULL),
+                     "problem", jd_text(n->problem[0] ? n->problem : NULL));
 }
 
 static json_t *master_json(const struct shard_duty *duty, const struct shard_node *node)
@@ -377,17 +336,17 @@ static void add_plan(struct shard_duty *duty, struct shard_node *node, json_t *o
 json_t *shard_state_json(struct shard_duty *duty)
 {
     struct shard_node *node = shard_master_node(duty);
-    mono_ms now = loop_now(duty->env->loop);
     json_t *nodes = json_array();
     for (size_t i = 0; i < duty->node_count; i++) {
         (void)json_array_append_new(nodes, node_json(duty, &duty->nodes[i]));
     }
-    json_t *out = json_pack(
-        "{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "cluster", duty->base.cluster->name, "shard",
-        duty->base.shard, "currentMaster", master_json(duty, node), "masterVerdict",
-        master_verdict_text(duty->verdict), "checkedAt", wall_of(duty, duty->checked_at),
-        "correction", now < duty->suspended_until ? "off" : "on", "held",
-        jd_text(duty->hold[0] ? duty->hold : NULL), "redises", nodes);
+    json_t *out =
+        json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "cluster", duty->base.cluster->name,
+                  "shard", duty->base.shard, "currentMaster", master_json(duty, node),
+                  "masterVerdict", master_verdict_text(duty->verdict), "checkedAt",
+                  duty_wall_json(duty->env, duty->checked_at), "correction",
+                  duty_is_suspended(&duty->base, duty->env) ? "off" : "on", "held",
+                  jd_text(duty->base.hold), "redises", nodes);
     add_plan(duty, node, out);
     return out;
 }

@@ -12,12 +12,14 @@ void duty_init(struct duty *duty, const struct duty_class *class, struct cluster
     duty->class = class;
     duty->cluster = cluster_meta_ref(cluster);
     duty->shard = xstrdup(shard);
+    duty->suspended_until = MONO_NEVER;
 }
 
 void duty_done(struct duty *duty)
 {
     cluster_meta_unref(duty->cluster);
     free(duty->shard);
+    free(duty->hold);
 }
 
 void duty_set_cluster(struct duty *duty, struct cluster_meta *cluster)
@@ -40,16 +42,35 @@ bool duty_is_of(const struct duty *duty, const struct cluster_meta *cluster)
            theirs && mine->db_id == theirs->db_id;
 }
 
-int duty_check_allowed(const struct duty *duty, const struct duty_env *env, mono_ms suspended_until,
-                       struct xp_err *err)
+void duty_set_suspended(struct duty *duty, const struct duty_env *env, int64_t ttl_ms)
+{
+    duty->suspended_until = ttl_ms > 0 ? loop_now(env->loop) + ttl_ms : MONO_NEVER;
+}
+
+bool duty_is_suspended(const struct duty *duty, const struct duty_env *env)
+{
+    return loop_now(env->loop) < duty->suspended_until;
+}
+
+int duty_check_allowed(const struct duty *duty, const struct duty_env *env, struct xp_err *err)
 {
     if (duty->cluster->is_migrating) {
         return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
     }
-    if (loop_now(env->loop) < suspended_until) {
+    if (duty_is_suspended(duty, env)) {
         return xp_fail(err, XP_FORBIDDEN, "correction is suspended");
     }
     return env->may_command(duty->cluster, env->arg, err);
+}
+
+bool duty_note_hold(struct duty *duty, const char *why)
+{
+    if (text_eq(duty->hold, why)) {
+        return false;
+    }
+    free(duty->hold);
+    duty->hold = xstrdup(why);
+    return why != NULL;
 }
 
 bool duty_take_budget(struct duty_env *env, bool cuts)
@@ -72,4 +93,10 @@ int64_t duty_phase_ms(const struct duty *duty, int64_t period_ms)
     const struct shard_meta *shard = duty_shard(duty);
     uint64_t id = (uint64_t)duty->cluster->db_id * 31 + (shard ? (uint64_t)shard->db_id : 0) * 7;
     return (int64_t)((id * 0x9E3779B97F4A7C15U >> 32) % (uint64_t)period_ms);
+}
+
+json_t *duty_wall_json(const struct duty_env *env, mono_ms at)
+{
+    return at == MONO_NEVER ? json_null()
+                            : json_integer(clock_wall_ms() - (loop_now(env->loop) - at));
 }

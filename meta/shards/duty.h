@@ -58,6 +58,8 @@ struct duty {
     const struct duty_class *class;
     struct cluster_meta *cluster; /* one reference */
     char *shard;
+    mono_ms suspended_until; /* MONO_NEVER: it is not */
+    char *hold;              /* why its plan is not carried out; NULL: nothing holds it */
 };
 
 /* 'cluster' gains a reference. */
@@ -68,13 +70,20 @@ void duty_set_cluster(struct duty *, struct cluster_meta *cluster);
 const struct shard_meta *duty_shard(const struct duty *); /* NULL: not in the metadata */
 /* Names may be used again: by ids, and by type. */
 bool duty_is_of(const struct duty *, const struct cluster_meta *);
+/* Corrections off for so long; 0 ends a suspension at once. */
+void duty_set_suspended(struct duty *, const struct duty_env *, int64_t ttl_ms);
+bool duty_is_suspended(const struct duty *, const struct duty_env *);
 /* May a command be sent at all: no migration, no suspension, and env->may_command? Asked before a run and again before each of
- * its commands. 'suspended_until' MONO_NEVER: it is not. */
-int duty_check_allowed(const struct duty *, const struct duty_env *, mono_ms suspended_until,
+ * its commands. */
+int duty_check_allowed(const struct duty *, const struct duty_env *,
                        struct xp_err *err) XP_MUST_CHECK;
+/* Notes why its plan is not carried out; NULL: nothing holds it. True: a new reason, to be counted and logged. */
+bool duty_note_hold(struct duty *, const char *why);
 /* One token for a run, and one more of the smaller budget when it cuts a working link. */
 bool duty_take_budget(struct duty_env *, bool cuts);
 /* Where in the period this shard polls: by its ids, so that thousands of them stay spread over it. */
 int64_t duty_phase_ms(const struct duty *, int64_t period_ms);
+/* A moment of the loop's clock for people; null: MONO_NEVER. Returns owned. */
+json_t *duty_wall_json(const struct duty_env *, mono_ms at);
 
 #endif
