@@ -40,6 +40,7 @@ struct dc_store {
     mono_ms changed_at;
     int64_t version;          /* the highest of the document and the pushes since */
     int64_t document_version; /* of the last document that was applied */
+    int64_t whole_version;    /* of the last one of which nothing was held back */
     struct deleted_clusters deleted;
     bool has_document;
     mono_ms confirmed_at;
@@ -370,6 +371,11 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     metric_set(&version_gauge, store->version);
     note_problems(store, diff);
     note_held(store, diff, verdict, hold_collisions(store, diff));
+    if (store->held == 0) {
+        store->whole_version = after->version;
+    } else if (store->whole_version > after->version) {
+        store->whole_version = 0; /* an older one was accepted */
+    }
     store->hosts_changes +=
         dc_hosts_set(&store->hosts, after); /* before the clusters, whose keepers run there */
     if (is_first || (diff->routes_changed && !verdict->routes_held)) {
@@ -400,13 +406,13 @@ static int64_t gone_at(const struct dc_store *store, const char *name)
 }
 
 /* The version at which this cluster is known to be as it is here. A document that shows it unchanged says so for its own
- * version: the number in the cluster stays behind when something was changed and changed back. */
+ * version: the number in the cluster stays behind when something was changed and changed back. One of which something was
+ * held back says nothing about single clusters. */
 static int64_t known_at(const struct dc_store *store, const struct cluster_meta *old)
 {
     /* A version above the store's own is left from before an older document was accepted: it does not count. */
     int64_t own = old->version <= store->version ? old->version : 0;
-    bool is_as_documented = store->held == 0;
-    return is_as_documented && store->document_version > own ? store->document_version : own;
+    return store->whole_version > own ? store->whole_version : own;
 }
 
 static int check_age(const struct dc_store *store, const char *name, int64_t db_id, int64_t version,

@@ -121,7 +121,7 @@ static void watched(int rc, const char *data, size_t length, const struct zk_sta
     } else if (rc < 0) {
         retry_later(e);
         return;
-    } else if (token & 1) {
+    } else if ((token & 1) && !e->has_left) { /* asked before it left */
         set_leader(e, true);
     }
     done_looking(e);

@@ -15,6 +15,7 @@
 
 struct dc {
     bool has_command_under_way; /* in every slot that a member lost */
+    int64_t leader_check_ms;    /* 0: a minute */
     struct sharding *members[MEMBERS];
 };
 
@@ -78,7 +79,8 @@ static struct sharding *start(struct dc *d, struct loop *loop, int64_t id)
                                         .peer = &peer,
                                         .slot_refresh_ms = 60000,
                                         .servers_check_ms = 60000,
-                                        .leader_check_ms = 60000,
+                                        .leader_check_ms =
+                                            d->leader_check_ms ? d->leader_check_ms : 60000,
                                         .self_check_ms = 60000,
                                         .unknown_grace_ms = 2000,
                                         .on_slot = on_slot,
@@ -178,12 +180,46 @@ static void a_hand_over_waits_for_the_command_under_way(void **state)
     loop_free(loop);
 }
 
+static void the_first_leads_no_more(void *arg)
+{
+    struct dc *d = arg;
+    assert_false(sharding_is_leader(d->members[0], clock_mono_ms()));
+}
+
+/* Found by seed 3636 of the whole-system simulation: the answer to a question that was asked before made it leader again. */
+static void who_gives_up_the_leadership_while_it_looks_does_not_win_it_again(void **state)
+{
+    (void)state;
+    for (int64_t after_ms = 0; after_ms < 40; after_ms++) {
+        fake_clock_set(1000000, 1700000000000);
+        struct loop *loop = loop_new();
+        struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
+        struct dc d = { .leader_check_ms = 20 };
+        start(&d, loop, 1);
+        fake_loop_advance_to(clock_mono_ms() + 3000);
+        start(&d, loop, 2);
+        fake_loop_advance_to(clock_mono_ms() + 3000 + after_ms);
+        assert_true(sharding_is_leader(d.members[0], clock_mono_ms()));
+        sharding_drain(d.members[0], 10000);
+        fake_loop_after_step(the_first_leads_no_more, &d);
+        fake_loop_advance_to(clock_mono_ms() + 3000);
+        fake_loop_after_step(NULL, NULL);
+        assert_true(sharding_is_leader(d.members[1], clock_mono_ms()));
+        for (int i = 0; i < MEMBERS; i++) {
+            sharding_free(d.members[i]);
+        }
+        fake_zk_server_free(server);
+        loop_free(loop);
+    }
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(partition_moves_slots_and_nothing_overlaps),
         cmocka_unit_test(a_hand_over_waits_for_the_command_under_way),
+        cmocka_unit_test(who_gives_up_the_leadership_while_it_looks_does_not_win_it_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,6 +186,22 @@ static void a_late_push_of_a_change_that_was_undone(void **state)
     assert_string_equal(str_text(&l->told), "a>a ");
 }
 
+/* Found by seed 1541 of the whole-system simulation: what the whole document said was forgotten with the next one. */
+static void a_late_push_after_a_document_that_is_held(void **state)
+{
+    struct listening *l = *state;
+    struct xp_err err = { 0 };
+    assert_int_equal(apply_plain(l, 9, ROWS(C("a", 1, .version = 9), C("b", 2))), 0);
+    assert_int_equal(apply_plain(l, 15, ROWS(C("a", 1, .version = 14), C("b", 2))), 0);
+    struct limits none = { .removals = 0 };
+    assert_int_equal(apply(l, 16, ROWS(C("a", 1, .version = 14)), "", none), 0);
+    assert_int_equal(dc_store_held_count(l->store), 1);
+    struct cluster_row undone = C("a", 1, "1,2", .version = 12);
+    assert_int_equal(put(l, undone, &err), XP_CONFLICT);
+    undone.version = 17;
+    assert_int_equal(put(l, undone, &err), 0);
+}
+
 static void a_push_that_its_deletion_overtook(void **state)
 {
     struct listening *l = *state;
@@ -428,6 +444,7 @@ int main(void)
         T(pushes_of_one_cluster),
         T(a_late_push_of_a_deleted_namesake),
         T(a_late_push_of_a_change_that_was_undone),
+        T(a_late_push_after_a_document_that_is_held),
         T(a_push_that_its_deletion_overtook),
         T(a_deletion_that_the_next_cluster_of_that_name_overtook),
         T(a_push_of_what_a_newer_document_does_not_have),
