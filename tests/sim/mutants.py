@@ -119,8 +119,11 @@ MUTANTS = [
            "deleted_clusters_add(&store->deleted, name, version);",
            "", "versions"),
     Mutant("undone-change", "meta/dcmeta/dc_store.c",
-           "return is_as_documented && store->document_version > own ? store->document_version : own;",
-           "return is_as_documented && own < 0 ? store->document_version : own;", "versions"),
+           "return store->whole_version > own ? store->whole_version : own;",
+           "return own < 0 ? store->whole_version : own;", "versions"),
+    Mutant("leader-again", "meta/zk/leader_election.c",
+           "} else if ((token & 1) && !e->has_left) {",
+           "} else if (token & 1) {", "leader"),
 ]
 
 
