@@ -1,0 +1,52 @@
+/* migration_calls.h - carries out the remote calls of migrations: metaservers, the Redis themselves where no metaserver answers, the
+ * outer client (dr-switchover.md 3, 5.3, 9.2 (9)). One call of the plan is one result, whatever it takes:
+ *   CHECK    the check endpoint of every DC's metaserver in parallel; switch_judge weighs them;
+ *   HOLD, FREEZE, RELEASE  masterreadonly of the source's metaserver; when it cannot be reached: fence_run from here, and v2/fence through the
+ *            destination's metaserver, in parallel; the first proof counts; all unreachable: OUTCOME_UNREACHABLE;
+ *   DRAIN, PROMOTE  the destination's metaserver; a Java one has no drain: OUTCOME_OK, not drained, the promotion waits itself;
+ *   DEMOTE, FOLLOW  changeprimarydc without masterInfo in that DC;
+ *   PRECHECK, PUBLISH  the outer client, or without one at once, and publish_info says that nobody was told.
+ * Time limits from the config table. What was sent and not answered is OUTCOME_UNKNOWN. Thread: loop. */
+#ifndef CONSOLE_MIGRATION_MIGRATION_CALLS_H
+#define CONSOLE_MIGRATION_MIGRATION_CALLS_H
+
+#include "console/catalog/catalog.h"
+#include "console/migration/migration_decide.h"
+#include "console/migration/outer_client.h"
+#include "shared/net/http_client.h"
+
+struct migration_calls;
+struct migration_calls_options {
+    struct loop *loop;
+    struct http_client *client; /* its own: 'parallel' threads */
+    struct worker_pool *pool;
+    struct catalog *catalog;
+    struct outer_client *outer;
+};
+struct migration_calls_settings { /* may change at run time; copied */
+    const char *metaservers;      /* JSON, as of the notifier */
+    const char *redis_user;
+    const char *redis_password;
+    int64_t connect_timeout_ms; /* 300 */
+    int64_t check_ms;           /* 2,000 */
+    int64_t fence_ms;           /* 1,000: of the first way; the others have the same again */
+    int64_t drain_ms;           /* 5,000 */
+    int64_t promote_ms;         /* 2,000 */
+    int64_t follow_ms;          /* 5,000 */
+    int64_t max_lag_bytes;      /* of the check, planned; 0: not looked at */
+};
+
+struct migration_calls *migration_calls_new(const struct migration_calls_options *);
+void migration_calls_free(
+    struct migration_calls *); /* what is under way is not answered any more */
+int migration_calls_configure(struct migration_calls *, const struct migration_calls_settings *,
+                              struct xp_err *) XP_MUST_CHECK;
+
+/* 'row' is copied as far as needed. Runs on the loop exactly once, not inside the call; takes the result. */
+typedef void migration_called_fn(struct migration_result *take_result, int64_t migration_cluster_id,
+                                 void *arg);
+void migration_call_start(struct migration_calls *, const struct migration_cluster_row *row,
+                          const struct migration_plan_call *, migration_called_fn *, void *arg);
+int migration_calls_active(const struct migration_calls *);
+
+#endif

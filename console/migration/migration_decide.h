@@ -1,0 +1,85 @@
+/* migration_decide.h - the state machine of a migration: one table of rules, first match wins (dr-switchover.md 2, 9.2; house style 2.6).
+ *
+ * A pure decision over the rows of one cluster: which transition is due, which calls to begin. Called again and again in one transaction until
+ * it yields no transition; then the calls of the plan are intents to be committed, and sent after the commit. It never waits: what is pending
+ * stays pending until its outcome is in the row.
+ *
+ *   Migrating: each shard hold -> drain -> freeze, at its own pace; when all of them are fenced and drained (or, disaster, given up):
+ *   promote all; when all are promoted: Publish. Nothing is promoted before everything is fenced: the outage ends with the publication
+ *   of the cluster either way, and a shard that cannot be fenced or drained costs no other shard its master.
+ *   planned: a fence or drain that fails, or outage_max_ms, with nothing promoted => RollBack by itself (nothing fenced either => PartialRetryFail,
+ *   reason `fence`). disaster: deadlines are taken as "gone", unfenced and lost bytes are stored. auto: disaster for a migration in which every shard
+ *   whose fence failed was UNREACHABLE, planned otherwise.
+ *   Promotion failed for some: PartialSuccess (one retry by itself), then PartialRetryFail. For all, and planned => RollBack.
+ *   Resume (facts.is_resumed): what is pending is UNKNOWN. Nothing may be promoted and planned => RollBack; else forward; Publish publishes;
+ *   RollBack rolls back; a check is repeated.
+ *   RollBack: demote (destination, where may_be_promoted; others follow the source) -> release -> Aborted; a failure => RollBackFail naming shard and cause.
+ * Thread: any. */
+#ifndef CONSOLE_MIGRATION_MIGRATION_DECIDE_H
+#define CONSOLE_MIGRATION_MIGRATION_DECIDE_H
+
+#include "console/migration/migration_rows.h"
+
+struct migration_facts {
+    wall_ms now;
+    const struct migration_cluster_row *row;
+    enum migration_ask
+        ask; /* of an operator, monitor or the event's policy; checked by migration_ask_check */
+    bool is_resumed; /* first look after a start or a take-over */
+    int64_t outage_max_ms;
+    int64_t expire_ms; /* Initiated is aborted by itself after so long; 0: never */
+    int retries;       /* of a call that was UNKNOWN or UNREACHABLE, where the rule says so */
+};
+
+struct migration_plan_call {
+    enum migration_call call;
+    size_t shard;  /* index; shard_count: the cluster */
+    size_t follow; /* index into follows, of FOLLOW */
+};
+enum migration_effect { /* of a transition, in the same transaction */
+                        EFFECT_NONE,
+                        EFFECT_CLEAR_CHECK,  /* results and texts of STEP_CHECK */
+                        EFFECT_CLEAR_FAILED, /* of fence and promotion where it is not promoted */
+                        EFFECT_SWITCH_ACTIVE, /* migration_switch_active to the destination, is_active_switched */
+                        EFFECT_BECOME_DISASTER,
+                        EFFECT_FORCE_PUBLISH,
+                        EFFECT_FOLLOW_ALL, /* a follow row for every DC but the new primary */
+                        EFFECT_END,        /* end_ms; the cluster is Normal */
+};
+struct migration_plan {
+    bool is_transition;
+    enum migration_status to;
+    unsigned effects;                  /* bits 1 << enum migration_effect */
+    const char *rule;                  /* "G10"...; also of calls without a transition */
+    char reason[512];                  /* for people; "" none */
+    struct migration_plan_call *calls; /* owned; migration_plan_done */
+    size_t call_count;
+};
+void migration_plan_done(struct migration_plan *);
+void migration_decide(const struct migration_facts *, struct migration_plan *ret_plan);
+
+/* May this be asked in this state? XP_CONFLICT with x-pipe's text (2.4). */
+int migration_ask_check(const struct migration_cluster_row *, enum migration_ask ask,
+                        struct xp_err *) XP_MUST_CHECK;
+
+/* The outcome of a call into the row (results, texts, fence, offsets ...): pure as well. */
+struct migration_result {
+    enum migration_call call;
+    size_t shard;
+    size_t follow;
+    enum call_outcome outcome;
+    char *text; /* owned: log text of the step */
+    int64_t duration_ms;
+    struct switch_fence fence;   /* HOLD, FREEZE, RELEASE */
+    struct switch_change change; /* DRAIN, PROMOTE, DEMOTE, FOLLOW */
+    char *publish_info;          /* PUBLISH; owned */
+};
+void migration_result_done(struct migration_result *);
+void migration_apply(struct migration_cluster_row *, const struct migration_result *, wall_ms now);
+
+/* The table for docs/states/migration.md and the golden file; Markdown, owned. And the check at start: every status reachable, every
+ * non-terminal one left again, rule ids unique. */
+char *migration_table_text(void);
+int migration_table_check(struct xp_err *) XP_MUST_CHECK;
+
+#endif

@@ -1,0 +1,92 @@
+/* shard_switch.h - carries out the steps of a switchover that concern one shard in this DC, one at a time (endpoints 5, 6, 7, v2 drain and
+ * fence; metaserver.md 7; dr-switchover.md 3, 9.2).
+ *
+ * A step: read the record (switch_record), refuse an older epoch, write the record where the step changes something, run fence_run or
+ * promote_run with ownership asked before every command, write the result, answer. Steps of one shard queue (SWITCH_QUEUE_MAX); a repeat of the one
+ * under way (same kind, target and epoch) joins it and gets the same answer; within 'again_ms' after a success it gets the same
+ * answer without a step. Each has a deadline from its request.
+ * While a shard is fenced or was promoted and no document says otherwise, periodic corrections keep off (shard_switch_holds, at most hold_ms
+ * after the last step: a Java console sends no status), and the fence is asserted again every reassert_ms, as long as the
+ * record says held or frozen: a Redis that restarted comes back as it was before. The fence ends with a release, with
+ * this DC becoming a backup one in the document while the cluster is not migrating (then the tree follows: that is the fence), or with the cluster's
+ * end.
+ * Follow (changeprimarydc to another DC): the active DC of the cluster is changed in memory (dc_store_set_active) for all members, the tree duty
+ * may correct this shard although the cluster migrates, and the answer comes when every living Redis of the shard here follows or
+ * the deadline passes. A master here is fenced first (its SLAVEOF is the first command). Promote: the same on success, so that keepers and
+ * the other Redis follow.
+ * Sentinels: monitors are removed with the hold and added after the promotion by sentinel_monitors, outside the path of the outage.
+ * Owner: loop. */
+#ifndef META_PRIMARY_SHARD_SWITCH_H
+#define META_PRIMARY_SHARD_SWITCH_H
+
+#include "meta/keepers/tree_duty.h"
+#include "meta/primary/promote.h"
+#include "meta/primary/switch_record.h"
+#include "shared/switch/fence.h"
+
+#define SWITCH_QUEUE_MAX 16
+
+struct shard_switches;
+
+struct shard_switches_options {
+    struct loop *loop;
+    struct duty_env *duty; /* may_command, credentials, time-outs */
+    struct dc_store *store;
+    struct switch_records *records;
+    const char *address;        /* of this metaserver, for the first line of logs; copied */
+    int64_t connect_timeout_ms; /* meta.switch.connect.milli, 300 */
+    int64_t
+        fence_ms; /* meta.switch.fence.milli, 1,000: a fence step without a deadline of its own */
+    int64_t drain_ms;    /* dcchange.waitfor.offset.milli, 2,000: orders without their own */
+    int64_t promote_ms;  /* meta.switch.promote.milli, 2,000, beyond the drain */
+    int64_t hold_ms;     /* meta.switch.hold.milli, 60,000 */
+    int64_t again_ms;    /* meta.switch.again.milli, 5,000 */
+    int64_t reassert_ms; /* meta.switch.reassert.milli, 1,000 */
+};
+
+struct shard_switches *shard_switches_new(const struct shard_switches_options *);
+void shard_switches_free(struct shard_switches *);
+
+enum switch_step {
+    SWITCH_CHECK,
+    SWITCH_HOLD,
+    SWITCH_FREEZE,
+    SWITCH_WHOLE,
+    SWITCH_RELEASE,
+    SWITCH_DRAIN,
+    SWITCH_PROMOTE,
+    SWITCH_FOLLOW
+};
+const char *switch_step_text(enum switch_step step);
+
+struct switch_request {
+    enum switch_step step;
+    const char *cluster;
+    const char *shard;
+    const char *dc;            /* lower case: the new primary, of CHECK, PROMOTE and FOLLOW */
+    struct switch_order order; /* epoch and deadlines of all; the rest of DRAIN and PROMOTE */
+};
+struct switch_answer { /* what the step is about is set */
+    enum switch_step step;
+    int rc; /* 0, or an xp code with err: not carried out at all (not ours, not known, no lease) */
+    const struct xp_err *err;
+    const struct switch_check *check;
+    const struct switch_fence *fence;
+    const struct switch_change *change;
+};
+typedef void switch_answer_fn(const struct switch_answer *, void *arg);
+/* The callback runs once, on the loop, perhaps inside the call. XP_TOO_MANY: the queue of the shard is full. */
+int shard_switch_start(struct shard_switches *, const struct switch_request *, switch_answer_fn *,
+                       void *arg, struct xp_err *err) XP_MUST_CHECK;
+
+/* Corrections of this shard keep off (D6), unless it may follow. Asked by duty_check_allowed. */
+bool shard_switch_holds(const struct shard_switches *, int64_t cluster_id, int64_t shard_id);
+/* The slot was gained: the record is read, a fence in force is asserted again. Lost: nothing more is sent. */
+void shard_switch_gained(struct shard_switches *, const struct cluster_meta *, const char *shard);
+void shard_switch_lost(struct shard_switches *, int64_t cluster_id);
+/* Nothing is under way in this slot (-1: in any): for sharding_quiet. */
+bool shard_switches_are_quiet(const struct shard_switches *, int slot);
+/* Record, step under way, last answers. Returns owned. For /api/meta/v2/tree. */
+json_t *shard_switch_json(const struct shard_switches *, int64_t cluster_id, int64_t shard_id);
+
+#endif
