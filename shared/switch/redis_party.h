@@ -3,7 +3,8 @@
  * A party is a set of connections, opened at once by redis_party_new and kept for its life (one step, or warm between two
  * steps). A round sends each order as soon as its Redis is connected and ends when every order has its answer or 'deadline'
  * has passed; who is not connected by then is RCONN_NOT_CONNECTED, whose answer is missing RCONN_TIMED_OUT: for a
- * command that changes something the outcome is unknown. One round at a time. Decides nothing.
+ * command that changes something the outcome is unknown. Each round tries once to connect who is not: when that fails, its
+ * orders are answered RCONN_NOT_CONNECTED at once. One round at a time. Decides nothing.
  * Twin of nothing: built on rconn, so it runs in the simulation as it is. Thread: loop. */
 #ifndef SHARED_SWITCH_REDIS_PARTY_H
 #define SHARED_SWITCH_REDIS_PARTY_H
@@ -47,5 +48,7 @@ void redis_party_free(
 /* Orders are copied. Several orders to one member are pipelined in order. count 0: answered at once. */
 void redis_party_round(struct redis_party *, const struct party_order *orders, size_t count,
                        mono_ms deadline, party_done_fn *, void *arg);
+/* "" or why the last connection to this member ended ("AUTH was refused: ..."); borrowed until the loop runs on. */
+const char *redis_party_error(const struct redis_party *, size_t member);
 
 #endif

@@ -21,7 +21,7 @@ ALLOWED = {
     "shared/db": ["shared/base"],
     "shared/crdt": ["shared/base", "shared/net", "shared/model", "shared/proxy"],  # PEEROF carries a route
     "shared/proxy": ["shared/base", "shared/net", "shared/model"],
-    "shared/switch": ["shared/base", "shared/net"],
+    "shared/switch": ["shared/base", "shared/net", "shared/model"],
     "meta": ["shared"],
     "console": ["shared"],
     "ctl": ["shared"],
