@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "console/notify/meta_urls.h"
 #include "console/notify/notify_turn.h"
 #include "shared/base/list.h"
 #include "shared/base/log.h"
@@ -11,7 +12,6 @@
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
 #include "shared/base/thread.h"
-#include "shared/model/json_decode.h"
 #include "shared/net/url.h"
 #include "shared/net/waker.h"
 #include "shared/base/banned.h"
@@ -64,8 +64,8 @@ struct lane { /* one DC; owner: loop */
 struct notifier { /* owner: loop; waker: any */
     struct notifier_options o;
     struct notifier_settings settings; /* texts are not kept in it */
-    struct map urls;                   /* inner DC name, any case, to URL */
-    struct map lanes;                  /* by DC id */
+    struct meta_urls urls;
+    struct map lanes; /* by DC id */
     struct loop_timer timer;
     int sending_count;
     int told_count;     /* rows to be acknowledged, of all lanes */
@@ -159,7 +159,7 @@ static void lane_free(struct lane *lane)
 
 static void set_url(struct notifier *n, struct lane *lane)
 {
-    const char *url = map_get(&n->urls, lane->dc);
+    const char *url = meta_urls_get(&n->urls, lane->dc);
     if (text_eq(url, lane->url) && (url != NULL) == (lane->url != NULL)) {
         return;
     }
@@ -344,11 +344,7 @@ static void push_done(int rc, const struct http_reply *reply, const struct xp_er
 static char *push_url(const struct lane *lane, const struct push_item *item)
 {
     struct str url = STR_INIT(URL_MAX_BYTES);
-    size_t length = strlen(lane->url);
-    while (length > 0 && lane->url[length - 1] == '/') {
-        length--;
-    }
-    str_add(&url, lane->url, length);
+    str_puts(&url, lane->url);
     if (item->kind == PUSH_REFRESH) {
         str_puts(&url, "/api/meta/v2/refresh");
     } else {
@@ -658,7 +654,7 @@ struct notifier *notifier_new(const struct notifier_options *options)
     xp_check(options->pushes_max > 0);
     struct notifier *n = xcalloc(1, sizeof(*n));
     n->o = *options;
-    n->urls = MAP_INIT(MAP_TEXT_NOCASE);
+    n->urls = (struct meta_urls)META_URLS_INIT;
     n->lanes = MAP_INIT(MAP_NUMBER);
     n->turned_at = MONO_NEVER;
     n->look_again = true; /* what an earlier process left behind */
@@ -670,41 +666,10 @@ struct notifier *notifier_new(const struct notifier_options *options)
     return n;
 }
 
-static void urls_clear(struct map *urls)
-{
-    size_t at = 0;
-    const struct map_slot *slot;
-    while ((slot = map_next(urls, &at))) {
-        free(slot->value);
-    }
-    map_done(urls);
-}
-
-static int urls_load(struct notifier *n, const char *text, struct xp_err *err)
-{
-    json_auto_t *map = NULL;
-    if (jd_parse(text, strlen(text), &map, err) < 0) {
-        return xp_wrap(err, "metaservers");
-    }
-    const char *dc;
-    json_t *url;
-    json_object_foreach (map, dc, url) {
-        if (text_is_empty(json_string_value(url))) {
-            return xp_fail(err, XP_INVALID, "metaservers: member '%s' is not an address", dc);
-        }
-    }
-    urls_clear(&n->urls);
-    json_object_foreach (map, dc, url) {
-        const char *inner = dc_alias_inner(n->o.catalog->alias, dc);
-        free(map_put(&n->urls, inner, xstrdup(json_string_value(url))));
-    }
-    return 0;
-}
-
 int notifier_configure(struct notifier *n, const struct notifier_settings *settings,
                        struct xp_err *err)
 {
-    if (urls_load(n, settings->metaservers, err) < 0) {
+    if (meta_urls_load(&n->urls, settings->metaservers, n->o.catalog->alias, err) < 0) {
         return err->code;
     }
     n->settings = *settings;
@@ -753,7 +718,7 @@ void notifier_free(struct notifier *n)
         lane_free(slot->value);
     }
     map_done(&n->lanes);
-    urls_clear(&n->urls);
+    meta_urls_done(&n->urls);
     waker_close(n->waker);
     free(n);
 }

@@ -29,6 +29,12 @@ struct courier {
     struct worker_pool *pool; /* NULL: the pool is gone */
 };
 
+/* A thread that waits for a job; on the worker's stack. */
+struct idle {
+    struct list link;
+    pthread_cond_t wake; /* waits with the lock of the pool */
+};
+
 struct worker_pool {
     struct loop *loop;
     char *name;
@@ -40,7 +46,8 @@ struct worker_pool {
     int thread_count;
 
     struct mutex lock;
-    pthread_cond_t work; /* waits with the lock */
+    /* Last in, first out: the thread that worked last has warm caches and open connections, and the others may sleep. */
+    struct list idle XP_GUARDED_BY_MEMBER(lock);
     struct list waiting XP_GUARDED_BY_MEMBER(lock);
     int waiting_count XP_GUARDED_BY_MEMBER(lock);
     struct list finished XP_GUARDED_BY_MEMBER(lock);
@@ -114,13 +121,25 @@ static void courier_arrived(struct loop_msg *msg)
     }
 }
 
+/* The caller of worker_submit has taken the thread off the list, or it stays there for the next one. */
+static void wait_idle(struct worker_pool *p, struct idle *me) XP_REQUIRES(p->lock)
+{
+    if (!list_is_linked(&me->link)) {
+        list_push_front(&p->idle, &me->link);
+    }
+    xp_check(pthread_cond_wait(&me->wake, &p->lock.raw) == 0);
+}
+
 /* Waits for a job; NULL when the pool closes. */
-static struct job *take_job(struct worker_pool *p)
+static struct job *take_job(struct worker_pool *p, struct idle *me)
 {
     struct list *link = NULL;
     mutex_lock(&p->lock);
     while (list_is_empty(&p->waiting) && !p->is_closing) {
-        xp_check(pthread_cond_wait(&p->work, &p->lock.raw) == 0);
+        wait_idle(p, me);
+    }
+    if (list_is_linked(&me->link)) { /* woken without having been called */
+        list_remove(&me->link);
     }
     if (!p->is_closing) {
         link = list_pop_front(&p->waiting);
@@ -161,11 +180,15 @@ static void *worker_main(void *arg)
     if (p->thread_init) {
         p->thread_init(p->arg);
     }
+    struct idle me;
+    list_init(&me.link);
+    xp_check(pthread_cond_init(&me.wake, NULL) == 0);
     struct job *job;
-    while ((job = take_job(p)) != NULL) {
+    while ((job = take_job(p, &me)) != NULL) {
         run_job(job);
         finish(p, job);
     }
+    xp_check(pthread_cond_destroy(&me.wake) == 0);
     if (p->thread_done) {
         p->thread_done(p->arg);
     }
@@ -185,7 +208,7 @@ struct worker_pool *worker_pool_new(struct loop *l, const char *name, int thread
     p->thread_done = thread_done;
     p->arg = arg;
     mutex_init(&p->lock);
-    xp_check(pthread_cond_init(&p->work, NULL) == 0);
+    list_init(&p->idle);
     list_init(&p->waiting);
     list_init(&p->finished);
     metric_register(&jobs_run);
@@ -208,6 +231,14 @@ static int refuse(const struct worker_pool *p, bool is_closing, struct xp_err *e
                    p->name, p->queue_max);
 }
 
+static void wake_one(struct worker_pool *p) XP_REQUIRES(p->lock)
+{
+    struct list *link = list_pop_front(&p->idle);
+    if (link) {
+        xp_check(pthread_cond_signal(&LIST_ENTRY(link, struct idle, link)->wake) == 0);
+    }
+}
+
 int worker_submit(struct worker_pool *p, struct job *job, struct xp_err *err)
 {
     mutex_lock(&p->lock);
@@ -217,7 +248,7 @@ int worker_submit(struct worker_pool *p, struct job *job, struct xp_err *err)
         job->outcome = 0;
         list_push_back(&p->waiting, &job->link);
         p->waiting_count++;
-        xp_check(pthread_cond_signal(&p->work) == 0);
+        wake_one(p);
     }
     mutex_unlock(&p->lock);
     return is_accepted ? 0 : refuse(p, is_closing, err);
@@ -242,7 +273,9 @@ static void close_queue(struct worker_pool *p)
         list_push_back(&p->finished, link);
         p->waiting_count--;
     }
-    xp_check(pthread_cond_broadcast(&p->work) == 0);
+    while (!list_is_empty(&p->idle)) {
+        wake_one(p);
+    }
     mutex_unlock(&p->lock);
 }
 
@@ -263,7 +296,6 @@ void worker_pool_free(struct worker_pool *p) XP_ALONE
     if (p->courier) {
         p->courier->pool = NULL;
     }
-    xp_check(pthread_cond_destroy(&p->work) == 0);
     mutex_done(&p->lock);
     free(p->threads);
     free(p->name);
