@@ -9,7 +9,8 @@
  *   PUT  /api/meta/v2/fence/{cluster}/{shard}      struct switch_fence_order            -> struct switch_fence    (ours only: on
  *        the Redis of another DC whose metaserver does not answer)
  * Without 'phase' masterreadonly/true is x-pipe's whole fence. Without 'epoch' (Java, epoch 0) no older one is refused.
- * Texts are owned where they are 'char *'. Thread: any. */
+ * Texts are owned where they are 'char *'. _to_json always writes our fields; _from_json leaves *ret alone on failure (XP_INVALID, with
+ * the field's name) and wants a real object: an empty body, which Java sends where it has nothing to say, is the caller's. Thread: any. */
 #ifndef SHARED_SWITCH_SWITCH_WORDS_H
 #define SHARED_SWITCH_SWITCH_WORDS_H
 
