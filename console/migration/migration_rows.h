@@ -52,9 +52,14 @@ struct migration_shard_row {
     enum migration_call last_call;
     enum fence_state fence; /* of the source, as last proved */
     bool is_drained;
-    bool is_promoted;     /* proved by an answer */
-    bool may_be_promoted; /* an intent to promote was committed since the last demotion */
-    bool is_unfenced;     /* disaster: promoted without a proved fence */
+    bool is_promoted;       /* proved by an answer */
+    bool may_be_promoted;   /* an intent to promote was committed since the last demotion */
+    bool is_promote_unsure; /* one of them was sent, and nobody knows what became of it */
+    bool may_be_fenced;     /* an intent to hold was committed since the last proved release */
+    bool is_fence_unsure;   /* one of them was sent, and nobody knows what became of it */
+    enum call_outcome
+        drain;        /* of the last drain to the present fence_offset; OUTCOME_NONE: none yet */
+    bool is_unfenced; /* disaster: promoted without a proved fence */
     int64_t fence_offset; /* T, later F; -1 unknown */
     char fence_repl_id[REPL_ID_SIZE];
     struct fence_saved saved;
@@ -111,6 +116,11 @@ struct migration_cluster_row {
     bool is_dirty;
 };
 void migration_cluster_row_done(struct migration_cluster_row *);
+/* Terminal, and nobody is left to follow: is_followed in the database. A ForceEnd sends nothing any more. */
+bool migration_is_over(const struct migration_cluster_row *);
+/* Who is primary as this migration ended, or is about to: the source while and after it is rolled back, else the destination. */
+int64_t migration_primary_dc(const struct migration_cluster_row *);
+const char *migration_primary_dc_name(const struct migration_cluster_row *);
 
 /* XP_NOT_FOUND: no such row. */
 int migration_load(struct db *, int64_t migration_cluster_id, struct migration_cluster_row *ret_row,

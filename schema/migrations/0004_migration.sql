@@ -19,7 +19,7 @@ CREATE TABLE migration_cluster_tbl (
     start_time         INTEGER NOT NULL,
     end_time           INTEGER NOT NULL DEFAULT 0,
     status             TEXT NOT NULL CHECK (length(status) <= 16),
-    publish_info       TEXT NOT NULL DEFAULT '' CHECK (length(publish_info) <= 10240),
+    publish_info       TEXT NOT NULL DEFAULT '' CHECK (length(publish_info) <= 65536), -- 1,024 masters
     mode               TEXT NOT NULL DEFAULT 'auto' CHECK (mode IN ('auto', 'planned', 'disaster')),
     is_disaster        INTEGER NOT NULL DEFAULT 0 CHECK (is_disaster IN (0, 1)),
     is_force_publish   INTEGER NOT NULL DEFAULT 0 CHECK (is_force_publish IN (0, 1)),
