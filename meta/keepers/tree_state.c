@@ -1,5 +1,4 @@
 /* tree_state.c - what people and machines see of a one-way shard: gauges, last actions, the state as JSON. */
-
 #include "meta/keepers/tree_internal.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
