@@ -247,10 +247,12 @@ int store_change(struct store *store, const struct change_ctx *ctx, const struct
             raise_version(store, head);
         }
     }
-    if (rc != 0 && !job.is_undone) {
+    bool is_undone =
+        job.is_undone && rc == XP_CONFLICT; /* else it saw changes of others that were lost */
+    if (rc != 0 && !is_undone) {
         return rc;
     }
-    if (!job.is_undone) {
+    if (!is_undone) {
         raise_version(store, job.result_idx);
     }
     if (ret_idx) {
