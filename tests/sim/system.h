@@ -122,6 +122,7 @@ struct system {
 };
 
 extern const char *const system_dcs[SYSTEM_DCS];
+extern const struct addr system_console_addr;
 #define SYSTEM_GID(dc) ((dc) + 1)
 static inline bool system_is_one_way(int place)
 {
