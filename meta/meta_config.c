@@ -60,6 +60,14 @@ static int check_types(const char *text, struct xp_err *err)
     return 0;
 }
 
+static int check_orphans(const char *text, struct xp_err *err)
+{
+    if (!text_eq(text, "report") && !text_eq(text, "known") && !text_eq(text, "remove")) {
+        return xp_fail(err, XP_INVALID, "'%s' must be 'report', 'known' or 'remove'", text);
+    }
+    return 0;
+}
+
 static int check_failover(const char *text, struct xp_err *err)
 {
     if (!text_eq(text, "report") && !text_eq(text, "auto")) {
@@ -189,6 +197,17 @@ const struct config_row meta_config_rows[] = {
       "How long every keeper of the metadata must have lived before one that is not in it is removed", NULL },
     { "meta", "meta.keeper.refresh.milli", CFG_INT, M(keeper_refresh_ms), "300000", 1000, 3600000, "ms", false,
       "Period of the full re-read of the keepers in ZooKeeper, besides watches", NULL },
+    { "meta", "meta.keeper.orphans", CFG_TEXT, M(orphans), "known", 1, 16, "", true,
+      "Keepers on containers of this DC that the document does not want there: report; known: remove those that an earlier document had; "
+      "remove: all of them, only where no other console uses the containers", check_orphans },
+    { "meta", "meta.keeper.orphan.check.milli", CFG_INT, M(orphan_check_ms), "60000", 100, 3600000, "ms", true,
+      "Period of asking every keeper container which keepers it has", NULL },
+    { "meta", "meta.keeper.orphan.grace.milli", CFG_INT, M(orphan_grace_ms), "600000", 0, 86400000, "ms", true,
+      "How long a keeper must be superfluous before it is reported or removed", NULL },
+    { "meta", "meta.keeper.orphan.rounds", CFG_INT, M(orphan_rounds), "3", 1, 1000, "count", true,
+      "In how many lists of its container it must have been seen so", NULL },
+    { "meta", "meta.keeper.orphan.limit", CFG_INT, M(orphan_limit), "5", 0, 10000, "count", true,
+      "How many of them a metaserver removes between two lists", NULL },
     { "meta", "meta.container.threads", CFG_INT, M(container_threads), "8", 1, 256, "count", false,
       "Calls to keeper containers at once", NULL },
     { "meta", "meta.container.connect.milli", CFG_INT, M(container_connect_timeout_ms), "1000", 10, 60000, "ms", false,

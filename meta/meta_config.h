@@ -63,6 +63,11 @@ struct meta_config {
     int64_t keeper_retry_max_ms;
     int64_t keeper_settle_ms;
     int64_t keeper_refresh_ms;
+    char *orphans;
+    int64_t orphan_check_ms;
+    int64_t orphan_grace_ms;
+    int64_t orphan_rounds;
+    int64_t orphan_limit;
     int64_t container_threads;
     int64_t container_connect_timeout_ms;
     int64_t container_timeout_ms;

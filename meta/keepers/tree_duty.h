@@ -62,6 +62,8 @@ void tree_duty_upstream_told(struct tree_duty *, const char *dc, const struct ad
                              int64_t offset);
 /* This DC is a backup one of 'dc': it asks there. */
 bool tree_duty_pulls_from(const struct tree_duty *, const char *dc);
+/* Every keeper of the document lives, since keeper_settle_ms. */
+bool tree_duty_is_settled(const struct tree_duty *);
 /* Corrections off until then (0 ends a suspension at once). */
 void tree_duty_suspend(struct tree_duty *, int64_t ttl_ms);
 /* Source, head, every node with verdict, plan, hold, election, containers, sentinels. Returns owned. */

@@ -20,6 +20,8 @@
 #define MEMBER_PORT      8080
 #define REDIS_PORT       6379
 #define KEEPER_SETTLE_MS 3000
+#define ORPHAN_CHECK_MS  2000
+#define ORPHAN_GRACE_MS  6000
 #define LAST_CALLS_MS    4000 /* then no push and no operator waits for an answer any more */
 
 const char *const system_dcs[SYSTEM_DCS] = { "jq", "fra" };
@@ -101,6 +103,8 @@ static void make_settings(struct system_member *m, struct settings *out)
     setting_n(out, "meta.keeper.retry.first.milli", 2000);
     setting_n(out, "meta.keeper.retry.max.milli", c->backoff_max_ms);
     setting_n(out, "meta.keeper.settle.milli", KEEPER_SETTLE_MS);
+    setting_n(out, "meta.keeper.orphan.check.milli", ORPHAN_CHECK_MS);
+    setting_n(out, "meta.keeper.orphan.grace.milli", ORPHAN_GRACE_MS);
     setting_n(out, "meta.relay.link.milli", 4000);
 }
 

@@ -231,6 +231,31 @@ static void answer_port(struct system *s, const struct addr *host, const char *p
                       "\"keeperMeta\":null}");
 }
 
+/* What it has, running or not. */
+static void answer_list(struct system *s, const struct addr *host, struct http_reply *reply)
+{
+    struct str out = STR_INIT(1 << 16);
+    str_putc(&out, '[');
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
+            for (int c = 0; c < SYSTEM_CONTAINERS; c++) {
+                const struct system_keeper *k = &s->keepers[dc][shard][c];
+                if (k->is_created && text_eq(k->replica.addr.host, host->host)) {
+                    str_printf(&out,
+                               "%s{\"clusterDbId\":null,\"shardDbId\":null,\"replId\":%lld,"
+                               "\"keeperMeta\":{\"ip\":\"%s\",\"port\":%d}}",
+                               out.len > 1 ? "," : "",
+                               (long long)shard_id(s, SYSTEM_KEEPER_PLACE, shard),
+                               k->replica.addr.host, k->replica.addr.port);
+                }
+            }
+        }
+    }
+    str_putc(&out, ']');
+    reply->length = out.len;
+    reply->body = str_take(&out);
+}
+
 static void serve_container(const char *method, const char *target, const char *body, size_t length,
                             const char *if_none_match, struct http_reply *ret_reply, void *arg)
 {
@@ -240,6 +265,10 @@ static void serve_container(const char *method, const char *target, const char *
     ret_reply->status = 200;
     if (text_eq(method, "GET") && text_has_prefix(target, port_path)) {
         answer_port(c->system, &c->addr, target + strlen(port_path), ret_reply);
+        return;
+    }
+    if (text_eq(method, "GET") && text_eq(target, "/keepers")) {
+        answer_list(c->system, &c->addr, ret_reply);
         return;
     }
     struct system_keeper *k = named_keeper(c->system, body, length);
