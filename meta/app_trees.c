@@ -61,13 +61,15 @@ static bool is_settled(const struct cluster_meta *cluster, const char *shard, vo
     return duty && tree_duty_is_settled(duty);
 }
 
-/* What no document had is somebody's all the same when this metaserver asks for a part of the clusters only. */
+/* A document without one-way clusters wants no keeper at all: they are somebody else's business. */
 static enum orphan_mode orphan_mode_of(const struct meta_config *c)
 {
-    bool may_remove = text_eq(c->orphans, "remove") && strstr(c->cluster_types, "ONE_WAY");
-    return text_eq(c->orphans, "report") ? ORPHANS_REPORT
-           : may_remove                  ? ORPHANS_REMOVE
-                                         : ORPHANS_KNOWN;
+    if (text_eq(c->orphans, "off") || !strstr(c->cluster_types, "ONE_WAY")) {
+        return ORPHANS_OFF;
+    }
+    return text_eq(c->orphans, "report")  ? ORPHANS_REPORT
+           : text_eq(c->orphans, "known") ? ORPHANS_KNOWN
+                                          : ORPHANS_REMOVE;
 }
 
 static struct inventory_settings inventory_settings_of(const struct app *app)

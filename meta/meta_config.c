@@ -62,8 +62,9 @@ static int check_types(const char *text, struct xp_err *err)
 
 static int check_orphans(const char *text, struct xp_err *err)
 {
-    if (!text_eq(text, "report") && !text_eq(text, "known") && !text_eq(text, "remove")) {
-        return xp_fail(err, XP_INVALID, "'%s' must be 'report', 'known' or 'remove'", text);
+    if (!text_eq(text, "off") && !text_eq(text, "report") && !text_eq(text, "known") &&
+        !text_eq(text, "remove")) {
+        return xp_fail(err, XP_INVALID, "'%s' must be 'off', 'report', 'known' or 'remove'", text);
     }
     return 0;
 }
@@ -198,7 +199,7 @@ const struct config_row meta_config_rows[] = {
     { "meta", "meta.keeper.refresh.milli", CFG_INT, M(keeper_refresh_ms), "300000", 1000, 3600000, "ms", false,
       "Period of the full re-read of the keepers in ZooKeeper, besides watches", NULL },
     { "meta", "meta.keeper.orphans", CFG_TEXT, M(orphans), "known", 1, 16, "", true,
-      "Keepers on containers of this DC that the document does not want there: report; known: remove those that an earlier document had; "
+      "Keepers on containers of this DC that the document does not want there: off; report; known: remove those that an earlier document had; "
       "remove: all of them, only where no other console uses the containers", check_orphans },
     { "meta", "meta.keeper.orphan.check.milli", CFG_INT, M(orphan_check_ms), "60000", 100, 3600000, "ms", true,
       "Period of asking every keeper container which keepers it has", NULL },

@@ -228,7 +228,7 @@ int container_listing_parse(const char *text, size_t length, struct container_li
                             struct xp_err *err)
 {
     json_auto_t *json = NULL;
-    CLEANUP(container_listing_done) struct container_listing listing = { 0 };
+    struct container_listing listing = { 0 };
     if (jd_parse(text, length, &json, err) < 0) {
         (void)xp_wrap(err, "list of keepers");
         return XP_IO;
@@ -243,10 +243,10 @@ int container_listing_parse(const char *text, size_t length, struct container_li
         listing.count = i + 1;
         if (read_listed(json_array_get(json, i), &listing.items[i], err) < 0) {
             (void)xp_wrap(err, "list of keepers: [%zu]", i);
+            container_listing_done(&listing);
             return XP_IO;
         }
     }
     *ret_listing = listing;
-    listing = (struct container_listing){ 0 };
     return 0;
 }

@@ -8,7 +8,7 @@
  *   N40 seen in too few rounds, or for less than grace_ms                            waits
  *   N42 the document was not confirmed since it was first seen                       waits
  *   N50 no document of ours ever had it, and the mode is not remove                  reported
- *   N52 mode report                                                                  reported
+ *   N52 mode report, or off                                                          reported
  *   N54 no document had it, and clusters of the document cannot be read              waits
  *   N60 its slot is not ours: its owner decides the same by itself                   waits
  *   N62 the shard is there, and not all of its keepers live                          waits
@@ -66,7 +66,7 @@ static struct inventory_outcome permission(const struct inventory_facts *f,
             REPORTED, "N50",
             "no document that is remembered here had it: of another console, or removed long ago");
     }
-    if (f->mode == ORPHANS_REPORT) {
+    if (f->mode < ORPHANS_KNOWN) {
         return OUTCOME(REPORTED, "N52", "orphans are only reported here");
     }
     if (!item->was_ours && f->problems > 0) {

@@ -16,6 +16,7 @@
 #include "shared/base/str.h"
 
 enum orphan_mode {
+    ORPHANS_OFF,    /* containers are not asked */
     ORPHANS_REPORT, /* nothing is removed */
     ORPHANS_KNOWN,  /* what a document of ours had */
     ORPHANS_REMOVE, /* and what none had: only where no other console uses the containers */

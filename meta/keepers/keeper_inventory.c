@@ -261,19 +261,25 @@ static void note_listed(struct keeper_inventory *inv, const struct index *index,
 }
 
 /* Gone, or wanted again: the container answered, or is none of ours any more. */
+static bool is_over(const struct keeper_inventory *inv, const struct orphan *o)
+{
+    const struct box *box = map_get(&inv->boxes, ADDR_TEXT(&o->container));
+    return !box || (box->is_answered && o->round != inv->round);
+}
+
 static void drop_settled(struct keeper_inventory *inv)
 {
     size_t at = 0;
     for (const struct map_slot *slot; (slot = map_next(&inv->orphans, &at));) {
         struct orphan *o = slot->value;
-        const struct box *box = map_get(&inv->boxes, ADDR_TEXT(&o->container));
-        if (!box || (box->is_answered && o->round != inv->round)) {
-            if (o->outcome.verdict == ORPHAN_REPORTED || o->tries > 0) {
-                log_info("keeper.orphan_gone", "keeper", ADDR_TEXT(&o->keeper), "shard",
-                         log_int(o->shard_id), "container", ADDR_TEXT(&o->container));
-            }
-            orphan_drop(inv, o);
+        if (!is_over(inv, o)) {
+            continue;
         }
+        if (o->is_told || o->tries > 0) {
+            log_info("keeper.orphan_gone", "keeper", ADDR_TEXT(&o->keeper), "shard",
+                     log_int(o->shard_id), "container", ADDR_TEXT(&o->container));
+        }
+        orphan_drop(inv, o);
     }
 }
 
@@ -548,7 +554,8 @@ static void begin_round(struct loop_timer *timer)
         map_sorted(&dc_store_hosts(inv->options.store)->containers, &count);
     inv->round++;
     inv->round_at = loop_now(inv->options.loop);
-    for (size_t i = 0; i < count; i++) {
+    bool is_off = inv->options.settings.mode == ORPHANS_OFF; /* then what was seen is forgotten */
+    for (size_t i = 0; i < count && !is_off; i++) {
         begin_box(inv, &((const struct keeper_container_meta *)containers[i])->addr);
     }
     ask_next(inv);
@@ -652,7 +659,7 @@ static json_t *orphan_json(const struct orphan *o)
 
 static json_t *settings_json(const struct inventory_settings *s)
 {
-    static const char *const modes[] = { "report", "known", "remove" };
+    static const char *const modes[] = { "off", "report", "known", "remove" };
     return json_pack("{s:s, s:I, s:I, s:i, s:i}", "mode", modes[s->mode], "interval_ms",
                      (json_int_t)s->interval_ms, "grace_ms", (json_int_t)s->grace_ms, "rounds",
                      s->rounds, "limit_count", s->limit);
