@@ -8,7 +8,7 @@
 
 #define CONTAINER_ERROR_HEADER      "X-Keeper-Container-Error"
 #define CONTAINER_REPLY_MAX_BYTES   (64U * 1024)
-#define CONTAINER_LISTING_MAX_BYTES ((size_t)4 * 1024 * 1024)
+#define CONTAINER_LISTING_MAX_BYTES ((size_t)1024 * 1024) /* parsed on the loop: some 10 ms */
 #define CONTAINER_LISTING_MAX       5000
 
 enum container_step {

@@ -259,6 +259,24 @@ static void without_keepers_one_relay_and_the_others_behind_it(void **state)
     assert_int_equal(tree_world_commands(w), sent);
 }
 
+/* What decides whether a keeper that the shard has no more may go: from the moment all the others live, settle_ms. */
+static void keepers_are_settled_while_all_of_them_live(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    tree_world_pass(w, w->tree_env.keeper_settle_ms);
+    assert_true(tree_duty_is_settled(tree_world_duty(w)));
+    tree_world_kill(w, &w->keeper[1]);
+    tree_world_pass(w, 1000);
+    assert_false(tree_duty_is_settled(tree_world_duty(w)));
+    tree_world_revive(w, &w->keeper[1]);
+    tree_world_register(w, 1);
+    tree_world_pass(w, w->tree_env.keeper_settle_ms / 2);
+    assert_false(tree_duty_is_settled(tree_world_duty(w)));
+    tree_world_pass(w, w->tree_env.keeper_settle_ms);
+    assert_true(tree_duty_is_settled(tree_world_duty(w)));
+}
+
 static void the_relay_dies(void **state)
 {
     struct tree_world *w = *state;
@@ -375,6 +393,7 @@ int main(void)
         T(silence_is_read_back_and_not_repeated_at_once),
         T(ok_without_effect_pauses),
         T(without_keepers_one_relay_and_the_others_behind_it),
+        T(keepers_are_settled_while_all_of_them_live),
         T(the_relay_dies),
         T(a_relay_is_never_sent_direct_when_a_route_applies),
         T(keepers_come_to_a_shard_that_had_none),
