@@ -246,7 +246,7 @@ static int open_world(void **state)
                                                 .arg = w };
     w->inventory = keeper_inventory_new(&options);
     for (int i = 0; i < BOXES; i++) {
-        char host[16];
+        char host[24];
         (void)snprintf(host, sizeof(host), "10.0.0.%d", i + 1);
         w->boxes[i].addr = addr_of(host, 8080);
         fake_http_serve(&w->boxes[i].addr, serve, &w->boxes[i]);
@@ -548,6 +548,45 @@ static void what_is_wanted_again_stays(void **state)
     assert_verdict(w, 12, "");
 }
 
+static void switched_off_nobody_is_asked(void **state)
+{
+    struct world *w = *state;
+    lose_a_shard(w);
+    pass(w, 2 * INTERVAL_MS);
+    assert_verdict(w, 12, "N40 waits");
+    w->settings.mode = ORPHANS_OFF;
+    keeper_inventory_set(w->inventory, &w->settings);
+    pass(w, 2 * INTERVAL_MS);
+    int lists = w->boxes[0].lists;
+    pass(w, LONG_MS);
+    assert_int_equal(w->boxes[0].lists, lists);
+    assert_int_equal(removals(w), 0);
+    assert_verdict(w, 12, "");
+}
+
+static void what_is_remembered_is_forgotten_again(void **state)
+{
+    struct world *w = *state;
+    lose_a_shard(w);
+    assert_int_equal(keeper_memory_count(&w->memory), 2);
+    apply(w, BOTH, false);
+    pass(w, 2 * INTERVAL_MS);
+    assert_int_equal(keeper_memory_count(&w->memory), 0); /* in the document again */
+    w->settings.mode = ORPHANS_REPORT;
+    keeper_inventory_set(w->inventory, &w->settings);
+    w->boxes[0].count = 1; /* shard 12 is on the second container only */
+    apply(w, LESS, false);
+    pass(w, 2 * INTERVAL_MS);
+    w->settings.interval_ms = 3600000;
+    keeper_inventory_set(w->inventory, &w->settings);
+    fake_loop_advance_to(clock_mono_ms() + (KEEPER_MEMORY_DAYS + 1) * (int64_t)24 * 3600 * 1000);
+    w->settings.interval_ms = INTERVAL_MS;
+    keeper_inventory_set(w->inventory, &w->settings);
+    pass(w, 2 * INTERVAL_MS);
+    assert_int_equal(keeper_memory_count(&w->memory), 1); /* where it is still seen */
+    assert_verdict(w, 12, "N52 reported");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 int main(void)
@@ -566,6 +605,8 @@ int main(void)
         T(a_migration_stops_it),
         T(a_keeper_that_moved_on_its_container_stays),
         T(what_is_wanted_again_stays),
+        T(switched_off_nobody_is_asked),
+        T(what_is_remembered_is_forgotten_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
