@@ -303,7 +303,8 @@ void system_fail_over(struct system *s, struct system_redis *to, bool takes_peer
             fake_crdt_put(&to->crdt, gid, &p->addr, p->servers, p->params);
         }
     }
-    to->stranger_since = old && takes_peers ? old->stranger_since : to->stranger_since;
+    bool takes_stranger = old && takes_peers && old->crdt.peers[SYSTEM_STRANGER].is_set;
+    to->stranger_since = takes_stranger ? old->stranger_since : to->stranger_since;
     fake_crdt_set_role(&to->crdt, true);
 }
 
