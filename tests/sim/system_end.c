@@ -137,16 +137,14 @@ int64_t system_recovery_ms(const struct system *s)
     return start + 2 * round;
 }
 
-static char missing_text[200];
-
-static const char *missing(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static const char *missing(const char *fmt, ...)
+const char *system_say_missing(const char *fmt, ...)
 {
+    static char text[240];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(missing_text, sizeof(missing_text), fmt, args);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    return missing_text;
+    return text;
 }
 
 static const char *missing_owner(struct system *s, int dc)
@@ -159,7 +157,7 @@ static const char *missing_owner(struct system *s, int dc)
             owners += m->daemon && sharding_owns(m->app->sharding, slot, now);
         }
         if (owners != 1) {
-            return missing("slot %d of %s has %d owners", slot, system_dcs[dc], owners);
+            return system_say_missing("slot %d of %s has %d owners", slot, system_dcs[dc], owners);
         }
     }
     return NULL;
@@ -200,9 +198,10 @@ static const char *missing_document(struct system *s, const struct system_member
     size_t count = 0;
     if (dc_store_version(store) != fake_console_dc_version(s->console, m->dc) ||
         dc_store_held_count(store) > 0) {
-        return missing("%s.%d has version %lld (%d held), the console %lld", system_dcs[m->dc],
-                       m->index, (long long)dc_store_version(store), dc_store_held_count(store),
-                       (long long)fake_console_dc_version(s->console, m->dc));
+        return system_say_missing("%s.%d has version %lld (%d held), the console %lld",
+                                  system_dcs[m->dc], m->index, (long long)dc_store_version(store),
+                                  dc_store_held_count(store),
+                                  (long long)fake_console_dc_version(s->console, m->dc));
     }
     for (int place = 0; place < SYSTEM_PLACES; place++) {
         const struct console_cluster *c = system_cluster(s, place);
@@ -212,15 +211,15 @@ static const char *missing_document(struct system *s, const struct system_member
         const struct cluster_meta *known = dc_store_cluster(store, c->name);
         count++;
         if (!known || !is_same(c, m->dc, known)) {
-            return missing("%s.%d has cluster %s at version %lld, the console at %lld",
-                           system_dcs[m->dc], m->index, c->name,
-                           known ? (long long)known->version : 0, (long long)c->version);
+            return system_say_missing("%s.%d has cluster %s at version %lld, the console at %lld",
+                                      system_dcs[m->dc], m->index, c->name,
+                                      known ? (long long)known->version : 0, (long long)c->version);
         }
     }
     return dc_store_count(store) == count
                ? NULL
-               : missing("%s.%d has %zu clusters, the console %zu", system_dcs[m->dc], m->index,
-                         dc_store_count(store), count);
+               : system_say_missing("%s.%d has %zu clusters, the console %zu", system_dcs[m->dc],
+                                    m->index, dc_store_count(store), count);
 }
 
 void system_choose_route(struct system *s, const struct console_cluster *c, int src, int dst,
@@ -275,13 +274,14 @@ static const char *missing_peer(struct system *s, const struct console_cluster *
     system_choose_route(s, c, dc, 1 - dc, &choice);
     if (is_wanted && choice.kind != ROUTE_UNUSABLE &&
         (!p->is_set || !addr_eq(&p->addr, &there->crdt.addr) || !is_by_route(p, &choice))) {
-        return missing("%s (%s in %s, shard %d) has not the peer %s by the right route",
-                       ADDR_TEXT(&here->crdt.addr), c->name, system_dcs[dc], shard,
-                       ADDR_TEXT(&there->crdt.addr));
+        return system_say_missing("%s (%s in %s, shard %d) has not the peer %s by the right route",
+                                  ADDR_TEXT(&here->crdt.addr), c->name, system_dcs[dc], shard,
+                                  ADDR_TEXT(&there->crdt.addr));
     }
     bool is_strange = here->crdt.peers[SYSTEM_STRANGER].is_set || (!is_wanted && p->is_set);
     if (is_strange && s->config.removes_peers) {
-        return missing("%s still has a peer that is nobody's", ADDR_TEXT(&here->crdt.addr));
+        return system_say_missing("%s still has a peer that is nobody's",
+                                  ADDR_TEXT(&here->crdt.addr));
     }
     return NULL;
 }

@@ -476,25 +476,13 @@ void system_tree_heal(struct system *s)
     }
 }
 
-static char missing_text[240];
-
-static const char *missing(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static const char *missing(const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(missing_text, sizeof(missing_text), fmt, args);
-    va_end(args);
-    return missing_text;
-}
-
 static const char *missing_follower(const struct fake_replica *r, const struct addr *master)
 {
     return addr_eq(&r->master, master)
                ? NULL
-               : missing("%s follows %s, not %s", ADDR_TEXT(&r->addr),
-                         addr_is_none(&r->master) ? "nobody" : ADDR_TEXT(&r->master),
-                         ADDR_TEXT(master));
+               : system_say_missing("%s follows %s, not %s", ADDR_TEXT(&r->addr),
+                                    addr_is_none(&r->master) ? "nobody" : ADDR_TEXT(&r->master),
+                                    ADDR_TEXT(master));
 }
 
 /* The longest-living one that the metadata has: the lowest number behind "latch-". */
@@ -516,12 +504,12 @@ static const char *missing_keeper(const struct system_keeper *k, const struct sy
     const struct fake_replica *r = &k->replica;
     enum keeper_state wanted = k == active ? KEEPER_ACTIVE : KEEPER_BACKUP;
     if (k->is_listed != k->is_running) {
-        return missing("keeper %s %s", ADDR_TEXT(&r->addr),
-                       k->is_running ? "runs, and nobody wants it" : "does not run");
+        return system_say_missing("keeper %s %s", ADDR_TEXT(&r->addr),
+                                  k->is_running ? "runs, and nobody wants it" : "does not run");
     }
     if (k->is_listed && r->state != wanted) {
-        return missing("keeper %s is %s, not %s", ADDR_TEXT(&r->addr), keeper_state_text(r->state),
-                       keeper_state_text(wanted));
+        return system_say_missing("keeper %s is %s, not %s", ADDR_TEXT(&r->addr),
+                                  keeper_state_text(r->state), keeper_state_text(wanted));
     }
     return k->is_listed && k != active ? missing_follower(r, &active->replica.addr) : NULL;
 }
@@ -542,8 +530,9 @@ static const char *missing_route(struct system *s, const struct console_cluster 
     }
     return text_eq(active->replica.route, wanted)
                ? NULL
-               : missing("keeper %s goes by '%s', not '%s'", ADDR_TEXT(&active->replica.addr),
-                         active->replica.route, wanted);
+               : system_say_missing("keeper %s goes by '%s', not '%s'",
+                                    ADDR_TEXT(&active->replica.addr), active->replica.route,
+                                    wanted);
 }
 
 static const char *missing_redises(struct system *s, int place, int shard, const struct addr *head)
@@ -564,7 +553,8 @@ static const char *missing_with_keepers(struct system *s, const struct console_c
     const struct system_keeper *active = active_keeper(s, dc, shard);
     const struct system_keeper *first = active_keeper(s, SYSTEM_PRIMARY, shard);
     const struct system_redis *master = primary_master(s, c->place, shard);
-    const char *why = active && first ? NULL : missing("no keeper of shard %d lives", shard);
+    const char *why =
+        active && first ? NULL : system_say_missing("no keeper of shard %d lives", shard);
     struct route_choice choice;
     system_choose_route(s, c, dc, SYSTEM_PRIMARY, &choice);
     if (dc != SYSTEM_PRIMARY && choice.kind == ROUTE_UNUSABLE) {
@@ -601,8 +591,8 @@ static const char *missing_behind_relay(struct system *s, const struct console_c
             return missing_redises(s, c->place, shard, &r->crdt.addr);
         }
     }
-    why = missing("nobody of %s, shard %d, follows %s", c->name, shard,
-                  ADDR_TEXT(&master->crdt.addr));
+    why = system_say_missing("nobody of %s, shard %d, follows %s", c->name, shard,
+                             ADDR_TEXT(&master->crdt.addr));
     return why;
 }
 
