@@ -184,6 +184,7 @@ void app_trees_settings(struct app *app)
     env->relay_silent_ms = c->relay_silent_ms;
     env->relay_link_ms = c->relay_link_ms;
     env->relay_lag_bytes = c->relay_lag_bytes;
+    env->replica_priority = (int)c->replica_priority;
     int64_t rate = c->correct_rate / REFRESH_RATE_DIVISOR;
     budget_set_rate(&env->refresh, rate > 0 ? rate : 1, rate > 0 ? rate : 1);
     struct inventory_settings inventory = inventory_settings_of(app);

@@ -225,6 +225,8 @@ const struct config_row meta_config_rows[] = {
       "The same for a relay whose link to the primary DC is down", NULL },
     { "meta", "meta.relay.lag.bytes", CFG_INT, M(relay_lag_bytes), "67108864", 0, INT64_MAX, "bytes", true,
       "The same for a relay that is so far behind; 0: not looked at", NULL },
+    { "meta", "meta.replica.priority", CFG_INT, M(replica_priority), "100", 0, INT32_MAX, "", true,
+      "replica-priority that Redis get back in the primary DC; in a backup DC without keepers they get 0, or sentinels could promote them. 0: left alone", NULL },
     { "meta", "meta.primary.failover", CFG_TEXT, M(failover), "report", 1, 16, "", true,
       "A lost master of a shard without sentinels: 'report' it only, or 'auto': promote the most advanced replica", check_failover },
     { "meta", "meta.primary.failover.lost.milli", CFG_INT, M(failover_lost_ms), "5000", 500, 600000, "ms", true,

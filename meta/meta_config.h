@@ -76,6 +76,7 @@ struct meta_config {
     int64_t relay_silent_ms;
     int64_t relay_link_ms;
     int64_t relay_lag_bytes;
+    int64_t replica_priority;
     char *failover;
     int64_t failover_lost_ms;
     int64_t failover_patience_ms;

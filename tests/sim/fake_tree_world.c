@@ -103,15 +103,11 @@ static bool is_ours_to_change(const struct tree_world *w, const struct fake_repl
            w->placed_at >= clock_mono_ms() - w->wire_ms - 1;
 }
 
-/* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
-static void check_change(struct tree_world *w, const struct fake_replica *r,
+static void check_target(struct tree_world *w, const struct fake_replica *r,
                          const char *const *argv)
 {
     mono_ms since = clock_mono_ms() - w->wire_ms - 1;
     struct addr target = target_of(argv);
-    if (!w->is_permitted && w->refused_since < since) {
-        complain(w, r, "commanded without permission");
-    }
     if (!is_head_ready(w, &target)) {
         complain(w, r, "pointed at a keeper that is not active");
     }
@@ -122,8 +118,38 @@ static void check_change(struct tree_world *w, const struct fake_replica *r,
     if (is_taken && is_in_loop(w, r) && w->disturbed_at < clock_mono_ms() - KNOWLEDGE_MS) {
         complain(w, r, "a loop was built");
     }
+    bool is_relay = !w->is_primary && !r->is_keeper && !find(w, &target) && w->placed_at < since;
+    bool may_be_promoted = r->priority != 0 && !r->has_kept_priority;
+    if (is_relay && w->tree_env.replica_priority > 0 && may_be_promoted) {
+        complain(w, r, "made the relay with a priority");
+    }
+}
+
+/* 0 in a backup DC without keepers; in the primary DC only 0 is given another one. */
+static void check_priority(struct tree_world *w, const struct fake_replica *r, const char *value)
+{
+    bool is_expected = w->is_primary ? text_eq(value, "100") : text_eq(value, "0");
+    bool is_here = !r->is_keeper && (w->is_primary || w->keeper_count == 0);
+    if ((!is_expected || !is_here) && w->placed_at < clock_mono_ms() - w->wire_ms - 1) {
+        complain(w, r, "given a priority");
+    }
+}
+
+/* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
+static void check_change(struct tree_world *w, const struct fake_replica *r,
+                         const char *const *argv)
+{
+    mono_ms since = clock_mono_ms() - w->wire_ms - 1;
+    if (!w->is_permitted && w->refused_since < since) {
+        complain(w, r, "commanded without permission");
+    }
     if (!text_eq(w->status, "Normal") && w->placed_at < since) {
         complain(w, r, "commanded while migrating");
+    }
+    if (text_eq_nocase(argv[0], "CONFIG")) {
+        check_priority(w, r, argv[3]);
+    } else {
+        check_target(w, r, argv);
     }
 }
 
@@ -368,6 +394,7 @@ static void make_env(struct tree_world *w)
         .relay_silent_ms = 3000,
         .relay_link_ms = 10000,
         .relay_lag_bytes = 67108864,
+        .replica_priority = 100,
     };
     budget_init(&w->tree_env.refresh, 100, 200, loop_now(w->loop));
 }

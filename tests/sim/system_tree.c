@@ -543,6 +543,10 @@ static const char *missing_redises(struct system *s, int place, int shard, const
         if (system_is_listed(s, r) && !addr_eq(&r->crdt.addr, head)) {
             why = missing_follower(&r->replica, head);
         }
+        if (!why && system_is_listed(s, r) && place == SYSTEM_PLAIN_PLACE &&
+            r->replica.priority != 0 && !r->replica.has_kept_priority) {
+            why = system_say_missing("sentinels could promote %s", ADDR_TEXT(&r->crdt.addr));
+        }
     }
     return why;
 }

@@ -277,6 +277,60 @@ static void keepers_are_settled_while_all_of_them_live(void **state)
     assert_true(tree_duty_is_settled(tree_world_duty(w)));
 }
 
+/* Sentinels of the primary DC see the relay: it gets priority 0 first, the others before they may become it. */
+static void nobody_behind_the_relay_may_be_promoted_by_sentinels(void **state)
+{
+    struct tree_world *w = *state;
+    w->redis_count = 3;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    settle(w);
+    for (size_t i = 0; i < TREE_REDISES; i++) {
+        assert_int_equal(w->redis[i].priority, 0);
+        assert_int_equal(w->redis[i].priorities, 1);
+    }
+    w->redis[1].priority = 50; /* by hand */
+    tree_world_pass(w, 70000);
+    assert_int_equal(w->redis[1].priority, 0);
+    tree_world_permit(w, false);
+    w->redis[1].priority = 50;
+    tree_world_pass(w, 70000);
+    assert_int_equal(w->redis[1].priority, 50);
+    tree_world_permit(w, true);
+    tree_world_pass(w, 3000);
+    assert_int_equal(w->redis[1].priority, 0);
+}
+
+/* The data comes first: CONFIG may be forbidden, or a Redis hang on it. */
+static void a_relay_that_keeps_its_priority_is_the_relay(void **state)
+{
+    struct tree_world *w = *state;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    w->redis[0].keeps_priority = FAKE_REPLICA_REFUSES;
+    w->redis[1].keeps_priority = FAKE_REPLICA_HANGS;
+    tree_world_open(w);
+    tree_world_tell(w, TREE_FAR_HEAD);
+    tree_world_pass(w, 15000);
+    assert_right(w);
+    assert_int_equal(w->redis[0].priorities, 1);
+    assert_int_equal(w->redis[1].priorities, 3);
+    w->redis[0].keeps_priority = w->redis[1].keeps_priority = FAKE_REPLICA_HONEST;
+    tree_world_pass(w, 610000);
+    assert_int_equal(w->redis[0].priority + w->redis[1].priority, 0);
+}
+
+static void priorities_are_left_alone_when_told_so(void **state)
+{
+    struct tree_world *w = *state;
+    w->tree_env.replica_priority = 0;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    settle(w);
+    tree_world_pass(w, 130000);
+    assert_int_equal(w->redis[0].priorities + w->redis[1].priorities, 0);
+}
+
 static void the_relay_dies(void **state)
 {
     struct tree_world *w = *state;
@@ -394,6 +448,9 @@ int main(void)
         T(ok_without_effect_pauses),
         T(without_keepers_one_relay_and_the_others_behind_it),
         T(keepers_are_settled_while_all_of_them_live),
+        T(nobody_behind_the_relay_may_be_promoted_by_sentinels),
+        T(a_relay_that_keeps_its_priority_is_the_relay),
+        T(priorities_are_left_alone_when_told_so),
         T(the_relay_dies),
         T(a_relay_is_never_sent_direct_when_a_route_applies),
         T(keepers_come_to_a_shard_that_had_none),

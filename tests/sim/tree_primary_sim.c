@@ -370,6 +370,40 @@ static void a_backup_becomes_the_primary(void **state)
     assert_int_equal(w->redis[0].commands + w->redis[1].commands + w->redis[2].commands, sent);
 }
 
+/* What it was given there is taken back, the master's last: a replica that is away meanwhile is waited for. */
+static void priorities_come_back_in_the_primary(void **state)
+{
+    struct tree_world *w = *state;
+    w->is_primary = false;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    tree_world_open(w);
+    tree_world_tell(w, TREE_FAR_HEAD);
+    tree_world_pass(w, 5000);
+    assert_right(w);
+    promote_by_hand(w, 1);
+    w->is_primary = true;
+    tree_world_kill(w, &w->redis[2]);
+    tree_world_publish(w);
+    tree_world_pass(w, 70000);
+    assert_int_equal(w->redis[0].priority, 100);
+    assert_int_equal(w->redis[1].priority, 0);
+    tree_world_own(w, false);
+    tree_world_pass(w, 1000);
+    tree_world_own(w, true); /* made anew: nothing was remembered */
+    tree_world_pass(w, 5000);
+    tree_world_revive(w, &w->redis[2]);
+    tree_world_point(w, &w->redis[2], &w->redis[1].addr);
+    tree_world_pass(w, 30000);
+    assert_int_equal(w->redis[2].priority, 100);
+    assert_int_equal(w->redis[1].priority, 100);
+    int sent = w->redis[0].priorities + w->redis[1].priorities + w->redis[2].priorities;
+    assert_int_equal(sent, 6);
+    w->redis[0].priority = 0; /* an operator's */
+    tree_world_pass(w, 130000);
+    assert_int_equal(w->redis[0].priority, 0);
+}
+
 /* The far DC changes from oy to fra: what oy said does not count any more. */
 static void another_dc_becomes_the_primary(void **state)
 {
@@ -432,6 +466,7 @@ int main(void)
         T(the_periodic_switch_holds_a_promotion),
         T(the_old_primary_becomes_a_backup),
         T(a_backup_becomes_the_primary),
+        T(priorities_come_back_in_the_primary),
         T(another_dc_becomes_the_primary),
         T(told_one_of_ours_is_refused),
     };
