@@ -40,7 +40,7 @@ struct worker_pool {
     int thread_count;
 
     struct mutex lock;
-    pthread_cond_t work; /* waits with the lock */
+    struct list idle XP_GUARDED_BY_MEMBER(lock); /* of struct idler; the one that came last first */
     struct list waiting XP_GUARDED_BY_MEMBER(lock);
     int waiting_count XP_GUARDED_BY_MEMBER(lock);
     struct list finished XP_GUARDED_BY_MEMBER(lock);
@@ -114,19 +114,46 @@ static void courier_arrived(struct loop_msg *msg)
     }
 }
 
+/* A thread that waits; on its stack. Whoever wakes it takes it out of the list. */
+struct idler {
+    struct list link;
+    pthread_cond_t work; /* waits with the lock */
+};
+
+static void wake_one(struct worker_pool *p) XP_REQUIRES(p->lock)
+{
+    struct list *link = list_pop_front(&p->idle);
+    if (link) {
+        xp_check(pthread_cond_signal(&LIST_ENTRY(link, struct idler, link)->work) == 0);
+    }
+}
+
+static void wait_for_work(struct worker_pool *p, struct idler *me) XP_REQUIRES(p->lock)
+{
+    while (list_is_empty(&p->waiting) && !p->is_closing) {
+        if (!list_is_linked(&me->link)) { /* new here, or woken for a job that another one took */
+            list_push_front(&p->idle, &me->link);
+        }
+        xp_check(pthread_cond_wait(&me->work, &p->lock.raw) == 0);
+    }
+    if (list_is_linked(&me->link)) { /* woken by chance just when a job came */
+        list_remove(&me->link);
+    }
+}
+
 /* Waits for a job; NULL when the pool closes. */
 static struct job *take_job(struct worker_pool *p)
 {
     struct list *link = NULL;
+    struct idler me = { .work = PTHREAD_COND_INITIALIZER };
     mutex_lock(&p->lock);
-    while (list_is_empty(&p->waiting) && !p->is_closing) {
-        xp_check(pthread_cond_wait(&p->work, &p->lock.raw) == 0);
-    }
+    wait_for_work(p, &me);
     if (!p->is_closing) {
         link = list_pop_front(&p->waiting);
         p->waiting_count--;
     }
     mutex_unlock(&p->lock);
+    (void)pthread_cond_destroy(&me.work);
     return link ? LIST_ENTRY(link, struct job, link) : NULL;
 }
 
@@ -164,7 +191,11 @@ static void *worker_main(void *arg)
     struct job *job;
     while ((job = take_job(p)) != NULL) {
         run_job(job);
-        finish(p, job);
+        if (job->is_done_anywhere) {
+            job->done(job);
+        } else {
+            finish(p, job);
+        }
     }
     if (p->thread_done) {
         p->thread_done(p->arg);
@@ -185,7 +216,7 @@ struct worker_pool *worker_pool_new(struct loop *l, const char *name, int thread
     p->thread_done = thread_done;
     p->arg = arg;
     mutex_init(&p->lock);
-    xp_check(pthread_cond_init(&p->work, NULL) == 0);
+    list_init(&p->idle);
     list_init(&p->waiting);
     list_init(&p->finished);
     metric_register(&jobs_run);
@@ -217,7 +248,7 @@ int worker_submit(struct worker_pool *p, struct job *job, struct xp_err *err)
         job->outcome = 0;
         list_push_back(&p->waiting, &job->link);
         p->waiting_count++;
-        xp_check(pthread_cond_signal(&p->work) == 0);
+        wake_one(p);
     }
     mutex_unlock(&p->lock);
     return is_accepted ? 0 : refuse(p, is_closing, err);
@@ -242,7 +273,9 @@ static void close_queue(struct worker_pool *p)
         list_push_back(&p->finished, link);
         p->waiting_count--;
     }
-    xp_check(pthread_cond_broadcast(&p->work) == 0);
+    while (!list_is_empty(&p->idle)) {
+        wake_one(p);
+    }
     mutex_unlock(&p->lock);
 }
 
@@ -263,7 +296,6 @@ void worker_pool_free(struct worker_pool *p) XP_ALONE
     if (p->courier) {
         p->courier->pool = NULL;
     }
-    xp_check(pthread_cond_destroy(&p->work) == 0);
     mutex_done(&p->lock);
     free(p->threads);
     free(p->name);
