@@ -603,7 +603,8 @@ static bool is_due(const struct notifier *n, mono_ms now)
 static int64_t next_wait_ms(const struct notifier *n, mono_ms now)
 {
     int64_t wait = n->settings.poll_ms;
-    if (n->told_count > 0 && n->told_since + ACK_WAIT_MS - now < wait) {
+    /* A turn that is under way plans anew at its end: a timer for what is due already would fire all the time until then. */
+    if (!n->is_turning && n->told_count > 0 && n->told_since + ACK_WAIT_MS - now < wait) {
         wait = n->told_since + ACK_WAIT_MS > now ? n->told_since + ACK_WAIT_MS - now : 0;
     }
     size_t at = 0;
