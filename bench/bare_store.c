@@ -30,8 +30,8 @@ static void must(bool ok, const char *what, const char *why)
 
 struct bare {
     sqlite3 *raw;
-    sqlite3_stmt *begin, *commit, *last, *org, *cluster, *dc, *insert, *bind, *put, *count, *touch,
-        *epoch, *append, *told;
+    sqlite3_stmt *begin, *commit, *last, *org, *cluster, *dc, *insert, *bind, *put, *touch, *epoch,
+        *append, *told;
 };
 
 static sqlite3_stmt *from_text(sqlite3 *raw, const char *text)
@@ -72,7 +72,6 @@ static void bare_open(struct bare *b, const char *path)
     b->insert = from_file(b->raw, "cluster_insert");
     b->bind = from_file(b->raw, "dc_cluster_insert");
     b->put = from_file(b->raw, "outbox_put");
-    b->count = from_file(b->raw, "outbox_count_dc");
     b->touch = from_file(b->raw, "dc_touch");
     b->epoch = from_file(b->raw, "store_epoch");
     b->append = from_file(b->raw, "change_append");
@@ -134,7 +133,6 @@ static void bare_one(struct bare *b, int number)
     }
     for (size_t i = 0; i < ARRAY_LEN(dc_ids); i++) {
         (void)run(b, b->put, "ittiii", dc_ids[i], name, "BI_DIRECTION", (int64_t)0, idx, now);
-        (void)run(b, b->count, "i", dc_ids[i]);
         (void)run(b, b->touch, "ii", dc_ids[i], idx);
     }
     int64_t epoch = run(b, b->epoch, "");

@@ -92,7 +92,7 @@ class Bench:
         self.zookeeper.start(wait=False)
         self.nginx.start()
         self.console.start()
-        self.prepare()
+        self.prepare(self.console)
         self.create()
         self.fill()
         self.reads()
@@ -103,8 +103,8 @@ class Bench:
         self.cold_console()
         self.cold_installation()
 
-    def prepare(self):
-        console = self.console
+    @staticmethod
+    def prepare(console):
         console.post("/api/zone", {"name": "bench"})
         zone = console.get("/api/zone/all")[0]["id"]
         for dc in (*DCS, SMALL_DC):
@@ -114,44 +114,57 @@ class Bench:
     def console_cpu(self):
         return cpu_s(self.console.pid)
 
-    def change(self, method, lines, connections):
+    def change(self, method, lines, connections, console=None):
         path = self.workspace.dir / "requests"
         path.write_text("\n".join(lines) + "\n")
-        return load(self.console.port, method=method, requests_file=path, connections=connections)
+        return load((console or self.console).port, method=method, requests_file=path, connections=connections)
 
     # ---- writing ----
 
     def create(self):
-        bare = BareStore(self.workspace, self.console.db_path)
-        half = self.args.count // 2
-        self.create_with(bare, range(half), 1)
-        self.create_with(bare, range(half, self.args.count), PARALLEL)
-        bare.close()
-        self.wait_told()
+        """First the bar's figure proper, durable writes through REST and nothing else: a console without metaservers. Then with
+        the pushes that each write causes: the client and the receiver of the pushes share the processors with the console,
+        bare SQLite has them for itself."""
+        alone = Console(self.workspace, "alone", {"log.level": "info"})
+        alone.start()
+        self.prepare(alone)
+        self.create_parts(alone, ", no metaservers", lambda: None)
+        alone.stop()
+        self.create_parts(self.console, "", self.wait_told)
         metrics = self.console.metrics()
         told = sum(metrics[f'xpipe_notify_pushes_total{{dc="{dc}",result="told"}}'] for dc in DCS)
         wanted = self.args.count * len(DCS)
         self.figure("pushes taken by metaservers", told, "count", ok=told >= wanted)
         self.figure("transactions that acknowledged them", metrics["xpipe_notify_acknowledgments_total"], "count")
 
+    def create_parts(self, console, label, settle):
+        """Half of the clusters by one client, half by several at once."""
+        bare = BareStore(self.workspace, console.db_path)
+        half = self.args.count // 2
+        for numbers, clients in ((range(half), 1), (range(half, self.args.count), PARALLEL)):
+            self.create_with(console, bare, numbers, clients, label, settle)
+        bare.close()
+
     def wait_told(self):
         wait_until(lambda: self.console.metrics()["xpipe_notify_queue_rows"] == 0, 120, "every push to be taken")
 
-    def create_with(self, bare, numbers, clients):
-        """Batches of the console between batches of bare SQLite: a slow disk is slow for both. The median batch counts."""
+    def create_with(self, console, bare, numbers, clients, label, settle):
+        """Batches of the console between batches of bare SQLite: a slow disk is slow for both. The median batch counts.
+        What the console still does after its last answer ('settle') is waited for, and not at the expense of bare SQLite."""
         ours, theirs, ratios = [], [], []
-        cpu = self.console_cpu()
+        label = f"{clients} client{'s' if clients > 1 else ''}{label}"
+        cpu = cpu_s(console.pid)
         for at in range(numbers.start, numbers.stop, BATCH):
             batch = range(at, min(at + BATCH, numbers.stop))
             before = bare.run(2 * at, len(batch))
-            report = self.change("POST", [create_line(i) for i in batch], clients)
+            report = self.change("POST", [create_line(i) for i in batch], clients, console)
+            settle()
             after = bare.run(2 * at + len(batch), len(batch))
             ours.append(report)
             theirs += [before, after]
             ratios.append((before["seconds"] + after["seconds"]) / 2 / report["seconds"])
-        self.report_creation(f"{clients} client{'s' if clients > 1 else ''}", ours, theirs, ratios)
-        self.figure(f"CPU of a creation and its pushes, {clients} client{'s' if clients > 1 else ''}",
-                    1e6 * (self.console_cpu() - cpu) / len(numbers), "us")
+        self.report_creation(label, ours, theirs, ratios)
+        self.figure(f"CPU of a creation and its pushes, {label}", 1e6 * (cpu_s(console.pid) - cpu) / len(numbers), "us")
 
     def report_creation(self, label, ours, theirs, ratios):
         def typical(key, batches, scale):

@@ -128,6 +128,12 @@ static void answer_node_info(struct farm *f, const struct farm_call *call, struc
     str_done(&text);
 }
 
+static void answer_node_config(struct farm *f, const struct farm_call *call, struct str *out)
+{
+    (void)f;
+    farm_node_config(call->redis->node, call->argc, call->argv, out);
+}
+
 static void answer_slaveof(struct farm *f, const struct farm_call *call, struct str *out)
 {
     struct farm_order order =
@@ -167,8 +173,8 @@ static const struct {
     { "PEEROF", FARM_PEEROF, answer_peerof, NULL, NULL },
     { "SLAVEOF", FARM_SLAVEOF, NULL, answer_slaveof, NULL },
     { "REPLICAOF", FARM_SLAVEOF, NULL, answer_slaveof, NULL },
-    { "KEEPER", FARM_COMMANDS, NULL, NULL, answer_keeper }, /* counted by its second word */
-    { "CONFIG", FARM_CONFIG, answer_ok, answer_ok, NULL },  /* REWRITE */
+    { "KEEPER", FARM_COMMANDS, NULL, NULL, answer_keeper },         /* counted by its second word */
+    { "CONFIG", FARM_CONFIG, answer_ok, answer_node_config, NULL }, /* REWRITE; priority */
     { "CLIENT", FARM_CLIENT, answer_client, answer_client, answer_client },
     { "AUTH", FARM_AUTH, answer_ok, answer_ok, NULL },
     { "PING", FARM_PING, answer_pong, answer_pong, answer_pong },

@@ -1,6 +1,7 @@
 /* farm_node.c - see farm_node.h. */
 #include "bench/farm_node.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -14,6 +15,7 @@
 #define WRONG_PORT      1
 #define ROUTE_MAX_BYTES 4096
 #define HEX_DIGITS      40
+#define PRIORITY_FIRST  100
 
 static const char *const state_texts[] = {
     [FARM_MASTER] = "master", [FARM_SLAVE] = "slave",   [FARM_UNKNOWN] = "UNKNOWN",
@@ -45,9 +47,11 @@ static bool seat_eq(const struct farm_seat *a, const struct farm_seat *b)
 void farm_node_init(struct farm_node *n, bool is_keeper, size_t number)
 {
     struct farm_seat alone = { .state = is_keeper ? FARM_UNKNOWN : FARM_MASTER };
-    *n = (struct farm_node){
-        .is_keeper = is_keeper, .number = number, .actual = alone, .wanted = alone
-    };
+    *n = (struct farm_node){ .is_keeper = is_keeper,
+                             .priority = PRIORITY_FIRST,
+                             .number = number,
+                             .actual = alone,
+                             .wanted = alone };
 }
 
 void farm_node_done(struct farm_node *n)
@@ -100,6 +104,31 @@ bool farm_node_spoil(struct farm_node *n, enum farm_spoil how, mono_ms now)
 }
 
 /* ---- commands ---- */
+
+void farm_node_config(struct farm_node *n, size_t argc, char *const *argv, struct str *out)
+{
+    static const char name[] = "slave-priority";
+    const char *word = argc > 1 ? argv[1] : "";
+    bool is_priority = argc > 2 && strcasecmp(argv[2], name) == 0;
+    int64_t value;
+    if (strcasecmp(word, "rewrite") == 0 && argc == 2) {
+        str_puts(out, "+OK\r\n");
+    } else if (strcasecmp(word, "get") == 0 && argc == 3) {
+        AUTO_FREE char *text = xasprintf("%d", n->priority);
+        if (is_priority) {
+            str_printf(out, "*2\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", strlen(name), name, strlen(text),
+                       text);
+        } else {
+            str_puts(out, "*0\r\n");
+        }
+    } else if (strcasecmp(word, "set") == 0 && argc == 4 && is_priority &&
+               text_to_i64(argv[3], strlen(argv[3]), 0, INT_MAX, &value)) {
+        n->priority = (int)value;
+        str_puts(out, "+OK\r\n");
+    } else {
+        str_puts(out, "-ERR only REWRITE, and GET and SET of slave-priority are known here\r\n");
+    }
+}
 
 static struct farm_order refuse(struct str *out, const char *text)
 {
@@ -232,7 +261,7 @@ static void info_replication(const struct farm_node *n, mono_ms now, struct str 
         str_printf(out, "master_host:%s\r\nmaster_port:%d\r\nmaster_link_status:%s\r\n", seat->host,
                    seat->port, n->is_keeper || is_up(n, now) ? "up" : "down");
         str_printf(out, "slave_repl_offset:%lld\r\nslave_priority:%d\r\n",
-                   (long long)offset_at(now), n->is_keeper ? 0 : 100);
+                   (long long)offset_at(now), n->is_keeper ? 0 : n->priority);
     }
     str_puts(out, "connected_slaves:0\r\n");
     add_run_id(n, "master_replid", out);

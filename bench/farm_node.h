@@ -28,6 +28,7 @@ struct farm_seat { /* a place in the tree */
 
 struct farm_node {
     bool is_keeper;
+    int priority;  /* plain Redis: slave-priority */
     size_t number; /* of the run id */
     struct farm_seat actual;
     struct farm_seat wanted;
@@ -65,6 +66,8 @@ struct farm_order farm_node_slaveof(struct farm_node *, size_t argc, char *const
 /* KEEPER SETSTATE. */
 struct farm_order farm_node_setstate(struct farm_node *, size_t argc, char *const *argv,
                                      mono_ms now, struct str *out);
+/* CONFIG REWRITE; GET and SET of slave-priority. */
+void farm_node_config(struct farm_node *, size_t argc, char *const *argv, struct str *out);
 const char *farm_node_state_text(const struct farm_node *); /* of a keeper, as GETSTATE has it */
 void farm_node_role(const struct farm_node *, mono_ms now, struct str *out);
 /* The text of INFO 'section', "" if there is none of that name. */

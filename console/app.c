@@ -130,7 +130,7 @@ static void start_container_health(struct app *app, struct loop *loop)
     app->catalog.keeper_rules.arg = app->container_health;
 }
 
-int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
+static int start(struct daemon *daemon, void *arg, struct xp_err *err)
 {
     struct app *app = arg;
     const struct console_config *c = &app->config;
@@ -169,7 +169,7 @@ int app_start(struct daemon *daemon, void *arg, struct xp_err *err)
     return start_server(app, loop, err);
 }
 
-bool app_is_ready(void *arg, json_t *reasons)
+static bool is_ready(void *arg, json_t *reasons)
 {
     const struct app *app = arg;
     char failing[DB_PROBLEM_BYTES];
@@ -181,7 +181,7 @@ bool app_is_ready(void *arg, json_t *reasons)
     return problem == NULL;
 }
 
-void app_reloaded(void *arg)
+static void reloaded(void *arg)
 {
     struct app *app = arg;
     struct xp_err err = { 0 };
@@ -190,7 +190,7 @@ void app_reloaded(void *arg)
     }
 }
 
-void app_drain(void *arg)
+static void drain(void *arg)
 {
     struct app *app = arg;
     notifier_stop(app->notifier);
@@ -198,7 +198,7 @@ void app_drain(void *arg)
     loop_timer_start(&app->drain_timer, 0);
 }
 
-void app_stop(void *arg)
+static void stop(void *arg)
 {
     struct app *app = arg;
     loop_timer_stop(&app->drain_timer);
@@ -226,3 +226,18 @@ void app_stop(void *arg)
     store_close(app->store);
     dc_alias_free(app->alias);
 }
+
+const struct daemon_ops console_daemon_ops = {
+    .name = "xpipe-console",
+    .summary =
+        "keeps the metadata of Redis in several data centers and serves it to the metaservers",
+    .rows = console_config_rows,
+    .routes = api_tables,
+    .check = console_config_check,
+    .files_needed = console_config_files_needed,
+    .start = start,
+    .is_ready = is_ready,
+    .reloaded = reloaded,
+    .drain = drain,
+    .stop = stop,
+};

@@ -1,7 +1,7 @@
 /* app.h - the console's parts and how they are wired: store, catalog, documents, notifier, HTTP.
  *
- * No logic of its own. Life: app_start on main before the loop runs, app_stop on main after it ended; both accept a
- * half-built struct. Owner of the struct: main; what other threads may touch is said by each part. */
+ * No logic of its own. Started on main before the loop runs, stopped on main after it ended; stopping accepts a half-built
+ * struct. Owner of the struct: main; what other threads may touch is said by each part. */
 #ifndef CONSOLE_APP_H
 #define CONSOLE_APP_H
 
@@ -33,11 +33,6 @@ struct app {
     struct loop_timer drain_timer;
 };
 
-/* For daemon_ops; 'arg' is the struct app. */
-int app_start(struct daemon *, void *arg, struct xp_err *err);
-bool app_is_ready(void *arg, json_t *reasons);
-void app_reloaded(void *arg);
-void app_drain(void *arg);
-void app_stop(void *arg);
+extern const struct daemon_ops console_daemon_ops; /* 'arg' and 'config' are set by main */
 
 #endif

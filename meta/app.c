@@ -135,6 +135,7 @@ static void on_sharding(enum sharding_event event, const char *detail, void *arg
 static void on_cluster(const struct cluster_meta *before, struct cluster_meta *after, void *arg)
 {
     struct app *app = arg;
+    app_trees_cluster(app, before, after);
     shard_set_cluster(app->shards, before, after);
 }
 

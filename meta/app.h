@@ -8,6 +8,7 @@
 #include "meta/api/member_list.h"
 #include "meta/dcmeta/dc_fetch.h"
 #include "meta/dcmeta/dc_store.h"
+#include "meta/keepers/keeper_inventory.h"
 #include "meta/keepers/tree_duty.h"
 #include "meta/links/dc_links.h"
 #include "meta/meta_config.h"
@@ -53,10 +54,12 @@ struct app {
     struct duty_env env;
     struct peer_env peer_env;
     struct tree_env trees;
-    char *dc;          /* ours, in lower case */
-    char *ip;          /* published in ZooKeeper */
-    char *console_url; /* without a slash at its end */
-    char *client_name; /* "xpipe-meta-<dc>-<id>" */
+    struct keeper_memory keeper_memory; /* of all clusters of the DC */
+    struct keeper_inventory *inventory; /* finds the keepers whose removal got lost */
+    char *dc;                           /* ours, in lower case */
+    char *ip;                           /* published in ZooKeeper */
+    char *console_url;                  /* without a slash at its end */
+    char *client_name;                  /* "xpipe-meta-<dc>-<id>" */
     struct shard_set *shards;
     bool validate_domain; /* (any, atomic) switched at run time */
     char *domain;         /* host of this DC's metaServerAddress; "" unknown; immutable */

@@ -48,6 +48,49 @@ static bool is_wanted(int64_t shard_id, const struct addr *keeper, void *arg)
     return search.is_found;
 }
 
+static int check_orphan(const struct container_call *call, void *arg, struct xp_err *err)
+{
+    const struct app *app = arg;
+    return keeper_inventory_check(app->inventory, call, err);
+}
+
+static bool is_settled(const struct cluster_meta *cluster, const char *shard, void *arg)
+{
+    const struct app *app = arg;
+    const struct tree_duty *duty = tree_duty_of(shard_set_find(app->shards, cluster->name, shard));
+    return duty && tree_duty_is_settled(duty);
+}
+
+/* A document without one-way clusters wants no keeper at all: they are somebody else's business. */
+static enum orphan_mode orphan_mode_of(const struct meta_config *c)
+{
+    if (text_eq(c->orphans, "off") || !strstr(c->cluster_types, "ONE_WAY")) {
+        return ORPHANS_OFF;
+    }
+    return text_eq(c->orphans, "report")  ? ORPHANS_REPORT
+           : text_eq(c->orphans, "known") ? ORPHANS_KNOWN
+                                          : ORPHANS_REMOVE;
+}
+
+static struct inventory_settings inventory_settings_of(const struct app *app)
+{
+    const struct meta_config *c = &app->config;
+    return (struct inventory_settings){
+        .mode = orphan_mode_of(c),
+        .interval_ms = c->orphan_check_ms,
+        .grace_ms = c->orphan_grace_ms,
+        .rounds = (int)c->orphan_rounds,
+        .limit = (int)c->orphan_limit,
+        .fresh_ms = 2 * c->meta_refresh_ms,
+    };
+}
+
+void app_trees_cluster(struct app *app, const struct cluster_meta *before,
+                       const struct cluster_meta *after)
+{
+    keeper_memory_note(&app->keeper_memory, before, after, loop_now(app->loop));
+}
+
 /* ---- life ---- */
 
 static void make_containers(struct app *app)
@@ -61,10 +104,29 @@ static void make_containers(struct app *app)
         .removals = &app->env.cut,
         .may_call = may_call,
         .is_wanted = is_wanted,
+        .check_orphan = check_orphan,
         .arg = app,
     };
     app->trees.containers = container_calls_new(&options);
     container_calls_on_quiet(app->trees.containers, app_on_quiet, app);
+}
+
+static void make_inventory(struct app *app)
+{
+    const struct meta_config *c = &app->config;
+    struct keeper_inventory_options options = {
+        .loop = app->loop,
+        .store = app->store,
+        .calls = app->trees.containers,
+        .memory = &app->keeper_memory,
+        .connect_timeout_ms = c->container_connect_timeout_ms,
+        .timeout_ms = c->container_timeout_ms,
+        .settings = inventory_settings_of(app),
+        .may_call = may_call,
+        .is_settled = is_settled,
+        .arg = app,
+    };
+    app->inventory = keeper_inventory_new(&options);
 }
 
 static void make_watch(struct app *app)
@@ -122,14 +184,19 @@ void app_trees_settings(struct app *app)
     env->relay_silent_ms = c->relay_silent_ms;
     env->relay_link_ms = c->relay_link_ms;
     env->relay_lag_bytes = c->relay_lag_bytes;
+    env->replica_priority = (int)c->replica_priority;
     int64_t rate = c->correct_rate / REFRESH_RATE_DIVISOR;
     budget_set_rate(&env->refresh, rate > 0 ? rate : 1, rate > 0 ? rate : 1);
+    struct inventory_settings inventory = inventory_settings_of(app);
+    keeper_inventory_set(app->inventory, &inventory);
 }
 
 void app_trees_make(struct app *app)
 {
     app->upstreams_board = upstream_board_new();
     make_containers(app);
+    keeper_memory_init(&app->keeper_memory);
+    make_inventory(app);
     make_watch(app);
     make_report(app);
     make_monitors(app);
@@ -160,7 +227,9 @@ void app_trees_free(struct app *app)
     if (app->trees.monitors) {
         sentinel_monitors_free(app->trees.monitors);
     }
+    keeper_inventory_free(app->inventory);
     container_calls_free(app->trees.containers);
+    keeper_memory_done(&app->keeper_memory);
     keeper_report_free(app->trees.report);
     upstream_board_free(app->upstreams_board);
     free(app->trees.scratch_plan);

@@ -60,6 +60,15 @@ static int check_types(const char *text, struct xp_err *err)
     return 0;
 }
 
+static int check_orphans(const char *text, struct xp_err *err)
+{
+    if (!text_eq(text, "off") && !text_eq(text, "report") && !text_eq(text, "known") &&
+        !text_eq(text, "remove")) {
+        return xp_fail(err, XP_INVALID, "'%s' must be 'off', 'report', 'known' or 'remove'", text);
+    }
+    return 0;
+}
+
 static int check_failover(const char *text, struct xp_err *err)
 {
     if (!text_eq(text, "report") && !text_eq(text, "auto")) {
@@ -189,6 +198,17 @@ const struct config_row meta_config_rows[] = {
       "How long every keeper of the metadata must have lived before one that is not in it is removed", NULL },
     { "meta", "meta.keeper.refresh.milli", CFG_INT, M(keeper_refresh_ms), "300000", 1000, 3600000, "ms", false,
       "Period of the full re-read of the keepers in ZooKeeper, besides watches", NULL },
+    { "meta", "meta.keeper.orphans", CFG_TEXT, M(orphans), "known", 1, 16, "", true,
+      "Keepers on containers of this DC that the document does not want there: off; report; known: remove those that an earlier document had; "
+      "remove: all of them, only where no other console uses the containers", check_orphans },
+    { "meta", "meta.keeper.orphan.check.milli", CFG_INT, M(orphan_check_ms), "60000", 100, 3600000, "ms", true,
+      "Period of asking every keeper container which keepers it has", NULL },
+    { "meta", "meta.keeper.orphan.grace.milli", CFG_INT, M(orphan_grace_ms), "600000", 0, 86400000, "ms", true,
+      "How long a keeper must be superfluous before it is reported or removed", NULL },
+    { "meta", "meta.keeper.orphan.rounds", CFG_INT, M(orphan_rounds), "3", 1, 1000, "count", true,
+      "In how many lists of its container it must have been seen so", NULL },
+    { "meta", "meta.keeper.orphan.limit", CFG_INT, M(orphan_limit), "5", 0, 10000, "count", true,
+      "How many of them a metaserver removes between two lists", NULL },
     { "meta", "meta.container.threads", CFG_INT, M(container_threads), "8", 1, 256, "count", false,
       "Calls to keeper containers at once", NULL },
     { "meta", "meta.container.connect.milli", CFG_INT, M(container_connect_timeout_ms), "1000", 10, 60000, "ms", false,
@@ -205,6 +225,8 @@ const struct config_row meta_config_rows[] = {
       "The same for a relay whose link to the primary DC is down", NULL },
     { "meta", "meta.relay.lag.bytes", CFG_INT, M(relay_lag_bytes), "67108864", 0, INT64_MAX, "bytes", true,
       "The same for a relay that is so far behind; 0: not looked at", NULL },
+    { "meta", "meta.replica.priority", CFG_INT, M(replica_priority), "100", 0, INT32_MAX, "", true,
+      "replica-priority that Redis get back in the primary DC; in a backup DC without keepers they get 0, or sentinels could promote them. 0: left alone", NULL },
     { "meta", "meta.primary.failover", CFG_TEXT, M(failover), "report", 1, 16, "", true,
       "A lost master of a shard without sentinels: 'report' it only, or 'auto': promote the most advanced replica", check_failover },
     { "meta", "meta.primary.failover.lost.milli", CFG_INT, M(failover_lost_ms), "5000", 500, 600000, "ms", true,

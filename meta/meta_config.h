@@ -63,6 +63,11 @@ struct meta_config {
     int64_t keeper_retry_max_ms;
     int64_t keeper_settle_ms;
     int64_t keeper_refresh_ms;
+    char *orphans;
+    int64_t orphan_check_ms;
+    int64_t orphan_grace_ms;
+    int64_t orphan_rounds;
+    int64_t orphan_limit;
     int64_t container_threads;
     int64_t container_connect_timeout_ms;
     int64_t container_timeout_ms;
@@ -71,6 +76,7 @@ struct meta_config {
     int64_t relay_silent_ms;
     int64_t relay_link_ms;
     int64_t relay_lag_bytes;
+    int64_t replica_priority;
     char *failover;
     int64_t failover_lost_ms;
     int64_t failover_patience_ms;

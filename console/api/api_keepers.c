@@ -23,16 +23,9 @@ static int check_type(const struct http_req *req, struct xp_err *err)
     return has_keepers ? 0 : xp_fail(err, XP_INVALID, "unsupported cluster type");
 }
 
-static struct shard_place place_of(const struct http_req *req)
-{
-    return (struct shard_place){ .cluster = http_req_param(req, "cluster"),
-                                 .dc = http_req_param(req, "dc"),
-                                 .shard = http_req_param(req, "shard") };
-}
-
 static int get_keepers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct shard_place place = place_of(req);
+    struct shard_place place = api_place(req);
     struct redis_rows rows;
     if (check_type(req, err) < 0 || keepers_list(api_catalog(req), &place, &rows, err) < 0) {
         return err->code;
@@ -109,7 +102,7 @@ static char *homes_text(const struct redis_rows *rows)
 
 static int post_keepers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct shard_place place = place_of(req);
+    struct shard_place place = api_place(req);
     struct change_ctx ctx = api_change(req);
     struct redis_rows rows;
     struct catalog_result result;
@@ -137,7 +130,7 @@ static int refuse_removal(const struct http_req *req, struct http_resp *resp, st
 
 static int delete_keepers(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct shard_place place = place_of(req);
+    struct shard_place place = api_place(req);
     struct change_ctx ctx = api_change(req);
     struct redis_rows rows;
     struct catalog_result result;
@@ -171,7 +164,7 @@ static int take_report(const struct http_req *req, const struct report_body *bod
                        struct xp_err *err)
 {
     bool is_port = body->port.value >= 1 && body->port.value <= 65535;
-    struct keeper_report report = { .place = place_of(req),
+    struct keeper_report report = { .place = api_place(req),
                                     .addr = addr_of(body->ip ? body->ip : "",
                                                     is_port ? (int)body->port.value : 0),
                                     .container_id = body->container_id.value };

@@ -9,16 +9,9 @@
 #include "shared/base/mem.h"
 #include "shared/base/banned.h"
 
-static struct shard_place place_of(const struct http_req *req)
-{
-    return (struct shard_place){ .cluster = http_req_param(req, "cluster"),
-                                 .dc = http_req_param(req, "dc"),
-                                 .shard = http_req_param(req, "shard") };
-}
-
 static int get_redises(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct shard_place place = place_of(req);
+    struct shard_place place = api_place(req);
     struct redis_rows rows;
     if (redises_list(api_catalog(req), &place, &rows, err) < 0) {
         return err->code;
@@ -43,7 +36,9 @@ static int change_redises(struct http_req *req, struct http_resp *resp, redises_
     if (instances_decode(body, &list, err) < 0) {
         return envelope_malformed(req, resp, err);
     }
-    struct redises_edit edit = { .place = place_of(req), .items = list.items, .count = list.count };
+    struct redises_edit edit = { .place = api_place(req),
+                                 .items = list.items,
+                                 .count = list.count };
     struct change_ctx ctx = api_change(req);
     struct catalog_result result;
     if (change(api_catalog(req), &ctx, &edit, &result, err) < 0) {

@@ -8,13 +8,6 @@
 #include "shared/base/mem.h"
 #include "shared/base/banned.h"
 
-static struct shard_place place_of(const struct http_req *req)
-{
-    return (struct shard_place){ .cluster = http_req_param(req, "cluster"),
-                                 .dc = http_req_param(req, "dc"),
-                                 .shard = http_req_param(req, "shard") };
-}
-
 static int refuse(const struct http_req *req, struct http_resp *resp, const struct xp_err *err)
 {
     bool is_ours = envelope_is_strict(req) || xp_code_info(err->code)->is_our_fault;
@@ -66,7 +59,7 @@ static int add_sentinels(const struct http_req *req, int64_t id, json_t *sentine
 
 static int get_page(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    struct shard_place place = place_of(req);
+    struct shard_place place = api_place(req);
     struct shard_page page;
     if (shard_page_get(api_catalog(req), &place, &page, err) < 0) {
         return err->code;
@@ -214,7 +207,7 @@ static int replace(const struct http_req *req, const struct page_body *page, str
     AUTO_FREE struct page_redis *redises = xcalloc(page->redises.count + 1, sizeof(*redises));
     struct change_ctx ctx = api_change(req);
     struct catalog_result result;
-    struct shard_page_edit edit = { .place = place_of(req),
+    struct shard_page_edit edit = { .place = api_place(req),
                                     .has_keepers = page->has_keepers,
                                     .keepers = keepers,
                                     .keeper_count = page->keepers.count,

@@ -34,6 +34,13 @@ void api_tell(const struct http_req *req, struct catalog_result *result)
     catalog_result_done(result);
 }
 
+struct shard_place api_place(const struct http_req *req)
+{
+    return (struct shard_place){ .cluster = http_req_param(req, "cluster"),
+                                 .dc = http_req_param(req, "dc"),
+                                 .shard = http_req_param(req, "shard") };
+}
+
 int api_changed(const struct http_req *req, struct http_resp *resp, const char *text,
                 struct catalog_result *result)
 {

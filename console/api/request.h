@@ -35,6 +35,8 @@ struct api_context {
 struct api_context *api_context(const struct http_req *);
 struct catalog *api_catalog(const struct http_req *);
 struct change_ctx api_change(const struct http_req *); /* borrows from the request */
+struct shard_place
+api_place(const struct http_req *); /* {cluster}, {dc}, {shard} of the path; borrowed */
 
 /* Ends a successful change: {"state":0,"message":text or "success"}, a warning as an extra member; wakes the notifier;
  * frees the result. Returns 0. */

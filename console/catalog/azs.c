@@ -33,10 +33,7 @@ static int load(struct db *db, int64_t dc_id, struct az_rows *rows, struct xp_er
         query_open(db, Q_AZ_LIST, QUERY_ARGS(QI(dc_id), QI(dc_id ? dc_id : INT64_MAX)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct az_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct az_row *row = ARRAY_ADD(rows->items, rows->count);
         *row = (struct az_row){ db_col_i64(&s, 0), db_col_i64(&s, 1),      query_text(&s, 2),
                                 query_text(&s, 3), db_col_i64(&s, 4) != 0, query_text(&s, 5) };
     }

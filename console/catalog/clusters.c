@@ -66,10 +66,7 @@ static int list_in(struct db *db, void *arg, struct xp_err *err)
                               QT(filter->after_name ? filter->after_name : ""),
                               QI(filter->limit > 0 ? filter->limit : -1)));
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct cluster_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct cluster_row *row = ARRAY_ADD(rows->items, rows->count);
         read_row(&s, row);
     }
     return rc;

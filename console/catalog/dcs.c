@@ -232,10 +232,7 @@ static int list_in(struct db *db, void *arg, struct xp_err *err)
     CLEANUP(db_stmt_done) struct db_stmt s = query_open(db, Q_DC_LIST, QUERY_NO_ARGS);
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct dc_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct dc_row *row = ARRAY_ADD(rows->items, rows->count);
         read_row(&s, row);
     }
     return rc;

@@ -35,11 +35,7 @@ static int read_ids(struct db *db, const struct place *place, struct route_ids *
         query_open(db, Q_DESIGNATED_IDS, QUERY_ARGS(QI(place->cluster.id), QI(place->src.id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = ids->items;
-        int64_t *id = array_grow(&items, ids->count, sizeof(*id));
-        ids->items = items;
-        ids->count++;
-        *id = db_col_i64(&s, 0);
+        *ARRAY_ADD(ids->items, ids->count) = db_col_i64(&s, 0);
     }
     return rc;
 }
@@ -58,10 +54,7 @@ static int get_in(struct db *db, void *arg, struct xp_err *err)
         struct route_rows one = { 0 };
         rc = routes_load(db, ids.items[i], ids.items[i], &one, err);
         if (rc == 0 && one.count == 1) {
-            void *items = rows->items;
-            struct route_row *row = array_grow(&items, rows->count, sizeof(*row));
-            rows->items = items;
-            rows->count++;
+            struct route_row *row = ARRAY_ADD(rows->items, rows->count);
             *row = one.items[0];
             one.count = 0; /* handed over */
         }

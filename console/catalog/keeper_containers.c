@@ -58,10 +58,7 @@ int keeper_containers_load(struct db *db, int64_t dc_id, struct keeper_container
                                   QUERY_ARGS(QI(dc_id), QI(dc_id ? dc_id : INT64_MAX)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct keeper_container_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct keeper_container_row *row = ARRAY_ADD(rows->items, rows->count);
         read_row(&s, row);
     }
     return rc;

@@ -70,11 +70,7 @@ static void ports_done(struct ports *ports)
 
 static void add_port(struct ports *ports, int port)
 {
-    void *items = ports->items;
-    int *item = array_grow(&items, ports->count, sizeof(*item));
-    ports->items = items;
-    ports->count++;
-    *item = port;
+    *ARRAY_ADD(ports->items, ports->count) = port;
 }
 
 static int by_number(const void *a, const void *b)

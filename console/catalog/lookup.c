@@ -278,10 +278,7 @@ int change_touch_cluster(const struct change *change, int64_t cluster_id, struct
 
 static struct catalog_effect *add_effect(struct catalog_result *result, const struct effect_on *on)
 {
-    void *items = result->effects.items;
-    struct catalog_effect *effect = array_grow(&items, result->effects.count, sizeof(*effect));
-    result->effects.items = items;
-    result->effects.count++;
+    struct catalog_effect *effect = ARRAY_ADD(result->effects.items, result->effects.count);
     effect->kind = on->kind;
     effect->cluster = xstrdup(on->cluster ? on->cluster->name : "");
     effect->cluster_type = xstrdup(on->cluster ? on->cluster->type_name : "");
@@ -362,15 +359,12 @@ int catalog_change(struct catalog *cat, const struct change_ctx *ctx, struct sto
     return 0;
 }
 
-void *array_grow(void **items, size_t count, size_t size)
+void *array_grow(void *items, size_t count, size_t size)
 {
     /* Grows when the count is 0 or a power of two, so that no capacity has to be kept. */
-    if ((count & (count - 1)) == 0) {
-        *items = xrealloc(*items, count ? count * 2 : 1, size);
-    }
-    char *element = (char *)*items + count * size;
-    memset(element, 0, size);
-    return element;
+    char *array = (count & (count - 1)) == 0 ? xrealloc(items, count ? count * 2 : 1, size) : items;
+    memset(array + count * size, 0, size);
+    return array;
 }
 
 char *types_json(unsigned types)
@@ -396,11 +390,7 @@ void split_lines(const char *lines, struct names *ret_names)
     size_t length = 0;
     struct names names = { 0 };
     while (text_next_part(&cursor, "\n", &part, &length)) {
-        void *items = names.items;
-        char **item = array_grow(&items, names.count, sizeof(*item));
-        names.items = items;
-        names.count++;
-        *item = xstrndup(part, length);
+        *ARRAY_ADD(names.items, names.count) = xstrndup(part, length);
     }
     *ret_names = names;
 }

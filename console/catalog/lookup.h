@@ -123,7 +123,10 @@ struct read_job {
     void *ret;
 };
 
-/* Grows an array of 'size'-byte elements by one zeroed element (capacity doubles); returns the new element. */
-void *array_grow(void **items, size_t count, size_t size);
+/* One more element, zeroed, of the array 'items' of 'count'; a pointer to it. The capacity doubles. */
+#define ARRAY_ADD(items, count)                                                                    \
+    ((items) = array_grow((items), (count), sizeof(*(items))), &(items)[(count)++])
+/* Behind ARRAY_ADD: returns the array with room for one more element, which is zeroed. */
+void *array_grow(void *items, size_t count, size_t size);
 
 #endif

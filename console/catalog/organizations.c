@@ -105,10 +105,7 @@ static int list_in(struct db *db, void *arg, struct xp_err *err)
     CLEANUP(db_stmt_done) struct db_stmt s = query_open(db, Q_ORGANIZATION_LIST, QUERY_NO_ARGS);
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct organization_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct organization_row *row = ARRAY_ADD(rows->items, rows->count);
         *row = (struct organization_row){ db_col_i64(&s, 0), db_col_i64(&s, 1), query_text(&s, 2),
                                           db_col_i64(&s, 3) };
     }

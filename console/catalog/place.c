@@ -56,10 +56,7 @@ int place_rows(struct db *db, int64_t place_id, const char *role, struct redis_r
     struct db_stmt s = query_open(db, Q_REDIS_LIST, QUERY_ARGS(QI(place_id), QT(role)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct redis_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct redis_row *row = ARRAY_ADD(rows->items, rows->count);
         *row = (struct redis_row){
             .id = db_col_i64(&s, 0),
             .run_id = query_text(&s, 1),

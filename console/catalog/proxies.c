@@ -31,10 +31,7 @@ static int load(struct db *db, int64_t first_id, int64_t last_id, struct proxy_r
     struct db_stmt s = query_open(db, Q_PROXY_LIST, QUERY_ARGS(QI(first_id), QI(last_id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct proxy_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct proxy_row *row = ARRAY_ADD(rows->items, rows->count);
         *row = (struct proxy_row){ db_col_i64(&s, 0), query_text(&s, 1), query_text(&s, 2),
                                    db_col_i64(&s, 3) != 0, db_col_i64(&s, 4) != 0 };
     }

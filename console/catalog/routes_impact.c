@@ -277,10 +277,7 @@ int routes_finish_change(struct change *change, struct catalog_result *result,
 static void add_problem(struct route_problems *problems, const struct route_row *row, int64_t id,
                         char *text)
 {
-    void *items = problems->items;
-    struct route_problem *problem = array_grow(&items, problems->count, sizeof(*problem));
-    problems->items = items;
-    problems->count++;
+    struct route_problem *problem = ARRAY_ADD(problems->items, problems->count);
     *problem = (struct route_problem){ id, xstrdup(row->src_dc), xstrdup(row->dst_dc), text };
 }
 
@@ -390,10 +387,7 @@ static int of_cluster_in(struct db *db, void *arg, struct xp_err *err)
             of.cluster.name, of.cluster.type, of.cluster.org_pk,    of.ids,
             of.id_count,     of.src.name,     of.dcs.items[i].name, "meta"
         };
-        void *items = rows->items;
-        struct route_choice_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct route_choice_row *row = ARRAY_ADD(rows->items, rows->count);
         row->dst_dc = xstrdup(of.dcs.items[i].name);
         route_choose(&query, metas, count, &row->choice);
     }

@@ -16,11 +16,7 @@ struct hop_texts {
 
 static void add_id(struct route_ids *ids, int64_t id)
 {
-    void *items = ids->items;
-    int64_t *item = array_grow(&items, ids->count, sizeof(*item));
-    ids->items = items;
-    ids->count++;
-    *item = id;
+    *ARRAY_ADD(ids->items, ids->count) = id;
 }
 
 static int load_rows(struct db *db, int64_t first_id, int64_t last_id, struct route_rows *rows,
@@ -30,10 +26,7 @@ static int load_rows(struct db *db, int64_t first_id, int64_t last_id, struct ro
     struct db_stmt s = query_open(db, Q_ROUTE_LIST, QUERY_ARGS(QI(first_id), QI(last_id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct route_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct route_row *row = ARRAY_ADD(rows->items, rows->count);
         row->id = db_col_i64(&s, 0);
         row->org_id = db_col_i64(&s, 1);
         row->cluster_type = query_text(&s, 2);

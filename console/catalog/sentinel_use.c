@@ -40,10 +40,7 @@ static int load_candidates(struct db *db, int64_t dc_id, const struct cluster_re
                                   QUERY_ARGS(QI(dc_id), QT(cluster->type_name), QT(cluster->tag)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = ret->items;
-        struct candidate *one = array_grow(&items, ret->count, sizeof(*one));
-        ret->items = items;
-        ret->count++;
+        struct candidate *one = ARRAY_ADD(ret->items, ret->count);
         *one = (struct candidate){ .id = db_col_i64(&s, 0), .shard_count = db_col_i64(&s, 1) };
     }
     return rc;
@@ -103,10 +100,7 @@ static int load_unset(const struct change *change, const struct cluster_ref *clu
                    QUERY_ARGS(QI(cluster->id), QI(scope.first_shard_id), QI(scope.dc_cluster_id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct unset_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct unset_row *row = ARRAY_ADD(rows->items, rows->count);
         *row = (struct unset_row){ .id = db_col_i64(&s, 0), .dc_id = db_col_i64(&s, 1) };
     }
     return rc;
@@ -163,10 +157,7 @@ static int load_users(struct db *db, int64_t group_id, struct users *ret, struct
     struct db_stmt s = query_open(db, Q_SENTINEL_USERS, QUERY_ARGS(QI(group_id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = ret->items;
-        struct user *u = array_grow(&items, ret->count, sizeof(*u));
-        ret->items = items;
-        ret->count++;
+        struct user *u = ARRAY_ADD(ret->items, ret->count);
         *u = (struct user){ .row_id = db_col_i64(&s, 0),
                             .dc = { .id = db_col_i64(&s, 1) },
                             .master = stored_addr(&s, 5) };

@@ -27,10 +27,7 @@ static int load_sentinels(struct db *db, int64_t first_id, int64_t last_id,
             continue;
         }
         struct sentinel_group_row *group = &rows->items[at];
-        void *items = group->sentinels;
-        struct sentinel_row *row = array_grow(&items, group->count, sizeof(*row));
-        group->sentinels = items;
-        group->count++;
+        struct sentinel_row *row = ARRAY_ADD(group->sentinels, group->count);
         *row = (struct sentinel_row){ .id = db_col_i64(&s, 0),
                                       .dc_id = db_col_i64(&s, 2),
                                       .dc = query_text(&s, 5),
@@ -47,10 +44,7 @@ int sentinel_groups_load(struct db *db, int64_t first_id, int64_t last_id, const
                                   QUERY_ARGS(QI(first_id), QI(last_id), QT(type), QI(dc_id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct sentinel_group_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct sentinel_group_row *row = ARRAY_ADD(rows->items, rows->count);
         *row = (struct sentinel_group_row){ .id = db_col_i64(&s, 0),
                                             .cluster_type = query_text(&s, 1),
                                             .tag = query_text(&s, 2),
@@ -205,10 +199,7 @@ static int gather(const struct change *change, int64_t group_id, struct told_dcs
         if (is_told(told, db_col_i64(&s, 0))) {
             continue;
         }
-        void *items = told->items;
-        struct dc_ref *dc = array_grow(&items, told->count, sizeof(*dc));
-        told->items = items;
-        told->count++;
+        struct dc_ref *dc = ARRAY_ADD(told->items, told->count);
         dc->id = db_col_i64(&s, 0);
         (void)snprintf(dc->name, sizeof(dc->name), "%s", db_col_text(&s, 1));
     }

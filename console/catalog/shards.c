@@ -24,10 +24,7 @@ static int list_rows(struct db *db, const struct list_args *args, int64_t cluste
                    QUERY_ARGS(QI(cluster_id), QI(cluster_id ? cluster_id : INT64_MAX), QT(types)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct shard_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct shard_row *row = ARRAY_ADD(rows->items, rows->count);
         row->id = db_col_i64(&s, 0);
         row->name = query_text(&s, 1);
         row->monitor_name = query_text(&s, 2);

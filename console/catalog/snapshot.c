@@ -46,9 +46,8 @@ struct builder {
 
 static void *flat_add(struct flat *flat, size_t size)
 {
-    void *item = array_grow(&flat->items, flat->count, size);
-    flat->count++;
-    return item;
+    flat->items = array_grow(flat->items, flat->count, size);
+    return (char *)flat->items + flat->count++ * size;
 }
 
 static void builder_done(struct builder *b)

@@ -52,10 +52,7 @@ static int list_in(struct db *db, void *arg, struct xp_err *err)
         query_open(db, Q_ZONE_LIST, QUERY_ARGS(QI(range->first_id), QI(range->last_id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = rows->items;
-        struct zone_row *row = array_grow(&items, rows->count, sizeof(*row));
-        rows->items = items;
-        rows->count++;
+        struct zone_row *row = ARRAY_ADD(rows->items, rows->count);
         *row = (struct zone_row){ db_col_i64(&s, 0), query_text(&s, 1), db_col_i64(&s, 2) };
     }
     return rc;

@@ -74,7 +74,9 @@ struct notifier { /* owner: loop; waker: any */
     bool is_turning;
     bool is_stopped;
     bool look_again; /* something happened during the turn */
-    bool has_newer;  /* the outbox has a newer change of a cluster whose push is under way */
+    /* atomic: a turn will start by itself, and sees what is committed before: nobody needs to wake the loop for it */
+    int is_look_planned;
+    bool has_newer; /* the outbox has a newer change of a cluster whose push is under way */
     bool outbox_failed;
     char problem[240];    /* why, while outbox_failed */
     int64_t seen_version; /* of the store, at the last complete look */
@@ -575,6 +577,7 @@ static void start_turn(struct notifier *n)
     t->job = (struct job){ .run = run_turn, .done = turn_ended, .deadline = MONO_FOREVER };
     fill_turn(n, &t->turn);
     n->look_again = false;
+    __atomic_store_n(&n->is_look_planned, 0, __ATOMIC_SEQ_CST); /* before the outbox is read */
     n->turned_at = loop_now(n->o.loop);
     struct xp_err err = { 0 };
     if (worker_submit(n->o.pool, &t->job, &err) < 0) { /* the pool is full: the timer tries again */
@@ -596,7 +599,8 @@ static bool is_due(const struct notifier *n, mono_ms now)
 static int64_t next_wait_ms(const struct notifier *n, mono_ms now)
 {
     int64_t wait = n->settings.poll_ms;
-    if (n->told_count > 0 && n->told_since + ACK_WAIT_MS - now < wait) {
+    /* A turn that is under way plans anew at its end: a timer for what is due already would fire all the time until then. */
+    if (!n->is_turning && n->told_count > 0 && n->told_since + ACK_WAIT_MS - now < wait) {
         wait = n->told_since + ACK_WAIT_MS > now ? n->told_since + ACK_WAIT_MS - now : 0;
     }
     size_t at = 0;
@@ -624,6 +628,10 @@ static void plan_next(struct notifier *n)
     } else if (n->told_count > 0 && !n->is_stopped) {
         loop_timer_start(&n->timer, next_wait_ms(n, now));
     }
+    if (n->look_again &&
+        !n->is_stopped) { /* the timer runs, or a turn that plans anew at its end */
+        __atomic_store_n(&n->is_look_planned, 1, __ATOMIC_SEQ_CST);
+    }
 }
 
 static void timer_fire(struct loop_timer *t)
@@ -644,7 +652,9 @@ static void woken(void *arg)
 
 void notifier_wake(struct notifier *n)
 {
-    waker_wake(n->waker);
+    if (!__atomic_load_n(&n->is_look_planned, __ATOMIC_SEQ_CST)) {
+        waker_wake(n->waker);
+    }
 }
 
 /* ---- life ---- */

@@ -29,25 +29,52 @@ static int collapse(const struct change *change, int64_t dc_id, wall_ms since_ms
     return put_row(change, &whole, since_ms, err);
 }
 
+static int count_rows(const struct change *change, int64_t dc_id, int64_t *ret_count,
+                      wall_ms *ret_since_ms, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(change->db, Q_OUTBOX_COUNT_DC, QUERY_ARGS(QI(dc_id)));
+    int rc = db_step(&s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_count = db_col_i64(&s, 0);
+    *ret_since_ms = db_col_i64(&s, 1);
+    return 0;
+}
+
+/* Only puts make rows: after a count of n, OUTBOX_ROWS_PER_DC_MAX - n of them fit for sure, so that a row does not pay for
+ * all that wait already. A put that is rolled back makes it count earlier; a collapse that is rolled back lets at most twice
+ * as many in before the next count. */
+static bool surely_fits(const struct change *change, int64_t dc_id)
+{
+    uintptr_t room = (uintptr_t)map_remove_n(change->outbox_room, (uint64_t)dc_id);
+    if (room > 1) {
+        (void)map_put_n(change->outbox_room, (uint64_t)dc_id, (void *)(room - 1));
+    }
+    return room > 0;
+}
+
 int outbox_put(const struct change *change, const struct outbox_row *row, struct xp_err *err)
 {
     int rc = put_row(change, row, change->now_ms, err);
-    if (rc != 0) {
+    if (rc != 0 || surely_fits(change, row->dc_id)) {
         return rc;
     }
     int64_t count = 0;
     wall_ms since_ms = 0;
-    {
-        CLEANUP(db_stmt_done)
-        struct db_stmt s = query_open(change->db, Q_OUTBOX_COUNT_DC, QUERY_ARGS(QI(row->dc_id)));
-        rc = db_step(&s, err);
-        if (rc < 0) {
-            return rc;
-        }
-        count = db_col_i64(&s, 0);
-        since_ms = db_col_i64(&s, 1);
+    rc = count_rows(change, row->dc_id, &count, &since_ms, err);
+    if (rc != 0) {
+        return rc;
     }
-    return count > OUTBOX_ROWS_PER_DC_MAX ? collapse(change, row->dc_id, since_ms, err) : 0;
+    if (count > OUTBOX_ROWS_PER_DC_MAX) {
+        return collapse(change, row->dc_id, since_ms, err);
+    }
+    if (count < OUTBOX_ROWS_PER_DC_MAX) {
+        (void)map_put_n(change->outbox_room, (uint64_t)row->dc_id,
+                        (void *)(uintptr_t)(OUTBOX_ROWS_PER_DC_MAX - count));
+    }
+    return 0;
 }
 
 struct list_job {

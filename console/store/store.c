@@ -26,6 +26,8 @@ static const char FIRST_PREV_HASH[HASH_TEXT_SIZE] =
 struct store {
     struct db_pool *pool;
     int64_t version; /* atomic: last committed idx */
+    struct map
+        outbox_room; /* see struct change; only inside of write transactions: one at a time */
 };
 
 /* ---- hash chain ---- */
@@ -88,6 +90,7 @@ int store_open(const struct store_options *options, struct store **ret_store, st
         .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : BUSY_DEFAULT_MS,
     };
     struct store *store = xcalloc(1, sizeof(*store));
+    store->outbox_room = MAP_INIT(MAP_NUMBER);
     int rc = db_pool_open(&db_options, &store->pool, err);
     if (rc == 0) {
         rc = db_read(store->pool, read_version, &store->version, err);
@@ -104,6 +107,7 @@ void store_close(struct store *store)
 {
     if (store) {
         db_pool_close(store->pool);
+        map_done(&store->outbox_room);
         free(store);
     }
 }
@@ -236,7 +240,10 @@ int store_change(struct store *store, const struct change_ctx *ctx, const struct
 {
     struct change_job job = {
         .op = op,
-        .change = { .ctx = ctx, .now_ms = clock_wall_ms(), .body = json_object() },
+        .change = { .ctx = ctx,
+                    .now_ms = clock_wall_ms(),
+                    .body = json_object(),
+                    .outbox_room = &store->outbox_room },
     };
     int rc = db_tx(store->pool, run_change, &job, err);
     json_decref(job.change.body);
@@ -247,10 +254,12 @@ int store_change(struct store *store, const struct change_ctx *ctx, const struct
             raise_version(store, head);
         }
     }
-    if (rc != 0 && !job.is_undone) {
+    bool is_undone =
+        job.is_undone && rc == XP_CONFLICT; /* else it saw changes of others that were lost */
+    if (rc != 0 && !is_undone) {
         return rc;
     }
-    if (!job.is_undone) {
+    if (!is_undone) {
         raise_version(store, job.result_idx);
     }
     if (ret_idx) {

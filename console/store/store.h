@@ -15,6 +15,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/err.h"
+#include "shared/base/map.h"
 #include "shared/db/db.h"
 
 struct store;
@@ -47,6 +48,8 @@ struct change {
     wall_ms now_ms; /* one time for all rows of the change */
     const struct change_ctx *ctx;
     json_t *body; /* object, empty at first: the function describes the change in it */
+    /* of the store, for outbox.c: by DC id, how many rows more may come before they are counted; under the write lock */
+    struct map *outbox_room;
     /* set it when there was nothing to change: no row is appended, the version stays */
     bool is_noop;
 };

@@ -206,6 +206,14 @@ static int handle_upstream_links(struct http_req *req, struct http_resp *resp, s
     return 0;
 }
 
+static int handle_inventory(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)err;
+    const struct app *app = http_req_arg(req);
+    http_resp_json(resp, keeper_inventory_json(app->inventory));
+    return 0;
+}
+
 /* ---- tokens of keeper containers ---- */
 
 static int handle_token_of_meta(struct http_req *req, struct http_resp *resp, struct xp_err *err)
@@ -244,6 +252,8 @@ const struct http_route meta_keeper_routes[] = {
       "What many one-way shards are to pull from changed in another DC" },
     { "GET", "/api/meta/v2/upstreamlinks", handle_upstream_links, HTTP_ON_LOOP, 0, "read",
       "Conversations with the metaservers of other DCs about upstreams" },
+    { "GET", "/api/meta/v2/keeperinventory", handle_inventory, HTTP_ON_LOOP, 0, "read",
+      "Keeper containers as this member last saw them, and keepers on them that the document does not want" },
     { .method = NULL },
 };
 /* clang-format on */

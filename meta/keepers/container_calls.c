@@ -359,6 +359,9 @@ static int check_step(const struct call *call, struct xp_err *err)
         return rc;
     }
     bool is_drop = call->step == CONTAINER_DROP;
+    if (is_drop && what->is_orphan) {
+        return o->check_orphan(what, o->arg, err);
+    }
     int64_t shard_id = is_drop ? what->shard_id : call->holder.shard_id;
     if ((is_drop || call->step == CONTAINER_CLEAR) &&
         o->is_wanted(shard_id, &what->keeper.addr, o->arg)) {
@@ -670,6 +673,7 @@ int container_calls_submit(struct container_calls *cc, const struct container_ca
     call->container = container_get(cc, &what->container);
     call->what = *what;
     call->what.keeper.id = xstrdup(what->keeper.id);
+    xp_check(!what->is_orphan || (what->is_removal && cc->options.check_orphan));
     call->step = what->is_removal ? CONTAINER_DROP : CONTAINER_LOOK;
     call->number = cc->next_number++;
     call->done = done;

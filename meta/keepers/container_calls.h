@@ -26,6 +26,7 @@ struct container_call {
     int64_t shard_id;
     struct keeper_meta keeper; /* id, addr, container_id, priority; copied */
     bool is_removal;
+    bool is_orphan; /* found by the inventory: check_orphan is asked instead of is_wanted */
 };
 
 struct container_calls_options {
@@ -39,6 +40,8 @@ struct container_calls_options {
     /* Does the document have a keeper of this shard at this address? Asked right before one is deleted, be it extra or in the way:
      * then it stays, and the call ends with XP_CONFLICT. */
     bool (*is_wanted)(int64_t shard_id, const struct addr *keeper, void *arg);
+    /* May this orphan go still? 0, or why not. NULL: none is ever submitted. */
+    int (*check_orphan)(const struct container_call *, void *arg, struct xp_err *err);
     void *arg;
 };
 

@@ -193,3 +193,60 @@ void container_holder_done(struct container_holder *holder)
     free(holder->trans);
     *holder = (struct container_holder){ 0 };
 }
+
+/* ---- the list ---- */
+
+void container_listing_done(struct container_listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        keeper_meta_done(&listing->items[i].keeper);
+    }
+    free(listing->items);
+    *listing = (struct container_listing){ 0 };
+}
+
+static int read_listed(const json_t *value, struct container_listed *ret_listed, struct xp_err *err)
+{
+    struct trans_ids ids = { 0 };
+    int rc = jd_object(value, trans_fields, &ids, err);
+    if (rc == 0) {
+        rc = keeper_meta_from_json(json_object_get(value, "keeperMeta"), &ret_listed->keeper, err);
+    }
+    ret_listed->cluster_id = ids.cluster_id;
+    ret_listed->shard_id = ids.repl_id ? ids.repl_id : ids.shard_id;
+    if (rc == 0 && ret_listed->shard_id == 0) {
+        rc = xp_fail(err, XP_IO, "no replId and no shardDbId");
+    }
+    if (rc == 0 &&
+        (addr_is_none(&ret_listed->keeper.addr) || !addr_is_numeric(&ret_listed->keeper.addr))) {
+        rc = xp_fail(err, XP_IO, "the keeper has no IP address and port");
+    }
+    return rc;
+}
+
+int container_listing_parse(const char *text, size_t length, struct container_listing *ret_listing,
+                            struct xp_err *err)
+{
+    json_auto_t *json = NULL;
+    struct container_listing listing = { 0 };
+    if (jd_parse(text, length, &json, err) < 0) {
+        (void)xp_wrap(err, "list of keepers");
+        return XP_IO;
+    }
+    size_t count = json_array_size(json);
+    if (!json_is_array(json) || count > CONTAINER_LISTING_MAX) {
+        return xp_fail(err, XP_IO, "list of keepers: not an array of at most %d",
+                       CONTAINER_LISTING_MAX);
+    }
+    listing.items = xcalloc(count + 1, sizeof(*listing.items));
+    for (size_t i = 0; i < count; i++) {
+        listing.count = i + 1;
+        if (read_listed(json_array_get(json, i), &listing.items[i], err) < 0) {
+            (void)xp_wrap(err, "list of keepers: [%zu]", i);
+            container_listing_done(&listing);
+            return XP_IO;
+        }
+    }
+    *ret_listing = listing;
+    return 0;
+}

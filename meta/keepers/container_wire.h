@@ -6,8 +6,10 @@
 
 #include "meta/keepers/container_calls.h"
 
-#define CONTAINER_ERROR_HEADER    "X-Keeper-Container-Error"
-#define CONTAINER_REPLY_MAX_BYTES (64U * 1024)
+#define CONTAINER_ERROR_HEADER      "X-Keeper-Container-Error"
+#define CONTAINER_REPLY_MAX_BYTES   (64U * 1024)
+#define CONTAINER_LISTING_MAX_BYTES ((size_t)1024 * 1024) /* parsed on the loop: some 10 ms */
+#define CONTAINER_LISTING_MAX       5000
 
 enum container_step {
     CONTAINER_LOOK,  /* who has the port? */
@@ -41,5 +43,21 @@ int container_answer(const struct container_call *, enum container_step,
 /* Reads the answer of CONTAINER_LOOK. XP_REMOTE, XP_IO: not said, or not to be understood. */
 int container_holder_parse(const struct container_call *, const struct http_reply *reply,
                            struct container_holder *ret_holder, struct xp_err *err) XP_MUST_CHECK;
+
+/* What GET /keepers says. */
+struct container_listed {
+    int64_t cluster_id; /* 0: not said, newer containers do not know it */
+    int64_t shard_id;   /* > 0 */
+    struct keeper_meta keeper;
+};
+struct container_listing {
+    struct container_listed *items; /* owned */
+    size_t count;
+};
+/* All of it or nothing: an entry that cannot be read (no shard, no address) spoils the list, since what it stands for is not
+ * known; so does an empty text. XP_IO. Free with container_listing_done. */
+int container_listing_parse(const char *text, size_t length, struct container_listing *ret_listing,
+                            struct xp_err *err) XP_MUST_CHECK;
+void container_listing_done(struct container_listing *);
 
 #endif

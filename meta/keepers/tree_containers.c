@@ -196,6 +196,17 @@ void tree_containers_look(struct tree_duty *duty, bool is_change)
     decide(duty, shard);
 }
 
+bool tree_duty_is_settled(const struct tree_duty *duty)
+{
+    const struct shard_meta *shard = duty_shard(&duty->base);
+    bool is_whole = shard && duty->is_election_known && duty->whole_since != MONO_NEVER;
+    for (size_t i = 0; is_whole && i < shard->keepers.count; i++) {
+        is_whole = lives(duty, &shard->keepers.items[i].addr);
+    }
+    return is_whole && mono_age(loop_now(duty->env->loop), duty->whole_since) >=
+                           duty->tree_env->keeper_settle_ms;
+}
+
 /* ---- the shard is gone ---- */
 
 struct use {

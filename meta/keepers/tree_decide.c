@@ -10,6 +10,9 @@
  *   the relay (stage 0)                                             T32 it follows another              FOLLOW
  *   T40 it is a master, follows nobody     FOLLOW
  *   T42 it follows another                 FOLLOW
+ *   T50... its priority must change first  SET_PRIORITY (stage 0)
+ *
+ * T50 to T54, of any Redis whose place is not commanded by this plan: SET_PRIORITY, stage 1, refresh (priority_decide.c).
  *
  * What forbids them, in this order: SILENT (a keeper that does not tell its state is silent, too); of the head NO_SOURCE, BAD_ROUTE,
  * ROUTE_NEEDS_KEEPER, LOOP; of what follows it NO_HEAD, LOOP, HEAD_NOT_READY; of a Redis SYNCING. A head is ready when it will
@@ -19,6 +22,8 @@
 #include "meta/keepers/tree_decide.h"
 
 #include <stdio.h>
+
+#include "meta/keepers/priority_decide.h"
 
 #include "shared/base/mem.h"
 
@@ -134,6 +139,7 @@ static void act(struct tree_work *w, struct tree_action action)
         /* The same upstream once more cuts nothing, but for another route to it. */
         bool is_anew = node == w->head && node->is_keeper && node->state == KEEPER_ACTIVE;
         action.breaks_link = tree_link_of(&node->role) == TREE_LINK_UP &&
+                             action.kind != TREE_ACT_SET_PRIORITY &&
                              (is_anew || !follows(node, &action.target));
     }
     (void)snprintf(row->note, sizeof(row->note), "%s", action.why);
@@ -246,6 +252,23 @@ static void judge_active_keeper(struct tree_work *w)
     }
 }
 
+/* Its priority comes first: the next round makes it the relay. */
+static void command_relay(struct tree_work *w, const char *rule, const char *why)
+{
+    struct priority_want want = priority_decide(w->f, w->head);
+    if (want.value >= 0) {
+        act(w, (struct tree_action){ .kind = TREE_ACT_SET_PRIORITY,
+                                     .rule = want.rule,
+                                     .why = want.why,
+                                     .node = index_of(w, w->head),
+                                     .priority = want.value });
+    } else if (w->f->replica_priority > 0 && w->head->priority == PRIORITY_UNKNOWN) {
+        conclude(w, w->head, TREE_HEAD_NOT_READY, "its priority was not read yet");
+    } else {
+        command_head(w, TREE_ACT_FOLLOW, rule, why);
+    }
+}
+
 static void judge_relay(struct tree_work *w)
 {
     const struct tree_node *head = w->head;
@@ -254,9 +277,9 @@ static void judge_relay(struct tree_work *w)
     } else if (is_left_to_sync(w, head)) {
         conclude(w, head, TREE_SYNCING, "in a full synchronization with another");
     } else if (addr_is_none(&head->role.master)) {
-        command_head(w, TREE_ACT_FOLLOW, "T40", "the relay follows nobody");
+        command_relay(w, "T40", "the relay follows nobody");
     } else {
-        command_head(w, TREE_ACT_FOLLOW, "T42", "the relay follows another");
+        command_relay(w, "T42", "the relay follows another");
     }
 }
 
@@ -443,6 +466,29 @@ static void refresh_route(struct tree_work *w)
     }
 }
 
+/* Whom it follows is another matter: the verdict stays. */
+static void set_priorities(struct tree_work *w)
+{
+    for (size_t i = 0; i < w->f->node_count; i++) {
+        struct tree_row *row = &w->plan->rows[i];
+        struct priority_want want = priority_decide(w->f, &w->f->nodes[i]);
+        if (want.value < 0 || row->verdict == TREE_WRONG) {
+            continue;
+        }
+        if (!row->note[0]) {
+            (void)snprintf(row->note, sizeof(row->note), "%s", want.why);
+        }
+        w->plan->actions[w->plan->action_count++] =
+            (struct tree_action){ .kind = TREE_ACT_SET_PRIORITY,
+                                  .rule = want.rule,
+                                  .why = want.why,
+                                  .node = i,
+                                  .priority = want.value,
+                                  .stage = 1,
+                                  .is_refresh = true };
+    }
+}
+
 void tree_decide(const struct tree_facts *facts, struct tree_plan *plan)
 {
     xp_check(facts->node_count <= TREE_NODES_MAX && facts->redis_count <= facts->node_count);
@@ -463,6 +509,7 @@ void tree_decide(const struct tree_facts *facts, struct tree_plan *plan)
             judge_follower(&w, &facts->nodes[i]);
         }
     }
+    set_priorities(&w);
     if (w.head) {
         refresh_route(&w);
     }
@@ -482,18 +529,27 @@ static void print_row(const struct tree_facts *f, const struct tree_plan *plan, 
     str_printf(out, "%s%s\n", row->note[0] ? ": " : "", row->note);
 }
 
-static void print_action(const struct tree_facts *f, const struct tree_action *a, struct str *out)
+static void print_command(const struct tree_facts *f, const struct tree_action *a, struct str *out)
 {
     static const char *const words[] = {
         [TREE_ACT_SET_ACTIVE] = "KEEPER SETSTATE ACTIVE",
         [TREE_ACT_SET_BACKUP] = "KEEPER SETSTATE BACKUP",
         [TREE_ACT_FOLLOW] = "SLAVEOF",
     };
-    str_printf(out, "%s stage %d %s: %s %s %d", a->rule, a->stage,
-               ADDR_TEXT(&f->nodes[a->node].addr), words[a->kind], a->target.host, a->target.port);
+    if (a->kind == TREE_ACT_SET_PRIORITY) {
+        str_printf(out, "CONFIG SET slave-priority %d", a->priority);
+        return;
+    }
+    str_printf(out, "%s %s %d", words[a->kind], a->target.host, a->target.port);
     if (a->with_route) {
         str_printf(out, " PROXY ROUTE %s TCP", f->route_words);
     }
+}
+
+static void print_action(const struct tree_facts *f, const struct tree_action *a, struct str *out)
+{
+    str_printf(out, "%s stage %d %s: ", a->rule, a->stage, ADDR_TEXT(&f->nodes[a->node].addr));
+    print_command(f, a, out);
     str_printf(out, "%s%s # %s\n", a->breaks_link ? " (cuts a link)" : "",
                a->is_refresh ? " (refresh)" : "", a->why);
 }

@@ -12,7 +12,8 @@
  *
  * Only fresh answers count; a silent node is left alone (D8). A Redis in a full synchronisation is left alone for
  * sync_patience_ms. Nothing is pointed at a head that is not known to pull from outside this shard's DC or to be a master: no loop is
- * ever built, and one that is seen is cut at its head. Stages: those of stage 1 are sent only when every action of
+ * ever built, and one that is seen is cut at its head. What sentinels may promote: priority_decide.h; a Redis whose priority is to be
+ * changed is made relay only after that. Stages: those of stage 1 are sent only when every action of
  * stage 0 in the same plan was accepted. Whether the plan may be carried out (ownership, lease, budget, back-off, migration)
  * is the driver's question. Facts in, plan out. Thread: any. */
 #ifndef META_KEEPERS_TREE_DECIDE_H
@@ -38,9 +39,10 @@ enum tree_verdict {
 const char *tree_verdict_text(enum tree_verdict verdict);
 
 enum tree_action_kind {
-    TREE_ACT_SET_ACTIVE, /* KEEPER SETSTATE ACTIVE target [PROXY ROUTE ... TCP] */
-    TREE_ACT_SET_BACKUP, /* KEEPER SETSTATE BACKUP target */
-    TREE_ACT_FOLLOW,     /* SLAVEOF target, CONFIG REWRITE */
+    TREE_ACT_SET_ACTIVE,   /* KEEPER SETSTATE ACTIVE target [PROXY ROUTE ... TCP] */
+    TREE_ACT_SET_BACKUP,   /* KEEPER SETSTATE BACKUP target */
+    TREE_ACT_FOLLOW,       /* SLAVEOF target, CONFIG REWRITE */
+    TREE_ACT_SET_PRIORITY, /* CONFIG SET slave-priority, CONFIG REWRITE; no target */
 };
 
 struct tree_action {
@@ -49,11 +51,13 @@ struct tree_action {
     const char *why;  /* static text */
     size_t node;      /* whom it is sent to */
     struct addr target;
+    int priority;     /* SET_PRIORITY */
     bool with_route;  /* SET_ACTIVE: with facts->route_words */
     int stage;        /* 0: the head; 1: what follows it */
     bool breaks_link; /* the node's link is connected and will be cut */
     bool
-        is_refresh; /* nothing is seen to be wrong: only the route that it uses is not known. Lowest in order */
+        is_refresh; /* who follows whom is not wrong: only the route that is used is not known, or a priority
+                       is another one. Lowest in order */
 };
 
 struct tree_row { /* one node, for people */

@@ -62,6 +62,7 @@ void tree_facts_fill(struct tree_duty *duty, struct tree_node *nodes,
         .relay_silent_ms = env->relay_silent_ms,
         .relay_link_ms = env->relay_link_ms,
         .relay_lag_bytes = env->relay_lag_bytes,
+        .replica_priority = env->replica_priority,
     };
 }
 
@@ -615,6 +616,7 @@ static void duty_update(struct duty *base, struct cluster_meta *cluster)
     duty->place = place_of(duty);
     if (duty->place != place || !text_eq(active_dc, cluster->active_dc)) {
         forget_source(duty);
+        tree_forget_priorities(duty);
     }
     pick_route(duty);
     elect_again(duty);

@@ -3,6 +3,7 @@
  * D11).
  *
  * observe: ROLE on every Redis and every living keeper, KEEPER GETSTATE on keepers, pipelined on one connection each, every poll_ms;
+ * where it counts the priority of Redis, once a minute;
  * ZooKeeper's elections (keeper_watch); the upstream of the primary DC (dc_links). decide: source_choose, relay_choose,
  * tree_decide, container_decide, failover_decide, all pure. act: one run at a time, ROLE again on the same connection and ownership, lease
  * and budget right before every command; containers over container_calls. record: log, metrics, last action per node.
@@ -51,6 +52,7 @@ struct tree_env {
     int64_t relay_silent_ms;
     int64_t relay_link_ms;
     int64_t relay_lag_bytes;
+    int replica_priority;
 };
 
 /* 'cluster' gains a reference. Returned as a duty of the set (duty.h); tree_duty_of is NULL for a duty of another class. */
@@ -62,6 +64,8 @@ void tree_duty_upstream_told(struct tree_duty *, const char *dc, const struct ad
                              int64_t offset);
 /* This DC is a backup one of 'dc': it asks there. */
 bool tree_duty_pulls_from(const struct tree_duty *, const char *dc);
+/* Every keeper of the document lives, since keeper_settle_ms. */
+bool tree_duty_is_settled(const struct tree_duty *);
 /* Corrections off until then (0 ends a suspension at once). */
 void tree_duty_suspend(struct tree_duty *, int64_t ttl_ms);
 /* Source, head, every node with verdict, plan, hold, election, containers, sentinels. Returns owned. */

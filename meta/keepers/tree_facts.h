@@ -1,5 +1,5 @@
 /* tree_facts.h - everything known about one shard of a one-way cluster in this DC, as plain values: the input of source_choose,
- * relay_choose, tree_decide and container_decide. Filled by tree_duty.c, borrowed pointers, one 'now'. */
+ * relay_choose, priority_decide, tree_decide and container_decide. Filled by tree_duty.c, borrowed pointers, one 'now'. */
 #ifndef META_KEEPERS_TREE_FACTS_H
 #define META_KEEPERS_TREE_FACTS_H
 
@@ -10,6 +10,9 @@
 
 #define TREE_REDIS_MAX 64
 #define TREE_NODES_MAX (TREE_REDIS_MAX + SHARD_KEEPERS_MAX)
+/* Of tree_node.priority. */
+#define PRIORITY_UNKNOWN (-1) /* not read yet */
+#define PRIORITY_REFUSED (-2) /* it tells none, or takes no other: left alone for a while */
 
 enum tree_place {
     TREE_OUTSIDE, /* neither: do nothing */
@@ -43,6 +46,8 @@ struct tree_node { /* one Redis, or one keeper */
     mono_ms link_since;     /* tree_link_of(role) and role.master are what they are since then */
     int64_t last_offset;    /* the last one it told (ROLE forgets it with the link); 0: none yet */
     mono_ms silent_since;   /* MONO_NEVER while it answers */
+    /* Redis only: replica-priority, 0 or more, or PRIORITY_... */
+    int priority;
     /* keepers only */
     enum keeper_state state;
     /* Route words last accepted by this very process ("" direct); NULL: not known. INFO and ROLE do not show it. */
@@ -74,6 +79,7 @@ struct tree_facts {
     int64_t relay_silent_ms;  /* a relay that does not answer so long is replaced */
     int64_t relay_link_ms;    /* ... or whose link is down so long */
     int64_t relay_lag_bytes;  /* ... or that is so far behind what was told; 0: not looked at */
+    int replica_priority; /* what is given back in the primary DC; 0: priorities are left alone */
 };
 
 /* It answered so: role, role_at, link_since, last_offset, was_tried, silent_since. */

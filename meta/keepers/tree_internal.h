@@ -51,6 +51,9 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     char run_id[41]; /* of INFO server on this connection; "" not known */
     mono_ms route_started_at;
     mono_ms started_at; /* now less its uptime; MONO_NEVER */
+    /* Redis: when its priority is asked for next; on a new connection at once, unless it refused */
+    mono_ms priority_at;
+    uint8_t priority_failures; /* commands without an answer, in a row */
     /* rarely needed, owned or NULL */
     struct member_order *order;
     struct failover_info *failover;
@@ -58,7 +61,7 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     char *problem; /* why it does not answer as it should */
 };
 
-enum step_kind { STEP_SET_ACTIVE, STEP_SET_BACKUP, STEP_FOLLOW, STEP_PROMOTE };
+enum step_kind { STEP_SET_ACTIVE, STEP_SET_BACKUP, STEP_FOLLOW, STEP_PROMOTE, STEP_SET_PRIORITY };
 enum step_phase { STEP_WAITS, STEP_LOOKS, STEP_COMMANDS, STEP_DONE, STEP_FAILED };
 
 struct run_step {
@@ -67,7 +70,8 @@ struct run_step {
     int stage;
     struct tree_member *member; /* NULL once it is over */
     struct addr target;
-    char *route; /* SET_ACTIVE with a route: its words, owned; else NULL */
+    char *route;  /* SET_ACTIVE with a route: its words, owned; else NULL */
+    int priority; /* SET_PRIORITY */
     const char *rule;
     const char *why;
     const char *verb;         /* XSLAVEOF or SLAVEOF */
@@ -75,6 +79,7 @@ struct run_step {
     struct addr seen_master;
     enum role_link seen_link;
     enum keeper_state seen_state;
+    int seen_priority;
 };
 
 struct tree_run {        /* one correction under way */
@@ -162,7 +167,15 @@ void tree_member_settle(
     struct tree_member *); /* its command was answered: a departed one is freed */
 /* What replies say. Pure. */
 enum keeper_state tree_state_of(const struct rreply *);
+/* Of CONFIG GET slave-priority; PRIORITY_REFUSED for any other answer. */
+int tree_priority_of(const struct rreply *);
 void failover_info_parse(const char *text, size_t length, struct failover_info *ret_info);
+
+void tree_note_priority(struct tree_member *, int priority); /* it told it, or took it */
+/* It refused to tell or to take one, or did not answer: not known, and asked again in a while. */
+void tree_note_no_priority(struct tree_member *, bool is_refused);
+void tree_forget_priorities(struct tree_duty *); /* all are read again */
+extern const char *const tree_priority_words[3];
 
 /* tree_duty.c */
 void tree_evaluate(struct tree_duty *);

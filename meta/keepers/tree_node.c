@@ -1,4 +1,5 @@
 /* tree_node.c - the Redis and keepers of a one-way shard: one connection each, ROLE and KEEPER GETSTATE in a rhythm. Only observes. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,12 @@ static const char *const role_words[] = { "ROLE" };
 static const char *const state_words[] = { "KEEPER", "GETSTATE" };
 static const char *const server_words[] = { "INFO", "server" };
 static const char *const replication_words[] = { "INFO", "replication" };
+/* The older name: every Redis knows it, the newer one only those from 5 on. */
+const char *const tree_priority_words[3] = { "CONFIG", "GET", "slave-priority" };
+
+#define PRIORITY_AGAIN_MS   60000  /* somebody may have changed it */
+#define PRIORITY_REFUSED_MS 600000 /* it does not tell it, or took no other */
+#define PRIORITY_TRIES      3 /* commands without an answer, before it is left alone for a while */
 
 /* ---- reading ---- */
 
@@ -25,6 +32,16 @@ enum keeper_state tree_state_of(const struct rreply *reply)
 {
     return rreply_is_error(reply) ? KEEPER_UNSEEN
                                   : keeper_state_from_text(rreply_text(reply, NULL));
+}
+
+int tree_priority_of(const struct rreply *reply)
+{
+    int64_t value;
+    size_t length;
+    const char *text = rreply_text(rreply_at(reply, 1), &length);
+    bool is_number =
+        rreply_count(reply) == 2 && text && text_to_i64(text, length, 0, INT_MAX, &value);
+    return is_number ? (int)value : PRIORITY_REFUSED;
 }
 
 static bool read_number(const char *line, size_t length, const char *name, int64_t *ret_value)
@@ -216,6 +233,43 @@ static void on_server(const struct rreply *reply, enum rconn_why why, void *arg,
     }
 }
 
+void tree_note_priority(struct tree_member *m, int priority)
+{
+    m->has_changed |= priority != m->node.priority;
+    m->node.priority = priority;
+    m->priority_at = now_of(m) + PRIORITY_AGAIN_MS;
+}
+
+void tree_note_no_priority(struct tree_member *m, bool is_refused)
+{
+    bool is_left_alone = is_refused || ++m->priority_failures >= PRIORITY_TRIES;
+    int priority = is_left_alone ? PRIORITY_REFUSED : PRIORITY_UNKNOWN;
+    m->has_changed |= m->node.priority != priority;
+    m->node.priority = priority;
+    m->priority_at = MONO_NEVER; /* read back with the next poll */
+    if (is_left_alone) {
+        m->priority_failures = 0;
+        m->priority_at = now_of(m) + (is_refused ? PRIORITY_REFUSED_MS : PRIORITY_AGAIN_MS);
+    }
+}
+
+/* ROLE comes behind it, and evaluates. No answer: the next connection is asked. */
+static void on_priority(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)why;
+    (void)token;
+    struct tree_member *m = arg;
+    if (!is_wanted(m) || !reply || text_has_prefix(rreply_text(reply, NULL), "LOADING")) {
+        return;
+    }
+    int priority = tree_priority_of(reply);
+    if (priority >= 0) {
+        tree_note_priority(m, priority);
+    } else {
+        tree_note_no_priority(m, true);
+    }
+}
+
 static void on_replication(const struct rreply *reply, enum rconn_why why, void *arg,
                            uint64_t token)
 {
@@ -272,6 +326,31 @@ static void tell_name(struct tree_member *m)
     }
 }
 
+static bool is_priority_due(const struct tree_member *m)
+{
+    const struct tree_duty *duty = m->duty;
+    return duty->place != TREE_OUTSIDE && duty->tree_env->replica_priority > 0 &&
+           now_of(m) >= m->priority_at;
+}
+
+void tree_forget_priorities(struct tree_duty *duty)
+{
+    for (size_t i = 0; i < duty->redis_count; i++) {
+        duty->members[i]->node.priority = PRIORITY_UNKNOWN;
+        duty->members[i]->priority_at = MONO_NEVER;
+    }
+}
+
+static void ask_redis(struct tree_member *m)
+{
+    if (tree_failover_is_asking(m->duty)) {
+        (void)ask(m, ARRAY_LEN(replication_words), replication_words, on_replication);
+    }
+    if (is_priority_due(m)) {
+        (void)ask(m, ARRAY_LEN(tree_priority_words), tree_priority_words, on_priority);
+    }
+}
+
 /* ROLE last: when it is answered, the others are. */
 static void poll_member(struct tree_member *m)
 {
@@ -285,8 +364,8 @@ static void poll_member(struct tree_member *m)
             m->is_server_asked = ask(m, ARRAY_LEN(server_words), server_words, on_server);
         }
         (void)ask(m, ARRAY_LEN(state_words), state_words, on_keeper_state);
-    } else if (tree_failover_is_asking(m->duty)) {
-        (void)ask(m, ARRAY_LEN(replication_words), replication_words, on_replication);
+    } else {
+        ask_redis(m);
     }
     (void)ask(m, ARRAY_LEN(role_words), role_words, on_role);
     rconn_uncork(m->conn);
@@ -302,6 +381,7 @@ static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
         m->is_named = false;
         m->is_server_asked = false;
         m->refuses_xslaveof = false;
+        m->priority_at = m->node.priority == PRIORITY_REFUSED ? m->priority_at : MONO_NEVER;
         poll_member(m);
     } else if (m->node.role_at != MONO_NEVER ||
                (state == RCONN_WAITING && (!m->node.was_tried || m->is_unread))) {
@@ -393,8 +473,10 @@ static struct tree_member *member_new(struct tree_duty *duty, const struct addr 
         .role = { .offset = -1 },
         .link_since = now,
         .silent_since = now,
+        .priority = PRIORITY_UNKNOWN,
     };
     m->shown = -1;
+    m->priority_at = MONO_NEVER;
     m->backoff_until = MONO_NEVER;
     m->started_at = MONO_NEVER;
     struct rconn_options options = {

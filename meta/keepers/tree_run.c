@@ -10,9 +10,9 @@
 
 #include "shared/base/banned.h"
 
-#define RETRY_FIRST_MS 2000 /* first pause where asking again may well help; doubles */
-#define WORDS_MAX      32   /* of a command, those of its route included */
-#define PORT_TEXT_MAX  16
+#define RETRY_FIRST_MS  2000 /* first pause where asking again may well help; doubles */
+#define WORDS_MAX       32   /* of a command, those of its route included */
+#define NUMBER_TEXT_MAX 16
 
 static const char *const role_words[] = { "ROLE" };
 static const char *const state_words[] = { "KEEPER", "GETSTATE" };
@@ -125,8 +125,8 @@ static void drop(struct tree_duty *duty, struct run_step *step, const char *why)
 struct command {
     const char *words[WORDS_MAX];
     size_t count;
-    char port[PORT_TEXT_MAX];
-    char *route; /* owned, cut at its blanks */
+    char number[NUMBER_TEXT_MAX]; /* its port, or its priority */
+    char *route;                  /* owned, cut at its blanks */
 };
 
 static void command_done(struct command *command)
@@ -142,9 +142,9 @@ static void add(struct command *command, const char *word)
 
 static void add_target(struct command *command, const struct run_step *step)
 {
-    (void)snprintf(command->port, sizeof(command->port), "%d", step->target.port);
+    (void)snprintf(command->number, sizeof(command->number), "%d", step->target.port);
     add(command, step->target.host);
-    add(command, command->port);
+    add(command, command->number);
 }
 
 /* Every word of the route is an argument of its own: as one argument a keeper ignores it and connects directly. */
@@ -182,6 +182,13 @@ static void build(const struct run_step *step, struct command *command)
         add(command, step->verb);
         add(command, "NO");
         add(command, "ONE");
+        break;
+    case STEP_SET_PRIORITY:
+        (void)snprintf(command->number, sizeof(command->number), "%d", step->priority);
+        add(command, "CONFIG");
+        add(command, "SET");
+        add(command, tree_priority_words[2]);
+        add(command, command->number);
         break;
     }
 }
@@ -246,17 +253,35 @@ static void note_success(struct tree_member *m, struct run_step *step)
     case STEP_SET_BACKUP:
         free(TAKE(m->route)); /* an active keeper it may become knows none */
         break;
+    case STEP_SET_PRIORITY:
+        tree_note_priority(m, step->priority);
+        m->priority_failures = 0;
+        rewrite(m);
+        break;
     case STEP_FOLLOW:
     case STEP_PROMOTE:
         rewrite(m);
         break;
     }
-    if (!duty->run->is_outdated && step->kind != STEP_PROMOTE) {
+    bool is_place = step->kind != STEP_PROMOTE && step->kind != STEP_SET_PRIORITY;
+    if (!duty->run->is_outdated && is_place) {
         static const enum tree_action_kind kinds[] = { [STEP_SET_ACTIVE] = TREE_ACT_SET_ACTIVE,
                                                        [STEP_SET_BACKUP] = TREE_ACT_SET_BACKUP,
                                                        [STEP_FOLLOW] = TREE_ACT_FOLLOW };
         m->order = m->order ? m->order : xcalloc(1, sizeof(*m->order));
         *m->order = (struct member_order){ kinds[step->kind], step->target };
+    }
+}
+
+/* Who keeps its priority is given its place none the less: that is what the data comes over. */
+static void note_failure(struct tree_member *m, const struct run_step *step,
+                         const struct rreply *reply)
+{
+    metric_add(reply ? &tree_commands_refused : &tree_commands_unknown, 1);
+    if (step->kind == STEP_SET_PRIORITY) {
+        tree_note_no_priority(m, reply != NULL);
+    } else {
+        back_off(m, reply ? m->duty->env->backoff_first_ms : RETRY_FIRST_MS);
     }
 }
 
@@ -325,8 +350,9 @@ static bool try_other_verb(struct tree_duty *duty, struct run_step *step,
                            const struct rreply *reply)
 {
     struct xp_err err;
+    bool has_verb = step->kind == STEP_FOLLOW || step->kind == STEP_PROMOTE;
     bool is_refused = reply && rreply_is_error(reply) && text_eq(step->verb, "XSLAVEOF");
-    if (!is_refused || duty->is_closing) {
+    if (!has_verb || !is_refused || duty->is_closing) {
         return false;
     }
     step->member->refuses_xslaveof = true;
@@ -373,8 +399,7 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     if (ok) {
         note_success(m, step);
     } else {
-        metric_add(reply ? &tree_commands_refused : &tree_commands_unknown, 1);
-        back_off(m, reply ? duty->env->backoff_first_ms : RETRY_FIRST_MS);
+        note_failure(m, step, reply);
     }
     log_outcome(duty, step, command, text, ok);
     finish(step, ok ? STEP_DONE : STEP_FAILED);
@@ -410,10 +435,34 @@ static int check_redis(const struct run_step *step, const struct redis_role *rol
     return 0;
 }
 
+/* Somebody may have changed it since it was read last. */
+static int check_priority(struct run_step *step, const struct rreply *reply, struct xp_err *err)
+{
+    int priority = tree_priority_of(reply);
+    if (priority >= 0) {
+        tree_note_priority(step->member, priority);
+    }
+    if (priority != step->seen_priority) {
+        return xp_fail(err, XP_CONFLICT, "its priority is %d now, not %d", priority,
+                       step->seen_priority);
+    }
+    return 0;
+}
+
 static bool is_done_already(const struct run_step *step, const struct redis_role *role)
 {
     return step->kind == STEP_FOLLOW && role->kind == ROLE_KIND_REPLICA &&
            addr_eq(&role->master, &step->target);
+}
+
+static int check_look(struct run_step *step, const struct rreply *reply,
+                      const struct redis_role *role, struct xp_err *err)
+{
+    if (step->kind == STEP_SET_PRIORITY) {
+        return check_priority(step, reply, err);
+    }
+    return step->member->node.is_keeper ? check_keeper(step, reply, err)
+                                        : check_redis(step, role, err);
 }
 
 static void on_look(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
@@ -428,13 +477,12 @@ static void on_look(const struct rreply *reply, enum rconn_why why, void *arg, u
     struct redis_role role = { 0 };
     struct xp_err err = { 0 };
     redis_role_read(reply, &role);
-    int rc = m->node.is_keeper ? check_keeper(step, reply, &err) : 0;
     if (!m->node.is_keeper && is_done_already(step, &role)) {
         finish(step, STEP_DONE);
         go_on(duty);
         return;
     }
-    rc = m->node.is_keeper || rc != 0 ? rc : check_redis(step, &role, &err);
+    int rc = check_look(step, reply, &role, &err);
     rc = rc != 0 ? rc : check_step(duty, &err);
     if (rc == 0) {
         send_command(duty, step);
@@ -447,10 +495,16 @@ static void on_look(const struct rreply *reply, enum rconn_why why, void *arg, u
 static void look(struct tree_duty *duty, struct run_step *step)
 {
     bool is_keeper = step->member->node.is_keeper;
+    bool is_priority = step->kind == STEP_SET_PRIORITY;
+    const char *const *words = is_keeper     ? state_words
+                               : is_priority ? tree_priority_words
+                                             : role_words;
+    size_t count = is_keeper     ? ARRAY_LEN(state_words)
+                   : is_priority ? ARRAY_LEN(tree_priority_words)
+                                 : ARRAY_LEN(role_words);
     step->phase = STEP_LOOKS;
     step->member->is_busy = true;
-    if (!send_words(step, is_keeper ? state_words : role_words,
-                    is_keeper ? ARRAY_LEN(state_words) : ARRAY_LEN(role_words), on_look)) {
+    if (!send_words(step, words, count, on_look)) {
         drop(duty, step, "its connection is gone");
     }
 }
@@ -526,6 +580,7 @@ static struct run_step *add_step(struct tree_run *run, enum step_kind kind, stru
         .seen_master = m->node.role.master,
         .seen_link = m->node.role.link,
         .seen_state = m->node.state,
+        .seen_priority = m->node.priority,
     };
     return step;
 }
@@ -568,12 +623,14 @@ static void add_action(struct tree_duty *duty, const struct tree_facts *facts,
 {
     static const enum step_kind kinds[] = { [TREE_ACT_SET_ACTIVE] = STEP_SET_ACTIVE,
                                             [TREE_ACT_SET_BACKUP] = STEP_SET_BACKUP,
-                                            [TREE_ACT_FOLLOW] = STEP_FOLLOW };
+                                            [TREE_ACT_FOLLOW] = STEP_FOLLOW,
+                                            [TREE_ACT_SET_PRIORITY] = STEP_SET_PRIORITY };
     struct run_step *step =
         add_step(duty->run, kinds[action->kind], duty->members[action->node], &action->target);
     step->rule = action->rule;
     step->why = action->why;
     step->stage = action->stage;
+    step->priority = action->priority;
     step->route = action->with_route ? xstrdup(facts->route_words) : NULL;
 }
 

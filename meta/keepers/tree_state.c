@@ -1,5 +1,4 @@
 /* tree_state.c - what people and machines see of a one-way shard: gauges, last actions, the state as JSON. */
-
 #include "meta/keepers/tree_internal.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -145,6 +144,10 @@ static json_t *node_json(const struct tree_duty *duty, const struct tree_member 
     if (n->is_keeper) {
         (void)json_object_set_new(out, "state", json_string(keeper_state_text(n->state)));
         (void)json_object_set_new(out, "routeSent", jd_text(m->route));
+    }
+    if (!n->is_keeper) {
+        (void)json_object_set_new(out, "priority",
+                                  n->priority < 0 ? json_null() : json_integer(n->priority));
     }
     (void)json_object_set_new(out, "problem", jd_text(m->problem));
     (void)json_object_set_new(out, "lastAction", action_record_to_json(m->record));

@@ -1,6 +1,5 @@
 /* shard_state.c - what people and machines see of a shard: gauges, alerts about links, the state as JSON. */
 #include "meta/peers/shard_internal.h"
-
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"

@@ -69,9 +69,40 @@ int db_exec_text(struct db *db, const char *sql, char **ret_text, struct xp_err 
     return 0;
 }
 
+int db_control(struct db *db, enum db_control control, struct xp_err *err)
+{
+    sqlite3_stmt *raw = db->controls[control];
+    int rc = sqlite3_step(raw);
+    rc = rc == SQLITE_DONE ? 0 : db_fail(db, rc, err);
+    (void)sqlite3_reset(raw); /* repeats the error of the step */
+    return rc;
+}
+
+static int prepare_controls(struct db *db, struct xp_err *err)
+{
+    static const char *const texts[DB_CONTROLS] = {
+        [DB_BEGIN] = "BEGIN",           [DB_BEGIN_IMMEDIATE] = "BEGIN IMMEDIATE",
+        [DB_COMMIT] = "COMMIT",         [DB_ROLLBACK] = "ROLLBACK",
+        [DB_SAVEPOINT] = "SAVEPOINT s", [DB_RELEASE] = "RELEASE s",
+        [DB_UNDO] = "ROLLBACK TO s",
+    };
+    for (size_t i = 0; i < DB_CONTROLS; i++) {
+        int rc = sqlite3_prepare_v3(db->raw, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &db->controls[i], NULL);
+        if (rc != SQLITE_OK) {
+            return db_fail(db, rc, err);
+        }
+    }
+    return 0;
+}
+
 int db_prepare_all(struct db *db, struct xp_err *err)
 {
     const struct db_schema *schema = db->schema;
+    int prepared = prepare_controls(db, err);
+    if (prepared != 0) {
+        return prepared;
+    }
     db->statements = xcalloc(schema->query_count + 1, sizeof(*db->statements));
     for (size_t i = 0; i < schema->query_count; i++) {
         int rc = sqlite3_prepare_v3(db->raw, schema->queries[i], -1, SQLITE_PREPARE_PERSISTENT,

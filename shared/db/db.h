@@ -48,11 +48,17 @@ void db_check(struct db_pool *);
 /* A read snapshot: fn sees one consistent state. Nothing may be written. */
 int db_read(struct db_pool *, int (*fn)(struct db *, void *arg, struct xp_err *), void *arg,
             struct xp_err *err) XP_MUST_CHECK;
-/* BEGIN IMMEDIATE, fn, COMMIT; any error rolls back everything. One writer at a time; no I/O inside fn.
+/* BEGIN IMMEDIATE, fn, COMMIT; any error rolls back everything that fn did. One fn at a time; no I/O inside fn.
+ * Group commit: the calls that wait for the write connection run one after the other inside one transaction, each in a
+ * savepoint of its own, and share its COMMIT (and its wait for the disk). So fn may run on the thread of another caller of
+ * db_tx, and sees what those before it did. Nobody returns before the commit; when that fails, or SQLite gave up the whole
+ * transaction, all who were in it get this error, those too whose fn had refused after it saw the others.
  * A full or read-only disk is XP_UNAVAILABLE and says so; files that were deleted or replaced too: then nothing is
  * acknowledged, whether it was written or not. */
 int db_tx(struct db_pool *, int (*fn)(struct db *, void *arg, struct xp_err *), void *arg,
           struct xp_err *err) XP_MUST_CHECK;
+/* How many calls of db_tx wait for their turn. Any thread. */
+int db_tx_waiting(struct db_pool *);
 
 /* A statement in use; reset by CLEANUP(db_stmt_done). Rows: while ((rc = db_step(&s, err)) == DB_ROW). */
 struct db_stmt {

@@ -7,6 +7,7 @@
 #include "shared/db/db.h"
 #include "shared/db/db_files.h"
 #include "shared/db/db_internal.h"
+#include "shared/db/db_queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +19,15 @@
 
 #include "shared/base/banned.h"
 
-enum { READERS_MAX = 64, CACHE_KIB = 8192 };
+/* GROUP_MAX: a change may be long, and nobody is answered before the commit of the group. */
+enum { READERS_MAX = 64, CACHE_KIB = 8192, GROUP_MAX = 32 };
 
 struct
     db_pool { /* owner: any thread; the writer under write_lock, the list of readers under readers_lock */
     char *path;
     int lock_fd;
     int64_t busy_timeout_ms;
+    struct db_queue queue; /* of writers; its leader takes write_lock */
     struct mutex write_lock;
     struct db *writer XP_GUARDED_BY_MEMBER(write_lock);
     struct db_files files;
@@ -89,6 +92,9 @@ static void db_close(struct db *db)
     }
     for (size_t i = 0; db->statements && i < db->schema->query_count; i++) {
         (void)sqlite3_finalize(db->statements[i]);
+    }
+    for (size_t i = 0; i < DB_CONTROLS; i++) {
+        (void)sqlite3_finalize(db->controls[i]);
     }
     free(db->statements);
     xp_check(sqlite3_close(db->raw) == SQLITE_OK); /* busy: a statement was left behind */
@@ -233,6 +239,7 @@ static void init_locks(struct db_pool *pool)
 {
     pthread_condattr_t attr;
     mutex_init(&pool->write_lock);
+    db_queue_init(&pool->queue);
     mutex_init(&pool->problem_lock);
     mutex_init(&pool->readers_lock);
     (void)pthread_condattr_init(&attr);
@@ -324,6 +331,7 @@ void db_pool_close(struct db_pool *pool) XP_ALONE
     mutex_done(&pool->problem_lock);
     mutex_done(&pool->readers_lock);
     mutex_done(&pool->write_lock);
+    db_queue_done(&pool->queue);
     free(pool->readers);
     free(pool->free_readers);
     free(pool->path);
@@ -456,10 +464,10 @@ int db_read(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *
     }
     struct xp_err why = { 0 };
     db->trouble = DB_WELL;
-    int rc = db_exec(db, "BEGIN", &why);
+    int rc = db_control(db, DB_BEGIN, &why);
     if (rc == 0) {
         rc = fn(db, arg, &why);
-        (void)db_exec(db, "ROLLBACK", NULL);
+        (void)db_control(db, DB_ROLLBACK, NULL);
     }
     note_trouble(pool, db->trouble, &why);
     reader_give(pool, db);
@@ -469,77 +477,229 @@ int db_read(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *
     return rc;
 }
 
-static int commit(struct db *db, struct xp_err *err)
+/* ---- groups of write transactions ---- */
+
+/* One db_tx; lives on the stack of its caller, belongs to the leader of its group. */
+struct tx {
+    struct db_ticket ticket;
+    int (*fn)(struct db *, void *, struct xp_err *);
+    void *arg;
+    int rc;
+    struct xp_err err;
+    enum db_trouble trouble;
+    bool is_kept; /* in the open transaction: acknowledged when that is committed */
+    bool
+        saw_others; /* ran in the open transaction behind others: what it answers depends on them, a refusal too */
+    struct list link; /* of its group */
+};
+
+/* The transactions that share one commit, in the order of the line. */
+struct tx_group {
+    struct db_pool *pool;
+    struct db *db;
+    struct list members;
+    int count;
+    int kept_count; /* in the open transaction */
+    bool is_open;
+};
+
+static int tx_failed(struct tx *tx, const struct db *db, int rc, const struct xp_err *why)
 {
-    if (fault_hit(FAULT_db_before_commit)) {
-        return xp_fail(err, XP_UNAVAILABLE, "database '%s': commit refused by fault point",
-                       db->path);
+    tx->rc = rc;
+    tx->err = *why;
+    tx->trouble = db->trouble;
+    tx->is_kept = false;
+    tx->saw_others = false;
+    return rc;
+}
+
+/* The open transaction is gone, and with it all that was seen in it. */
+static void group_lost(struct tx_group *g, int rc, const struct xp_err *why)
+{
+    list_for_each (link, &g->members) {
+        struct tx *tx = LIST_ENTRY(link, struct tx, link);
+        if (tx->is_kept || tx->saw_others) {
+            (void)tx_failed(tx, g->db, rc, why);
+        }
     }
-    int rc = db_exec(db, "COMMIT", err);
-    if (rc == 0 && fault_hit(FAULT_db_commit)) {
-        return xp_fail(err, XP_TIMEOUT, "database '%s': committed, answer lost by fault point",
-                       db->path);
+    g->is_open = false;
+    g->kept_count = 0;
+}
+
+static void group_roll_back(struct tx_group *g)
+{
+    if (!sqlite3_get_autocommit(g->db->raw)) {
+        /* Some errors (a full disk) have rolled back already; otherwise this cannot fail for good: the next BEGIN says so. */
+        (void)db_control(g->db, DB_ROLLBACK, NULL);
+    }
+    g->is_open = false;
+}
+
+/* Opens the transaction, or a savepoint in it when others are in it already. */
+static int tx_begin(struct tx_group *g, struct tx *tx, struct xp_err *err)
+    XP_REQUIRES(g->pool->write_lock)
+{
+    if (g->kept_count > 0) {
+        tx->saw_others = true;
+        return db_control(g->db, DB_SAVEPOINT, err);
+    }
+    int rc = g->is_open ? 0 : check_files(g->pool, err);
+    if (rc == 0 && !g->is_open) {
+        rc = db_control(g->db, DB_BEGIN_IMMEDIATE, err);
+        g->is_open = rc == 0;
     }
     return rc;
 }
 
-static int tx_locked(struct db *db, int (*fn)(struct db *, void *, struct xp_err *), void *arg,
-                     struct xp_err *err)
+/* Takes back what one transaction did, and nothing of the others. */
+static void tx_undo(struct tx_group *g, int rc, const struct xp_err *why)
 {
-    int rc = db_exec(db, "BEGIN IMMEDIATE", err);
-    if (rc != 0) {
-        return rc;
+    if (g->kept_count == 0) {
+        group_roll_back(g);
+        return;
     }
-    rc = fn(db, arg, err);
+    struct xp_err undo_err = *why;
+    int lost = sqlite3_get_autocommit(g->db->raw) ? rc : 0; /* SQLite gave it all up */
+    if (lost == 0) {
+        lost = db_control(g->db, DB_UNDO, &undo_err);
+    }
+    if (lost == 0) {
+        lost = db_control(g->db, DB_RELEASE, &undo_err);
+    }
+    if (lost != 0) {
+        group_roll_back(g);
+        group_lost(g, lost, &undo_err);
+    }
+}
+
+static int refuse_commit(const struct db *db, struct xp_err *err)
+{
+    return fault_hit(FAULT_db_before_commit)
+               ? xp_fail(err, XP_UNAVAILABLE, "database '%s': commit refused by fault point",
+                         db->path)
+               : 0;
+}
+
+static void tx_run(struct tx_group *g, struct tx *tx) XP_REQUIRES(g->pool->write_lock)
+{
+    struct xp_err why = { 0 };
+    g->db->trouble = DB_WELL;
+    int rc = tx_begin(g, tx, &why);
+    if (rc != 0) { /* no savepoint: the transaction is what it was before */
+        (void)tx_failed(tx, g->db, rc, &why);
+        return;
+    }
+    bool saw_others = tx->saw_others;
+    rc = tx->fn(g->db, tx->arg, &why);
     if (rc == 0) {
-        rc = commit(db, err);
+        rc = refuse_commit(g->db, &why);
     }
-    if (rc != 0 && !sqlite3_get_autocommit(db->raw)) {
-        /* Some errors (a full disk) have rolled back already; otherwise this cannot fail for good: the next BEGIN says so. */
-        (void)db_exec(db, "ROLLBACK", NULL);
+    if (rc == 0 && saw_others) {
+        rc = db_control(g->db, DB_RELEASE, &why);
     }
-    return rc;
+    if (rc == 0) {
+        tx->is_kept = true;
+        g->kept_count++;
+        return;
+    }
+    (void)tx_failed(tx, g->db, rc, &why);
+    tx->saw_others = saw_others;
+    tx_undo(g, rc, &why);
 }
 
 /* Once more after the commit: what went into a file that is gone is not acknowledged. */
-static int tx_checked(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *),
-                      void *arg, struct xp_err *err) XP_REQUIRES(pool->write_lock)
+static void group_commit(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
 {
-    int rc = check_files(pool, err);
+    struct xp_err why = { 0 };
+    g->db->trouble = DB_WELL;
+    int rc = db_control(g->db, DB_COMMIT, &why);
     if (rc != 0) {
-        return rc;
+        group_roll_back(g);
     }
-    rc = tx_locked(pool->writer, fn, arg, err);
-    db_files_note_main(&pool->files); /* a commit may have checkpointed */
+    db_files_note_main(&g->pool->files); /* a commit may have checkpointed */
     if (rc == 0) {
-        rc = db_files_check(&pool->files, err);
-        pool->writer->trouble = rc == 0 ? DB_WELL : DB_STORAGE_FAILS;
+        rc = db_files_check(&g->pool->files, &why);
+        g->db->trouble = rc == 0 ? DB_WELL : DB_STORAGE_FAILS;
     }
-    return rc;
+    if (rc != 0) {
+        group_lost(g, rc, &why);
+        return;
+    }
+    list_for_each (link, &g->members) {
+        struct tx *tx = LIST_ENTRY(link, struct tx, link);
+        if (tx->is_kept && fault_hit(FAULT_db_commit)) {
+            tx->rc = xp_fail(&tx->err, XP_TIMEOUT,
+                             "database '%s': committed, answer lost by fault point", g->db->path);
+        }
+    }
+}
+
+static void group_note(const struct tx_group *g)
+{
+    list_for_each (link, &g->members) {
+        const struct tx *tx = LIST_ENTRY(link, struct tx, link);
+        if (tx->rc == 0) {
+            note_written(g->pool);
+        } else {
+            note_trouble(g->pool, tx->trouble, &tx->err);
+        }
+    }
+}
+
+/* The caller leads: runs whoever waits, one after the other, until nobody does; then one commit for all. */
+static void group_run(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
+{
+    struct db_ticket *ticket;
+    while (g->count < GROUP_MAX && (ticket = db_queue_next(&g->pool->queue)) != NULL) {
+        struct tx *tx = CONTAINER_OF(ticket, struct tx, ticket);
+        list_push_back(&g->members, &tx->link);
+        g->count++;
+        tx_run(g, tx);
+    }
+    if (g->kept_count > 0) {
+        group_commit(g);
+    }
+    group_note(g);
+}
+
+static void lead(struct db_pool *pool)
+{
+    struct list served;
+    struct tx_group group = { .pool = pool };
+    list_init(&group.members);
+    list_init(&served);
+    mutex_lock(&group.pool->write_lock);
+    group.db = group.pool->writer;
+    group_run(&group);
+    mutex_unlock(&group.pool->write_lock);
+    struct list *link;
+    while ((link = list_pop_front(&group.members)) != NULL) {
+        list_push_back(&served, &LIST_ENTRY(link, struct tx, link)->ticket.link);
+    }
+    db_queue_leave(&pool->queue, &served);
 }
 
 int db_tx(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *), void *arg,
           struct xp_err *err)
 {
     xp_check(thread_role() != THREAD_LOOP);
-    struct xp_err why = { 0 };
     int rc = check_damage(pool, err);
     if (rc != 0) {
         return rc;
     }
-    mutex_lock(&pool->write_lock);
-    pool->writer->trouble = DB_WELL;
-    rc = tx_checked(pool, fn, arg, &why);
-    if (rc == 0) {
-        note_written(pool);
-    } else {
-        note_trouble(pool, pool->writer->trouble, &why);
+    struct tx tx = { .fn = fn, .arg = arg };
+    if (db_queue_enter(&pool->queue, &tx.ticket)) {
+        lead(pool);
     }
-    mutex_unlock(&pool->write_lock);
-    if (rc != 0 && err) {
-        *err = why;
+    if (tx.rc != 0 && err) {
+        *err = tx.err;
     }
-    return rc;
+    return tx.rc;
+}
+
+int db_tx_waiting(struct db_pool *pool)
+{
+    return db_queue_waiting(&pool->queue);
 }
 
 /* ---- looking ---- */

@@ -202,7 +202,10 @@ static void on_worker_done(struct job *job)
 
 static int to_worker(struct http_req *req, struct xp_err *err)
 {
-    req->job = (struct job){ .run = on_worker, .done = on_worker_done, .deadline = req->deadline };
+    req->job = (struct job){ .run = on_worker,
+                             .done = on_worker_done,
+                             .deadline = req->deadline,
+                             .is_done_anywhere = true };
     (void)__atomic_add_fetch(&req->refs, 1, __ATOMIC_RELAXED); /* the job's share */
     int rc = worker_submit(req->server->options.pool, &req->job, err);
     if (rc) {

@@ -29,12 +29,6 @@ struct courier {
     struct worker_pool *pool; /* NULL: the pool is gone */
 };
 
-/* A thread that waits for a job; on the worker's stack. */
-struct idle {
-    struct list link;
-    pthread_cond_t wake; /* waits with the lock of the pool */
-};
-
 struct worker_pool {
     struct loop *loop;
     char *name;
@@ -46,8 +40,7 @@ struct worker_pool {
     int thread_count;
 
     struct mutex lock;
-    /* Last in, first out: the thread that worked last has warm caches and open connections, and the others may sleep. */
-    struct list idle XP_GUARDED_BY_MEMBER(lock);
+    struct list idle XP_GUARDED_BY_MEMBER(lock); /* of struct idler; the one that came last first */
     struct list waiting XP_GUARDED_BY_MEMBER(lock);
     int waiting_count XP_GUARDED_BY_MEMBER(lock);
     struct list finished XP_GUARDED_BY_MEMBER(lock);
@@ -121,31 +114,46 @@ static void courier_arrived(struct loop_msg *msg)
     }
 }
 
-/* The caller of worker_submit has taken the thread off the list, or it stays there for the next one. */
-static void wait_idle(struct worker_pool *p, struct idle *me) XP_REQUIRES(p->lock)
+/* A thread that waits; on its stack. Whoever wakes it takes it out of the list. */
+struct idler {
+    struct list link;
+    pthread_cond_t work; /* waits with the lock */
+};
+
+static void wake_one(struct worker_pool *p) XP_REQUIRES(p->lock)
 {
-    if (!list_is_linked(&me->link)) {
-        list_push_front(&p->idle, &me->link);
+    struct list *link = list_pop_front(&p->idle);
+    if (link) {
+        xp_check(pthread_cond_signal(&LIST_ENTRY(link, struct idler, link)->work) == 0);
     }
-    xp_check(pthread_cond_wait(&me->wake, &p->lock.raw) == 0);
+}
+
+static void wait_for_work(struct worker_pool *p, struct idler *me) XP_REQUIRES(p->lock)
+{
+    while (list_is_empty(&p->waiting) && !p->is_closing) {
+        if (!list_is_linked(&me->link)) { /* new here, or woken for a job that another one took */
+            list_push_front(&p->idle, &me->link);
+        }
+        xp_check(pthread_cond_wait(&me->work, &p->lock.raw) == 0);
+    }
+    if (list_is_linked(&me->link)) { /* woken by chance just when a job came */
+        list_remove(&me->link);
+    }
 }
 
 /* Waits for a job; NULL when the pool closes. */
-static struct job *take_job(struct worker_pool *p, struct idle *me)
+static struct job *take_job(struct worker_pool *p)
 {
     struct list *link = NULL;
+    struct idler me = { .work = PTHREAD_COND_INITIALIZER };
     mutex_lock(&p->lock);
-    while (list_is_empty(&p->waiting) && !p->is_closing) {
-        wait_idle(p, me);
-    }
-    if (list_is_linked(&me->link)) { /* woken without having been called */
-        list_remove(&me->link);
-    }
+    wait_for_work(p, &me);
     if (!p->is_closing) {
         link = list_pop_front(&p->waiting);
         p->waiting_count--;
     }
     mutex_unlock(&p->lock);
+    (void)pthread_cond_destroy(&me.work);
     return link ? LIST_ENTRY(link, struct job, link) : NULL;
 }
 
@@ -180,15 +188,15 @@ static void *worker_main(void *arg)
     if (p->thread_init) {
         p->thread_init(p->arg);
     }
-    struct idle me;
-    list_init(&me.link);
-    xp_check(pthread_cond_init(&me.wake, NULL) == 0);
     struct job *job;
-    while ((job = take_job(p, &me)) != NULL) {
+    while ((job = take_job(p)) != NULL) {
         run_job(job);
-        finish(p, job);
+        if (job->is_done_anywhere) {
+            job->done(job);
+        } else {
+            finish(p, job);
+        }
     }
-    xp_check(pthread_cond_destroy(&me.wake) == 0);
     if (p->thread_done) {
         p->thread_done(p->arg);
     }
@@ -229,14 +237,6 @@ static int refuse(const struct worker_pool *p, bool is_closing, struct xp_err *e
     }
     return xp_fail(err, XP_UNAVAILABLE, "worker pool '%s' is full: %d jobs wait; try again later",
                    p->name, p->queue_max);
-}
-
-static void wake_one(struct worker_pool *p) XP_REQUIRES(p->lock)
-{
-    struct list *link = list_pop_front(&p->idle);
-    if (link) {
-        xp_check(pthread_cond_signal(&LIST_ENTRY(link, struct idle, link)->wake) == 0);
-    }
 }
 
 int worker_submit(struct worker_pool *p, struct job *job, struct xp_err *err)

@@ -6,6 +6,7 @@
  * A passed deadline is noticed when a worker takes the job, so 'done' may come as late as the jobs before it end.
  * Every blocking call inside 'run' has a time-out of its own; the pool cannot interrupt it.
  * Bound: 'queue_max' jobs wait at most; one more is refused, never waited for.
+ * A job goes to the thread that became idle last: few threads serve a small load, with warm caches and connections.
  * Thread: worker_submit from any thread; done runs on the loop. */
 #ifndef SHARED_NET_WORKER_H
 #define SHARED_NET_WORKER_H
@@ -16,10 +17,12 @@ struct worker_pool;
 
 struct job {
     void (*run)(struct job *);  /* on a worker */
-    void (*done)(struct job *); /* on the loop; may free the job */
+    void (*done)(struct job *); /* on the loop, but see is_done_anywhere; may free the job */
     mono_ms deadline;           /* for starting; MONO_FOREVER for none */
     int outcome;                /* 0 when run was called; else XP_TIMEOUT or XP_UNAVAILABLE */
-    struct list link;           /* private */
+    /* 'done' touches nothing of the loop: it is called on the worker, without waking the loop for it (on the loop at the end of the pool) */
+    bool is_done_anywhere;
+    struct list link; /* private */
 };
 
 /* 'thread_init' and 'thread_done' (either may be NULL) run on each worker, for its own connection or handle. */

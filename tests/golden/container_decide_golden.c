@@ -71,14 +71,10 @@ static void read_tries(const json_t *input, struct situation *s)
     }
 }
 
-static int run(const char *input, size_t length, struct str *out, struct xp_err *err)
+static int decide(const json_t *json, struct str *out, struct xp_err *err)
 {
     static struct situation s;
-    json_t *json = NULL;
-    int rc = jd_parse(input, length, &json, err);
-    if (rc != 0) {
-        return rc;
-    }
+    (void)err;
     memset(&s, 0, sizeof(s));
     int64_t whole_ms = number(json, "whole_ms", -1);
     s.shard.keepers.items = s.named;
@@ -100,11 +96,10 @@ static int run(const char *input, size_t length, struct str *out, struct xp_err 
     struct container_plan plan;
     container_decide(&s.facts, &plan);
     container_plan_print(&plan, out);
-    json_decref(json);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    return golden_main(argc, argv, "tests/golden/container_decide", run);
+    return golden_json_main(argc, argv, "tests/golden/container_decide", decide);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/base/mem.h"
+#include "shared/model/json_decode.h"
 
 #include "shared/base/banned.h"
 
@@ -13,7 +14,8 @@
 
 struct golden_run {
     const char *folder;
-    golden_fn *fn;
+    golden_fn *fn; /* or json_fn */
+    golden_json_fn *json_fn;
     bool is_update;
     int passed;
     int failed;
@@ -90,6 +92,19 @@ static void compare(struct golden_run *run, const char *name, const char *path,
     }
 }
 
+static int call(const struct golden_run *run, const struct str *input, struct str *output,
+                struct xp_err *err)
+{
+    if (run->fn) {
+        return run->fn(str_text(input), input->len, output, err);
+    }
+    json_t *json = NULL;
+    int rc = jd_parse(str_text(input), input->len, &json, err);
+    rc = rc == 0 ? run->json_fn(json, output, err) : rc;
+    json_decref(json);
+    return rc;
+}
+
 static void run_case(struct golden_run *run, const char *file)
 {
     AUTO_FREE char *name = xstrndup(file, strlen(file) - strlen(".json"));
@@ -100,7 +115,7 @@ static void run_case(struct golden_run *run, const char *file)
     struct xp_err err = { 0 };
     if (!read_file(in_path, &input)) {
         report(run, name, false, "cannot read the input");
-    } else if (run->fn(str_text(&input), input.len, &output, &err) < 0) {
+    } else if (call(run, &input, &output, &err) < 0) {
         report(run, name, false, err.msg);
     } else {
         compare(run, name, out_path, &output);
@@ -113,17 +128,28 @@ static int is_input(const struct dirent *entry)
     return length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
 }
 
-int golden_main(int argc, char **argv, const char *folder, golden_fn *fn)
+static int run_all(struct golden_run *run, int argc, char **argv)
 {
-    struct golden_run run = { .folder = folder, .fn = fn };
-    run.is_update = argc > 1 && strcmp(argv[1], "--update") == 0;
+    run->is_update = argc > 1 && strcmp(argv[1], "--update") == 0;
     struct dirent **entries = NULL;
-    int count = scandir(folder, &entries, is_input, alphasort);
+    int count = scandir(run->folder, &entries, is_input, alphasort);
     for (int i = 0; i < count; i++) {
-        run_case(&run, entries[i]->d_name);
+        run_case(run, entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);
-    printf("1..%d\n", run.passed + run.failed);
-    return run.failed > 0 || run.passed == 0;
+    printf("1..%d\n", run->passed + run->failed);
+    return run->failed > 0 || run->passed == 0;
+}
+
+int golden_main(int argc, char **argv, const char *folder, golden_fn *fn)
+{
+    struct golden_run run = { .folder = folder, .fn = fn };
+    return run_all(&run, argc, argv);
+}
+
+int golden_json_main(int argc, char **argv, const char *folder, golden_json_fn *fn)
+{
+    struct golden_run run = { .folder = folder, .json_fn = fn };
+    return run_all(&run, argc, argv);
 }

@@ -6,6 +6,8 @@
 #ifndef TESTS_GOLDEN_GOLDEN_H
 #define TESTS_GOLDEN_GOLDEN_H
 
+#include <jansson.h>
+
 #include "shared/base/str.h"
 
 /* Turns one input text into the output text. An error fails the case. */
@@ -13,5 +15,8 @@ typedef int golden_fn(const char *input, size_t length, struct str *out, struct 
 
 /* 'folder' is relative to the top of the source tree, where the tests are run. Returns the exit status. */
 int golden_main(int argc, char **argv, const char *folder, golden_fn *fn);
+/* The same for a function of parsed JSON. */
+typedef int golden_json_fn(const json_t *input, struct str *out, struct xp_err *err);
+int golden_json_main(int argc, char **argv, const char *folder, golden_json_fn *fn);
 
 #endif

@@ -89,13 +89,9 @@ static void print(const struct keeper_election *e, struct str *out)
                e->ignored);
 }
 
-static int run(const char *input, size_t length, struct str *out, struct xp_err *err)
+static int elect(const json_t *json, struct str *out, struct xp_err *err)
 {
-    json_error_t where;
-    json_t *json = json_loadb(input, length, JSON_REJECT_DUPLICATES, &where);
-    if (!json) {
-        return xp_fail(err, XP_INVALID, "line %d: %s", where.line, where.text);
-    }
+    (void)err;
     static struct situation s;
     struct keeper_election election;
     memset(&s, 0, sizeof(s));
@@ -106,11 +102,10 @@ static int run(const char *input, size_t length, struct str *out, struct xp_err 
     for (size_t i = 0; i < s.count; i++) {
         free(s.data[i]);
     }
-    json_decref(json);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    return golden_main(argc, argv, "tests/golden/keeper_elect", run);
+    return golden_json_main(argc, argv, "tests/golden/keeper_elect", elect);
 }

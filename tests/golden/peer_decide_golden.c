@@ -185,19 +185,7 @@ static int decide(const json_t *input, struct str *out, struct xp_err *err)
     return 0;
 }
 
-static int run(const char *input, size_t length, struct str *out, struct xp_err *err)
-{
-    json_error_t where;
-    json_t *json = json_loadb(input, length, JSON_REJECT_DUPLICATES, &where);
-    if (!json) {
-        return xp_fail(err, XP_INVALID, "line %d: %s", where.line, where.text);
-    }
-    int rc = decide(json, out, err);
-    json_decref(json);
-    return rc;
-}
-
 int main(int argc, char **argv)
 {
-    return golden_main(argc, argv, "tests/golden/peer_decide", run);
+    return golden_json_main(argc, argv, "tests/golden/peer_decide", decide);
 }

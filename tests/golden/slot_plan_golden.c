@@ -113,16 +113,10 @@ static void print_after(const struct situation *s, const struct slot_plan *plan,
     }
 }
 
-static int plan_text(const char *input, size_t length, struct str *out, struct xp_err *err)
+static int plan_text(const json_t *root, struct str *out, struct xp_err *err)
 {
-    json_error_t where;
-    json_t *root = json_loadb(input, length, JSON_REJECT_DUPLICATES, &where);
-    if (!root) {
-        return xp_fail(err, XP_INVALID, "line %d: %s", where.line, where.text);
-    }
     struct situation s = { 0 };
     int rc = read_situation(root, &s, err);
-    json_decref(root);
     if (rc < 0) {
         return rc;
     }
@@ -135,5 +129,5 @@ static int plan_text(const char *input, size_t length, struct str *out, struct x
 
 int main(int argc, char **argv)
 {
-    return golden_main(argc, argv, "tests/golden/slot_plan", plan_text);
+    return golden_json_main(argc, argv, "tests/golden/slot_plan", plan_text);
 }

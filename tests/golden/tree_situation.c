@@ -154,7 +154,7 @@ static int read_node(struct reader *r, const char *text, bool is_keeper)
     const char *part;
     size_t length;
     int words = 0;
-    r->priority = 1;
+    r->priority = is_keeper ? 1 : PRIORITY_REFUSED;
     r->container = 0;
     r->is_extra = r->is_dead = false;
     r->node = (struct tree_node){ .is_keeper = is_keeper,
@@ -193,6 +193,7 @@ static int read_redises(struct reader *r, const json_t *list)
             return rc;
         }
         s->nodes[i] = r->node;
+        s->nodes[i].priority = (int)r->priority;
         s->redises[i].addr = r->node.addr;
         s->facts.redis_count = s->facts.node_count = s->shard.redises.count = i + 1;
     }
@@ -257,6 +258,7 @@ struct around {
     bool is_route_unusable;
     bool is_election_unknown;
     int64_t relay_lag_bytes;
+    int64_t replica_priority;
     const json_t *redis;
     const json_t *keepers;
 };
@@ -284,6 +286,7 @@ static const struct jfield around_fields[] = {
     { .name = "route_unusable", .type = JF_BOOL, .offset = AROUND(is_route_unusable) },
     { .name = "election_unknown", .type = JF_BOOL, .offset = AROUND(is_election_unknown) },
     { .name = "relay_lag_bytes", .type = JF_INT64, .offset = AROUND(relay_lag_bytes) },
+    { .name = "replica_priority", .type = JF_INT64, .offset = AROUND(replica_priority) },
     { .name = "redis", .type = JF_CUSTOM, .offset = AROUND(redis), .flags = JF_REQUIRED, .decode = keep_list },
     { .name = "keepers", .type = JF_CUSTOM, .offset = AROUND(keepers), .decode = keep_list },
     { 0 },
@@ -320,6 +323,7 @@ static int read_facts(struct reader *r, const struct around *a)
         .relay_silent_ms = 3000,
         .relay_link_ms = 10000,
         .relay_lag_bytes = a->relay_lag_bytes,
+        .replica_priority = (int)a->replica_priority,
     };
     const struct {
         const char *text;
@@ -336,7 +340,7 @@ static int read_facts(struct reader *r, const struct around *a)
 
 int tree_situation_read(const json_t *json, struct tree_situation *s, struct xp_err *err)
 {
-    struct around a = { .told_offset = -1, .relay_lag_bytes = 1000 };
+    struct around a = { .told_offset = -1, .relay_lag_bytes = 1000, .replica_priority = 100 };
     struct reader r = { .s = s, .err = err };
     memset(s, 0, sizeof(*s));
     s->shard.redises.items = s->redises;

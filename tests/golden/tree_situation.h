@@ -2,7 +2,8 @@
  * relay_choose and tree_decide.
  *
  * {"why", "place": "PRIMARY", "BACKUP" or "OUTSIDE", "source", "told", "told_offset", "relay", "route": text, "route_unusable",
- * "election_unknown", "relay_lag_bytes", "redis": [node], "keepers": [node]}; other members are an error. A node is words with blanks:
+ * "election_unknown", "relay_lag_bytes",
+ * "replica_priority" (100), "redis": [node], "keepers": [node]}; other members are an error. A node is words with blanks:
  *
  *   10.2.0.1:6379 master 100          role, then its offset
  *   10.2.0.2:6379 slave 10.2.0.1:6379 connected 100     ("nobody": port 0)
@@ -10,7 +11,7 @@
  *   10.2.0.3:6379 silent=4000         for so long; "untried": not asked yet
  *
  * More: link=MS (how long the link is so; 60000), age=MS (of the answer; 0), offset=N (the last one told, when the answer has
- * none), prio=N, container=N, extra (a keeper that lives and is not in the document), dead (only in the document),
+ * none), prio=N (of a Redis its replica-priority; -1 not read yet; absent: it does not tell), container=N, extra (a keeper that lives and is not in the document), dead (only in the document),
  * route=direct|same|other (absent: not known). The election is made by keeper_elect from the order of the list. */
 #ifndef TESTS_GOLDEN_TREE_SITUATION_H
 #define TESTS_GOLDEN_TREE_SITUATION_H

@@ -14,6 +14,7 @@ from .processes import HOST, Process, build_dir, built, free_port, wait_until
 REAL_SERVER = os.environ.get("XPIPE_CRDT_SERVER")
 REAL_MODULE = os.environ.get("XPIPE_CRDT_MODULE")
 COMMAND_TIMEOUT_S = 5.0
+ALREADY = "OK Already connected to specified master"  # PEEROF
 
 
 def uses_real_crdt():

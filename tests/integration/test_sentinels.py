@@ -31,16 +31,24 @@ def home_sentinels(world):
     return group_of(world, HOME, ["sentinel-1", "sentinel-2", "sentinel-3"])
 
 
+def guard(world, sentinels, request, replicas):
+    """A cluster of its own for each test, looked after by the group; without keepers, so that sentinels see the relay."""
+    name = request.node.name.replace("test_", "")[:40]
+    cluster = world.one_way(name, replicas=replicas, keepers=[]).create()
+    cluster.wait_whole()
+    wait_until(lambda: all_watch(sentinels, cluster, cluster.master().address), LIMIT_S, "the monitors")
+    return cluster
+
+
 @pytest.fixture
 def guarded(world, home_sentinels, request):
-    """A cluster of its own for each test, looked after by the group."""
-    name = request.node.name.replace("test_", "")[:40]
-    cluster = world.one_way(name, replicas=1, keepers=[]).create()
-    for redis in cluster.redises[AWAY]["s1"]:  # without keepers sentinels see the relay: it must not be promoted (operations.md)
-        redis.run("CONFIG", "SET", "replica-priority", "0")
-    cluster.wait_whole()
-    wait_until(lambda: all_watch(home_sentinels, cluster, cluster.master().address), LIMIT_S, "the monitors")
-    yield cluster
+    return guard(world, home_sentinels, request, replicas=1)
+
+
+@pytest.fixture
+def lonely(world, home_sentinels, request):
+    """A master without any replica in its DC."""
+    return guard(world, home_sentinels, request, replicas=0)
 
 
 def monitor(cluster, dc=HOME):
@@ -51,11 +59,34 @@ def all_watch(sentinels, cluster, address):
     return {s.watched(monitor(cluster)) for s in sentinels} == {address}
 
 
+def seen(sentinel, cluster):
+    """The replicas that it knows, with their priorities."""
+    rows = [dict(zip(row[::2], row[1::2])) for row in sentinel.run("SENTINEL", "REPLICAS", monitor(cluster))]
+    return {f"{row['ip']}:{row['port']}": row["slave-priority"] for row in rows}
+
+
 def knows(sentinel, cluster, replica, away):
     """It has seen the replica, and that those of the other DC, if it has found any, are not to be promoted."""
-    rows = [dict(zip(row[::2], row[1::2])) for row in sentinel.run("SENTINEL", "REPLICAS", monitor(cluster))]
-    priorities = {f"{row['ip']}:{row['port']}": row["slave-priority"] for row in rows}
+    priorities = seen(sentinel, cluster)
     return priorities.get(replica.address) == "100" and all(priorities.get(a, "0") == "0" for a in away)
+
+
+def be_quick(sentinels, cluster):
+    """A second of silence is enough for them; they know each other."""
+    for sentinel in sentinels:
+        sentinel.run("SENTINEL", "SET", monitor(cluster), "down-after-milliseconds", "1000")
+    wait_until(lambda: all(len(s.run("SENTINEL", "SENTINELS", monitor(cluster))) == 2 for s in sentinels), LIMIT_S,
+               "the sentinels to know each other")
+
+
+def priority(redis):
+    return redis.run("CONFIG", "GET", "replica-priority")[1]
+
+
+def gave_up(sentinel, cluster):
+    """It tried to fail over and found nobody fit."""
+    return any("-failover-abort-no-good-slave" in line and monitor(cluster) in line
+               for line in sentinel.log_path.read_text(errors="replace").splitlines())
 
 
 def shard_query(cluster):
@@ -64,15 +95,12 @@ def shard_query(cluster):
 
 def test_sentinels_promote_and_all_follow(world, home_sentinels, guarded):
     old = guarded.master()
-    for sentinel in home_sentinels:
-        sentinel.run("SENTINEL", "SET", monitor(guarded), "down-after-milliseconds", "1000")
+    be_quick(home_sentinels, guarded)
     guarded.write("k", "before")
     guarded.wait_read("k", "before")
     away = {r.address for r in guarded.redises[AWAY]["s1"]}
     replica = next(r for r in guarded.redises[HOME]["s1"] if r is not old)
     wait_until(lambda: all(knows(s, guarded, replica, away) for s in home_sentinels), LIMIT_S, "the sentinels to know the replicas")
-    wait_until(lambda: all(len(s.run("SENTINEL", "SENTINELS", monitor(guarded))) == 2 for s in home_sentinels), LIMIT_S,
-               "the sentinels to know each other")
     old.kill()
     wait_until(lambda: guarded.master() is replica, 60, "a promotion")
     wait_until(lambda: all_watch(home_sentinels, guarded, guarded.master().address), LIMIT_S, "the sentinels to agree")
@@ -82,6 +110,38 @@ def test_sentinels_promote_and_all_follow(world, home_sentinels, guarded):
     old.start()
     guarded.wait_whole()  # the sentinels made it a replica
     assert all_watch(home_sentinels, guarded, guarded.master().address)
+
+
+def test_the_relay_of_another_dc_is_never_promoted(home_sentinels, lonely):
+    """The only replica that is left: sentinels see it, try, and find nobody who may be promoted. With its config file it stays so."""
+    master, relay = lonely.master(), lonely.redises[AWAY]["s1"][0]
+    wait_until(lambda: all(seen(s, lonely) == {relay.address: "0"} for s in home_sentinels), LIMIT_S, "the sentinels to see the relay")
+    be_quick(home_sentinels, lonely)
+    relay.kill()
+    relay.start()
+    assert priority(relay) == "0", "written into its configuration"
+    lonely.wait_whole()
+    lonely.write("k", "v")
+    lonely.wait_read("k", "v")
+    master.kill()
+    wait_until(lambda: any(gave_up(s, lonely) for s in home_sentinels), 60, "a failover without a candidate")
+    stays(lambda: relay.role == "slave" and all_watch(home_sentinels, lonely, master.address), PERIODS_S, "the relay behind a dead master")
+    master.start()
+    lonely.wait_whole()
+
+
+def test_who_comes_from_a_backup_dc_may_be_promoted_again(guarded):
+    """After a switchover: the 0 of the master shows where it came from. One that an operator gave a replica stays."""
+    master = guarded.master()
+    replica = next(r for r in guarded.redises[HOME]["s1"] if r is not master)
+
+    def set_and_reconnect(redis, value):  # who connects anew is asked at once
+        redis.run("CONFIG", "SET", "replica-priority", value)
+        redis.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    set_and_reconnect(replica, "0")
+    stays(lambda: priority(replica) == "0", PERIODS_S, "an operator's 0")
+    set_and_reconnect(master, "0")
+    wait_until(lambda: (priority(replica), priority(master)) == ("100", "100"), LIMIT_S, "both to be fit again")
 
 
 def test_a_wrong_monitor_is_put_right(world, home_sentinels, guarded):

@@ -2,6 +2,7 @@
 #include "tests/sim/fake_replica.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shared/base/mem.h"
@@ -112,6 +113,15 @@ static struct rreply *answer_info(const struct fake_replica *r, const char *sect
     return reply;
 }
 
+static struct rreply *answer_priority(const struct fake_replica *r, size_t argc,
+                                      const char *const *argv)
+{
+    xp_check(!r->is_keeper && argc == 3 && text_eq(argv[2], "slave-priority"));
+    AUTO_FREE char *value = xasprintf("%d", r->priority);
+    struct rreply *parts[] = { answer(RREPLY_BULK, argv[2]), answer(RREPLY_BULK, value) };
+    return rreply_new_array(parts, ARRAY_LEN(parts));
+}
+
 /* ---- changes ---- */
 
 static void set_master(struct fake_replica *r, const char *host, const char *port)
@@ -160,6 +170,11 @@ static const char *carry_out_setstate(struct fake_replica *r, size_t argc, const
 
 static const char *carry_out(struct fake_replica *r, size_t argc, const char *const *argv)
 {
+    if (fake_replica_is_priority(argc, argv)) {
+        r->priority = (int)strtol(argv[3], NULL, 10);
+        r->has_kept_priority = false;
+        return "OK";
+    }
     return text_eq_nocase(argv[0], "KEEPER") ? carry_out_setstate(r, argc, argv)
                                              : carry_out_slaveof(r, argc, argv);
 }
@@ -171,7 +186,10 @@ static void note_change(struct fake_replica *r, size_t argc, const char *const *
         size_t used = strlen(r->last);
         (void)snprintf(r->last + used, sizeof(r->last) - used, "%s%s", i ? " " : "", argv[i]);
     }
-    r->commands++;
+    bool is_priority = fake_replica_is_priority(argc, argv);
+    r->priorities += is_priority;
+    r->commands += !is_priority;
+    r->has_kept_priority |= is_priority;
     r->commanded_at = clock_mono_ms();
 }
 
@@ -183,7 +201,8 @@ static struct rreply *answer_change(struct fake_replica *r, size_t argc, const c
         return answer(RREPLY_ERROR, "ERR unknown command 'XSLAVEOF'");
     }
     note_change(r, argc, argv);
-    switch (r->trick) {
+    bool is_priority = fake_replica_is_priority(argc, argv) && r->trick == FAKE_REPLICA_HONEST;
+    switch (is_priority ? r->keeps_priority : r->trick) {
     case FAKE_REPLICA_REFUSES:
         return answer(RREPLY_ERROR, "ERR not now");
     case FAKE_REPLICA_PRETENDS:
@@ -199,8 +218,17 @@ static struct rreply *answer_change(struct fake_replica *r, size_t argc, const c
     return answer(RREPLY_STATUS, carry_out(r, argc, argv));
 }
 
+bool fake_replica_is_priority(size_t argc, const char *const *argv)
+{
+    return argc == 4 && text_eq_nocase(argv[0], "CONFIG") && text_eq_nocase(argv[1], "SET") &&
+           text_eq_nocase(argv[2], "slave-priority");
+}
+
 bool fake_replica_is_change(size_t argc, const char *const *argv)
 {
+    if (fake_replica_is_priority(argc, argv)) {
+        return true;
+    }
     return text_eq_nocase(argv[0], "SLAVEOF") || text_eq_nocase(argv[0], "XSLAVEOF") ||
            (argc > 1 && text_eq_nocase(argv[0], "KEEPER") && text_eq_nocase(argv[1], "SETSTATE"));
 }
@@ -223,7 +251,11 @@ struct rreply *fake_replica_command(struct fake_replica *r, size_t argc, const c
         xp_check(r->is_keeper && argc == 2 && text_eq_nocase(argv[1], "GETSTATE"));
         return answer(RREPLY_STATUS, keeper_state_text(r->state));
     }
+    if (text_eq_nocase(argv[0], "CONFIG") && text_eq_nocase(argv[1], "GET")) {
+        return answer_priority(r, argc, argv);
+    }
     if (text_eq_nocase(argv[0], "CONFIG")) {
+        xp_check(argc == 2 && text_eq_nocase(argv[1], "REWRITE"));
         r->rewrites++;
         return answer(RREPLY_ERROR, "ERR The server is running without a config file");
     }

@@ -1,5 +1,5 @@
 /* fake_replica.h - a Redis or a keeper of a one-way shard as a model, behind fake_rconn's handler: ROLE, INFO, SLAVEOF, KEEPER
- * GETSTATE and SETSTATE, CONFIG REWRITE, with links that need time.
+ * GETSTATE and SETSTATE, CONFIG REWRITE, CONFIG GET and SET of slave-priority, with links that need time.
  *
  * A link to whoever is asked for ('upstream_is_up' of the world says whether it serves) is "connect" at first, "sync" for sync_ms
  * when its data is foreign, then "connected". The test changes the fields at any time. Thread: one. */
@@ -38,11 +38,14 @@ struct fake_replica {
     const char *repl_id;
     int64_t offset;
     int priority;
-    mono_ms changed_at; /* by hand or by command */
+    enum fake_replica_trick keeps_priority; /* what it does with a change of it alone */
+    bool has_kept_priority;                 /* it refused another one, or never answered */
+    mono_ms changed_at;                     /* by hand or by command */
     /* counts of what reached it */
     int commands; /* SLAVEOF, XSLAVEOF, SETSTATE */
     int xslaveofs;
     int rewrites;
+    int priorities; /* CONFIG SET slave-priority */
     int roles;
     mono_ms commanded_at;
     mono_ms answers_at; /* of the command on its way */
@@ -58,7 +61,8 @@ void fake_replica_restart(
     struct fake_replica *); /* a new process; a keeper is PRE_... and knows no route */
 enum role_link fake_replica_link(const struct fake_replica *);
 struct rreply *fake_replica_command(struct fake_replica *, size_t argc, const char *const *argv);
-/* SLAVEOF, XSLAVEOF or KEEPER SETSTATE. */
+/* SLAVEOF, XSLAVEOF, KEEPER SETSTATE or CONFIG SET. */
 bool fake_replica_is_change(size_t argc, const char *const *argv);
+bool fake_replica_is_priority(size_t argc, const char *const *argv); /* CONFIG SET slave-priority */
 
 #endif

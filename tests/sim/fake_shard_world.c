@@ -71,15 +71,8 @@ static void make_env(struct world *w)
         .store = w->store,
         .may_command = may_command,
         .arg = w,
-        .client_name = "xpipe-meta-1",
-        .poll_ms = 1000,
-        .poll_fast_ms = 250,
-        .redis_timeout_ms = 2000,
-        .meta_fresh_ms = 120000,
-        .correct_periodically = true,
-        .backoff_first_ms = 60000,
-        .backoff_max_ms = 600000,
     };
+    fake_duty_env(&w->env);
     w->peer_env = (struct peer_env){
         .duty = &w->env,
         .board = w->board,
@@ -90,8 +83,6 @@ static void make_env(struct world *w)
         .removal_gap_ms = 60000,
         .link_alert_ms = 60000,
     };
-    budget_init(&w->env.correct, 500, 1000, loop_now(w->loop));
-    budget_init(&w->env.cut, 100, 200, loop_now(w->loop));
 }
 
 void world_open(struct world *w)
@@ -169,22 +160,8 @@ static char *document_of(const struct world *w)
 
 void world_publish(struct world *w)
 {
-    struct xp_err err;
     w->version++;
-    AUTO_FREE char *text = document_of(w);
-    struct dc_meta *after = NULL;
-    xp_check(dc_meta_parse(text, strlen(text), &after, &err) == 0);
-    struct dc_meta *before = dc_store_snapshot(w->store);
-    struct dc_diff diff;
-    struct brake_limits limits = { .removals = 20, .downgrades = 20 };
-    struct brake_verdict verdict;
-    dc_diff_make(before, after, "jq", &diff);
-    dc_brake(&diff, &limits, &verdict);
-    xp_check(dc_store_apply(w->store, dc_store_seq(w->store), after, &diff, &verdict,
-                            loop_now(w->loop), &err) == 0);
-    dc_diff_done(&diff);
-    dc_meta_free(before);
-    dc_meta_free(after);
+    fake_document_apply(&w->env, document_of(w));
 }
 
 void world_push(struct world *w)
@@ -199,15 +176,9 @@ void world_push(struct world *w)
     dc_meta_free(meta);
 }
 
-/* The console confirms the document every second. */
 void world_pass(struct world *w, int64_t ms)
 {
-    mono_ms until = clock_mono_ms() + ms;
-    while (clock_mono_ms() < until) {
-        mono_ms next = clock_mono_ms() + 1000;
-        fake_loop_advance_to(next < until ? next : until);
-        dc_store_confirm(w->store, clock_mono_ms());
-    }
+    fake_duty_pass(&w->env, ms);
 }
 
 struct shard_duty *world_duty(const struct world *w)

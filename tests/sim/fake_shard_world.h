@@ -9,6 +9,7 @@
 #include "meta/peers/shard_duty.h"
 #include "meta/shards/shard_set.h"
 #include "tests/sim/fake_crdt.h"
+#include "tests/sim/fake_duty_world.h"
 #include "tests/sim/fake_loop.h"
 #include "tests/sim/fake_dc_links.h"
 

@@ -103,15 +103,11 @@ static bool is_ours_to_change(const struct tree_world *w, const struct fake_repl
            w->placed_at >= clock_mono_ms() - w->wire_ms - 1;
 }
 
-/* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
-static void check_change(struct tree_world *w, const struct fake_replica *r,
+static void check_target(struct tree_world *w, const struct fake_replica *r,
                          const char *const *argv)
 {
     mono_ms since = clock_mono_ms() - w->wire_ms - 1;
     struct addr target = target_of(argv);
-    if (!w->is_permitted && w->refused_since < since) {
-        complain(w, r, "commanded without permission");
-    }
     if (!is_head_ready(w, &target)) {
         complain(w, r, "pointed at a keeper that is not active");
     }
@@ -122,8 +118,38 @@ static void check_change(struct tree_world *w, const struct fake_replica *r,
     if (is_taken && is_in_loop(w, r) && w->disturbed_at < clock_mono_ms() - KNOWLEDGE_MS) {
         complain(w, r, "a loop was built");
     }
+    bool is_relay = !w->is_primary && !r->is_keeper && !find(w, &target) && w->placed_at < since;
+    bool may_be_promoted = r->priority != 0 && !r->has_kept_priority;
+    if (is_relay && w->tree_env.replica_priority > 0 && may_be_promoted) {
+        complain(w, r, "made the relay with a priority");
+    }
+}
+
+/* 0 in a backup DC without keepers; in the primary DC only 0 is given another one. */
+static void check_priority(struct tree_world *w, const struct fake_replica *r, const char *value)
+{
+    bool is_expected = w->is_primary ? text_eq(value, "100") : text_eq(value, "0");
+    bool is_here = !r->is_keeper && (w->is_primary || w->keeper_count == 0);
+    if ((!is_expected || !is_here) && w->placed_at < clock_mono_ms() - w->wire_ms - 1) {
+        complain(w, r, "given a priority");
+    }
+}
+
+/* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
+static void check_change(struct tree_world *w, const struct fake_replica *r,
+                         const char *const *argv)
+{
+    mono_ms since = clock_mono_ms() - w->wire_ms - 1;
+    if (!w->is_permitted && w->refused_since < since) {
+        complain(w, r, "commanded without permission");
+    }
     if (!text_eq(w->status, "Normal") && w->placed_at < since) {
         complain(w, r, "commanded while migrating");
+    }
+    if (text_eq_nocase(argv[0], "CONFIG")) {
+        check_priority(w, r, argv[3]);
+    } else {
+        check_target(w, r, argv);
     }
 }
 
@@ -332,26 +358,9 @@ static char *document_of(const struct tree_world *w)
 
 void tree_world_publish(struct tree_world *w)
 {
-    struct xp_err err;
     w->version++;
     w->disturbed_at = w->placed_at = clock_mono_ms();
-    AUTO_FREE char *text = document_of(w);
-    struct dc_meta *after = NULL;
-    if (dc_meta_parse(text, strlen(text), &after, &err) != 0) {
-        (void)fprintf(stderr, "%s\n%s\n", err.msg, text);
-        abort();
-    }
-    struct dc_meta *before = dc_store_snapshot(w->store);
-    struct dc_diff diff;
-    struct brake_limits limits = { .removals = 20, .downgrades = 20 };
-    struct brake_verdict verdict;
-    dc_diff_make(before, after, "jq", &diff);
-    dc_brake(&diff, &limits, &verdict);
-    xp_check(dc_store_apply(w->store, dc_store_seq(w->store), after, &diff, &verdict,
-                            loop_now(w->loop), &err) == 0);
-    dc_diff_done(&diff);
-    dc_meta_free(before);
-    dc_meta_free(after);
+    fake_document_apply(&w->env, document_of(w));
 }
 
 /* ---- life ---- */
@@ -363,15 +372,8 @@ static void make_env(struct tree_world *w)
         .store = w->store,
         .may_command = may_command,
         .arg = w,
-        .client_name = "xpipe-meta-1",
-        .poll_ms = 1000,
-        .poll_fast_ms = 250,
-        .redis_timeout_ms = 2000,
-        .meta_fresh_ms = 120000,
-        .correct_periodically = true,
-        .backoff_first_ms = 60000,
-        .backoff_max_ms = 600000,
     };
+    fake_duty_env(&w->env);
     struct keeper_watch_options watch = { .loop = w->loop };
     struct container_calls_options calls = { .loop = w->loop, .may_call = may_call, .arg = w };
     w->tree_env = (struct tree_env){
@@ -392,9 +394,8 @@ static void make_env(struct tree_world *w)
         .relay_silent_ms = 3000,
         .relay_link_ms = 10000,
         .relay_lag_bytes = 67108864,
+        .replica_priority = 100,
     };
-    budget_init(&w->env.correct, 500, 1000, loop_now(w->loop));
-    budget_init(&w->env.cut, 100, 200, loop_now(w->loop));
     budget_init(&w->tree_env.refresh, 100, 200, loop_now(w->loop));
 }
 
@@ -470,15 +471,9 @@ void tree_world_close(struct tree_world *w)
     loop_free(w->loop);
 }
 
-/* The console confirms the document every second. */
 void tree_world_pass(struct tree_world *w, int64_t ms)
 {
-    mono_ms until = clock_mono_ms() + ms;
-    while (clock_mono_ms() < until) {
-        mono_ms next = clock_mono_ms() + 1000;
-        fake_loop_advance_to(next < until ? next : until);
-        dc_store_confirm(w->store, clock_mono_ms());
-    }
+    fake_duty_pass(&w->env, ms);
 }
 
 struct tree_duty *tree_world_duty(const struct tree_world *w)

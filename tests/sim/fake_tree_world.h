@@ -10,6 +10,7 @@
 #include "meta/keepers/tree_duty.h"
 #include "meta/shards/shard_set.h"
 #include "tests/sim/fake_dc_links.h"
+#include "tests/sim/fake_duty_world.h"
 #include "tests/sim/fake_loop.h"
 #include "tests/sim/fake_replica.h"
 #include "tests/sim/fake_tree_services.h"

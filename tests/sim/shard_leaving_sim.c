@@ -4,8 +4,7 @@
  * sent the same PEEROF again. */
 #include "meta/slots/slot.h"
 #include "shared/base/log.h"
-#include "tests/sim/fake_shard_world.h"
-#include "tests/unit/unit.h"
+#include "tests/sim/shard_fixture.h"
 
 #include "shared/base/banned.h"
 
@@ -21,22 +20,6 @@ static void on_quiet(int slot, void *arg)
     struct quiet *q = arg;
     q->slot = slot;
     q->count++;
-}
-
-static int open_world(void **state)
-{
-    struct world *w = xcalloc(1, sizeof(*w));
-    world_open(w);
-    *state = w;
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    struct world *w = *state;
-    world_close(w);
-    free(w);
-    return 0;
 }
 
 static int slot_of_world(const struct world *w)

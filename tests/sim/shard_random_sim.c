@@ -1,8 +1,6 @@
 /* shard_random_sim.c - the duty of one shard under random trouble, many seeds: whatever happens, no Redis gets a command that
  * damages it, none goes to a node that is no master or without permission, and when the trouble ends the peers are right within
- * the time of a reconnect and two polls.
- *
- * shard_random_sim [FIRST [COUNT]] runs other seeds; the seed of a failure is printed. */
+ * the time of a reconnect and two polls. Seeds: seeds.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +8,9 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
+#include "tests/sim/dice.h"
 #include "tests/sim/fake_shard_world.h"
-#include "tests/unit/unit.h"
+#include "tests/sim/seeds.h"
 
 #include "shared/base/banned.h"
 
@@ -19,25 +18,13 @@
 #define EVENTS       60
 #define RECONNECT_MS 12000 /* the longest back-off, a connect, a silent command */
 
-struct dice {
-    uint64_t state;
-};
-
-static uint64_t roll(struct dice *d, uint64_t sides)
-{
-    d->state ^= d->state << 13;
-    d->state ^= d->state >> 7;
-    d->state ^= d->state << 17;
-    return d->state % sides;
-}
-
 static void tell_something(struct world *w, struct dice *d)
 {
     static const int gids[] = { 2, 2, 2, 3, 3, 3, 0, 1, 16, -7, 1000000000 };
     static const char *const ips[] = { "10.0.2.1", "10.0.3.1",   "10.0.2.2", "10.0.3.2",
                                        "10.0.1.1", "redis.name", "no",       "10.0.1.2" };
-    world_tell(w, roll(d, 2) ? "oy" : "fra", ips[roll(d, ARRAY_LEN(ips))],
-               gids[roll(d, ARRAY_LEN(gids))]);
+    world_tell(w, dice_roll(d, 2) ? "oy" : "fra", ips[dice_roll(d, ARRAY_LEN(ips))],
+               gids[dice_roll(d, ARRAY_LEN(gids))]);
 }
 
 static void publish_something(struct world *w, struct dice *d)
@@ -52,9 +39,9 @@ static void publish_something(struct world *w, struct dice *d)
     };
     static const char *const dcs[] = { "jq,oy,fra", "jq,oy,fra", "jq,fra", "jq", "jq,oy,fra,sha" };
     static const char *const status[] = { "Normal", "Normal", "Normal", "Migrating", "Lock" };
-    (void)snprintf(w->route, sizeof(w->route), "%s", routes[roll(d, ARRAY_LEN(routes))]);
-    (void)snprintf(w->dcs, sizeof(w->dcs), "%s", dcs[roll(d, ARRAY_LEN(dcs))]);
-    w->status = status[roll(d, ARRAY_LEN(status))];
+    (void)snprintf(w->route, sizeof(w->route), "%s", routes[dice_roll(d, ARRAY_LEN(routes))]);
+    (void)snprintf(w->dcs, sizeof(w->dcs), "%s", dcs[dice_roll(d, ARRAY_LEN(dcs))]);
+    w->status = status[dice_roll(d, ARRAY_LEN(status))];
     world_publish(w);
 }
 
@@ -62,35 +49,36 @@ static void disturb_redis(struct world *w, struct dice *d)
 {
     static const char *const versions[] = { "1.0.22", "1.0.22", "1.0.14", "1.0.12",
                                             "1.0.3",  "x",      NULL };
-    struct fake_crdt *r = &w->redis[roll(d, WORLD_REDISES)];
-    switch (roll(d, 9)) {
+    struct fake_crdt *r = &w->redis[dice_roll(d, WORLD_REDISES)];
+    switch (dice_roll(d, 9)) {
     case 0:
     case 1:
-        fake_crdt_set_role(r, roll(d, 2));
+        fake_crdt_set_role(r, dice_roll(d, 2));
         break;
     case 2:
-        fake_redis_set(NULL, &r->addr, (enum fake_redis_mode)roll(d, FAKE_REDIS_REPLY_SILENT + 1));
+        fake_redis_set(NULL, &r->addr,
+                       (enum fake_redis_mode)dice_roll(d, FAKE_REDIS_REPLY_SILENT + 1));
         break;
     case 3:
-        r->trick = (enum fake_crdt_trick)roll(d, FAKE_CRDT_HANGS + 1);
+        r->trick = (enum fake_crdt_trick)dice_roll(d, FAKE_CRDT_HANGS + 1);
         break;
     case 4:
         fake_redis_set(NULL, &r->addr, FAKE_REDIS_REFUSES);
         fake_crdt_restart(r);
-        r->version = versions[roll(d, ARRAY_LEN(versions))];
+        r->version = versions[dice_roll(d, ARRAY_LEN(versions))];
         break;
     case 5:
-        r->gid = (int)roll(d, 4) == 0 ? 4 : 1;
+        r->gid = (int)dice_roll(d, 4) == 0 ? 4 : 1;
         break;
     case 6:
-        r->is_backstreaming = roll(d, 2);
+        r->is_backstreaming = dice_roll(d, 2);
         break;
     case 7:
         r->demote_after_info = true;
         break;
     default: {
         struct addr addr = addr_of("10.0.9.9", 6379);
-        fake_crdt_put(r, 2 + (int)roll(d, 5), &addr, NULL, NULL);
+        fake_crdt_put(r, 2 + (int)dice_roll(d, 5), &addr, NULL, NULL);
         break;
     }
     }
@@ -98,7 +86,7 @@ static void disturb_redis(struct world *w, struct dice *d)
 
 static void disturb(struct world *w, struct dice *d)
 {
-    switch (roll(d, 8)) {
+    switch (dice_roll(d, 8)) {
     case 0:
     case 1:
         tell_something(w, d);
@@ -107,13 +95,13 @@ static void disturb(struct world *w, struct dice *d)
         publish_something(w, d);
         break;
     case 3:
-        world_permit(w, roll(d, 2));
+        world_permit(w, dice_roll(d, 2));
         break;
     case 4:
-        world_suspend(w, roll(d, 2) ? 0 : (int64_t)roll(d, 20000));
+        world_suspend(w, dice_roll(d, 2) ? 0 : (int64_t)dice_roll(d, 20000));
         break;
     case 5:
-        world_latency(w, 2 + (int64_t)roll(d, 600));
+        world_latency(w, 2 + (int64_t)dice_roll(d, 600));
         break;
     default:
         disturb_redis(w, d);
@@ -158,13 +146,13 @@ static bool is_right(const struct world *w)
 static const char *run_seed(uint64_t seed)
 {
     struct world w;
-    struct dice dice = { .state = seed * 0x9E3779B97F4A7C15U + 1 };
+    struct dice dice = { .state = seed };
     const char *failure = NULL;
     world_open(&w);
     world_tell_all(&w);
     for (int i = 0; i < EVENTS; i++) {
         disturb(&w, &dice);
-        world_pass(&w, (int64_t)roll(&dice, 2500));
+        world_pass(&w, (int64_t)dice_roll(&dice, 2500));
         json_decref(world_state(&w)); /* may be asked at any time */
     }
     heal(&w);
@@ -184,34 +172,8 @@ static const char *run_seed(uint64_t seed)
     return failure;
 }
 
-static uint64_t first_seed = 1;
-static uint64_t seed_count = SEEDS;
-
-static void nothing_forbidden_is_sent_and_all_ends_well(void **state)
-{
-    (void)state;
-    int failed = 0;
-    for (uint64_t seed = first_seed; seed < first_seed + seed_count; seed++) {
-        const char *failure = run_seed(seed);
-        if (failure) {
-            print_error("seed %llu: %s\n", (unsigned long long)seed, failure);
-            failed++;
-        }
-    }
-    print_message("# seeds %llu to %llu\n", (unsigned long long)first_seed,
-                  (unsigned long long)(first_seed + seed_count - 1));
-    assert_int_equal(failed, 0);
-}
-
 int main(int argc, char **argv)
 {
     log_set_level(getenv("SIM_LOG") ? LOG_INFO : LOG_ERROR);
-    const char *seeds = getenv("SIM_SEEDS");
-    seed_count = seeds && seeds[0] ? strtoull(seeds, NULL, 10) : seed_count;
-    first_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : first_seed;
-    seed_count = argc > 2 ? strtoull(argv[2], NULL, 10) : seed_count;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_forbidden_is_sent_and_all_ends_well),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return seeds_main(argc, argv, SEEDS, run_seed);
 }

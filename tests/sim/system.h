@@ -122,6 +122,7 @@ struct system {
 };
 
 extern const char *const system_dcs[SYSTEM_DCS];
+extern const struct addr system_console_addr;
 #define SYSTEM_GID(dc) ((dc) + 1)
 static inline bool system_is_one_way(int place)
 {
@@ -174,6 +175,8 @@ mono_ms system_awake_at(const struct system *); /* when the last one that stands
 int64_t system_recovery_ms(const struct system *);
 /* What is not as it should be, in words; NULL when all is well. Borrowed until the next call. */
 const char *system_missing(struct system *);
+/* For those who find it out: the text, in the place that all of them use. */
+const char *system_say_missing(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* An operator looks at every quarantine and accepts it. */
 void system_accept_held(struct system *);
 

@@ -355,7 +355,8 @@ void checks_zk_changed(const char *path, int64_t session, void *zk_dc)
 static bool is_reading(size_t argc, const char *const *argv)
 {
     static const char *const words[] = { "ROLE", "INFO", "CRDT.INFO", "CLIENT" };
-    if (argc == 2 && text_eq_nocase(argv[1], "GETSTATE")) {
+    if ((argc == 2 && text_eq_nocase(argv[1], "GETSTATE")) ||
+        (argc == 3 && text_eq_nocase(argv[1], "GET"))) {
         return true;
     }
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -680,6 +681,19 @@ static void check_slaveof(struct system *s, const struct system_instance *instan
     if (is_relay && s->is_routed[instance->dc]) {
         trace_fail("route", "%s goes direct, there is a route", words);
     }
+    if (is_relay && instance->replica->priority != 0 && !instance->replica->has_kept_priority) {
+        trace_fail("harmful", "%s: sentinels could promote this relay", words);
+    }
+}
+
+/* Only where there are no keepers; nobody of the primary DC came from a backup DC. */
+static void check_priority(const struct system_instance *instance, const char *value,
+                           const char *words)
+{
+    if (instance->replica->is_keeper || instance->place != SYSTEM_PLAIN_PLACE ||
+        instance->dc == SYSTEM_PRIMARY || !text_eq(value, "0")) {
+        trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
+    }
 }
 
 void checks_instance_arrived(struct system *s, const struct system_instance *instance, size_t argc,
@@ -701,6 +715,8 @@ void checks_instance_arrived(struct system *s, const struct system_instance *ins
         check_setstate(s, instance, argc, argv, words);
     } else if (text_eq_nocase(argv[0], "SLAVEOF") || text_eq_nocase(argv[0], "XSLAVEOF")) {
         check_slaveof(s, instance, argc, argv, words);
+    } else if (fake_replica_is_priority(argc, argv)) {
+        check_priority(instance, argv[3], words);
     } else if (!text_eq_nocase(argv[0], "CONFIG")) {
         trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
     }

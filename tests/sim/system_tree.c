@@ -231,6 +231,31 @@ static void answer_port(struct system *s, const struct addr *host, const char *p
                       "\"keeperMeta\":null}");
 }
 
+/* What it has, running or not. */
+static void answer_list(struct system *s, const struct addr *host, struct http_reply *reply)
+{
+    struct str out = STR_INIT(1 << 16);
+    str_putc(&out, '[');
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
+            for (int c = 0; c < SYSTEM_CONTAINERS; c++) {
+                const struct system_keeper *k = &s->keepers[dc][shard][c];
+                if (k->is_created && text_eq(k->replica.addr.host, host->host)) {
+                    str_printf(&out,
+                               "%s{\"clusterDbId\":null,\"shardDbId\":null,\"replId\":%lld,"
+                               "\"keeperMeta\":{\"ip\":\"%s\",\"port\":%d}}",
+                               out.len > 1 ? "," : "",
+                               (long long)shard_id(s, SYSTEM_KEEPER_PLACE, shard),
+                               k->replica.addr.host, k->replica.addr.port);
+                }
+            }
+        }
+    }
+    str_putc(&out, ']');
+    reply->length = out.len;
+    reply->body = str_take(&out);
+}
+
 static void serve_container(const char *method, const char *target, const char *body, size_t length,
                             const char *if_none_match, struct http_reply *ret_reply, void *arg)
 {
@@ -240,6 +265,10 @@ static void serve_container(const char *method, const char *target, const char *
     ret_reply->status = 200;
     if (text_eq(method, "GET") && text_has_prefix(target, port_path)) {
         answer_port(c->system, &c->addr, target + strlen(port_path), ret_reply);
+        return;
+    }
+    if (text_eq(method, "GET") && text_eq(target, "/keepers")) {
+        answer_list(c->system, &c->addr, ret_reply);
         return;
     }
     struct system_keeper *k = named_keeper(c->system, body, length);
@@ -447,25 +476,13 @@ void system_tree_heal(struct system *s)
     }
 }
 
-static char missing_text[240];
-
-static const char *missing(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static const char *missing(const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(missing_text, sizeof(missing_text), fmt, args);
-    va_end(args);
-    return missing_text;
-}
-
 static const char *missing_follower(const struct fake_replica *r, const struct addr *master)
 {
     return addr_eq(&r->master, master)
                ? NULL
-               : missing("%s follows %s, not %s", ADDR_TEXT(&r->addr),
-                         addr_is_none(&r->master) ? "nobody" : ADDR_TEXT(&r->master),
-                         ADDR_TEXT(master));
+               : system_say_missing("%s follows %s, not %s", ADDR_TEXT(&r->addr),
+                                    addr_is_none(&r->master) ? "nobody" : ADDR_TEXT(&r->master),
+                                    ADDR_TEXT(master));
 }
 
 /* The longest-living one that the metadata has: the lowest number behind "latch-". */
@@ -487,12 +504,12 @@ static const char *missing_keeper(const struct system_keeper *k, const struct sy
     const struct fake_replica *r = &k->replica;
     enum keeper_state wanted = k == active ? KEEPER_ACTIVE : KEEPER_BACKUP;
     if (k->is_listed != k->is_running) {
-        return missing("keeper %s %s", ADDR_TEXT(&r->addr),
-                       k->is_running ? "runs, and nobody wants it" : "does not run");
+        return system_say_missing("keeper %s %s", ADDR_TEXT(&r->addr),
+                                  k->is_running ? "runs, and nobody wants it" : "does not run");
     }
     if (k->is_listed && r->state != wanted) {
-        return missing("keeper %s is %s, not %s", ADDR_TEXT(&r->addr), keeper_state_text(r->state),
-                       keeper_state_text(wanted));
+        return system_say_missing("keeper %s is %s, not %s", ADDR_TEXT(&r->addr),
+                                  keeper_state_text(r->state), keeper_state_text(wanted));
     }
     return k->is_listed && k != active ? missing_follower(r, &active->replica.addr) : NULL;
 }
@@ -513,8 +530,9 @@ static const char *missing_route(struct system *s, const struct console_cluster 
     }
     return text_eq(active->replica.route, wanted)
                ? NULL
-               : missing("keeper %s goes by '%s', not '%s'", ADDR_TEXT(&active->replica.addr),
-                         active->replica.route, wanted);
+               : system_say_missing("keeper %s goes by '%s', not '%s'",
+                                    ADDR_TEXT(&active->replica.addr), active->replica.route,
+                                    wanted);
 }
 
 static const char *missing_redises(struct system *s, int place, int shard, const struct addr *head)
@@ -524,6 +542,10 @@ static const char *missing_redises(struct system *s, int place, int shard, const
         struct system_redis *r = &s->redis[place][1 - SYSTEM_PRIMARY][shard][i];
         if (system_is_listed(s, r) && !addr_eq(&r->crdt.addr, head)) {
             why = missing_follower(&r->replica, head);
+        }
+        if (!why && system_is_listed(s, r) && place == SYSTEM_PLAIN_PLACE &&
+            r->replica.priority != 0 && !r->replica.has_kept_priority) {
+            why = system_say_missing("sentinels could promote %s", ADDR_TEXT(&r->crdt.addr));
         }
     }
     return why;
@@ -535,7 +557,8 @@ static const char *missing_with_keepers(struct system *s, const struct console_c
     const struct system_keeper *active = active_keeper(s, dc, shard);
     const struct system_keeper *first = active_keeper(s, SYSTEM_PRIMARY, shard);
     const struct system_redis *master = primary_master(s, c->place, shard);
-    const char *why = active && first ? NULL : missing("no keeper of shard %d lives", shard);
+    const char *why =
+        active && first ? NULL : system_say_missing("no keeper of shard %d lives", shard);
     struct route_choice choice;
     system_choose_route(s, c, dc, SYSTEM_PRIMARY, &choice);
     if (dc != SYSTEM_PRIMARY && choice.kind == ROUTE_UNUSABLE) {
@@ -572,8 +595,8 @@ static const char *missing_behind_relay(struct system *s, const struct console_c
             return missing_redises(s, c->place, shard, &r->crdt.addr);
         }
     }
-    why = missing("nobody of %s, shard %d, follows %s", c->name, shard,
-                  ADDR_TEXT(&master->crdt.addr));
+    why = system_say_missing("nobody of %s, shard %d, follows %s", c->name, shard,
+                             ADDR_TEXT(&master->crdt.addr));
     return why;
 }
 

@@ -1,65 +1,10 @@
-/* tree_duty_sim.c - one shard of a backup DC kept right in virtual time: the real duty over models of Redis and keepers. The primary
- * DC is in tree_primary_sim.c, random runs in tree_random_sim.c. */
-#include <stdio.h>
-#include <string.h>
-
+/* tree_duty_sim.c - one shard of a backup DC kept right in virtual time: the real duty over models of Redis and keepers. What lies
+ * between plan and answer is in tree_run_sim.c, keepers that come and go in tree_keepers_sim.c, the primary DC in tree_primary_sim.c,
+ * random runs in tree_random_sim.c. */
 #include "shared/base/log.h"
-#include "shared/base/mem.h"
-#include "shared/base/str.h"
-#include "tests/sim/fake_tree_world.h"
-#include "tests/unit/unit.h"
+#include "tests/sim/tree_fixture.h"
 
 #include "shared/base/banned.h"
-
-static int init_world(void **state)
-{
-    struct tree_world *w = xcalloc(1, sizeof(*w));
-    tree_world_init(w);
-    *state = w;
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    struct tree_world *w = *state;
-    assert_int_equal(w->violations, 0);
-    tree_world_close(w);
-    free(w);
-    return 0;
-}
-
-static void assert_right(const struct tree_world *w)
-{
-    const char *missing = tree_world_missing(w);
-    if (missing) {
-        print_error("%s\n%s\n", missing, tree_world_text(w, "plan"));
-    }
-    assert_null(missing);
-}
-
-/* Owned, told, everything follows, links up. */
-static void settle(struct tree_world *w)
-{
-    tree_world_open(w);
-    tree_world_tell(w, TREE_FAR_HEAD);
-    tree_world_pass(w, 8000);
-    assert_right(w);
-    for (size_t i = 0; i < TREE_REDISES; i++) {
-        w->redis[i].commands = w->redis[i].xslaveofs = 0;
-        w->keeper[i].commands = 0;
-    }
-}
-
-/* Steps of 10 ms until 'r' follows 'addr'; how long that took. */
-static int64_t until_follows(struct tree_world *w, const struct fake_replica *r,
-                             const struct addr *addr)
-{
-    mono_ms from = clock_mono_ms();
-    while (!addr_eq(&r->master, addr) && clock_mono_ms() < from + 120000) {
-        tree_world_pass(w, 10);
-    }
-    return clock_mono_ms() - from;
-}
 
 /* ---- from nothing ---- */
 
@@ -300,487 +245,6 @@ static void ok_without_effect_pauses(void **state)
     assert_in_range(w->redis[0].commands, 3, 10);
 }
 
-/* ---- between the decision and the command ---- */
-
-/* Seen to be wrong, and looked at once more: the answer is on its way. */
-static void until_looked_at(struct tree_world *w, struct fake_replica *r)
-{
-    tree_world_latency(w, 400);
-    tree_world_point(w, r, NULL);
-    int roles = r->roles;
-    for (int i = 0; i < 5000 && r->roles < roles + 2; i++) {
-        tree_world_pass(w, 1);
-    }
-    assert_int_equal(r->roles, roles + 2); /* the poll, and the last look */
-    assert_int_equal(r->commands, 0);
-}
-
-static void one_that_was_put_right_meanwhile_is_not_commanded(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    tree_world_latency(w, 400);
-    tree_world_point(w, &w->redis[0], NULL);
-    int roles = w->redis[0].roles;
-    for (int i = 0; i < 5000 && w->redis[0].roles < roles + 1; i++) {
-        tree_world_pass(w, 1);
-    }
-    tree_world_point(w, &w->redis[0], &w->keeper[0].addr);
-    tree_world_pass(w, 5000);
-    assert_int_equal(tree_world_commands(w), 0);
-}
-
-static void one_that_began_a_full_synchronization_meanwhile_is_left_alone(void **state)
-{
-    struct tree_world *w = *state;
-    struct addr elsewhere = w->redis[1].addr;
-    settle(w);
-    tree_world_latency(w, 400);
-    w->redis[0].sync_ms = 100000;
-    tree_world_point(w, &w->redis[0], &elsewhere);
-    w->redis[0].linked_at = MONO_FOREVER - FAKE_LINK_MS; /* connecting */
-    int roles = w->redis[0].roles;
-    for (int i = 0; i < 5000 && w->redis[0].roles < roles + 1; i++) {
-        tree_world_pass(w, 1);
-    }
-    w->redis[0].linked_at = clock_mono_ms() - FAKE_LINK_MS;
-    w->redis[0].sync_until = clock_mono_ms() + 100000;
-    tree_world_pass(w, 30000);
-    assert_int_equal(tree_world_commands(w), 0);
-}
-
-static void a_source_that_changes_before_the_command_stops_it(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    w->starts_keepers = false;
-    tree_world_latency(w, 300);
-    tree_world_kill(w, &w->keeper[0]);
-    tree_world_pass(w, 100); /* the look is under way */
-    assert_int_equal(w->keeper[1].commands, 0);
-    tree_world_tell(w, "10.0.2.8");
-    tree_world_pass(w, 6000);
-    assert_right(w);
-    assert_int_equal(w->keeper[1].commands, 1);
-    assert_string_equal(w->keeper[1].last, "KEEPER SETSTATE ACTIVE 10.0.2.8 6380");
-}
-
-static void permission_that_ends_before_the_command_stops_it(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    until_looked_at(w, &w->redis[0]);
-    tree_world_permit(w, false);
-    tree_world_pass(w, 10000);
-    assert_int_equal(tree_world_commands(w), 0);
-}
-
-/* Redis said OK and was not read yet, another one answers: what was seen before the command says nothing. */
-static void what_was_not_read_back_is_not_judged(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    int64_t not_taken = tree_world_metric("xpipe_meta_tree_not_taken_total");
-    tree_world_latency(w, 400);
-    fake_redis_set_latency(&w->redis[1].addr, 20);
-    tree_world_point(w, &w->redis[0], NULL);
-    for (int i = 0; i < 5000 && w->redis[0].commands == 0; i++) {
-        tree_world_pass(w, 1);
-    }
-    for (int i = 0; i < 40; i++) { /* while the answer and the reading come */
-        tree_world_pass(w, 10);
-        tree_world_point(w, &w->redis[1], i % 2 ? &w->keeper[0].addr : &w->redis[0].addr);
-    }
-    tree_world_pass(w, 5000);
-    assert_right(w);
-    assert_int_equal(w->redis[0].commands, 1);
-    assert_int_equal(tree_world_metric("xpipe_meta_tree_not_taken_total"), not_taken);
-}
-
-/* It may take 5 s; a poll in between would give up after 660 ms, and the connection with it. */
-static void a_slow_setstate_with_a_route_is_waited_for(void **state)
-{
-    struct tree_world *w = *state;
-    w->route = TREE_ROUTE;
-    settle(w);
-    int64_t unknown = tree_world_metric("xpipe_meta_tree_commands_total{result=\"unknown\"}");
-    tree_world_latency(w, 300);
-    tree_world_tell(w, "10.0.2.8");
-    tree_world_pass(w, 310);                          /* the command is under way */
-    fake_redis_set_latency(&w->keeper[0].addr, 8000); /* half of it is the way back */
-    tree_world_pass(w, 4180);
-    assert_int_equal(w->keeper[0].commands, 1);
-    fake_redis_set_latency(&w->keeper[0].addr, 2);
-    tree_world_pass(w, 6000);
-    assert_right(w);
-    assert_int_equal(w->keeper[0].commands, 1);
-    assert_int_equal(tree_world_metric("xpipe_meta_tree_commands_total{result=\"unknown\"}"),
-                     unknown);
-}
-
-/* ---- keepers die ---- */
-
-static void the_backup_keeper_takes_over_at_once(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    tree_world_pass(w, 333);
-    w->starts_keepers = false;
-    tree_world_kill(w, &w->keeper[0]);
-    assert_true(until_follows(w, &w->redis[0], &w->keeper[1].addr) < 100);
-    assert_true(until_follows(w, &w->redis[1], &w->keeper[1].addr) < 100);
-    assert_true(addr_eq(&w->keeper[1].master, &w->far_head));
-    assert_true(w->keeper[1].commanded_at < w->redis[0].commanded_at);
-    assert_true(addr_eq(&fake_services.reported, &w->keeper[1].addr));
-    tree_world_pass(w, 5000);
-    assert_right(w);
-    assert_int_equal(fake_services.adds, 1); /* its container is asked to start it */
-    assert_string_equal(fake_services.container.host, "10.0.1.11");
-    assert_int_equal(fake_services.container.port, 8080);
-}
-
-static void a_keeper_that_comes_back_does_not_fail_back(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    tree_world_kill(w, &w->keeper[0]);
-    tree_world_pass(w, 10000); /* started again by its container */
-    assert_true(w->keeper[0].is_up);
-    assert_right(w);
-    assert_int_equal(w->keeper[1].state, KEEPER_ACTIVE);
-    assert_int_equal(w->keeper[0].state, KEEPER_BACKUP);
-}
-
-static void all_keepers_die_and_come_back(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    w->starts_keepers = false;
-    tree_world_kill(w, &w->keeper[0]);
-    tree_world_kill(w, &w->keeper[1]);
-    tree_world_pass(w, 1000);
-    struct upstream u;
-    assert_true(upstream_board_get(w->tree_env.board, TREE_CLUSTER, TREE_SHARD, &u));
-    assert_false(u.has_active);
-    tree_world_pass(w, 60000);
-    assert_int_equal(w->redis[0].commands, 0);
-    assert_in_range(fake_services.adds, 6, 12); /* two keepers, pauses of 5, 10, 20 s... */
-    w->starts_keepers = true;
-    tree_world_pass(w, 60000);
-    assert_right(w);
-}
-
-/* Each death is a new matter: pauses are for one that does not come back. */
-static void a_keeper_that_dies_again_and_again_is_started_each_time(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    for (int i = 1; i <= 5; i++) {
-        tree_world_kill(w, &w->keeper[1]);
-        tree_world_pass(w, 4000);
-        assert_int_equal(fake_services.adds, i);
-        assert_true(w->keeper[1].is_up);
-        tree_world_pass(w, 12000);
-        assert_right(w);
-    }
-}
-
-static void containers_that_fail_are_asked_with_pauses(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    fake_services.fails_calls = true;
-    tree_world_kill(w, &w->keeper[1]);
-    tree_world_pass(w, 60000);
-    assert_false(w->keeper[1].is_up);
-    fake_services.fails_calls = false;
-    tree_world_pass(w, 60000);
-    assert_right(w);
-}
-
-static void a_keeper_that_the_document_does_not_have_is_removed(void **state)
-{
-    struct tree_world *w = *state;
-    tree_world_register(w, 2); /* what an earlier metaserver did not clear away */
-    settle(w);
-    tree_world_pass(w, 5000);
-    assert_int_equal(fake_services.removes, 0); /* not before the others have lived for a while */
-    tree_world_pass(w, 5000);
-    assert_int_equal(fake_services.removes, 1);
-    assert_true(addr_eq(&fake_services.removed, &w->keeper[2].addr));
-    assert_string_equal(fake_services.container.host, "10.0.1.13"); /* by its host */
-    assert_false(w->keeper[2].is_up);
-    assert_right(w);
-    w->keeper_count = 1; /* those that stay have lived for long */
-    tree_world_publish(w);
-    tree_world_pass(w, 2000);
-    assert_int_equal(fake_services.removes, 2);
-    assert_right(w);
-}
-
-static void a_higher_priority_moves_the_active_keeper(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    w->priority[1] = 5;
-    tree_world_publish(w);
-    tree_world_pass(w, 2000);
-    assert_int_equal(w->keeper[1].state, KEEPER_ACTIVE);
-    assert_right(w);
-}
-
-static void a_child_with_broken_data_is_skipped(void **state)
-{
-    struct tree_world *w = *state;
-    w->queue[0] = -1;
-    w->queue[1] = 0;
-    w->queue[2] = 1;
-    w->queue_count = 3;
-    settle(w);
-    assert_int_equal(w->keeper[0].state, KEEPER_ACTIVE);
-}
-
-/* ---- the shard goes ---- */
-
-static void keepers_of_a_removed_cluster_are_removed(void **state)
-{
-    struct tree_world *w = *state;
-    w->has_other_cluster = true; /* has the address of keeper 1 */
-    settle(w);
-    w->is_cluster_gone = true;
-    tree_world_publish(w);
-    assert_null(tree_world_duty(w));
-    tree_world_pass(w, 1000);
-    assert_int_equal(fake_services.removes, 1);
-    assert_true(addr_eq(&fake_services.removed, &w->keeper[0].addr));
-    assert_true(w->keeper[1].is_up);
-}
-
-static void a_lost_slot_stops_no_keeper(void **state)
-{
-    struct tree_world *w = *state;
-    struct upstream u;
-    settle(w);
-    tree_world_own(w, false);
-    tree_world_pass(w, 30000);
-    assert_int_equal(fake_services.removes, 0);
-    assert_int_equal(tree_world_commands(w), 0);
-    assert_int_equal(fake_services.report_drops, 1);
-    assert_false(upstream_board_get(w->tree_env.board, TREE_CLUSTER, TREE_SHARD, &u));
-}
-
-static void who_takes_over_sends_no_needless_command(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    tree_world_own(w, false);
-    tree_world_own(w, true);
-    tree_world_tell(w, TREE_FAR_HEAD);
-    tree_world_pass(w, 60000);
-    assert_right(w);
-    assert_int_equal(w->redis[0].commands + w->redis[1].commands + w->keeper[1].commands, 0);
-    assert_int_equal(w->keeper[0].commands, 1); /* no answer shows which route it uses */
-}
-
-/* Thousands of active keepers are told their route again after a gain: that waits, and nothing waits for it. */
-static void a_refresh_waits_for_its_budget_and_holds_nothing_up(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    budget_init(&w->tree_env.refresh, 1, 0, loop_now(w->loop));
-    tree_world_own(w, false);
-    tree_world_own(w, true);
-    tree_world_tell(w, TREE_FAR_HEAD);
-    tree_world_pass(w, 5000);
-    assert_int_equal(w->keeper[0].commands, 0);
-    assert_string_equal(tree_world_text(w, "held"), "");
-    tree_world_point(w, &w->redis[1], NULL);
-    assert_true(until_follows(w, &w->redis[1], &w->keeper[0].addr) < 2000);
-    assert_int_equal(w->keeper[0].commands, 0);
-    budget_init(&w->tree_env.refresh, 1, 1, loop_now(w->loop));
-    tree_world_pass(w, 5000);
-    assert_int_equal(w->keeper[0].commands, 1);
-}
-
-static void on_quiet(int slot, void *arg)
-{
-    (void)slot;
-    (*(int *)arg)++;
-}
-
-static void a_lost_slot_in_a_run_is_quiet_after_the_answer(void **state)
-{
-    struct tree_world *w = *state;
-    int quiet = 0;
-    settle(w);
-    shard_set_on_quiet(w->shards, on_quiet, &quiet);
-    tree_world_latency(w, 400);
-    tree_world_kill(w, &w->keeper[0]);
-    for (int i = 0; i < 4000 && w->keeper[1].commands == 0; i++) {
-        tree_world_pass(w, 1);
-    }
-    assert_int_equal(w->keeper[1].commands, 1); /* reached it; its answer is on the way */
-    tree_world_own(w, false);
-    assert_false(shard_set_is_quiet(w->shards, -1));
-    assert_int_equal(quiet, 0);
-    tree_world_pass(w, 300);
-    assert_true(shard_set_is_quiet(w->shards, -1));
-    assert_int_equal(quiet, 1);
-    tree_world_pass(w, 5000);
-    assert_int_equal(w->redis[0].commands + w->redis[1].commands, 0); /* nothing behind it */
-    tree_world_own(w, true);
-    tree_world_tell(w, TREE_FAR_HEAD);
-    tree_world_pass(w, 20000);
-    assert_right(w);
-}
-
-static void the_set_ends_with_a_command_under_way(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    tree_world_latency(w, 400);
-    tree_world_point(w, &w->redis[0], NULL);
-    for (int i = 0; i < 4000 && w->redis[0].commands == 0; i++) {
-        tree_world_pass(w, 1);
-    }
-    assert_int_equal(w->redis[0].commands, 1); /* close_world frees all of it */
-}
-
-/* The answer to a command is waited for, even when the keeper has left the election meanwhile. */
-static void a_keeper_that_leaves_with_a_command_under_way(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    tree_world_latency(w, 400);
-    w->keeper[1].state = KEEPER_ACTIVE;
-    for (int i = 0; i < 8000 && w->keeper[1].commands == 0; i++) {
-        tree_world_pass(w, 1);
-    }
-    assert_int_equal(w->keeper[1].commands, 1);
-    w->queue_count = 1;
-    fake_keeper_watch_changed(w->tree_env.watch);
-    tree_world_pass(w, 30);
-    tree_world_own(w, false);
-    assert_false(shard_set_is_quiet(w->shards, -1));
-    tree_world_pass(w, 800);
-    assert_true(shard_set_is_quiet(w->shards, -1));
-}
-
-/* ---- holds ---- */
-
-static void a_migration_holds_everything(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    w->status = "Migrating";
-    tree_world_publish(w);
-    tree_world_point(w, &w->redis[0], NULL);
-    tree_world_kill(w, &w->keeper[1]);
-    tree_world_pass(w, 30000);
-    assert_int_equal(tree_world_commands(w), 0);
-    assert_int_equal(fake_services.adds, 0);
-    assert_string_equal(tree_world_text(w, "held"), "cluster is being migrated");
-    w->status = "Normal";
-    tree_world_publish(w);
-    tree_world_pass(w, 20000);
-    assert_right(w);
-    assert_string_equal(tree_world_text(w, "held"), "");
-}
-
-static void a_suspension_holds_and_ends(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    tree_duty_suspend(tree_world_duty(w), 20000);
-    tree_world_point(w, &w->redis[0], NULL);
-    tree_world_pass(w, 15000);
-    assert_int_equal(tree_world_commands(w), 0);
-    tree_world_pass(w, 7000);
-    assert_right(w);
-    tree_duty_suspend(tree_world_duty(w), 20000);
-    tree_world_point(w, &w->redis[0], NULL);
-    tree_world_pass(w, 3000);
-    tree_duty_suspend(tree_world_duty(w), 0);
-    tree_world_pass(w, 500);
-    assert_right(w);
-}
-
-static void the_budget_holds(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    budget_init(&w->env.correct, 1, 0, loop_now(w->loop));
-    tree_world_point(w, &w->redis[0], NULL);
-    tree_world_pass(w, 5000);
-    assert_int_equal(tree_world_commands(w), 0);
-    assert_string_equal(tree_world_text(w, "held"), "budget of corrections is used up");
-    budget_init(&w->env.correct, 1, 1, loop_now(w->loop));
-    tree_world_pass(w, 2000);
-    assert_right(w);
-}
-
-/* Of two that are wrong only the one with a working link is cut by its correction. */
-static void the_budget_of_cuts_holds_what_cuts(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    budget_init(&w->env.cut, 1, 0, loop_now(w->loop));
-    tree_world_point(w, &w->redis[0], &w->redis[1].addr);
-    w->redis[0].linked_at -= FAKE_LINK_MS;
-    w->redis[0].sync_until = MONO_NEVER; /* up at once */
-    tree_world_pass(w, 5000);
-    assert_int_equal(tree_world_commands(w), 0);
-    tree_world_point(w, &w->redis[0], NULL);
-    tree_world_pass(w, 2000);
-    assert_right(w);
-}
-
-static void the_periodic_switch_stops_drift_only(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    w->env.correct_periodically = false;
-    tree_world_point(w, &w->redis[0], NULL);
-    tree_world_pass(w, 10000);
-    assert_int_equal(tree_world_commands(w), 0);
-    tree_world_kill(w, &w->keeper[0]); /* an event: acted upon */
-    tree_world_pass(w, 10000);
-    assert_right(w);
-}
-
-/* Asked before the run and right before each command: 'yes' to the run alone lets nothing pass. */
-static void permission_ends_in_the_middle_of_a_run(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    w->starts_keepers = false;
-    w->permits_left = 2; /* the run, and its first command */
-    tree_world_kill(w, &w->keeper[0]);
-    tree_world_pass(w, 1500);
-    assert_int_equal(w->keeper[1].commands, 1);
-    assert_int_equal(w->redis[0].commands + w->redis[1].commands, 0);
-    w->permits_left = -1;
-    tree_world_pass(w, 2000);
-    assert_right(w);
-}
-
-static void a_source_that_changes_in_a_run(void **state)
-{
-    struct tree_world *w = *state;
-    settle(w);
-    w->starts_keepers = false;
-    tree_world_latency(w, 300);
-    tree_world_kill(w, &w->keeper[0]);
-    for (int i = 0; i < 4000 && w->keeper[1].commands == 0; i++) {
-        tree_world_pass(w, 1);
-    }
-    tree_world_tell(w, "10.0.2.8");
-    tree_world_pass(w, 6000);
-    assert_right(w);
-    assert_string_equal(w->keeper[1].last, "KEEPER SETSTATE ACTIVE 10.0.2.8 6380");
-    assert_int_equal(w->keeper[1].commands, 2);
-}
-
 /* ---- without keepers ---- */
 
 static void without_keepers_one_relay_and_the_others_behind_it(void **state)
@@ -793,6 +257,78 @@ static void without_keepers_one_relay_and_the_others_behind_it(void **state)
     int sent = tree_world_commands(w);
     tree_world_pass(w, 60000);
     assert_int_equal(tree_world_commands(w), sent);
+}
+
+/* What decides whether a keeper that the shard has no more may go: from the moment all the others live, settle_ms. */
+static void keepers_are_settled_while_all_of_them_live(void **state)
+{
+    struct tree_world *w = *state;
+    settle(w);
+    tree_world_pass(w, w->tree_env.keeper_settle_ms);
+    assert_true(tree_duty_is_settled(tree_world_duty(w)));
+    tree_world_kill(w, &w->keeper[1]);
+    tree_world_pass(w, 1000);
+    assert_false(tree_duty_is_settled(tree_world_duty(w)));
+    tree_world_revive(w, &w->keeper[1]);
+    tree_world_register(w, 1);
+    tree_world_pass(w, w->tree_env.keeper_settle_ms / 2);
+    assert_false(tree_duty_is_settled(tree_world_duty(w)));
+    tree_world_pass(w, w->tree_env.keeper_settle_ms);
+    assert_true(tree_duty_is_settled(tree_world_duty(w)));
+}
+
+/* Sentinels of the primary DC see the relay: it gets priority 0 first, the others before they may become it. */
+static void nobody_behind_the_relay_may_be_promoted_by_sentinels(void **state)
+{
+    struct tree_world *w = *state;
+    w->redis_count = 3;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    settle(w);
+    for (size_t i = 0; i < TREE_REDISES; i++) {
+        assert_int_equal(w->redis[i].priority, 0);
+        assert_int_equal(w->redis[i].priorities, 1);
+    }
+    w->redis[1].priority = 50; /* by hand */
+    tree_world_pass(w, 70000);
+    assert_int_equal(w->redis[1].priority, 0);
+    tree_world_permit(w, false);
+    w->redis[1].priority = 50;
+    tree_world_pass(w, 70000);
+    assert_int_equal(w->redis[1].priority, 50);
+    tree_world_permit(w, true);
+    tree_world_pass(w, 3000);
+    assert_int_equal(w->redis[1].priority, 0);
+}
+
+/* The data comes first: CONFIG may be forbidden, or a Redis hang on it. */
+static void a_relay_that_keeps_its_priority_is_the_relay(void **state)
+{
+    struct tree_world *w = *state;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    w->redis[0].keeps_priority = FAKE_REPLICA_REFUSES;
+    w->redis[1].keeps_priority = FAKE_REPLICA_HANGS;
+    tree_world_open(w);
+    tree_world_tell(w, TREE_FAR_HEAD);
+    tree_world_pass(w, 15000);
+    assert_right(w);
+    assert_int_equal(w->redis[0].priorities, 1);
+    assert_int_equal(w->redis[1].priorities, 3);
+    w->redis[0].keeps_priority = w->redis[1].keeps_priority = FAKE_REPLICA_HONEST;
+    tree_world_pass(w, 610000);
+    assert_int_equal(w->redis[0].priority + w->redis[1].priority, 0);
+}
+
+static void priorities_are_left_alone_when_told_so(void **state)
+{
+    struct tree_world *w = *state;
+    w->tree_env.replica_priority = 0;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    settle(w);
+    tree_world_pass(w, 130000);
+    assert_int_equal(w->redis[0].priorities + w->redis[1].priorities, 0);
 }
 
 static void the_relay_dies(void **state)
@@ -910,35 +446,11 @@ int main(void)
         T(what_redis_refuses_is_not_hammered_and_others_go_on),
         T(silence_is_read_back_and_not_repeated_at_once),
         T(ok_without_effect_pauses),
-        T(one_that_was_put_right_meanwhile_is_not_commanded),
-        T(one_that_began_a_full_synchronization_meanwhile_is_left_alone),
-        T(a_source_that_changes_before_the_command_stops_it),
-        T(permission_that_ends_before_the_command_stops_it),
-        T(what_was_not_read_back_is_not_judged),
-        T(a_slow_setstate_with_a_route_is_waited_for),
-        T(the_backup_keeper_takes_over_at_once),
-        T(a_keeper_that_comes_back_does_not_fail_back),
-        T(all_keepers_die_and_come_back),
-        T(a_keeper_that_dies_again_and_again_is_started_each_time),
-        T(containers_that_fail_are_asked_with_pauses),
-        T(a_keeper_that_the_document_does_not_have_is_removed),
-        T(a_higher_priority_moves_the_active_keeper),
-        T(a_child_with_broken_data_is_skipped),
-        T(keepers_of_a_removed_cluster_are_removed),
-        T(a_lost_slot_stops_no_keeper),
-        T(who_takes_over_sends_no_needless_command),
-        T(a_refresh_waits_for_its_budget_and_holds_nothing_up),
-        T(a_lost_slot_in_a_run_is_quiet_after_the_answer),
-        T(the_set_ends_with_a_command_under_way),
-        T(a_keeper_that_leaves_with_a_command_under_way),
-        T(a_migration_holds_everything),
-        T(a_suspension_holds_and_ends),
-        T(the_budget_holds),
-        T(the_budget_of_cuts_holds_what_cuts),
-        T(the_periodic_switch_stops_drift_only),
-        T(permission_ends_in_the_middle_of_a_run),
-        T(a_source_that_changes_in_a_run),
         T(without_keepers_one_relay_and_the_others_behind_it),
+        T(keepers_are_settled_while_all_of_them_live),
+        T(nobody_behind_the_relay_may_be_promoted_by_sentinels),
+        T(a_relay_that_keeps_its_priority_is_the_relay),
+        T(priorities_are_left_alone_when_told_so),
         T(the_relay_dies),
         T(a_relay_is_never_sent_direct_when_a_route_applies),
         T(keepers_come_to_a_shard_that_had_none),

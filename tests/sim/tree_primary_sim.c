@@ -6,41 +6,21 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
-#include "tests/sim/fake_tree_world.h"
-#include "tests/unit/unit.h"
+#include "tests/sim/tree_fixture.h"
 
 #include "shared/base/banned.h"
 
-static int init_world(void **state)
+static int init_primary(void **state)
 {
-    struct tree_world *w = xcalloc(1, sizeof(*w));
-    tree_world_init(w);
+    (void)init_world(state);
+    struct tree_world *w = *state;
     w->is_primary = true;
     w->redis_count = 3;
-    *state = w;
     return 0;
-}
-
-static int close_world(void **state)
-{
-    struct tree_world *w = *state;
-    assert_int_equal(w->violations, 0);
-    tree_world_close(w);
-    free(w);
-    return 0;
-}
-
-static void assert_right(const struct tree_world *w)
-{
-    const char *missing = tree_world_missing(w);
-    if (missing) {
-        print_error("%s\n%s\n", missing, tree_world_text(w, "plan"));
-    }
-    assert_null(missing);
 }
 
 /* redis[0] is the master of the others. */
-static void settle(struct tree_world *w)
+static void settle_primary(struct tree_world *w)
 {
     fake_replica_point(&w->redis[1], &w->redis[0].addr);
     fake_replica_point(&w->redis[2], &w->redis[0].addr);
@@ -90,7 +70,7 @@ static void promote_by_hand(struct tree_world *w, int master)
 static void the_active_keeper_pulls_from_the_master(void **state)
 {
     struct tree_world *w = *state;
-    settle(w);
+    settle_primary(w);
     assert_true(is_source(w, &w->redis[0]));
     assert_string_equal(w->keeper[0].last, "KEEPER SETSTATE ACTIVE 10.0.1.1 6379");
     assert_true(is_told(w, &w->keeper[0].addr));
@@ -105,7 +85,7 @@ static void sentinels_promote_and_the_keeper_follows(void **state)
 {
     struct tree_world *w = *state;
     w->sentinels = "10.0.9.1:5000,10.0.9.2:5000";
-    settle(w);
+    settle_primary(w);
     assert_int_equal(fake_services.monitors, 1);
     struct monitored_state seen;
     fake_services.monitored(fake_services.monitored_arg, &seen);
@@ -125,7 +105,7 @@ static void sentinels_promote_and_the_keeper_follows(void **state)
 static void the_monitor_follows_the_document(void **state)
 {
     struct tree_world *w = *state;
-    settle(w);
+    settle_primary(w);
     assert_int_equal(fake_services.monitors, 0);
     w->sentinels = "10.0.9.1:5000";
     tree_world_publish(w);
@@ -160,7 +140,7 @@ static void the_monitor_follows_the_document(void **state)
 static void a_new_active_keeper_is_told_to_the_backup_dcs(void **state)
 {
     struct tree_world *w = *state;
-    settle(w);
+    settle_primary(w);
     tree_world_kill(w, &w->keeper[0]);
     tree_world_pass(w, 500);
     assert_true(is_told(w, &w->keeper[1].addr));
@@ -172,7 +152,7 @@ static void without_keepers_the_master_is_told(void **state)
     struct tree_world *w = *state;
     w->keeper_count = 0;
     w->queue_count = 0;
-    settle(w);
+    settle_primary(w);
     assert_true(is_told(w, &w->redis[0].addr));
     promote_by_hand(w, 2);
     tree_world_pass(w, 2000);
@@ -183,7 +163,7 @@ static void without_keepers_the_master_is_told(void **state)
 static void of_two_masters_the_known_one_stays(void **state)
 {
     struct tree_world *w = *state;
-    settle(w);
+    settle_primary(w);
     tree_world_point(w, &w->redis[1], NULL);
     tree_world_pass(w, 60000);
     assert_true(is_source(w, &w->redis[0]));
@@ -208,7 +188,7 @@ static void a_cold_start_with_a_silent_master_decides_nothing(void **state)
 static void a_lost_master_is_reported_once_and_nothing_promoted(void **state)
 {
     struct tree_world *w = *state;
-    settle(w);
+    settle_primary(w);
     assert_true(log_open("/dev/null"));
     log_set_level(LOG_WARN);
     int64_t warned = log_lines_total(LOG_WARN);
@@ -230,7 +210,7 @@ static void auto_promotes_the_most_advanced_and_the_rest_follows(void **state)
 {
     struct tree_world *w = *state;
     w->tree_env.failover = FAILOVER_AUTO;
-    settle(w);
+    settle_primary(w);
     w->redis[1].offset = 900;
     w->redis[2].offset = 990;
     tree_world_pass(w, 1100);
@@ -256,7 +236,7 @@ static void a_promotion_without_an_answer_makes_no_second_master(void **state)
 {
     struct tree_world *w = *state;
     w->tree_env.failover = FAILOVER_AUTO;
-    settle(w);
+    settle_primary(w);
     w->redis[2].offset = 2000;
     tree_world_pass(w, 1100);
     w->redis[2].trick = FAKE_REPLICA_SWALLOWS;
@@ -280,7 +260,7 @@ static void sentinels_or_a_migration_forbid_a_promotion(void **state)
     struct tree_world *w = *state;
     w->tree_env.failover = FAILOVER_AUTO;
     w->sentinels = "10.0.9.1:5000";
-    settle(w);
+    settle_primary(w);
     tree_world_kill(w, &w->redis[0]);
     tree_world_pass(w, 30000);
     assert_int_equal(w->redis[1].commands + w->redis[2].commands, 0);
@@ -301,7 +281,7 @@ static void a_master_that_others_hear_is_not_lost(void **state)
 {
     struct tree_world *w = *state;
     w->tree_env.failover = FAILOVER_AUTO;
-    settle(w);
+    settle_primary(w);
     fake_redis_set(NULL, &w->redis[0].addr, FAKE_REDIS_UNREACHABLE);
     tree_world_pass(w, 60000);
     assert_int_equal(tree_world_commands(w), 0);
@@ -311,7 +291,7 @@ static void permission_is_asked_for_a_promotion(void **state)
 {
     struct tree_world *w = *state;
     w->tree_env.failover = FAILOVER_AUTO;
-    settle(w);
+    settle_primary(w);
     tree_world_kill(w, &w->redis[0]);
     tree_world_permit(w, false);
     tree_world_pass(w, 30000);
@@ -342,7 +322,7 @@ static void the_periodic_switch_holds_a_promotion(void **state)
 {
     struct tree_world *w = *state;
     w->tree_env.failover = FAILOVER_AUTO;
-    settle(w);
+    settle_primary(w);
     w->env.correct_periodically = false;
     tree_world_kill(w, &w->redis[0]);
     tree_world_pass(w, 30000);
@@ -358,7 +338,7 @@ static void the_periodic_switch_holds_a_promotion(void **state)
 static void the_old_primary_becomes_a_backup(void **state)
 {
     struct tree_world *w = *state;
-    settle(w);
+    settle_primary(w);
     w->is_primary = false;
     tree_world_publish(w);
     tree_world_pass(w, 3000);
@@ -388,6 +368,40 @@ static void a_backup_becomes_the_primary(void **state)
     assert_true(is_source(w, &w->redis[1]));
     assert_right(w);
     assert_int_equal(w->redis[0].commands + w->redis[1].commands + w->redis[2].commands, sent);
+}
+
+/* What it was given there is taken back, the master's last: a replica that is away meanwhile is waited for. */
+static void priorities_come_back_in_the_primary(void **state)
+{
+    struct tree_world *w = *state;
+    w->is_primary = false;
+    w->keeper_count = 0;
+    w->queue_count = 0;
+    tree_world_open(w);
+    tree_world_tell(w, TREE_FAR_HEAD);
+    tree_world_pass(w, 5000);
+    assert_right(w);
+    promote_by_hand(w, 1);
+    w->is_primary = true;
+    tree_world_kill(w, &w->redis[2]);
+    tree_world_publish(w);
+    tree_world_pass(w, 70000);
+    assert_int_equal(w->redis[0].priority, 100);
+    assert_int_equal(w->redis[1].priority, 0);
+    tree_world_own(w, false);
+    tree_world_pass(w, 1000);
+    tree_world_own(w, true); /* made anew: nothing was remembered */
+    tree_world_pass(w, 5000);
+    tree_world_revive(w, &w->redis[2]);
+    tree_world_point(w, &w->redis[2], &w->redis[1].addr);
+    tree_world_pass(w, 30000);
+    assert_int_equal(w->redis[2].priority, 100);
+    assert_int_equal(w->redis[1].priority, 100);
+    int sent = w->redis[0].priorities + w->redis[1].priorities + w->redis[2].priorities;
+    assert_int_equal(sent, 6);
+    w->redis[0].priority = 0; /* an operator's */
+    tree_world_pass(w, 130000);
+    assert_int_equal(w->redis[0].priority, 0);
 }
 
 /* The far DC changes from oy to fra: what oy said does not count any more. */
@@ -429,7 +443,7 @@ static void told_one_of_ours_is_refused(void **state)
     assert_right(w);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, init_world, close_world)
+#define T(f) cmocka_unit_test_setup_teardown(f, init_primary, close_world)
 
 int main(void)
 {
@@ -452,6 +466,7 @@ int main(void)
         T(the_periodic_switch_holds_a_promotion),
         T(the_old_primary_becomes_a_backup),
         T(a_backup_becomes_the_primary),
+        T(priorities_come_back_in_the_primary),
         T(another_dc_becomes_the_primary),
         T(told_one_of_ours_is_refused),
     };

@@ -144,8 +144,9 @@ static void waiter_done(struct job *job)
 
 static struct waiter waiter_of(int number)
 {
-    return (struct waiter){ .job = { waiter_run, waiter_done, MONO_FOREVER, 0, { 0 } },
-                            .number = number };
+    return (
+        struct waiter){ .job = { .run = waiter_run, .done = waiter_done, .deadline = MONO_FOREVER },
+                        .number = number };
 }
 
 struct alarm {

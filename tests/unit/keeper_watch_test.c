@@ -16,7 +16,6 @@
 #define REFRESH_MS 300000
 #define READS_MAX  8
 
-static struct zk_fixture server;
 static int last_namespace;
 
 /* What was told about one shard. */
@@ -551,18 +550,9 @@ static void one_shard_id_twice(void **state)
 
 static int start(void **state)
 {
-    (void)state;
     log_set_level(LOG_ERROR);
     zoo_set_debug_level(ZOO_LOG_LEVEL_ERROR);
-    zk_fixture_start(&server);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    zk_fixture_stop(&server);
-    return 0;
+    return zk_up(state);
 }
 
 int main(void)
@@ -581,5 +571,5 @@ int main(void)
         cmocka_unit_test(removed_at_any_moment),
         cmocka_unit_test(one_shard_id_twice),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, zk_down);
 }

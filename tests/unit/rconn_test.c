@@ -24,8 +24,6 @@ struct client {
     int wanted; /* answers to wait for */
 };
 
-static struct redis_fixture redis;
-
 static void note_state(struct rconn *conn, enum rconn_state state, void *arg)
 {
     struct client *c = arg;
@@ -624,20 +622,6 @@ static void connects_under_way_are_limited(void **state)
         rconn_free(k.conns[i]);
     }
     loop_free(l);
-}
-
-static int redis_up(void **state)
-{
-    (void)state;
-    redis_start(&redis, NULL, NULL);
-    return 0;
-}
-
-static int redis_down(void **state)
-{
-    (void)state;
-    redis_stop(&redis);
-    return 0;
 }
 
 int main(void)

@@ -128,6 +128,23 @@ static inline void redis_stop(struct redis_fixture *r)
     (void)rmdir(r->folder);
 }
 
+/* One for all tests of a group. */
+static struct redis_fixture redis;
+
+static inline int redis_up(void **state)
+{
+    (void)state;
+    redis_start(&redis, NULL, NULL);
+    return 0;
+}
+
+static inline int redis_down(void **state)
+{
+    (void)state;
+    redis_stop(&redis);
+    return 0;
+}
+
 /* ---- a scripted server ---- */
 
 struct script {

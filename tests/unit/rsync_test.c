@@ -5,8 +5,6 @@
 
 #include "shared/base/banned.h"
 
-static struct redis_fixture redis;
-
 static struct rsync_options options_for(struct addr addr, int64_t limit_ms)
 {
     return (struct rsync_options){ .addr = addr, .deadline = clock_mono_ms() + limit_ms };
@@ -155,20 +153,6 @@ static void failed_connects_have_their_code(void **state)
     options = options_for(redis.addr, -1);
     assert_int_equal(rsync_open(&options, &conn, &err), XP_TIMEOUT);
     assert_null(conn);
-}
-
-static int redis_up(void **state)
-{
-    (void)state;
-    redis_start(&redis, NULL, NULL);
-    return 0;
-}
-
-static int redis_down(void **state)
-{
-    (void)state;
-    redis_stop(&redis);
-    return 0;
 }
 
 int main(void)

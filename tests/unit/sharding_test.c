@@ -17,8 +17,6 @@
 #define LIMIT_MS    20000
 #define MEMBERS_MAX 4
 
-static struct zk_fixture server;
-
 struct member {
     struct dc *dc;
     int64_t id;
@@ -478,19 +476,10 @@ static void twin_is_refused(void **state)
 
 static int start(void **state)
 {
-    (void)state;
     enum log_level level = LOG_ERROR;
     const char *wish = getenv("XPIPE_TEST_LOG");
     log_set_level(wish && log_level_from_text(wish, &level) ? level : LOG_ERROR);
-    zk_fixture_start(&server);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    zk_fixture_stop(&server);
-    return 0;
+    return zk_up(state);
 }
 
 int main(void)
@@ -506,5 +495,5 @@ int main(void)
         cmocka_unit_test(quick_restart_moves_nothing),
         cmocka_unit_test(twin_is_refused),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, zk_down);
 }

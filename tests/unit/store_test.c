@@ -368,6 +368,47 @@ static void a_long_outbox_collapses_into_the_whole_document(void **state)
     assert_int_equal(rows.items[0].since_ms, 7);
 }
 
+struct put_range {
+    int from, to;
+};
+
+static int put_rows(struct change *change, void *arg, struct xp_err *err)
+{
+    const struct put_range *range = arg;
+    char type[] = "ONE_WAY";
+    int rc = 0;
+    for (int i = range->from; rc == 0 && i < range->to; i++) {
+        AUTO_FREE char *name = xasprintf("c%d", i);
+        struct outbox_row row = { .dc_id = 1, .cluster_name = name, .cluster_type = type };
+        rc = outbox_put(change, &row, err);
+    }
+    return rc;
+}
+
+static int64_t put_range_of(struct world *w, bool dry_run, int from, int to)
+{
+    struct put_range range = { from, to };
+    struct change_ctx ctx = { .dry_run = dry_run };
+    struct store_op op = { .name = "test.put", .fn = put_rows, .arg = &range };
+    int64_t count = 0;
+    assert_int_equal(store_change(w->store, &ctx, &op, NULL, &w->err), 0);
+    assert_int_equal(outbox_count(w->store, &count, &w->err), 0);
+    return count;
+}
+
+static void rows_are_not_counted_for_each_put_and_collapse_at_the_limit_all_the_same(void **state)
+{
+    struct world *w = *state;
+    int max = OUTBOX_ROWS_PER_DC_MAX;
+    sql(w, "DELETE FROM push_outbox");
+    assert_int_equal(put_range_of(w, false, 0, max - 500), max - 500);
+    assert_int_equal(put_range_of(w, true, max, 2 * max - 1), max - 500);
+    assert_int_equal(put_range_of(w, false, 0, max), max);
+    assert_int_equal(put_range_of(w, false, 0, max), max); /* all of them are there */
+    assert_int_equal(put_range_of(w, false, max, max + 1), 1);
+    assert_int_equal(put_range_of(w, false, max, max + 10), 11);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_open, world_close)
 
 int main(void)
@@ -390,6 +431,7 @@ int main(void)
         TEST(a_newer_database_is_refused),
         TEST(pushes_wait_until_acknowledged),
         TEST(a_long_outbox_collapses_into_the_whole_document),
+        TEST(rows_are_not_counted_for_each_put_and_collapse_at_the_limit_all_the_same),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

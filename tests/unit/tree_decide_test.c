@@ -41,6 +41,7 @@ struct world {
     struct addr relay;
     enum route_choice_kind route_kind;
     bool is_election_known;
+    int replica_priority;
     /* as seen in this round */
     struct keeper_election election;
     struct tree_node seen[NODES_MAX];
@@ -69,6 +70,7 @@ static struct addr anybody(struct world *w)
 static void disturb_node(struct world *w, size_t i)
 {
     static const char *const routes[] = { NULL, "", ROUTE, "PROXYTCP://2.2.2.2:80" };
+    static const int priorities[] = { 0, 0, 100, 100, PRIORITY_UNKNOWN, PRIORITY_REFUSED };
     struct tree_node *n = &w->nodes[i];
     w->is_dead[i] = dice_chance(&w->dice, 15);
     n->was_tried = dice_chance(&w->dice, 95);
@@ -86,6 +88,7 @@ static void disturb_node(struct world *w, size_t i)
     n->silent_since = w->is_dead[i] ? w->now - dice_between(&w->dice, 0, 10000) : MONO_NEVER;
     n->state = n->is_keeper ? (enum keeper_state)dice_roll(&w->dice, 6) : KEEPER_UNSEEN;
     n->route_sent = n->is_keeper ? routes[dice_roll(&w->dice, 4)] : NULL;
+    n->priority = priorities[dice_roll(&w->dice, ARRAY_LEN(priorities))];
 }
 
 static void disturb(struct world *w)
@@ -100,6 +103,7 @@ static void disturb(struct world *w)
     w->place = (enum tree_place)dice_roll(&w->dice, 3);
     w->route_kind = (enum route_choice_kind)dice_roll(&w->dice, 3);
     w->is_election_known = dice_chance(&w->dice, 95);
+    w->replica_priority = dice_chance(&w->dice, 80) ? 100 : 0;
 }
 
 static void add_nodes(struct world *w, size_t count, bool are_keepers)
@@ -189,6 +193,7 @@ static void look(struct world *w)
         .relay_silent_ms = 3000,
         .relay_link_ms = 10000,
         .relay_lag_bytes = 1000,
+        .replica_priority = w->replica_priority,
     };
 }
 
@@ -218,7 +223,7 @@ static const struct tree_action *action_of(const struct world *w, const struct t
 static struct addr upstream(const struct world *w, const struct tree_node *node, bool after_plan)
 {
     const struct tree_action *action = after_plan ? action_of(w, node) : NULL;
-    if (action) {
+    if (action && action->kind != TREE_ACT_SET_PRIORITY) {
         return action->target;
     }
     return tree_node_is_fresh(&w->facts, node) ? node->role.master : (struct addr){ 0 };
@@ -263,6 +268,9 @@ static void check_head_action(const struct world *w, const struct tree_action *a
     xp_check(head->is_keeper == (a->kind == TREE_ACT_SET_ACTIVE));
     xp_check(head->is_keeper || (w->route_kind == ROUTE_DIRECT && w->shard.keepers.count == 0));
     xp_check(a->with_route == (w->route_kind == ROUTE_CHOSEN));
+    /* Nobody pulls from outside whom sentinels could promote, but who refuses to be told. */
+    xp_check(head->is_keeper || w->replica_priority == 0 || head->priority == 0 ||
+             head->priority == PRIORITY_REFUSED);
     if (a->is_refresh) {
         xp_check(a == &w->plan.actions[w->plan.action_count - 1] && a->stage == 1);
         xp_check(addr_eq(&head->role.master, &w->source) && head->state == KEEPER_ACTIVE);
@@ -279,20 +287,52 @@ static void check_follower_action(const struct world *w, const struct tree_actio
     xp_check(tree_node_is_fresh(&w->facts, head));
     bool is_right = addr_eq(&head->role.master, &w->source) && tree_has_source(&w->facts) &&
                     (!head->is_keeper || head->state == KEEPER_ACTIVE);
-    xp_check((first && first->stage == 0) || is_right || is_fed(w, head));
+    bool is_commanded = first && first->stage == 0 && first->kind != TREE_ACT_SET_PRIORITY;
+    xp_check(is_commanded || is_right || is_fed(w, head));
+}
+
+static bool is_master_here(const struct world *w, const struct tree_node *node)
+{
+    return !node->is_keeper && tree_node_is_fresh(&w->facts, node) &&
+           node->role.kind == ROLE_KIND_MASTER;
+}
+
+/* What is taken away in a backup DC without keepers comes back in the primary DC, as long as its master has 0, too. */
+static void check_priority_action(const struct world *w, const struct tree_action *a)
+{
+    const struct tree_node *node = &w->seen[a->node];
+    xp_check(!node->is_keeper && w->replica_priority == 100 && !a->breaks_link);
+    xp_check(action_of(w, node) == a && addr_is_none(&a->target));
+    xp_check(a->is_refresh ? a->stage == 1 : a->stage == 0 && (int)a->node == w->plan.head);
+    if (w->place == TREE_BACKUP) {
+        xp_check(node->priority > 0 && a->priority == 0 && w->shard.keepers.count == 0);
+        return;
+    }
+    xp_check(w->place == TREE_PRIMARY && node->priority == 0 && a->priority == 100);
+    for (size_t i = 0; i < w->redis_count; i++) {
+        const struct tree_node *n = &w->seen[i];
+        bool is_source = addr_eq(&n->addr, &w->source);
+        xp_check(!is_master_here(w, n) || (is_source && n->priority == 0));
+        xp_check(!is_master_here(w, node) || n == node ||
+                 (tree_node_is_fresh(&w->facts, n) && n->priority != 0));
+    }
 }
 
 static void check_action(const struct world *w, const struct tree_action *a)
 {
     const struct tree_node *node = &w->seen[a->node];
     xp_check(tree_node_is_fresh(&w->facts, node));
+    xp_check((w->plan.rows[a->node].verdict == TREE_WRONG) == !a->is_refresh);
+    if (a->kind == TREE_ACT_SET_PRIORITY) {
+        check_priority_action(w, a);
+        return;
+    }
     xp_check(!node->is_keeper || node->state != KEEPER_UNSEEN);
     xp_check(node->is_keeper == (a->kind != TREE_ACT_FOLLOW));
     xp_check(w->place == TREE_BACKUP || (w->place == TREE_PRIMARY && node->is_keeper));
     xp_check(!node->is_keeper || w->shard.keepers.count > 0);
     xp_check(!addr_eq(&a->target, &node->addr) && !addr_is_none(&a->target));
     xp_check(action_of(w, node) == a); /* one a node */
-    xp_check((w->plan.rows[a->node].verdict == TREE_WRONG) == !a->is_refresh);
     xp_check(!a->breaks_link || node->role.link == ROLE_LINK_CONNECTED);
     xp_check(!is_in_ring(w, node));
     if (!node->is_keeper && node->role.link == ROLE_LINK_SYNC) {
@@ -348,6 +388,10 @@ static void decide(struct world *w)
 static void obey(struct world *w, const struct tree_action *a)
 {
     struct tree_node *n = &w->nodes[w->at[a->node]];
+    if (a->kind == TREE_ACT_SET_PRIORITY) {
+        n->priority = a->priority;
+        return;
+    }
     n->role.kind = n->is_keeper ? ROLE_KIND_KEEPER : ROLE_KIND_REPLICA;
     n->role.master = a->target;
     n->role.link = ROLE_LINK_CONNECTED;
@@ -392,6 +436,7 @@ static void make_peace(struct world *w)
         w->is_dead[i] = false;
         n->was_tried = true;
         n->silent_since = MONO_NEVER;
+        n->priority = n->priority == PRIORITY_UNKNOWN ? 100 : n->priority;
         n->role.link = ROLE_LINK_CONNECTED;
         n->role.offset = n->last_offset = 19900;
         n->role.kind = n->is_keeper                    ? ROLE_KIND_KEEPER
@@ -405,6 +450,21 @@ static void make_peace(struct world *w)
     }
 }
 
+/* In a backup DC without keepers all are 0; whoever comes from there gives nobody of the primary DC a 0 to keep. */
+static bool are_priorities_right(const struct world *w)
+{
+    bool has_zero = w->place == TREE_BACKUP && w->shard.keepers.count == 0;
+    bool is_managed = w->replica_priority > 0 && (has_zero || w->place == TREE_PRIMARY);
+    for (size_t i = 0; is_managed && i < w->redis_count; i++) {
+        int priority = w->nodes[i].priority;
+        bool is_kept = w->place == TREE_PRIMARY && w->nodes[0].priority != 0;
+        if (priority != PRIORITY_REFUSED && !is_kept && (priority == 0) != has_zero) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool is_whole(const struct world *w)
 {
     for (size_t i = 0; i < w->facts.node_count; i++) {
@@ -413,7 +473,7 @@ static bool is_whole(const struct world *w)
             return false;
         }
     }
-    return w->plan.action_count == 0;
+    return w->plan.action_count == 0 && are_priorities_right(w);
 }
 
 /* Is there somebody to lead? A living keeper of priority 1 or more, or a Redis; in the primary DC a source. */

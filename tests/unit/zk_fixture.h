@@ -144,6 +144,23 @@ static void zk_fixture_stop(struct zk_fixture *z)
     waitpid(pid, NULL, 0);
 }
 
+/* One for all tests of a group. */
+static struct zk_fixture server;
+
+static inline int zk_up(void **state)
+{
+    (void)state;
+    zk_fixture_start(&server);
+    return 0;
+}
+
+static inline int zk_down(void **state)
+{
+    (void)state;
+    zk_fixture_stop(&server);
+    return 0;
+}
+
 /* ---- wire ---- */
 
 struct wire {
@@ -169,16 +186,16 @@ static void wire_close_link(struct wire *w, int link)
 static void wire_accept(struct wire *w)
 {
     int client = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
-    int server = atomic_load(&w->is_cut) || w->link_count == WIRE_LINKS_MAX
-                     ? -1
-                     : fixture_connect(w->server_port);
-    if (client < 0 || server < 0) {
+    int upstream = atomic_load(&w->is_cut) || w->link_count == WIRE_LINKS_MAX
+                       ? -1
+                       : fixture_connect(w->server_port);
+    if (client < 0 || upstream < 0) {
         close(client);
-        close(server);
+        close(upstream);
         return;
     }
     w->ends[w->link_count][0] = client;
-    w->ends[w->link_count][1] = server;
+    w->ends[w->link_count][1] = upstream;
     w->link_count++;
 }
 

@@ -12,8 +12,6 @@
 #define SESSION_MS 1200
 #define LIMIT_MS   15000
 
-static struct zk_fixture server;
-
 struct client {
     struct loop *loop;
     struct zk *zk;
@@ -372,17 +370,8 @@ static void nobody_listens(void **state)
 
 static int start(void **state)
 {
-    (void)state;
     log_set_level(LOG_ERROR);
-    zk_fixture_start(&server);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    zk_fixture_stop(&server);
-    return 0;
+    return zk_up(state);
 }
 
 /* A test that failed while the server stood must not fail those behind it. */
@@ -407,5 +396,5 @@ int main(void)
         cmocka_unit_test(pending_calls_are_bounded),
         cmocka_unit_test(nobody_listens),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, zk_down);
 }
