@@ -1,0 +1,109 @@
+/* switch_record_test.c - the text of a record: what we write is what we read; half of it, more than it, and garbage. */
+#include "meta/primary/switch_record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/mem.h"
+#include "tests/unit/unit.h"
+
+#include "shared/base/banned.h"
+
+#define REPL_ID "0123456789abcdef0123456789abcdef01234567"
+
+static struct switch_record read_text(const char *text)
+{
+    struct switch_record record;
+    struct xp_err err;
+    assert_int_equal(switch_record_from_text(text, strlen(text), &record, &err), 0);
+    return record;
+}
+
+static void check_refused(const char *text, const char *named)
+{
+    struct switch_record record = { .epoch = 77 };
+    struct xp_err err;
+    assert_true(switch_record_from_text(text, strlen(text), &record, &err) < 0);
+    assert_non_null(strstr(err.msg, named));
+    assert_int_equal(record.epoch, 77); /* untouched */
+}
+
+static void what_is_written_is_read(void **state)
+{
+    (void)state;
+    struct switch_record record = { .epoch = 42,
+                                    .fence = FENCE_FROZEN,
+                                    .master = addr_of("10.0.0.1", 6379),
+                                    .saved = { true, 1, 10, true },
+                                    .repl_id = REPL_ID,
+                                    .offset = INT64_C(1) << 40,
+                                    .promoted = addr_of("10.0.0.2", 6380),
+                                    .at = 1700000000000,
+                                    .version = 5 };
+    AUTO_FREE char *text = switch_record_to_text(&record);
+    assert_string_equal(text, "{\"epoch\":42,\"fence\":\"frozen\",\"master\":\"10.0.0.1:6379\","
+                              "\"saved\":{\"minSlaves\":1,\"maxLagS\":10,\"writableReplica\":true},"
+                              "\"offset\":1099511627776,\"replId\":\"" REPL_ID "\","
+                              "\"promoted\":\"10.0.0.2:6380\",\"wallMs\":1700000000000}");
+    struct switch_record again = read_text(text);
+    assert_int_equal(again.epoch, 42);
+    assert_int_equal(again.fence, FENCE_FROZEN);
+    assert_true(addr_eq(&again.master, &record.master));
+    assert_true(again.saved.is_known && again.saved.was_writable_replica);
+    assert_int_equal(again.saved.min_slaves, 1);
+    assert_int_equal(again.saved.max_lag_s, 10);
+    assert_string_equal(again.repl_id, REPL_ID);
+    assert_int_equal(again.offset, record.offset);
+    assert_true(addr_eq(&again.promoted, &record.promoted));
+    assert_int_equal(again.at, record.at);
+    assert_int_equal(again.version, -1); /* the node's, not the text's */
+}
+
+static void an_empty_record_is_short(void **state)
+{
+    (void)state;
+    struct switch_record record = { .version = -1 };
+    AUTO_FREE char *text = switch_record_to_text(&record);
+    assert_string_equal(text, "{\"epoch\":0,\"fence\":\"none\",\"offset\":0,\"wallMs\":0}");
+    struct switch_record again = read_text(text);
+    assert_true(addr_is_none(&again.master) && addr_is_none(&again.promoted));
+    assert_false(again.saved.is_known);
+}
+
+static void a_newer_version_may_say_more(void **state)
+{
+    (void)state;
+    struct switch_record record = read_text("{\"epoch\":3,\"fence\":\"held\",\"saved\":null,"
+                                            "\"why\":\"a field of next year\"}");
+    assert_int_equal(record.epoch, 3);
+    assert_int_equal(record.fence, FENCE_HELD);
+    assert_false(record.saved.is_known);
+}
+
+static void garbage_is_refused(void **state)
+{
+    (void)state;
+    check_refused("", "");
+    check_refused("[]", "");
+    check_refused("{}", "epoch");
+    check_refused("{\"epoch\":-1,\"fence\":\"none\"}", "epoch");
+    check_refused("{\"epoch\":1}", "fence");
+    check_refused("{\"epoch\":1,\"fence\":\"released\"}", "fence");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"master\":7}", "master");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"master\":\"10.0.0.1\"}", "master");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"saved\":{\"minSlaves\":1}}", "saved");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"replId\":\"" REPL_ID "0\"}", "replId");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"replId\":\"a b\"}", "replId");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"promoted\":{}}", "promoted");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(an_empty_record_is_short),
+        cmocka_unit_test(a_newer_version_may_say_more),
+        cmocka_unit_test(garbage_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
