@@ -164,7 +164,8 @@ class Bench:
             theirs += [before, after]
             ratios.append((before["seconds"] + after["seconds"]) / 2 / report["seconds"])
         self.report_creation(label, ours, theirs, ratios)
-        self.figure(f"CPU of a creation and its pushes, {label}", 1e6 * (cpu_s(console.pid) - cpu) / len(numbers), "us")
+        us = 1e6 * (cpu_s(console.pid) - cpu) / len(numbers)
+        self.figure(f"CPU of a creation, {label}", us, "us")
 
     def report_creation(self, label, ours, theirs, ratios):
         def typical(key, batches, scale):

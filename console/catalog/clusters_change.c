@@ -374,6 +374,9 @@ static int update_one(struct change *change, struct service_job *job,
                    QUERY_ARGS(QI(next.ref.id), QT(next.ref.type_name), QT(next.description),
                               QI(next.org_pk), QT(next.emails), QT(next.tag)),
                    err);
+    if (rc == 0 && next.type != now.type) { /* told under both: one of them may not be pushed */
+        rc = change_effect_cluster(change, &job->result, &now.ref, NULL, err);
+    }
     return rc == 0 ? change_effect_cluster(change, &job->result, &next.ref, NULL, err) : rc;
 }
 

@@ -61,13 +61,20 @@ static bool is_busy(const struct turn_lane *lane, const struct outbox_row *row, 
     return false;
 }
 
-static bool is_wanted(const struct notify_turn *turn, const struct outbox_row *row)
+static bool is_pushed(const struct notify_turn *turn, enum cluster_type type)
 {
-    return row->cluster_name[0] == '\0' || turn->types == 0 ||
-           (turn->types & TYPE_BIT(cluster_type_from_text(row->cluster_type))) != 0;
+    return turn->types == 0 || (turn->types & TYPE_BIT(type)) != 0;
 }
 
-/* The present state of the cluster; XP_NOT_FOUND when the DC has it no longer: then a newer row says so. */
+/* Without a type it had another one before, and perhaps one that is pushed: the present state decides (prepare). */
+static bool is_wanted(const struct notify_turn *turn, const struct outbox_row *row)
+{
+    return row->cluster_name[0] == '\0' || row->cluster_type[0] == '\0' ||
+           is_pushed(turn, cluster_type_from_text(row->cluster_type));
+}
+
+/* The present state of the cluster, NULL when its type is not pushed; XP_NOT_FOUND when the DC has it no longer: then a newer
+ * row says so. */
 static int build_body(const struct notify_turn *turn, const struct outbox_row *row, char **ret_body,
                       struct xp_err *err)
 {
@@ -76,10 +83,12 @@ static int build_body(const struct notify_turn *turn, const struct outbox_row *r
     if (rc < 0) {
         return rc;
     }
-    json_auto_t *json = document_cluster(snap, &snap->clusters[0]);
-    *ret_body = json_dumps(json, JSON_COMPACT);
+    if (is_pushed(turn, snap->clusters[0].type)) {
+        json_auto_t *json = document_cluster(snap, &snap->clusters[0]);
+        *ret_body = json_dumps(json, JSON_COMPACT);
+        xp_check(*ret_body != NULL);
+    }
     dc_snapshot_free(snap);
-    xp_check(*ret_body != NULL);
     return 0;
 }
 
@@ -94,11 +103,12 @@ static int prepare(const struct notify_turn *turn, const struct outbox_row *row,
             json_pack("{s:o, s:I}", "dc", jd_text(row->dc_name), "version", (json_int_t)row->idx);
         body = json_dumps(json, JSON_COMPACT);
     } else if (!row->is_deleted) {
-        kind = PUSH_CHANGED;
         int rc = build_body(turn, row, &body, err);
         if (rc < 0) {
             return rc;
         }
+        kind = body ? PUSH_CHANGED
+                    : PUSH_DELETED; /* what its metaservers do not serve is gone for them */
     }
     *item = (struct push_item){ .kind = kind,
                                 .dc_id = row->dc_id,

@@ -82,6 +82,24 @@ def test_keepers_in_one_dc_only(world, keepers):
     world.console.delete(f"/api/cluster/{cluster.name}?checkEmpty=false")
 
 
+def test_a_type_that_is_not_served_is_let_go_at_once(world):
+    """Its metaservers do not wait for their next document; with its old type it is theirs again."""
+    cluster = world.one_way("retyped", keepers=[], replicas=1).create()
+    cluster.wait_whole()
+
+    def is_served(dc):
+        path = f"/api/meta/v2/tree/{cluster.name}/s1"
+        return world.dcs[dc].meta.request("GET", path).status_code == 200
+    began = time.monotonic()
+    world.console.put("/api/cluster", {"clusterName": cluster.name, "clusterType": "SINGLE_DC"})
+    wait_until(lambda: not is_served(HOME) and not is_served(AWAY), 20, "both DCs to let it go")
+    assert passed(began) < PUT_RIGHT_S + LOADED_S
+    world.console.put("/api/cluster", {"clusterName": cluster.name, "clusterType": "ONE_WAY"})
+    wait_until(lambda: is_served(HOME) and is_served(AWAY), 20, "both DCs to serve it again")
+    cluster.wait_whole()
+    world.console.delete(f"/api/cluster/{cluster.name}?checkEmpty=false")
+
+
 @pytest.mark.slow
 def test_keepers_pull_through_proxies(zookeepers):
     with World(dcs=[HOME, AWAY], shards=0, containers=2, proxied=[(HOME, AWAY)], zookeepers=zookeepers,

@@ -101,6 +101,8 @@ static void keeper_removed(struct system_keeper *k)
     if (k->is_running) {
         system_keeper_kill(k, -1);
     }
+    loop_timer_stop(&k->again); /* its container was just coming back: it is not started any more */
+    loop_timer_stop(&k->enter);
     loop_timer_stop(&k->leave);
     keeper_leaves(k); /* it says good-bye */
     bool (*upstream_is_up)(const struct addr *, void *) = k->replica.upstream_is_up;

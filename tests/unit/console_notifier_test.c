@@ -367,6 +367,26 @@ static void types_that_are_not_pushed_leave_the_outbox(void **state)
     assert_int_equal(seen("PUT demo "), 1);
 }
 
+/* Told as gone, whatever else happened before the push; a type that is pushed again is told as ever. */
+static void a_type_that_is_not_pushed_any_more_is_gone(void **state)
+{
+    (void)state;
+    base_data();
+    create_demo("demo");
+    char *urls AUTO_FREE = url_json(site, NULL);
+    start_notifier(site, urls);
+    wait_for(jq_is_told);
+    must("PUT", "/api/cluster", "{\"clusterName\":\"demo\",\"clusterType\":\"SINGLE_DC\"}");
+    must("PUT", "/api/cluster", "{\"clusterName\":\"demo\",\"desc\":\"x\"}");
+    wait_for(jq_is_told);
+    assert_int_equal(seen("DELETE demo "), 1);
+    assert_int_equal(seen("PUT demo "), 1);
+    must("PUT", "/api/cluster", "{\"clusterName\":\"demo\",\"clusterType\":\"ONE_WAY\"}");
+    wait_for(jq_is_told);
+    assert_int_equal(seen("PUT demo "), 2);
+    assert_int_equal(seen("DELETE demo "), 1);
+}
+
 static bool is_held(struct site *s)
 {
     return s->held != NULL;
@@ -453,6 +473,7 @@ int main(void)
         CASE(what_was_not_told_is_told_after_a_restart),
         CASE(routes_ask_for_a_refresh_and_java_may_not_know_it),
         CASE(types_that_are_not_pushed_leave_the_outbox),
+        CASE(a_type_that_is_not_pushed_any_more_is_gone),
         CASE(a_change_during_a_push_follows_it_at_once),
         CASE(acknowledgments_share_transactions),
     };

@@ -243,6 +243,41 @@ static void the_pool_may_be_freed_on_the_loop(void **state)
     bench_close(&b);
 }
 
+static void done_on_worker(struct job *job)
+{
+    struct task *t = CONTAINER_OF(job, struct task, job);
+    assert_int_equal(thread_role(), THREAD_WORKER);
+    increment(&t->done_count);
+}
+
+/* The loop does not run here, and is not needed. */
+static void a_job_may_be_done_anywhere(void **state)
+{
+    (void)state;
+    enum { COUNT = 50 };
+    struct bench b;
+    struct task tasks[COUNT];
+    bench_open(&b, 3, COUNT);
+    mono_ms limit = clock_mono_ms() + LIMIT_MS;
+    for (int i = 0; i < COUNT; i++) {
+        tasks[i] = task_of(&b);
+        tasks[i].job.done = done_on_worker;
+        tasks[i].job.is_done_anywhere = true;
+        assert_int_equal(worker_submit(b.pool, &tasks[i].job, NULL), 0);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        while (get(&tasks[i].done_count) == 0) {
+            assert_true(clock_mono_ms() < limit);
+            (void)usleep(500);
+        }
+    }
+    bench_close(&b);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(tasks[i].done_count, 1);
+        assert_int_equal(tasks[i].was_run, 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +286,7 @@ int main(void)
         cmocka_unit_test(a_job_that_waited_too_long_is_not_run),
         cmocka_unit_test(shutdown_answers_everybody),
         cmocka_unit_test(the_pool_may_be_freed_on_the_loop),
+        cmocka_unit_test(a_job_may_be_done_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
