@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "console/catalog/keeper_choice.h"
+#include "console/migration/migration_states.h"
 #include "shared/base/str.h"
 #include "shared/model/cluster_type.h"
 #include "shared/model/json_decode.h"
@@ -72,6 +73,23 @@ static int check_disk_type(const char *text, struct xp_err *err)
                : xp_fail(err, XP_INVALID, "'%s' is not BM, TFS or ANY", text);
 }
 
+static int check_mode(const char *text, struct xp_err *err)
+{
+    enum migration_mode mode;
+    return migration_mode_from_text(text, &mode)
+               ? 0
+               : xp_fail(err, XP_INVALID, "'%s' is not auto, planned or disaster", text);
+}
+
+/* Also the empty text: there is none. */
+static int check_url(const char *text, struct xp_err *err)
+{
+    bool is_url = text_has_prefix(text, "http://") || text_has_prefix(text, "https://");
+    return text_is_empty(text) || is_url
+               ? 0
+               : xp_fail(err, XP_INVALID, "'%s' is not an http:// or https:// address", text);
+}
+
 #define AT(member) offsetof(struct console_config, member)
 #define DAY_MS     86400000
 
@@ -135,6 +153,42 @@ const struct config_row console_config_rows[] = {
       "Time for one whole health check of a keeper container", NULL },
     { "console", "console.keepercontainer.check.concurrent", CFG_INT, AT(container_checks_count), "8", 1, 64, "count", false,
       "Health checks of keeper containers at the same time", NULL },
+    { "console", "console.migration.parallel", CFG_INT, AT(migration.parallel_count), "64", 1, 1024, "count", false,
+      "Clusters of all migration events between the check and the publication at the same time; the others wait in order", NULL },
+    { "console", "console.migration.threads", CFG_INT, AT(migration.threads_count), "32", 1, 256, "count", false,
+      "Calls of migrations to the metaserver of each DC at the same time", NULL },
+    { "console", "console.migration.mode", CFG_TEXT, AT(migration.mode), "auto", 4, 8, "auto, planned, disaster", true,
+      "How a migration is made that was asked for without a mode: planned (fence and data are proved, else back), disaster (goes on at the deadlines, losses are stored), auto (disaster only where nobody reaches the source)", check_mode },
+    { "console", "console.migration.retries", CFG_INT, AT(migration.retries_count), "1", 0, 10, "count", true,
+      "How often a step whose outcome is unknown, or that reached nobody, is repeated", NULL },
+    { "console", "console.migration.outage.max.ms", CFG_INT, AT(migration.outage_max_ms), "10000", 100, 600000, "ms", true,
+      "A planned migration that refuses writes for so long, and has promoted nothing, goes back", NULL },
+    { "console", "console.migration.expire.ms", CFG_INT, AT(migration.expire_ms), "604800000", 0, 31536000000, "ms", true,
+      "A migration that nobody has started is aborted after so long, and its cluster unlocked; 0: never", NULL },
+    { "console", "console.migration.max.lag.bytes", CFG_INT, AT(migration.max_lag_bytes), "67108864", 0, 1099511627776, "bytes", true,
+      "A planned migration is refused by its check while the destination is further behind; 0: not looked at", NULL },
+    { "console", "console.migration.connect.timeout.ms", CFG_INT, AT(migration.connect_timeout_ms), "300", 10, 60000, "ms", true,
+      "Time to connect to a metaserver, a Redis, the outer client", NULL },
+    { "console", "console.migration.check.timeout.ms", CFG_INT, AT(migration.check_timeout_ms), "2000", 10, 60000, "ms", true,
+      "Time for one check of a shard", NULL },
+    { "console", "console.migration.fence.timeout.ms", CFG_INT, AT(migration.fence_timeout_ms), "1000", 10, 60000, "ms", true,
+      "Time for one phase of a fence by the source's metaserver, and once more for the other ways together", NULL },
+    { "console", "console.migration.drain.timeout.ms", CFG_INT, AT(migration.drain_timeout_ms), "5000", 10, 600000, "ms", true,
+      "How long the data of a held master may take to arrive at the destination", NULL },
+    { "console", "console.migration.promote.timeout.ms", CFG_INT, AT(migration.promote_timeout_ms), "2000", 10, 60000, "ms", true,
+      "Time for the promotion of one shard", NULL },
+    { "console", "console.migration.follow.timeout.ms", CFG_INT, AT(migration.follow_timeout_ms), "5000", 10, 60000, "ms", true,
+      "Time for one shard of a DC to follow a new primary", NULL },
+    { "console", "console.migration.publish.timeout.ms", CFG_INT, AT(migration.publish_timeout_ms), "2000", 10, 60000, "ms", true,
+      "Time to tell the outer client of a new primary, with three tries", NULL },
+    { "console", "console.migration.redis.user", CFG_TEXT, AT(migration.redis_user), "", 0, 128, "", true,
+      "ACL user for AUTH at Redis that the console fences itself; empty: AUTH with the password only", NULL },
+    { "console", "console.migration.redis.password", CFG_SECRET, AT(migration.redis_password), "", 0, 512, "", true,
+      "Password for AUTH at Redis that the console fences itself; empty: no AUTH", NULL },
+    { "console", "console.migration.webhook.url", CFG_TEXT, AT(migration.webhook_url), "", 0, 2048, "", true,
+      "Told of each switch by POST when there is no credis.service.address; empty: nobody", check_url },
+    { "console", "credis.service.address", CFG_TEXT, AT(migration.credis_url), "", 0, 2048, "", true,
+      "Base address of the client-routing platform that is asked before a switch and told of it; empty: none", check_url },
     { 0 },
 };
 /* clang-format on */
@@ -146,6 +200,12 @@ int console_config_check(const void *config, struct xp_err *err)
         return xp_fail(err, XP_INVALID,
                        "console.notify.retry.max.ms is below console.notify.retry.min.ms");
     }
+    const struct migration_config *m = &c->migration;
+    if (m->outage_max_ms < m->drain_timeout_ms) {
+        return xp_fail(
+            err, XP_INVALID,
+            "console.migration.outage.max.ms is below console.migration.drain.timeout.ms");
+    }
     return 0;
 }
 
@@ -154,5 +214,6 @@ int64_t console_config_files_needed(const void *config)
     const struct console_config *c = config;
     int64_t database = 3 * (c->workers_count + 1);
     int64_t calls = 2 * (c->notify_threads_count + c->container_checks_count);
-    return c->connections_max_count + calls + database + 128;
+    int64_t migrations = 4 * c->migration.threads_count + 4 * c->migration.parallel_count;
+    return c->connections_max_count + calls + migrations + database + 128;
 }

@@ -40,6 +40,26 @@ struct console_config {
     int64_t container_check_connect_timeout_ms;
     int64_t container_check_timeout_ms;
     int64_t container_checks_count;
+    struct migration_config { /* console.migration.* */
+        int64_t parallel_count;
+        int64_t threads_count;
+        char *mode;
+        int64_t retries_count;
+        int64_t outage_max_ms;
+        int64_t expire_ms;
+        int64_t max_lag_bytes;
+        int64_t connect_timeout_ms;
+        int64_t check_timeout_ms;
+        int64_t fence_timeout_ms;
+        int64_t drain_timeout_ms;
+        int64_t promote_timeout_ms;
+        int64_t follow_timeout_ms;
+        int64_t publish_timeout_ms;
+        char *redis_user;
+        char *redis_password;
+        char *webhook_url;
+        char *credis_url; /* credis.service.address */
+    } migration;
 };
 
 extern const struct config_row console_config_rows[];

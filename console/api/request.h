@@ -10,6 +10,7 @@
 #include "console/catalog/redises.h"
 #include "console/documents/document_cache.h"
 #include "console/health/container_health.h"
+#include "console/migration/migration_engine.h"
 #include "console/notify/notifier.h"
 #include "shared/model/json_decode.h"
 #include "shared/net/daemon.h"
@@ -27,8 +28,9 @@ struct api_context {
     struct notifier *notifier; /* NULL: nobody is told at once */
     /* NULL, in unit tests: keeper containers are not asked how they are */
     struct container_health *container_health;
-    const char *address;    /* for /health; "" unknown */
-    const char *dc;         /* for /health */
+    struct migration_engine *migration; /* NULL in unit tests without it */
+    const char *address;                /* for /health; "" unknown */
+    const char *dc;                     /* for /health */
     unsigned default_types; /* atomic: clusters in documents when the request names none; 0 all */
 };
 

@@ -6,7 +6,10 @@
  *   DRAIN, PROMOTE  the destination's metaserver; a Java one has no drain: OUTCOME_OK, not drained, the promotion waits itself;
  *   DEMOTE, FOLLOW  changeprimarydc without masterInfo in that DC;
  *   PRECHECK, PUBLISH  the outer client, or without one at once, and publish_info says that nobody was told.
- * Time limits from the config table. What was sent and not answered is OUTCOME_UNKNOWN. Thread: loop. */
+ * A metaserver of x-pipe proves nothing: what it did to the fence is proved from here where a Redis can be reached, else its word counts, with a
+ * warning. Time limits from the config table. What was sent and not answered is OUTCOME_UNKNOWN.
+ * Each DC has a lane: threads and kept connections of its own, so that a DC that does not answer costs no other one its calls, and the call
+ * after a check finds its connection open. Thread: loop. */
 #ifndef CONSOLE_MIGRATION_MIGRATION_CALLS_H
 #define CONSOLE_MIGRATION_MIGRATION_CALLS_H
 
@@ -18,10 +21,10 @@
 struct migration_calls;
 struct migration_calls_options {
     struct loop *loop;
-    struct http_client *client; /* its own: 'parallel' threads */
-    struct worker_pool *pool;
+    struct worker_pool *pool; /* reads addresses */
     struct catalog *catalog;
     struct outer_client *outer;
+    int threads; /* of each DC: console.migration.threads, 32 */
 };
 struct migration_calls_settings { /* may change at run time; copied */
     const char *metaservers;      /* JSON, as of the notifier */
@@ -37,16 +40,20 @@ struct migration_calls_settings { /* may change at run time; copied */
 };
 
 struct migration_calls *migration_calls_new(const struct migration_calls_options *);
-void migration_calls_free(
-    struct migration_calls *); /* what is under way is not answered any more */
+/* Sends nothing more, answers nothing more. For a stop, before pools and loop end. */
+void migration_calls_close(struct migration_calls *);
+/* What is under way is not answered any more; waits for requests that are under way. NULL is fine. */
+void migration_calls_free(struct migration_calls *);
 int migration_calls_configure(struct migration_calls *, const struct migration_calls_settings *,
                               struct xp_err *) XP_MUST_CHECK;
 
-/* 'row' is copied as far as needed. Runs on the loop exactly once, not inside the call; takes the result. */
+/* 'row' is copied as far as needed. The callback runs on the loop exactly once, not inside migration_call_start; takes the result. */
 typedef void migration_called_fn(struct migration_result *take_result, int64_t migration_cluster_id,
                                  void *arg);
 void migration_call_start(struct migration_calls *, const struct migration_cluster_row *row,
                           const struct migration_plan_call *, migration_called_fn *, void *arg);
 int migration_calls_active(const struct migration_calls *);
+/* The migration is over: its addresses are not needed any more. */
+void migration_calls_forget(struct migration_calls *, int64_t migration_cluster_id);
 
 #endif

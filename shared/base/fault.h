@@ -19,7 +19,29 @@
     F(http_reply_lost)                                                                             \
     F(meta_before_peerof)                                                                          \
     F(meta_after_peerof)                                                                           \
-    F(meta_document_fetched)
+    F(meta_document_fetched)                                                                       \
+    F(migration_before_commit)                                                                     \
+    F(migration_after_commit)                                                                      \
+    F(migration_before_check)                                                                      \
+    F(migration_after_check)                                                                       \
+    F(migration_before_hold)                                                                       \
+    F(migration_after_hold)                                                                        \
+    F(migration_before_drain)                                                                      \
+    F(migration_after_drain)                                                                       \
+    F(migration_before_freeze)                                                                     \
+    F(migration_after_freeze)                                                                      \
+    F(migration_before_promote)                                                                    \
+    F(migration_after_promote)                                                                     \
+    F(migration_before_demote)                                                                     \
+    F(migration_after_demote)                                                                      \
+    F(migration_before_release)                                                                    \
+    F(migration_after_release)                                                                     \
+    F(migration_before_follow)                                                                     \
+    F(migration_after_follow)                                                                      \
+    F(migration_before_precheck)                                                                   \
+    F(migration_after_precheck)                                                                    \
+    F(migration_before_publish)                                                                    \
+    F(migration_after_publish)
 
 #define FAULT_ENUM_(name) FAULT_##name,
 enum fault_point { FAULT_LIST(FAULT_ENUM_) FAULT_COUNT };

@@ -224,7 +224,7 @@ static int explain(CURL *h, CURLcode code, const struct attempt *a, struct xp_er
                    why);
 }
 
-static int perform(CURL *h, struct attempt *a, struct xp_err *err)
+static int perform(CURL *h, struct attempt *a, bool *ret_was_sent, struct xp_err *err)
 {
     struct curl_slist *headers = header_list(a->call);
     SET(h, CURLOPT_ERRORBUFFER, a->why);
@@ -243,6 +243,7 @@ static int perform(CURL *h, struct attempt *a, struct xp_err *err)
                      a->call->url);
     }
     (void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &a->status);
+    *ret_was_sent = was_sent(h);
     curl_easy_reset(h); /* it must not keep pointers into this call */
     curl_slist_free_all(headers);
     return rc;
@@ -255,14 +256,17 @@ int http_attempt(const struct http_call *call, int64_t timeout_ms, struct http_r
     struct attempt a = { .call = call,
                          .timeout_ms = timeout_ms,
                          .body = STR_INIT(call->max_reply_bytes) };
-    int rc = perform(h, &a, err);
+    bool is_sent = false;
+    int rc = perform(h, &a, &is_sent, err);
+    ret_reply->was_sent = is_sent;
     if (rc == 0) {
         size_t length = a.body.len;
         *ret_reply = (struct http_reply){ .status = (int)a.status,
                                           .body = str_take(&a.body),
                                           .length = length,
                                           .etag = TAKE(a.etag),
-                                          .header = TAKE(a.header) };
+                                          .header = TAKE(a.header),
+                                          .was_sent = is_sent };
     }
     str_done(&a.body);
     free(a.etag);

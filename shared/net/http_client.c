@@ -47,11 +47,13 @@ int http_call(const struct http_call *call, struct http_reply *ret_reply, struct
         return rc;
     }
     mono_ms deadline = clock_mono_ms() + call->timeout_ms;
+    bool was_sent = false;
     for (int retries_left = call->retries;; retries_left--) {
         struct http_reply reply = { 0 };
         struct xp_err why = { 0 };
         int64_t left_ms = deadline - clock_mono_ms();
         rc = http_attempt(call, left_ms > 0 ? left_ms : 1, &reply, &why);
+        was_sent = was_sent || reply.was_sent;
         bool has_time = clock_mono_ms() + call->retry_delay_ms < deadline;
         if (retries_left <= 0 || !has_time || !may_retry(call, rc, &reply)) {
             if (rc == 0) {
@@ -59,6 +61,7 @@ int http_call(const struct http_call *call, struct http_reply *ret_reply, struct
             } else if (err) {
                 *err = why;
             }
+            ret_reply->was_sent = was_sent;
             return rc;
         }
         http_reply_done(&reply);

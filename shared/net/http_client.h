@@ -34,6 +34,8 @@ struct http_reply {
     size_t length;
     char *etag;   /* owned or NULL */
     char *header; /* owned value of kept_header, or NULL */
+    /* The request went out. All there is after a failure: true, it may have been carried out; false, it was not. */
+    bool was_sent;
 };
 void http_reply_done(struct http_reply *);
 
@@ -50,7 +52,7 @@ int http_call(const struct http_call *, struct http_reply *ret_reply,
               struct xp_err *) XP_MUST_CHECK;
 
 /* Loop thread. Copies the call. 'done' runs on the loop exactly once: rc is that of http_call, or XP_UNAVAILABLE
- * (not sent: at shutdown, or no thread was free within timeout_ms); reply is borrowed (empty when rc < 0). A full queue is XP_TOO_MANY and done is not called. */
+ * (not sent: at shutdown, or no thread was free within timeout_ms); reply is borrowed (empty but for was_sent when rc < 0). A full queue is XP_TOO_MANY and done is not called. */
 typedef void http_done_fn(int rc, const struct http_reply *reply, const struct xp_err *err,
                           void *arg, uint64_t token);
 int http_send(struct http_client *, const struct http_call *, http_done_fn *, void *arg,

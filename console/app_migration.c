@@ -1,0 +1,83 @@
+/* app_migration.c - see app_migration.h. */
+#include "console/app_migration.h"
+
+#include "shared/base/banned.h"
+
+#define OUTER_THREADS  8
+#define OUTER_QUEUE    4096
+#define POOL_THREADS   2 /* a turn, and a read of addresses beside it */
+#define POOL_QUEUE_MAX 65536
+
+int app_migration_configure(struct app_migration *m, const struct console_config *config,
+                            struct xp_err *err)
+{
+    const struct migration_config *c = &config->migration;
+    struct migration_calls_settings calls = { .metaservers = config->metaservers,
+                                              .redis_user = c->redis_user,
+                                              .redis_password = c->redis_password,
+                                              .connect_timeout_ms = c->connect_timeout_ms,
+                                              .check_ms = c->check_timeout_ms,
+                                              .fence_ms = c->fence_timeout_ms,
+                                              .drain_ms = c->drain_timeout_ms,
+                                              .promote_ms = c->promote_timeout_ms,
+                                              .follow_ms = c->follow_timeout_ms,
+                                              .max_lag_bytes = c->max_lag_bytes };
+    struct migration_settings engine = { .outage_max_ms = c->outage_max_ms,
+                                         .expire_ms = c->expire_ms,
+                                         .retries = (int)c->retries_count };
+    xp_check(
+        migration_mode_from_text(c->mode, &engine.mode)); /* the table of keys has seen to it */
+    outer_client_configure(m->outer,
+                           &(struct outer_settings){ .credis_url = c->credis_url,
+                                                     .webhook_url = c->webhook_url,
+                                                     .connect_timeout_ms = c->connect_timeout_ms,
+                                                     .timeout_ms = c->publish_timeout_ms });
+    migration_engine_configure(m->engine, &engine);
+    return migration_calls_configure(m->calls, &calls, err);
+}
+
+int app_migration_start(struct app_migration *m, struct loop *loop, struct catalog *catalog,
+                        const struct console_config *config, struct xp_err *err)
+{
+    const struct migration_config *c = &config->migration;
+    m->outer_http = http_client_new(loop, OUTER_THREADS, OUTER_QUEUE);
+    m->outer = outer_client_new(loop, m->outer_http);
+    m->pool = worker_pool_new(loop, "migration", POOL_THREADS, POOL_QUEUE_MAX, NULL, NULL, NULL);
+    m->calls =
+        migration_calls_new(&(struct migration_calls_options){ .loop = loop,
+                                                               .pool = m->pool,
+                                                               .catalog = catalog,
+                                                               .outer = m->outer,
+                                                               .threads = (int)c->threads_count });
+    m->engine = migration_engine_new(
+        &(struct migration_engine_options){ .loop = loop,
+                                            .pool = m->pool,
+                                            .catalog = catalog,
+                                            .calls = m->calls,
+                                            .parallel = (int)c->parallel_count });
+    return app_migration_configure(m, config, err);
+}
+
+void app_migration_drain(struct app_migration *m)
+{
+    migration_engine_stop(m->engine);
+}
+
+bool app_migration_is_idle(const struct app_migration *m)
+{
+    return migration_engine_is_idle(m->engine);
+}
+
+void app_migration_stop(struct app_migration *m)
+{
+    if (!m->engine) {
+        return;
+    }
+    migration_engine_stop(m->engine);
+    migration_calls_close(m->calls);
+    http_client_free(m->outer_http);
+    worker_pool_free(m->pool);
+    migration_engine_free(m->engine);
+    migration_calls_free(m->calls);
+    outer_client_free(m->outer);
+}

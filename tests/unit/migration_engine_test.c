@@ -1,0 +1,613 @@
+/* The engine over a real store, with stand-ins for the turn and the calls: limits, policies, asks, failures, resume, stop. The stand-in of a
+ * turn knows a short way: Initiated -CHECK-> Migrating -HOLD-> Publish -PUBLISH-> Success. */
+#include "tests/unit/unit.h"
+
+#include <sqlite3.h>
+
+#include "console/migration/migration_engine.h"
+#include "shared/base/fault.h"
+#include "shared/base/thread.h"
+#include "tests/unit/console_fixture.h"
+
+#include "shared/base/banned.h"
+
+#define MIGS_MAX 512
+#define WAIT_MS  10000
+
+struct model { /* a row, as the stand-in of the turn keeps it */
+    enum migration_status status;
+    bool check_fails;
+    bool is_held_check; /* its CHECK is not answered */
+    int resumed;
+    int turns;
+    int dropped_epoch;
+    bool has_held_call;
+    struct migration_plan_call held_call;
+    int starts_order;
+};
+
+struct answer {
+    bool is_there;
+    int rc;
+    char text[240];
+};
+
+static struct {
+    struct fixture f;
+    struct loop *loop;
+    struct worker_pool *pool;
+    struct migration_engine *engine;
+    struct loop_timer tick;
+    struct model migs[MIGS_MAX]; /* by row id; worker during a turn, else the test */
+    int fail_turns;              /* XP_UNAVAILABLE so often */
+    int64_t poisoned;            /* any turn with it is XP_INTERNAL */
+    int turns;
+    int sent;       /* calls, since the last look */
+    int outage_now; /* clusters between CHECK's end and Success */
+    int outage_max;
+    int next_order;
+    int64_t epoch;
+    migration_called_fn *called;
+    void *called_arg;
+    int call_ms;
+    int sent_at_failure;
+} s;
+/* The rows and counters belong to the worker during a turn, to the test outside of run_loop(). */
+static struct mutex model_lock = MUTEX_INIT;
+
+/* ---- stand-ins: the turn ---- */
+
+static void add_call(struct turn_item *item, enum migration_call call)
+{
+    item->calls = xcalloc(1, sizeof(*item->calls));
+    item->calls[0] = (struct migration_plan_call){ .call = call };
+    item->call_count = 1;
+}
+
+static void apply(struct model *m, struct turn_item *item, enum migration_call call)
+{
+    if (call == CALL_CHECK && m->status == MIG_CHECKING && m->check_fails) {
+        m->status = MIG_CHECKING_FAIL;
+    } else if (call == CALL_CHECK && m->status == MIG_CHECKING) {
+        m->status = MIG_MIGRATING;
+        s.outage_max = ++s.outage_now > s.outage_max ? s.outage_now : s.outage_max;
+        add_call(item, CALL_HOLD);
+    } else if (call == CALL_HOLD && m->status == MIG_MIGRATING) {
+        m->status = MIG_PUBLISH;
+        add_call(item, CALL_PUBLISH);
+    } else if (call == CALL_PUBLISH && m->status == MIG_PUBLISH) {
+        m->status = MIG_SUCCESS;
+        s.outage_now--;
+        item->is_over = true;
+    }
+}
+
+static void apply_ask(struct model *m, struct turn_item *item)
+{
+    if (item->ask == ASK_PROCESS &&
+        (m->status == MIG_INITIATED || m->status == MIG_CHECKING_FAIL)) {
+        m->status = MIG_CHECKING;
+        m->starts_order = ++s.next_order;
+        add_call(item, CALL_CHECK);
+    } else if (item->ask == ASK_ROLLBACK && m->status == MIG_CHECKING) {
+        m->status = MIG_ABORTED;
+        item->is_over = true;
+    } else if (item->ask == ASK_ROLLBACK) {
+        struct xp_err err = { 0 };
+        item->rc = xp_fail(&err, XP_CONFLICT, "not now");
+        (void)snprintf(item->err_text, sizeof(item->err_text), "%s", err.msg);
+    } else if (item->is_resumed && m->status == MIG_PUBLISH) {
+        add_call(item, CALL_PUBLISH);
+    }
+}
+
+static int run_model(struct migration_turn *turn, struct xp_err *err)
+{
+    s.turns++;
+    if (s.fail_turns > 0) {
+        s.fail_turns--;
+        s.sent_at_failure = s.sent;
+        return xp_fail(err, XP_UNAVAILABLE, "the disk is full");
+    }
+    for (size_t i = 0; i < turn->count; i++) {
+        if (turn->items[i].migration_cluster_id == s.poisoned) {
+            return xp_fail(err, XP_INTERNAL, "a row that nobody understands");
+        }
+    }
+    s.epoch = turn->epoch;
+    for (size_t i = 0; i < turn->count; i++) {
+        struct turn_item *item = &turn->items[i];
+        struct model *m = &s.migs[item->migration_cluster_id];
+        m->turns++;
+        m->resumed += item->is_resumed;
+        item->row.id = item->migration_cluster_id;
+        item->row.epoch = m->dropped_epoch ? 1 : turn->epoch;
+        for (size_t r = 0; r < item->result_count; r++) {
+            apply(m, item, item->results[r].call);
+        }
+        apply_ask(m, item);
+        item->row.status = m->status;
+    }
+    return 0;
+}
+
+int migration_turn_run(struct migration_turn *turn, struct xp_err *err)
+{
+    mutex_lock(&model_lock);
+    int rc = run_model(turn, err);
+    mutex_unlock(&model_lock);
+    return rc;
+}
+
+void turn_item_done(struct turn_item *item)
+{
+    for (size_t i = 0; i < item->result_count; i++) {
+        migration_result_done(&item->results[i]);
+    }
+    free(item->results);
+    free(item->calls);
+}
+
+void migration_result_done(struct migration_result *r)
+{
+    free(r->text);
+}
+
+int migration_ask_check(const struct migration_cluster_row *row, enum migration_ask ask,
+                        struct xp_err *err)
+{
+    (void)ask;
+    return row->status == MIG_SUCCESS ? xp_fail(err, XP_CONFLICT, "already success") : 0;
+}
+
+/* ---- stand-ins: the calls ---- */
+
+struct sent_call {
+    struct loop_timer timer;
+    int64_t id;
+    enum migration_call call;
+};
+
+static void sent_call_over(struct loop_timer *t)
+{
+    struct sent_call *c = CONTAINER_OF(t, struct sent_call, timer);
+    struct migration_result result = { .call = c->call, .outcome = OUTCOME_OK };
+    int64_t id = c->id;
+    loop_timer_stop(&c->timer);
+    free(c);
+    s.called(&result, id, s.called_arg);
+}
+
+static void answer_call(int64_t id, enum migration_call call)
+{
+    struct sent_call *c = xcalloc(1, sizeof(*c));
+    c->id = id;
+    c->call = call;
+    loop_timer_init(&c->timer, s.loop, sent_call_over);
+    loop_timer_start(&c->timer, s.call_ms);
+}
+
+void migration_call_start(struct migration_calls *calls, const struct migration_cluster_row *row,
+                          const struct migration_plan_call *plan, migration_called_fn *done,
+                          void *arg)
+{
+    (void)calls;
+    s.called = done;
+    s.called_arg = arg;
+    mutex_lock(&model_lock);
+    s.sent++;
+    struct model *m = &s.migs[row->id];
+    m->has_held_call = plan->call == CALL_CHECK && m->is_held_check;
+    bool is_held = m->has_held_call;
+    mutex_unlock(&model_lock);
+    if (!is_held) {
+        answer_call(row->id, plan->call);
+    }
+}
+
+void migration_calls_forget(struct migration_calls *calls, int64_t id)
+{
+    (void)calls;
+    mutex_lock(&model_lock);
+    s.migs[id].has_held_call = false;
+    mutex_unlock(&model_lock);
+}
+
+/* ---- the site ---- */
+
+static void sql(const char *fmt, ...) XP_PRINTF(1, 2);
+static void sql(const char *fmt, ...)
+{
+    va_list args;
+    char text[1024];
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    char *path AUTO_FREE = xasprintf("%s/console.db", s.f.dir);
+    sqlite3 *db;
+    char *why = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    if (sqlite3_exec(db, text, NULL, NULL, &why) != SQLITE_OK) {
+        fail_msg("%s: %s", text, why);
+    }
+    sqlite3_close(db);
+}
+
+static void must(const char *method, const char *target, const char *body)
+{
+    struct reply r CLEANUP(reply_done) = call(&s.f, method, target, body);
+    if (!strstr(r.body, "\"state\":0")) {
+        fail_msg("%s %s: %s", method, target, r.body);
+    }
+}
+
+/* Clusters first..first+count-1, as rows of the same ids. */
+static void create_event(int event, const char *policy, int first, int count, const char *status)
+{
+    sql("INSERT INTO migration_event_tbl (id, start_time, policy) VALUES (%d, 1, '%s')", event,
+        policy);
+    sql("WITH RECURSIVE n(i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i < %d) "
+        "INSERT INTO cluster_tbl (id, cluster_name, cluster_type, version, created_wall_ms, "
+        "updated_wall_ms) "
+        "SELECT i, 'c' || i, 'ONE_WAY', 1, 1, 1 FROM n",
+        first, first + count - 1);
+    sql("WITH RECURSIVE n(i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i < %d) "
+        "INSERT INTO migration_cluster_tbl (id, migration_event_id, cluster_id, source_dc_id, "
+        "destination_dc_id, "
+        "start_time, status) SELECT i, %d, i, 1, 2, 1, '%s' FROM n",
+        first, first + count - 1, event, status);
+}
+
+static void tick(struct loop_timer *t)
+{
+    loop_stop(t->loop);
+}
+
+static void run_loop(void)
+{
+    loop_timer_start(&s.tick, 2);
+    mutex_unlock(&model_lock);
+    loop_run(s.loop);
+    mutex_lock(&model_lock);
+    loop_timer_stop(&s.tick);
+}
+
+static void wait_for(bool (*condition)(void))
+{
+    mono_ms deadline = clock_mono_ms() + WAIT_MS;
+    while (!condition()) {
+        assert_true(clock_mono_ms() < deadline);
+        run_loop();
+    }
+}
+
+static void start_engine(int parallel)
+{
+    s.engine = migration_engine_new(&(struct migration_engine_options){
+        .loop = s.loop, .pool = s.pool, .catalog = &s.f.catalog, .parallel = parallel });
+    migration_engine_configure(s.engine, &(struct migration_settings){ .retries = 1 });
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&s, 0, sizeof(s));
+    fixture_open(&s.f);
+    s.loop = loop_new();
+    s.pool = worker_pool_new(s.loop, "worker", 2, 100, NULL, NULL, NULL);
+    s.call_ms = 1;
+    loop_timer_init(&s.tick, s.loop, tick);
+    must("POST", "/api/zone", "{\"name\":\"SHA\"}");
+    must("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"jq\",\"description\":\"d\"}");
+    must("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"oy\",\"description\":\"d\"}");
+    mutex_lock(&model_lock);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    mutex_unlock(&model_lock);
+    migration_engine_stop(s.engine);
+    worker_pool_free(s.pool);
+    migration_engine_free(s.engine);
+    loop_free(s.loop);
+    fixture_close(&s.f);
+    return 0;
+}
+
+static void on_asked(int rc, const struct xp_err *err, void *arg)
+{
+    struct answer *a = arg;
+    assert_false(a->is_there);
+    a->is_there = true;
+    a->rc = rc;
+    (void)snprintf(a->text, sizeof(a->text), "%s", err->msg);
+}
+
+static struct answer last_answer;
+static bool is_answered(void)
+{
+    return last_answer.is_there;
+}
+
+static int ask(int64_t event, int64_t id, enum migration_ask what)
+{
+    last_answer = (struct answer){ 0 };
+    migration_engine_ask(s.engine, event, id, what, "dba", on_asked, &last_answer);
+    wait_for(is_answered);
+    return last_answer.rc;
+}
+
+static int count_of(enum migration_status status, int first, int count)
+{
+    int found = 0;
+    for (int i = first; i < first + count; i++) {
+        found += s.migs[i].status == status;
+    }
+    return found;
+}
+
+/* ---- policies and limits ---- */
+
+static bool five_are_over(void)
+{
+    return count_of(MIG_SUCCESS, 1, 5) == 5;
+}
+
+static void a_canary_goes_first(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 5, "Initiated");
+    start_engine(64);
+    s.migs[1].is_held_check = true;
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    assert_int_equal(s.migs[1].status, MIG_CHECKING);
+    assert_int_equal(count_of(MIG_INITIATED, 2, 4), 4);
+    answer_call(1, CALL_CHECK);
+    wait_for(five_are_over);
+    assert_int_equal(s.migs[1].starts_order, 1);
+    assert_int_equal(s.migs[2].starts_order, 2);
+    assert_int_equal(s.migs[5].starts_order, 5);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0); /* all of it is over: nothing to do */
+}
+
+static bool canary_failed(void)
+{
+    return s.migs[1].status == MIG_CHECKING_FAIL;
+}
+
+static void a_canary_that_fails_leaves_the_others_alone(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 5, "Initiated");
+    s.migs[1].check_fails = true;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(canary_failed);
+    assert_int_equal(ask(1, 3, ASK_ROLLBACK), XP_CONFLICT); /* a turn more: nobody has begun */
+    assert_string_equal(last_answer.text, "not now");
+    assert_int_equal(count_of(MIG_INITIATED, 2, 4), 4);
+    s.migs[1].check_fails = false;
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0); /* the canary again */
+    wait_for(five_are_over);
+}
+
+static bool all_are_over(void)
+{
+    return count_of(MIG_SUCCESS, 1, 300) == 300;
+}
+
+static void many_share_the_slots_in_order(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 200, "Initiated");
+    create_event(2, "all", 201, 100, "Initiated");
+    start_engine(8);
+    assert_int_equal(ask(2, 0, ASK_PROCESS), 0);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(all_are_over);
+    assert_true(s.outage_max <= 8 && s.outage_max > 1);
+    for (int i = 2; i <= 200; i++) {
+        assert_true(s.migs[i].starts_order > s.migs[i - 1].starts_order);
+    }
+}
+
+static void one_that_was_asked_for_waits_after_its_check(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 2, "Initiated");
+    start_engine(1);
+    s.migs[1].is_held_check = true;
+    assert_int_equal(ask(1, 1, ASK_PROCESS), 0);
+    assert_int_equal(ask(1, 2, ASK_PROCESS), 0); /* committed, though no slot is free */
+    assert_int_equal(s.migs[2].status, MIG_CHECKING);
+    assert_int_equal(ask(1, 1, ASK_PROCESS), 0);
+    assert_int_equal(s.migs[2].status, MIG_CHECKING);
+    answer_call(1, CALL_CHECK);
+    s.call_ms = 5;
+    mono_ms deadline = clock_mono_ms() + WAIT_MS;
+    while (count_of(MIG_SUCCESS, 1, 2) < 2) {
+        assert_true(clock_mono_ms() < deadline);
+        run_loop();
+    }
+    assert_int_equal(s.outage_max, 1);
+}
+
+/* ---- asks ---- */
+
+static void a_rollback_comes_while_the_check_runs(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 1, "Initiated");
+    s.migs[1].is_held_check = true;
+    start_engine(64);
+    assert_int_equal(ask(1, 1, ASK_PROCESS), 0);
+    assert_true(s.migs[1].has_held_call);
+    assert_int_equal(ask(1, 1, ASK_ROLLBACK), 0);
+    assert_int_equal(s.migs[1].status, MIG_ABORTED);
+    assert_false(s.migs[1].has_held_call); /* forgotten: it is over */
+}
+
+static void asks_for_what_is_not_there(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 1, "Initiated");
+    start_engine(64);
+    assert_int_equal(ask(9, 0, ASK_PROCESS), XP_NOT_FOUND);
+    assert_string_equal(last_answer.text, "event not found:9");
+    assert_int_equal(ask(1, 77, ASK_PROCESS), XP_NOT_FOUND);
+    assert_int_equal(ask(1, 0, ASK_ROLLBACK), XP_INVALID);
+    create_event(2, "canary", 2, 1, "Initiated"); /* nobody has said so: the rows are looked at */
+    assert_int_equal(ask(2, 0, ASK_PROCESS), 0);
+    assert_true(s.migs[2].status != MIG_INITIATED);
+}
+
+static void what_is_over_answers_from_its_rows(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 1, "Success");
+    sql("UPDATE migration_cluster_tbl SET is_followed = 1, end_time = 5");
+    start_engine(64);
+    assert_int_equal(ask(1, 1, ASK_ROLLBACK), XP_CONFLICT);
+    assert_string_equal(last_answer.text, "already success");
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    assert_int_equal(s.turns, 0);
+}
+
+/* ---- failures ---- */
+
+static bool first_is_over(void)
+{
+    return s.migs[1].status == MIG_SUCCESS;
+}
+
+static void a_failed_turn_is_repeated_and_sends_nothing(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 1, "Initiated");
+    start_engine(64);
+    s.fail_turns = 4;
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    assert_int_equal(s.sent_at_failure, 0); /* only after the commit */
+    assert_true(s.turns >= 5);
+    s.fail_turns = 2;
+    wait_for(first_is_over);
+}
+
+/* Only builds with fault points; in the others there is nothing to be set. */
+static void faults_around_the_commit(void **state)
+{
+    (void)state;
+    struct xp_err err = { 0 };
+    create_event(1, "canary", 1, 1, "Initiated");
+    if (fault_configure("migration_before_commit=error:2,migration_after_commit=delay:20", &err) <
+        0) {
+        assert_int_equal(err.code, XP_UNSUPPORTED);
+    }
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(first_is_over);
+    assert_int_equal(fault_configure("", &err), 0);
+}
+
+static void a_broken_row_stops_nobody_else(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 20, "Initiated");
+    s.poisoned = 7;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    mono_ms deadline = clock_mono_ms() + WAIT_MS;
+    while (count_of(MIG_SUCCESS, 1, 20) < 19) {
+        assert_true(clock_mono_ms() < deadline);
+        run_loop();
+    }
+    assert_int_equal(s.migs[7].status, MIG_INITIATED);
+    s.poisoned = 0;
+    while (count_of(MIG_SUCCESS, 1, 20) < 20) {
+        assert_true(clock_mono_ms() < deadline);
+        run_loop();
+    }
+}
+
+static void a_row_of_another_owner_is_dropped(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 1, "Initiated");
+    s.migs[1].dropped_epoch = 1;
+    start_engine(64);
+    (void)ask(1, 1, ASK_PROCESS);
+    assert_int_equal(s.sent, 0);
+}
+
+/* ---- resume and stop ---- */
+
+static void what_was_under_way_is_resumed_with_a_higher_epoch(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Publish");
+    create_event(2, "all", 2, 2, "Initiated");
+    sql("UPDATE migration_event_tbl SET is_started = 1");
+    sql("UPDATE migration_cluster_tbl SET epoch = 99999999999 WHERE id = 1");
+    s.migs[1].status = MIG_PUBLISH;
+    s.outage_now = 1;
+    start_engine(64);
+    mono_ms deadline = clock_mono_ms() + WAIT_MS;
+    while (count_of(MIG_SUCCESS, 1, 3) < 3) { /* the event that was started goes on, too */
+        assert_true(clock_mono_ms() < deadline);
+        run_loop();
+    }
+    assert_int_equal(s.migs[1].resumed, 1);
+    assert_true(s.epoch == 100000000000);
+}
+
+static bool engine_is_idle(void)
+{
+    return migration_engine_is_idle(s.engine);
+}
+
+static bool first_is_migrating(void)
+{
+    return s.migs[1].status == MIG_MIGRATING;
+}
+
+static void a_stop_ends_outages_and_begins_nothing(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 20, "Initiated");
+    start_engine(1);
+    s.call_ms = 20;
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(first_is_migrating);
+    migration_engine_stop(s.engine);
+    wait_for(engine_is_idle);
+    assert_int_equal(s.migs[1].status, MIG_SUCCESS);
+    assert_int_equal(count_of(MIG_INITIATED, 2, 19), 19);
+    assert_int_equal(ask(1, 2, ASK_PROCESS), XP_UNAVAILABLE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_canary_goes_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_canary_that_fails_leaves_the_others_alone, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(many_share_the_slots_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_was_asked_for_waits_after_its_check, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_rollback_comes_while_the_check_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(asks_for_what_is_not_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_over_answers_from_its_rows, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_turn_is_repeated_and_sends_nothing, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(faults_around_the_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_broken_row_stops_nobody_else, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_of_another_owner_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_under_way_is_resumed_with_a_higher_epoch, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_stop_ends_outages_and_begins_nothing, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
