@@ -132,10 +132,7 @@ static int load_shards(struct db *db, struct migration_cluster_row *row, struct 
             return xp_fail(err, XP_TOO_LARGE, "migration %lld: more than %d shards",
                            (long long)row->id, MIGRATION_SHARDS_MAX);
         }
-        void *items = row->shards;
-        struct migration_shard_row *shard = array_grow(&items, row->shard_count, sizeof(*shard));
-        row->shards = items;
-        row->shard_count++;
+        struct migration_shard_row *shard = ARRAY_ADD(row->shards, row->shard_count);
         shard->id = db_col_i64(&s, 0);
         shard->shard_id = db_col_i64(&s, 1);
         shard->name = query_text(&s, 2);
@@ -156,11 +153,7 @@ static int load_follows(struct db *db, struct migration_cluster_row *row, struct
     struct db_stmt s = query_open(db, Q_MIGRATION_LOAD_FOLLOWS, QUERY_ARGS(QI(row->id)));
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
-        void *items = row->follows;
-        struct migration_follow_row *follow =
-            array_grow(&items, row->follow_count, sizeof(*follow));
-        row->follows = items;
-        row->follow_count++;
+        struct migration_follow_row *follow = ARRAY_ADD(row->follows, row->follow_count);
         *follow = (struct migration_follow_row){
             .dc_id = db_col_i64(&s, 0),
             .dc = query_text(&s, 1),
@@ -201,16 +194,19 @@ static int save_cluster(struct db *db, const struct migration_cluster_row *row, 
     if (strlen(info) > PUBLISH_INFO_MAX) {
         info = "{\"success\":true,\"message\":\"too long to be kept\"}";
     }
-    AUTO_FREE char *reason = xstrndup(row->reason ? row->reason : "",
-                                      strnlen(row->reason ? row->reason : "", REASON_MAX));
-    return query_run(
-        db, Q_MIGRATION_SAVE,
-        QUERY_ARGS(QI(row->id), QI(row->start_ms), QI(row->end_ms),
-                   QT(migration_status_info(row->status)->text), QI(row->is_disaster),
-                   QI(row->is_force_publish), QI(row->is_active_switched), QI(row->epoch),
-                   QT(reason), QT(info), QI(row->phase_ms), QT(migration_call_text(row->pending)),
-                   QT(call_outcome_text(row->outcome)), QI(row->tries), QI(migration_is_over(row))),
-        err);
+    AUTO_FREE char *reason = xstrdup(row->reason ? row->reason : "");
+    if (strlen(reason) > REASON_MAX) {
+        reason[REASON_MAX] = '\0';
+    }
+    return query_run(db, Q_MIGRATION_SAVE,
+                     QUERY_ARGS(QI(row->id), QI(row->start_ms), QI(row->end_ms),
+                                QT(migration_status_info(row->status)->text), QI(row->is_disaster),
+                                QI(row->is_force_publish), QI(row->is_active_switched),
+                                QI(row->epoch), QT(reason), QT(info), QI(row->phase_ms),
+                                QT(migration_call_text(row->pending)),
+                                QT(call_outcome_text(row->outcome)), QI(row->tries),
+                                QI(migration_is_over(row)), QT(migration_mode_text(row->mode))),
+                     err);
 }
 
 static int save_shard(struct db *db, const struct migration_cluster_row *row,

@@ -3,7 +3,9 @@
  * For each cluster of the turn: load the rows, apply its results and its ask, decide until nothing moves, write rows, cluster status,
  * active DC and timeline, give back the calls whose intents are now committed. One store_change for the whole turn when metadata changes (cluster
  * status, active DC), else one store_bookkeep. An error of any kind leaves everything as it was: the engine repeats the same
- * turn. A cluster whose epoch in the row is not ours is dropped: XP_CONFLICT of that item. Thread: worker. */
+ * turn. After XP_TIMEOUT (perhaps committed) the items are marked as resumed, so that intents of which nobody knows are not waited for.
+ * A row with a higher epoch than ours is dropped: XP_CONFLICT of that item; one with a lower epoch becomes ours. Follow-ups end when a newer
+ * migration of the cluster exists, the cluster is deleted or the DC has left it. Thread: worker. */
 #ifndef CONSOLE_MIGRATION_MIGRATION_TURN_H
 #define CONSOLE_MIGRATION_MIGRATION_TURN_H
 

@@ -8,13 +8,6 @@
 #include "console/migration/migration_rows.h"
 #include "tests/unit/catalog_fixture.h"
 
-/* Until shared/switch/switch_words.c is there. */
-__attribute__((weak)) const char *fence_state_text(enum fence_state state)
-{
-    static const char *const texts[] = { "none", "held", "frozen", "released", "unreachable" };
-    return texts[state];
-}
-
 MAY_BE_UNUSED static void sql(const struct world *w, const char *text)
 {
     sqlite3 *raw = NULL;
@@ -59,7 +52,7 @@ MAY_BE_UNUSED static void add_one_way(struct world *w, const char *cluster, int 
     add_cluster(w, cluster, "ONE_WAY", "jq,oy,FRA");
     for (int shard = 1; shard <= 2; shard++) {
         for (int dc = 0; dc < 3; dc++) {
-            char name[8];
+            char name[16];
             (void)snprintf(name, sizeof(name), "s%d", shard);
             AUTO_FREE char *redises =
                 xasprintf("10.%d.%d.%d:6379,10.%d.%d.%d:6380", dc + 1, host / 100,
