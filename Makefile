@@ -249,6 +249,9 @@ check-unit: $(UNIT_BIN) ## each module; T=NAME runs one
 	@$(RUN) unit$(SUFFIX) $(UNIT_BIN)
 check-golden: $(GOLDEN_BIN) ## decisions over their corpus; T=NAME runs one
 	@$(RUN) golden$(SUFFIX) $(GOLDEN_BIN)
+docs-states: $(BUILD)/tests/golden/migration_table_golden ## docs/states from the tables of the code
+	@mkdir -p docs/states
+	@$< --print > docs/states/migration.md
 check-sim: $(SIM_BIN) ## the daemons over a simulated loop, clock and network; T=NAME runs one
 	@SIM_SEEDS=$(SEEDS) TEST_TIMEOUT_S=$(or $(TEST_TIMEOUT_S),600) nice -n 10 $(RUN) sim$(SUFFIX) $(SIM_BIN)
 # SEED and SEEDS: which seeds of the whole system, and how many; JOBS: in how many processes.
@@ -360,7 +363,7 @@ help: ## this list
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim \
+.PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim docs-states \
         sim sim-mutants fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
         check-integration check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console bench-keepers format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

@@ -260,11 +260,17 @@ static void why_asked(const struct migration_look *look, char ret_reason[512])
     (void)snprintf(ret_reason, 512, "rolled back on request");
 }
 
+static void why_cluster(const struct migration_look *look, const char *what, char ret_reason[512])
+{
+    char line[256];
+    migration_telling_line(look->row->reason, line);
+    (void)snprintf(ret_reason, 512, "dc %.128s, all shards, %s %s%s%s", look->row->dest_dc, what,
+                   call_outcome_text(look->row->outcome), line[0] ? ": " : "", line);
+}
+
 static void why_precheck(const struct migration_look *look, char ret_reason[512])
 {
-    (void)snprintf(ret_reason, 512, "dc %s, all shards, CHECK: outer client, pre-check %s: %.300s",
-                   look->row->dest_dc, call_outcome_text(look->row->outcome),
-                   look->row->reason ? look->row->reason : "");
+    why_cluster(look, "CHECK: outer client, precheck", ret_reason);
 }
 
 static void why_check(const struct migration_look *look, char ret_reason[512])
@@ -325,9 +331,7 @@ static void why_promotion(const struct migration_look *look, char ret_reason[512
 
 static void why_publish(const struct migration_look *look, char ret_reason[512])
 {
-    (void)snprintf(ret_reason, 512, "dc %s, all shards, publish %s: %.300s", look->row->dest_dc,
-                   call_outcome_text(look->row->outcome),
-                   look->row->reason ? look->row->reason : "");
+    why_cluster(look, "MIGRATE: outer client, publish", ret_reason);
 }
 
 static void why_undo(const struct migration_look *look, char ret_reason[512])
@@ -342,6 +346,24 @@ static void why_forced(const struct migration_look *look, char ret_reason[512])
                    "force publish: %zu of %zu shards were promoted, the others "
                    "have no master that takes writes",
                    look->promoted, count);
+}
+
+/* What is not as it should be after a success. */
+static void why_success(const struct migration_look *look, char ret_reason[512])
+{
+    size_t unfenced = 0;
+    for (size_t i = 0; i < look->row->shard_count; i++) {
+        unfenced += shard_at(look, i)->is_unfenced;
+    }
+    if (look->row->is_force_publish) {
+        why_forced(look, ret_reason);
+    } else if (unfenced > 0) {
+        (void)snprintf(
+            ret_reason, 512,
+            "dc %.128s: %zu of %zu shards were promoted without a proved fence, what was "
+            "written there since is lost",
+            look->row->source_dc, unfenced, look->row->shard_count);
+    }
 }
 
 static void why_ended(const struct migration_look *look, char ret_reason[512])
@@ -419,7 +441,8 @@ const struct migration_rule migration_rules[] = {
     { "G96", IN(PUBLISH), .when = when_pending, .when_text = "an answer is missing", .to = MIG_WAIT },
     { "G97", IN(PUBLISH), .when = when_cluster_failed, .when_text = "the outer client was not told", .to = MIG_PUBLISH_FAIL,
       .reason = why_publish },
-    { "G98", IN(PUBLISH), .when_text = "clients are told", .to = MIG_SUCCESS, .effects = FX(END) },
+    { "G98", IN(PUBLISH), .when_text = "clients are told", .to = MIG_SUCCESS, .effects = FX(END),
+      .reason = why_success },
 
     { "G100", IN(ROLL_BACK), .when = when_undo_due, .when_text = "a shard, no call of it under way, may be promoted or fenced", .to = MIG_STAY,
       .calls = call_undo, .calls_text = "demote where it may be promoted; only then release" },

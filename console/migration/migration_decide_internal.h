@@ -54,6 +54,8 @@ typedef bool shard_pick_fn(const struct migration_look *, const struct migration
 void migration_shards_cause(const struct migration_look *, shard_pick_fn *is_it, const char *before,
                             char ret_reason[512]);
 enum migration_step migration_call_step(enum migration_call call);
+/* The line of an execution log that says most: the last error, else the last line, without level and time. */
+void migration_telling_line(const char *text, char ret_line[256]);
 
 /* ---- the table ---- */
 

@@ -206,20 +206,28 @@ static bool is_call_to_source(enum migration_call call)
     return call == CALL_HOLD || call == CALL_FREEZE || call == CALL_RELEASE;
 }
 
-/* The line of an execution log that says most: the last error, else the last line. */
-static void telling_line(const char *text, const char **ret_line, int *ret_length)
+/* Without the "[error][time]" in front. */
+static void skip_brackets(const char **line, size_t *length)
+{
+    const char *end = NULL;
+    while (*length > 0 && **line == '[' && (end = memchr(*line, ']', *length))) {
+        *length -= (size_t)(end + 1 - *line);
+        *line = end + 1;
+    }
+}
+
+void migration_telling_line(const char *text, char ret_line[256])
 {
     const char *cursor = text ? text : "";
     const char *part = NULL;
     size_t length = 0;
     bool is_error = false;
-    *ret_line = "";
-    *ret_length = 0;
+    ret_line[0] = '\0';
     while (text_next_part(&cursor, "\n", &part, &length)) {
         bool is_this = length >= 7 && memcmp(part, "[error]", 7) == 0;
         if (is_this || !is_error) {
-            *ret_line = part;
-            *ret_length = (int)(length < 240 ? length : 240);
+            skip_brackets(&part, &length);
+            (void)snprintf(ret_line, 256, "%.*s", (int)(length < 255 ? length : 255), part);
         }
         is_error |= is_this;
     }
@@ -230,15 +238,14 @@ static void shard_cause(const struct migration_cluster_row *row,
 {
     enum migration_call call = shard->last_call;
     enum migration_step step = migration_call_step(call);
-    const char *line = "";
-    int length = 0;
-    telling_line(shard->texts[step], &line, &length);
+    char line[256];
+    migration_telling_line(shard->texts[step], line);
     str_printf(out, "dc %s, shard %s, %s: %s %s",
                is_call_to_source(call) ? row->source_dc : row->dest_dc, shard->name,
                migration_step_key(step), migration_call_text(call),
                call_outcome_text(shard->outcome));
-    if (length > 0) {
-        str_printf(out, ": %.*s", length, line);
+    if (line[0] != '\0') {
+        str_printf(out, ": %s", line);
     }
 }
 
