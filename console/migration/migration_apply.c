@@ -103,7 +103,7 @@ static void clear_failed(struct migration_shard_row *shard)
     }
     set_step(shard, STEP_NEW_PRIMARY, RESULT_NONE);
     set_text(shard, STEP_NEW_PRIMARY, NULL);
-    shard->is_unfenced = false;
+    shard->is_unfenced = shard->may_be_promoted && shard->is_unfenced;
     forget_calls(shard);
     if (shard->fence == FENCE_FROZEN && shard->drain == OUTCOME_OK) {
         return;
