@@ -79,8 +79,8 @@ static void check_recovery(struct system *s, const char *promise)
         trace_event("all is well after %lld ms", (long long)(clock_mono_ms() - began));
         pass_to(s, clock_mono_ms() + QUIET_MS);
     }
-    /* A slot may be changing hands just now. */
-    if (!trace_failure() && !recover(s, QUIET_MS) && !trace_failure()) {
+    /* A slot may be changing hands just now; or a document that was on its way when all was healed is held until the next. */
+    if (!trace_failure() && !recover(s, QUIET_MS + s->config.refresh_ms) && !trace_failure()) {
         trace_fail(promise, "it did not last: %s", system_missing(s));
     }
 }

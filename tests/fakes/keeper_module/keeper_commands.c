@@ -47,9 +47,12 @@ static void pull_from(struct rm_ctx *ctx, const struct target *t)
 
     keeper.target = *t;
     relay_set_target(t, is_other);
-    if (!keeper.is_replica) {
+    if (!keeper.is_replica || is_other) {
+        /* A keeper connects at once; redis-server, to an address it has already, at its next second: it gets the other spelling. */
+        static const char *const spellings[] = { "127.0.0.1", "127.1" };
+        keeper.spelling = !keeper.spelling;
         (void)snprintf(port, sizeof port, "%d", keeper.relay_port);
-        call(ctx, "REPLICAOF", "127.0.0.1", port, NULL);
+        call(ctx, "REPLICAOF", spellings[keeper.spelling], port, NULL);
         keeper.is_replica = true;
     }
 }

@@ -45,6 +45,7 @@ struct keeper {
     struct target target;
     bool has_data;   /* the store is not empty: a synchronization was completed once */
     bool is_replica; /* redis-server was told to follow the relay */
+    int spelling;    /* of the address of the relay that it was told last */
     int relay_port;
     struct rm_ctx *ctx; /* detached; main thread only */
 };
