@@ -47,7 +47,10 @@ struct redis_party {
     struct order *orders; /* NULL: none is under way */
     size_t order_count;
     size_t answered_count;
+    mono_ms started;
     mono_ms deadline;
+    size_t
+        leader; /* once it has answered, the others are not waited for much longer; member_count: nobody */
     party_done_fn *done;
     void *arg;
 };
@@ -85,6 +88,23 @@ static void free_orders(struct order *orders, size_t count)
 
 /* ---- one order ---- */
 
+/* The leader has answered: the others get as long again. */
+static void hurry(struct redis_party *p)
+{
+    mono_ms now = loop_now(p->loop);
+    int64_t grace = now - p->started > PARTY_GRACE_MS ? now - p->started : PARTY_GRACE_MS;
+    int64_t left = p->deadline - now;
+    for (size_t i = 0; i < p->order_count; i++) {
+        if (p->orders[i].member == p->leader && p->orders[i].state != ORDER_ANSWERED) {
+            return;
+        }
+    }
+    p->leader = p->member_count;
+    if (grace < left) {
+        loop_timer_start(&p->timer, grace);
+    }
+}
+
 static void answer(struct redis_party *p, struct order *o, struct rreply *reply /* taken */,
                    enum rconn_why why)
 {
@@ -93,6 +113,8 @@ static void answer(struct redis_party *p, struct order *o, struct rreply *reply 
     o->why = why;
     if (++p->answered_count == p->order_count) {
         loop_timer_start(&p->timer, 0);
+    } else if (reply && o->member == p->leader) {
+        hurry(p);
     }
 }
 
@@ -236,7 +258,9 @@ void redis_party_round(struct redis_party *p, const struct party_order *orders, 
         }
     }
     p->round++;
+    p->started = loop_now(p->loop);
     p->deadline = deadline;
+    p->leader = p->member_count;
     p->done = done;
     p->arg = arg;
     p->order_count = count;
@@ -245,11 +269,17 @@ void redis_party_round(struct redis_party *p, const struct party_order *orders, 
     for (size_t i = 0; i < count; i++) {
         p->orders[i] = order_of(&orders[i]);
     }
-    int64_t left = deadline - loop_now(p->loop);
+    int64_t left = deadline - p->started;
     loop_timer_start(&p->timer, count > 0 && left > 0 ? left : 0);
     for (size_t i = 0; i < count; i++) {
         send_waiting(p, orders[i].member);
     }
+}
+
+void redis_party_follow(struct redis_party *p, size_t member)
+{
+    xp_check(p->orders && member < p->member_count);
+    p->leader = member;
 }
 
 const char *redis_party_error(const struct redis_party *p, size_t member)

@@ -48,6 +48,10 @@ void redis_party_free(
 /* Orders are copied. Several orders to one member are pipelined in order. count 0: answered at once. */
 void redis_party_round(struct redis_party *, const struct party_order *orders, size_t count,
                        mono_ms deadline, party_done_fn *, void *arg);
+/* Right after redis_party_round: once this member has answered all its orders, the others get as long again, at least
+ * PARTY_GRACE_MS, and not until the deadline. For a round that is about one, where a hung other one must not cost time. */
+#define PARTY_GRACE_MS 20
+void redis_party_follow(struct redis_party *, size_t member);
 /* "" or why the last connection to this member ended ("AUTH was refused: ..."); borrowed until the loop runs on. */
 const char *redis_party_error(const struct redis_party *, size_t member);
 

@@ -275,6 +275,19 @@ static void a_master_cut_off(void **state)
     assert_true(w->took <= 400);
 }
 
+/* The look of the hold waits for it; inside the outage nobody does. */
+static void a_dead_replica_costs_no_outage(void **state)
+{
+    struct world *w = *state;
+    fake_redis_set(NULL, &w->redis[2].addr, FAKE_REDIS_UNREACHABLE);
+    assert_int_equal(go(w, FENCE_GOAL_HOLD, 1000), FENCE_HELD);
+    assert_true(w->took >= 300);
+    assert_int_equal(go(w, FENCE_GOAL_FREEZE, 1000), FENCE_FROZEN);
+    assert_true(w->took <= 50);
+    assert_int_equal(go(w, FENCE_GOAL_RELEASE, 1000), FENCE_RELEASED);
+    assert_true(w->took <= 50);
+}
+
 /* One of two cannot be held: nothing may be promoted. */
 static void one_of_two_masters_goes_away(void **state)
 {
@@ -307,6 +320,7 @@ int main(void)
                                         world_close),
         cmocka_unit_test_setup_teardown(unknown_until_the_deadline, world_open, world_close),
         cmocka_unit_test_setup_teardown(a_master_cut_off, world_open, world_close),
+        cmocka_unit_test_setup_teardown(a_dead_replica_costs_no_outage, world_open, world_close),
         cmocka_unit_test_setup_teardown(one_of_two_masters_goes_away, world_open, world_close),
         cmocka_unit_test_setup_teardown(a_drain_that_takes_time, world_open, world_close),
     };

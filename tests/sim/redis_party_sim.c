@@ -151,6 +151,32 @@ static void mute_ones_and_lost_answers(void **state)
     assert_int_equal(t->handled[FAR], 1);
 }
 
+static void who_is_followed_ends_the_round(void **state)
+{
+    struct table *t = *state;
+    fake_redis_set(NULL, &t->addrs[FAR], FAKE_REDIS_UNREACHABLE);
+    const struct party_order orders[] = { { NEAR, { "PING" }, 1 }, { FAR, { "PING" }, 1 } };
+    t->started = clock_mono_ms();
+    redis_party_round(t->party, orders, 2, t->started + 5000, note, t);
+    redis_party_follow(t->party, NEAR);
+    fake_loop_advance_to(t->started + 1000);
+    assert_int_equal(t->rounds, 1);
+    assert_int_equal(t->whys[NEAR], RCONN_ANSWERED);
+    assert_int_equal(t->whys[FAR], RCONN_NOT_CONNECTED);
+    assert_true(t->took <= PARTY_GRACE_MS + 3 * FAKE_REDIS_LATENCY_MS);
+    fake_redis_set_latency(&t->addrs[NEAR], 100); /* as long again */
+    t->started = clock_mono_ms();
+    redis_party_round(t->party, orders, 2, t->started + 5000, note, t);
+    redis_party_follow(t->party, NEAR);
+    fake_loop_advance_to(t->started + 1000);
+    assert_int_equal(t->took, 200);
+    t->started = clock_mono_ms();
+    redis_party_round(t->party, orders, 2, t->started + 150, note, t);
+    redis_party_follow(t->party, NEAR);
+    fake_loop_advance_to(t->started + 1000);
+    assert_int_equal(t->took, 150); /* the deadline stays */
+}
+
 static void freed_in_the_callback(void **state)
 {
     struct table *t = *state;
@@ -179,6 +205,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_vanishes_costs_a_connect, table_open, table_close),
         cmocka_unit_test_setup_teardown(who_refuses_costs_nothing, table_open, table_close),
         cmocka_unit_test_setup_teardown(mute_ones_and_lost_answers, table_open, table_close),
+        cmocka_unit_test_setup_teardown(who_is_followed_ends_the_round, table_open, table_close),
         cmocka_unit_test_setup_teardown(freed_in_the_callback, table_open, table_close),
         cmocka_unit_test_setup_teardown(freed_in_between, table_open, table_close),
     };
