@@ -5,7 +5,7 @@
  *   P12 several masters                          SEVERAL    P42 planned, or drain: not in time            NOT_DRAINED
  *   P14 one master of another history, and a                P44 drain: arrived                            OK
  *       replica that has the order's             STRANGER   P46 drain: nothing to compare with            NOT_DRAINED
- *   P15 one master of another history, planned   STRANGER   P50 before it is final: who is silent, again  look
+ *   P15 one master of another history, planned   STRANGER   P50 data are missing: who is silent, again    look
  *   P16 one master, without the data, planned    NOT_DRAINED P52 the deadline has passed                  REFUSED
  *   P18 one master: promoted earlier             OK         P54 promote
  *   P20 check: nobody answers                    NOBODY     P60 it is master                              OK
@@ -280,8 +280,8 @@ static void poll(const struct promote_facts *f, struct promote_plan *plan)
 
 static void decide_final(const struct promote_facts *f, struct promote_plan *plan)
 {
-    if (look_again(f, plan, LOOKS_FINAL,
-                   RULE("P50", "before the promotion, who is silent is asked again"))) {
+    if (!plan->is_drained &&
+        look_again(f, plan, LOOKS_FINAL, RULE("P50", "who is silent may have more: asked again"))) {
         return;
     }
     if (f->now >= f->deadline) {
