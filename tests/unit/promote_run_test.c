@@ -383,6 +383,7 @@ static void behind_planned_is_left_and_disaster_tells_the_gap(void **state)
     (void)state;
     struct case_run c = { 0 };
     command(&servers[SOURCE], "SET key value");
+    command(&servers[SOURCE], "WAIT 2 10000"); /* a new replica gets the stream a second late */
     freeze_source();
     struct switch_order order = order_of_source();
     order.offset += 100000;
