@@ -36,12 +36,13 @@ struct promote_node {
     struct redis_role role;
     char repl_id[REPL_ID_SIZE];
     char repl_id2[REPL_ID_SIZE];
-    int64_t offset;   /* slave_repl_offset, of a master master_repl_offset; -1 unknown */
-    int64_t priority; /* -1 unknown */
+    int64_t offset;        /* slave_repl_offset, of a master master_repl_offset; -1 unknown */
+    int64_t second_offset; /* second_repl_offset: the first byte that is not of repl_id2; -1 none */
+    int64_t priority;      /* -1 unknown */
     bool is_read_only;
     int64_t min_slaves; /* -1 unknown */
-    char error[128];
-    int tries;
+    char error[128];    /* of the last command that was refused; "" */
+    int tries; /* orders of the same kind in a row, counted anew when its silence begins or ends */
 };
 
 struct promote_facts {
@@ -54,6 +55,7 @@ struct promote_facts {
     size_t count;
     int candidate; /* chosen earlier in this run; -1 */
     bool was_sent; /* the promotion was sent to it */
+    bool was_lost; /* and an answer to it never came: until it is master, it is unknown */
 };
 
 enum promote_outcome {
@@ -80,7 +82,7 @@ struct promote_plan {
         size_t node;
         enum promote_order_kind kind;
     } orders[SWITCH_REDIS_MAX];
-    size_t order_count;
+    size_t order_count; /* with is_over: sent behind the answer, nobody waits */
 };
 void promote_decide(const struct promote_facts *, struct promote_plan *ret_plan);
 
