@@ -5,14 +5,21 @@
  *            (and min-slaves-max-lag 10 where it is 0: else the check is off): writes are refused, replication goes on. Then INFO replication
  *            until two readings agree: offset T. Several masters: each of them is held; the one with replicas and the highest
  *            offset is 'the' master, the others are told in the log.
- *   freeze   XSLAVEOF (else SLAVEOF) 127.0.0.1 0 on every one of them, slave-read-only yes where it is no, CONFIG REWRITE (a failure is a
- *            warning); then INFO until the role is slave: the final offset F.
- *   release  saved settings back, SLAVEOF NO ONE where it is frozen, CONFIG REWRITE. Only 'master' is touched.
+ *   freeze   slave-read-only yes where it is no, XSLAVEOF (else SLAVEOF) 127.0.0.1 0 on every one of them; then INFO until the role is slave:
+ *            the final offset F. CONFIG REWRITE is sent behind the result and not waited for (it waits for the disk of the Redis); a Redis
+ *            without a config file is a warning.
+ *   release  saved settings back (not known: 0), SLAVEOF NO ONE where it is frozen, CONFIG REWRITE (a failure is a warning). Only the
+ *            'hint' is touched, and nobody when another Redis is a master that accepts writes.
+ *   restore  saved settings back (on the 'hint'; on others 0), CONFIG REWRITE, on every Redis that follows somebody and still has those of a
+ *            fence: it would refuse writes when it is promoted one day. For the end of a switchover, in the old primary DC. RELEASED:
+ *            nobody has any left; NONE: somebody did not answer, or is master or frozen and was left.
+ *   look     the state and 'saved' as they are: RELEASED when a write is accepted. For the record before a hold.
  *   whole    hold, wait at most drain_ms until every online replica has acknowledged T, freeze: x-pipe's masterreadonly/true. Not drained in
  *            time: stays held, drain_pending.
  * Each phase is proved by a write that changes nothing (DEL of a key that is not there, FENCE_PROBE_KEY_PREFIX + random): refused
  * with READONLY or NOREPLICAS, or accepted for release. What is already as wanted is left: repeating is harmless.
- * A command that timed out is unknown: the proof decides. Nothing answers: FENCE_UNREACHABLE. Some masters hold and one does not: FENCE_NONE.
+ * A command that timed out is unknown: the proof decides. Nothing answers until the deadline: FENCE_UNREACHABLE. Some masters hold and one
+ * does not, or a master that a replica is connected to does not answer: FENCE_NONE. Refused for good (ACL, renamed command): FENCE_NONE at once.
  *
  * fence_decide is pure: facts in, the next orders or the result out; fence_run carries rounds out over a redis_party and asks may_command before
  * every round that changes something. Thread: fence_decide any; the rest loop. */
@@ -27,12 +34,14 @@
 #define FENCE_PROBE_KEY_PREFIX "xpipe:fence:probe:"
 #define FENCE_MIN_SLAVES       2147483647
 #define FENCE_MAX_LAG_S        10
+#define FENCE_READINGS_MAX     8 /* it may grow for ever: keys that expire are replicated */
 
 enum fence_goal {
     FENCE_GOAL_HOLD,
     FENCE_GOAL_FREEZE,
     FENCE_GOAL_RELEASE,
     FENCE_GOAL_WHOLE,
+    FENCE_GOAL_RESTORE,
     FENCE_GOAL_LOOK /* reads and proves only */
 };
 
@@ -41,6 +50,7 @@ enum fence_order_kind {                   /* what a round sends to one Redis */
                         FENCE_ORDER_HOLD,
                         FENCE_ORDER_FREEZE,
                         FENCE_ORDER_RELEASE,
+                        FENCE_ORDER_RESTORE,
                         FENCE_ORDER_PROBE,
                         FENCE_ORDER_OFFSET, /* INFO replication again */
 };
@@ -52,14 +62,17 @@ struct fence_node { /* one Redis as seen so far */
     enum rconn_why why;
     struct redis_role role;
     char repl_id[REPL_ID_SIZE];
-    int64_t offset;             /* of the last INFO replication; -1 unknown */
-    int64_t offset_before;      /* of the one before; -1 */
+    int64_t offset;        /* of the last INFO replication; -1 unknown */
+    int64_t offset_before; /* of the one before; -1 */
+    /* T: of a held master, when two readings agreed, or the FENCE_READINGS_MAXth; -1 not yet */
+    int64_t settled_offset;
+    int readings;               /* of the offset since the last change */
     int64_t min_replica_offset; /* lowest acknowledged of the online replicas; -1 none */
     int replicas;               /* online */
     struct fence_saved seen;    /* settings as they were read first */
     int64_t min_slaves;         /* now; -1 unknown */
-    int64_t max_lag_s;
-    bool is_read_only; /* slave-read-only now */
+    int64_t max_lag_s;          /* now; -1 unknown */
+    bool is_writable_replica;   /* slave-read-only is "no" now */
     enum {
         PROBE_NONE,
         PROBE_REFUSED,
@@ -67,7 +80,7 @@ struct fence_node { /* one Redis as seen so far */
         PROBE_OTHER
     } probe;         /* of the last one since the last change */
     char error[128]; /* of the last command that was refused; "" */
-    int tries;       /* of the phase under way */
+    int tries;       /* changes sent to it */
 };
 
 struct fence_facts {
