@@ -131,8 +131,9 @@ static void rewrite_late(struct fence_run *r)
     size_t count = 0;
     for (size_t i = 0; i < r->count; i++) {
         if (r->is_rewritten_late[i] && !r->has_no_file[i] && !r->nodes[i].is_silent) {
-            orders[count++] =
+            orders[count] =
                 (struct party_order){ .member = i, .words = { "CONFIG", "REWRITE" }, .count = 2 };
+            count++;
         }
     }
     if (count > 0) {
