@@ -167,6 +167,15 @@ static void no_acknowledged_write_is_beyond_the_offset(void **state)
     world_stop(&w);
 }
 
+static void wait_for_replica(struct world *w)
+{
+    mono_ms limit = clock_mono_ms() + FENCE_LIMIT_MS;
+    while (!strstr(SAY(&w->master, "INFO replication"), "state=online")) {
+        assert_true(clock_mono_ms() < limit);
+        (void)usleep(5000);
+    }
+}
+
 static void x_pipes_fence_at_once(void **state)
 {
     (void)state;
@@ -178,6 +187,7 @@ static void x_pipes_fence_at_once(void **state)
     check_nothing_lost(&w, w.fencer.result.offset);
     check_state(&w.fencer, FENCE_GOAL_RELEASE, FENCE_RELEASED);
     check_accepted(&w);
+    wait_for_replica(&w);                     /* Redis 6.2 and older drop it at the freeze */
     (void)kill(w.replica.redis.pid, SIGSTOP); /* it acknowledges nothing more */
     w.fencer.options.drain_ms = 300;
     check_state(&w.fencer, FENCE_GOAL_WHOLE, FENCE_HELD);
@@ -374,7 +384,7 @@ static void refused_commands(void **state)
         world_stop(&w);
         return;
     }
-    check_one_reply(&w.master, "ACL SETUSER default -config|set", "+OK");
+    check_one_reply(&w.master, "ACL SETUSER default -config", "+OK");
     mono_ms start = clock_mono_ms();
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_NONE);
     assert_true(clock_mono_ms() - start < 2000); /* not until the deadline */
