@@ -60,9 +60,12 @@ static int64_t accepted(struct world *w)
     return sum;
 }
 
-/* Every writer asks again, and is refused. */
+/* Every writer asks again, and is refused. The first refusal says that every earlier answer has been read. */
 static void check_refused(struct world *w)
 {
+    for (int i = 0; i < WRITERS; i++) {
+        writer_wait(&w->writers[i], &w->writers[i].refused, 1);
+    }
     int64_t before = accepted(w);
     for (int i = 0; i < WRITERS; i++) {
         writer_wait(&w->writers[i], &w->writers[i].refused, 20);
