@@ -125,8 +125,8 @@ int remote_fence_start(struct remote_fences *all, int64_t cluster_id,
                        const struct switch_fence_order *order, switch_answer_fn *fn, void *arg,
                        struct xp_err *err)
 {
-    enum fence_goal goal;
-    enum switch_step step;
+    enum fence_goal goal = FENCE_GOAL_HOLD;
+    enum switch_step step = SWITCH_HOLD;
     int rc = read_phase(order->phase, &goal, &step, err);
     rc = rc != 0 ? rc : check_order(all, order, err);
     if (rc != 0) {
