@@ -109,14 +109,14 @@ static int check_order(const struct remote_fences *all, const struct switch_fenc
 {
     struct search search = { .order = order };
     if (order->redis_count == 0) {
-        return xp_fail(err, XP_INVALID, "redises: at least one is required");
+        return xp_fail(err, XP_INVALID, "redis: at least one is required");
     }
     if (all->count >= REMOTE_FENCES_MAX) {
         return xp_fail(err, XP_TOO_MANY, "%d fences of other DCs are under way", REMOTE_FENCES_MAX);
     }
     dc_store_each(all->opt.store, look_for, &search);
     return search.found
-               ? xp_fail(err, XP_INVALID, "redises: %s belongs to this DC; use masterreadonly",
+               ? xp_fail(err, XP_INVALID, "redis: %s belongs to this DC; use masterreadonly",
                          ADDR_TEXT(search.found))
                : 0;
 }

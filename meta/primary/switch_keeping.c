@@ -54,11 +54,18 @@ void switch_keep_yield(struct switch_shard *s, bool is_same_way)
     }
 }
 
+/* A step under way says itself what is to be. One that follows only waits for the duty, in which a stray may be held meanwhile. */
+static bool has_step(const struct switch_shard *s)
+{
+    return s->job && s->job->step != SWITCH_CHECK &&
+           (s->job->step != SWITCH_FOLLOW || s->job->waits_for_record);
+}
+
 /* A step that begins does not wait for what was only looked at; nothing is sent any more then. */
 static int may_keep(void *arg, struct xp_err *err)
 {
     struct switch_shard *s = arg;
-    if (s->job && s->job->step != SWITCH_CHECK) {
+    if (has_step(s)) {
         return xp_fail(err, XP_CONFLICT, "a step of the shard is under way");
     }
     int rc = switch_may_command(s, err);
@@ -184,7 +191,7 @@ void shard_switch_stray(struct shard_switches *all, int64_t cluster_id, int64_t 
                         const struct addr *master)
 {
     struct switch_shard *s = switch_find(all, cluster_id, shard_id);
-    if (!s || !s->is_owned || !s->is_known || s->job || s->keep_run || s->settle) {
+    if (!s || !s->is_owned || !s->is_known || has_step(s) || s->keep_run || s->settle) {
         return;
     }
     bool is_held_already = addr_eq(master, &s->stray) && s->asserted_at != MONO_NEVER &&
@@ -199,7 +206,7 @@ void shard_switch_stray(struct shard_switches *all, int64_t cluster_id, int64_t 
 
 static bool is_busy(const struct switch_shard *s)
 {
-    return s->job || s->keep_run || s->settle || s->is_writing || s->is_dirty ||
+    return has_step(s) || s->keep_run || s->settle || s->is_writing || s->is_dirty ||
            s->all->keeping >= KEEPING_MAX;
 }
 

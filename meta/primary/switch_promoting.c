@@ -319,19 +319,41 @@ static bool start(struct switch_shard *s, enum promote_goal goal)
 
 /* ---- the steps ---- */
 
-/* The epoch is in the record before a Redis is changed. True: it is. */
-static bool is_epoch_written(struct switch_shard *s)
+/* Whoever has the shard next must not take one that was promoted a moment ago for a stray: the record says so before. Which one it
+ * will be is not known yet; that it says something is what counts (go_on_from). */
+static void intend_promotion(struct switch_shard *s)
 {
-    if (s->job->is_written || s->job->order.epoch <= s->record.epoch) {
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    if (addr_is_none(&s->record.promoted) && switch_meta(s, &cluster, &shard) &&
+        shard->redises.count > 0) {
+        s->record.promoted = shard->redises.items[0].addr;
+        s->is_dirty = true;
+    }
+}
+
+/* Epoch and intent are in the record before a Redis is changed. True: they are. A drain, which changes nothing, only begins to write
+ * them: the promotion behind it has not to wait then. */
+static bool is_intent_written(struct switch_shard *s)
+{
+    struct switch_job *job = s->job;
+    if (job->is_written) {
         return true;
     }
-    s->record.epoch = s->job->order.epoch;
-    s->job->is_written = true;
-    switch_write(s);
-    if (s->job->step == SWITCH_DRAIN) {
-        return true; /* it changes nothing: the record is written meanwhile */
+    job->is_written = true;
+    if (job->order.epoch > s->record.epoch) {
+        s->record.epoch = job->order.epoch;
+        s->is_dirty = true;
     }
-    s->job->waits_for_record = true;
+    intend_promotion(s);
+    if (!s->is_dirty) {
+        return true;
+    }
+    switch_write(s);
+    if (job->step == SWITCH_DRAIN) {
+        return true;
+    }
+    job->waits_for_record = true;
     loop_timer_start(&s->job_timer, switch_job_left_ms(s));
     return false;
 }
@@ -346,7 +368,7 @@ void switch_promoting(struct switch_shard *s)
     if (step == SWITCH_CHECK && ends_as_primary(s)) {
         return;
     }
-    if (step != SWITCH_CHECK && !is_epoch_written(s)) {
+    if (step != SWITCH_CHECK && !is_intent_written(s)) {
         return;
     }
     if (step == SWITCH_PROMOTE && fault_hit(FAULT_meta_before_promote)) {

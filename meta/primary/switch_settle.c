@@ -135,8 +135,8 @@ static void restore(struct switch_settle *settle)
         }
     }
     struct xp_err err;
-    if (count == 0 || (s->job && s->job->step != SWITCH_CHECK) ||
-        switch_may_command(s, &err) != 0) {
+    bool is_step_waiting = s->job && s->job->waits_for_record && s->job->step != SWITCH_CHECK;
+    if (count == 0 || is_step_waiting || switch_may_command(s, &err) != 0) {
         end(s, count == 0 && is_over(settle));
         return;
     }
