@@ -244,10 +244,10 @@ static inline int fencer_may(void *arg, struct xp_err *err)
                : xp_fail(err, XP_NOT_OWNER, "the lease is over");
 }
 
-static inline void fencer_open(struct fencer *f, const struct addr *redis, size_t count)
+static inline void fencer_open(struct fencer *f, const struct addr *addrs, size_t count)
 {
     *f = (struct fencer){ .loop = loop_new(), .allowed = -1 };
-    memcpy(f->redis, redis, count * sizeof(*redis));
+    memcpy(f->redis, addrs, count * sizeof(*addrs));
     f->options = (struct fence_options){
         .loop = f->loop,
         .redis = f->redis,
