@@ -7,6 +7,7 @@
 
 #include "meta/api/meta_routes.h"
 #include "meta/app_links.h"
+#include "meta/app_switch.h"
 #include "meta/app_trees.h"
 #include "meta/keepers/tree_duty.h"
 #include "shared/base/log.h"
@@ -55,7 +56,8 @@ static void on_slot(int slot, bool is_owned, void *arg)
 static bool slot_is_quiet(int slot, void *arg)
 {
     const struct app *app = arg;
-    return shard_set_is_quiet(app->shards, slot) && app_trees_are_quiet(app, slot);
+    return shard_set_is_quiet(app->shards, slot) && app_trees_are_quiet(app, slot) &&
+           app_switch_is_quiet(app, slot);
 }
 
 void app_on_quiet(int slot, void *arg)
@@ -119,6 +121,7 @@ static void on_sharding(enum sharding_event event, const char *detail, void *arg
         update_members(app);
     } else if (event == SHARDING_READY) {
         app_trees_session(app);
+        app_switch_session(app);
     } else if (event == SHARDING_REGISTERED) {
         /* What was pushed before the others knew us went past us: read the document again, now and when they surely do. */
         dc_fetch_now(app->fetch);
@@ -137,6 +140,9 @@ static void on_cluster(const struct cluster_meta *before, struct cluster_meta *a
     struct app *app = arg;
     app_trees_cluster(app, before, after);
     shard_set_cluster(app->shards, before, after);
+    if (after) {
+        shard_switch_cluster(app->switches, after);
+    }
 }
 
 static void on_routes(void *arg)
@@ -226,6 +232,7 @@ static void make_duties(struct app *app)
         .store = app->store,
         .client_name = app->client_name,
         .may_command = may_command,
+        .stance = app_switch_stance,
         .arg = app,
     };
     app->peer_env = (struct peer_env){
@@ -244,7 +251,10 @@ static void make_duties(struct app *app)
     };
     shard_duty_register_metrics();
     app_trees_make(app);
+    app_switch_make(app);
+    app->trees.on_stray = app_switch_stray;
     app->shards = shard_set_new(app->store, makers, ARRAY_LEN(makers));
+    app_switch_watch(app);
 }
 
 static char *without_slashes(const char *address)
@@ -407,6 +417,7 @@ static void stop(void *arg)
         loop_timer_stop(&app->drain);
     }
     shard_set_free(app->shards);
+    app_switch_free(app);
     app_trees_free(app);
     app_links_free(app);
     dc_fetch_free(app->fetch);

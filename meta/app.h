@@ -26,6 +26,10 @@
 #define APP_COPY_THREADS 4
 #define APP_SLOT_THREADS 4
 
+struct remote_fences;
+struct shard_switches;
+struct switch_records;
+
 struct app {
     struct daemon *daemon; /* first: daemon_routes find it here */
     struct meta_config config;
@@ -54,12 +58,15 @@ struct app {
     struct duty_env env;
     struct peer_env peer_env;
     struct tree_env trees;
-    struct keeper_memory keeper_memory; /* of all clusters of the DC */
-    struct keeper_inventory *inventory; /* finds the keepers whose removal got lost */
-    char *dc;                           /* ours, in lower case */
-    char *ip;                           /* published in ZooKeeper */
-    char *console_url;                  /* without a slash at its end */
-    char *client_name;                  /* "xpipe-meta-<dc>-<id>" */
+    struct keeper_memory keeper_memory;    /* of all clusters of the DC */
+    struct keeper_inventory *inventory;    /* finds the keepers whose removal got lost */
+    struct switch_records *switch_records; /* switchovers of one-way shards: app_switch.c */
+    struct shard_switches *switches;
+    struct remote_fences *remote_fences;
+    char *dc;          /* ours, in lower case */
+    char *ip;          /* published in ZooKeeper */
+    char *console_url; /* without a slash at its end */
+    char *client_name; /* "xpipe-meta-<dc>-<id>" */
     struct shard_set *shards;
     bool validate_domain; /* (any, atomic) switched at run time */
     char *domain;         /* host of this DC's metaServerAddress; "" unknown; immutable */

@@ -82,6 +82,15 @@ struct meta_config {
     int64_t failover_patience_ms;
     int64_t sentinel_check_ms;
     int64_t sentinel_differs_ms;
+    /* switchovers */
+    int64_t drain_ms;
+    int64_t switch_connect_ms;
+    int64_t switch_fence_ms;
+    int64_t switch_promote_ms;
+    int64_t switch_follow_ms;
+    int64_t switch_hold_ms;
+    int64_t switch_again_ms;
+    int64_t switch_reassert_ms;
     /* HTTP */
     int64_t http_max_connections;
     int64_t http_handler_timeout_ms;

@@ -273,6 +273,85 @@ int dispatch_multicast(struct http_req *req, struct http_resp *resp, int64_t db_
     return rc == 0 ? HTTP_LATER : rc;
 }
 
+/* ---- the owner first ---- */
+
+struct owner_call {
+    struct http_req *req;
+    const struct dispatch_change *change;
+};
+
+static bool says_changed(const struct owner_call *call, const struct http_reply *reply)
+{
+    json_t *json = NULL;
+    struct xp_err ignored;
+    bool is_readable = reply->status == 200 && reply->length > 0 &&
+                       jd_parse(reply->body, reply->length, &json, &ignored) == 0;
+    bool is_so = is_readable && call->change->is_changed(call->req, json);
+    json_decref(json);
+    return is_so;
+}
+
+static void on_owner_answer(int rc, const struct http_reply *reply, const struct xp_err *err,
+                            void *arg, uint64_t token)
+{
+    struct owner_call *call = arg;
+    if (rc == 0 && says_changed(call, reply)) {
+        call->change->at_member(call->req);
+        send_copies(http_req_arg(call->req), call->req, (int64_t)token);
+    }
+    on_answer(rc, reply, err, call->req, token);
+    free(call);
+}
+
+void dispatch_changed(struct http_req *req)
+{
+    if (!dispatch_is_multicast_copy(req)) {
+        send_copies(http_req_arg(req), req, 0);
+    }
+}
+
+static int ask_owner(struct app *app, struct http_req *req, const struct server_info *owner,
+                     const struct dispatch_change *change, struct xp_err *err)
+{
+    AUTO_FREE char *header = dispatch_multicast_header(app);
+    struct owner_call *call = xcalloc(1, sizeof(*call));
+    *call = (struct owner_call){ .req = req, .change = change };
+    struct send_to to = {
+        .client = app->calls,
+        .server = owner,
+        .header = header,
+        .timeout_ms = app->config.member_timeout_ms,
+        .done = on_owner_answer,
+        .arg = call,
+    };
+    int rc = send_on(app, req, &to, err);
+    if (rc != 0) {
+        free(call);
+    }
+    return rc == 0 ? HTTP_LATER : rc;
+}
+
+int dispatch_owner_first(struct http_req *req, struct http_resp *resp,
+                         const struct dispatch_change *change, struct xp_err *err)
+{
+    struct app *app = http_req_arg(req);
+    const char *name = http_req_param(req, "cluster");
+    const struct cluster_meta *cluster = dc_store_cluster(app->store, name);
+    struct server_info owner = { 0 };
+    if (!cluster) {
+        return xp_fail(err, XP_NOT_FOUND, "unknown clusterId %s", name);
+    }
+    int rc = find_owner(app, cluster->db_id, name, &owner, err);
+    bool is_mine = rc == 0 && owner.id == app->config.metaserver_id;
+    if (is_mine) {
+        return change->at_owner(req, resp, err);
+    }
+    if (dispatch_is_multicast_copy(req)) {
+        return change->at_other(req, resp, err);
+    }
+    return rc == 0 ? ask_owner(app, req, &owner, change, err) : rc;
+}
+
 int dispatch_copies(struct http_req *req, http_handler *local, struct http_resp *resp,
                     struct xp_err *err)
 {

@@ -16,6 +16,22 @@ int dispatch_forward(struct http_req *, struct http_resp *, http_handler *local,
 int dispatch_multicast(struct http_req *, struct http_resp *, int64_t db_id, http_handler *local,
                        struct xp_err *err);
 
+/* A change that Java multicasts, of which the owner's part may take seconds and fail: the owner acts first; when it has done it, the
+ * others get their copies, which nobody waits for, so that a member that hangs delays nobody. */
+struct dispatch_change {
+    http_handler *at_owner;
+    http_handler *at_other; /* a copy came to one that does not own the slot */
+    /* Does this answer (of status 200) mean that the others are to know? */
+    bool (*is_changed)(const struct http_req *, const json_t *answer);
+    void (*at_member)(
+        struct http_req
+            *); /* the member that took the request, when it is not the owner: as a copy */
+};
+int dispatch_owner_first(struct http_req *, struct http_resp *, const struct dispatch_change *,
+                         struct xp_err *err);
+/* For at_owner, whose answer comes later, when it has changed something: the copies, if this member took the request. */
+void dispatch_changed(struct http_req *);
+
 /* For requests that concern no single cluster: copies to every other member unless this is one, and 'local' here. Their
  * answers are not waited for. */
 int dispatch_copies(struct http_req *, http_handler *local, struct http_resp *, struct xp_err *err);

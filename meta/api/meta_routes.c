@@ -11,7 +11,8 @@
 #include "shared/base/banned.h"
 
 const struct http_route *const meta_route_tables[] = { meta_cluster_routes, meta_keeper_routes,
-                                                       meta_member_routes, daemon_routes, NULL };
+                                                       meta_switch_routes,  meta_member_routes,
+                                                       daemon_routes,       NULL };
 
 /* Endpoints that x-pipe knows answer every error with 500; what is new uses the right status. */
 static bool is_new_endpoint(const struct http_req *req, const struct http_route *route)

@@ -9,6 +9,7 @@
 extern const struct http_route meta_cluster_routes[]; /* /api/meta: clusters and shards */
 extern const struct http_route
     meta_keeper_routes[]; /* /api/meta: keepers and upstreams of one-way clusters */
+extern const struct http_route meta_switch_routes[]; /* /api/meta: change of the primary DC */
 extern const struct http_route
     meta_member_routes[]; /* /api/metacluster, /api/current, /health: this member and its slots */
 extern const struct http_route

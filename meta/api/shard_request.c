@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "meta/api/dispatch.h"
+#include "meta/primary/shard_switch.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -54,6 +55,11 @@ int shard_request_state(const struct http_req *req, struct http_resp *resp, enum
     }
     json_t *state = duty->class->state(duty);
     (void)json_object_set_new(state, "server", json_integer(app->config.metaserver_id));
+    const struct shard_meta *shard = duty_shard(duty);
+    if (type == CLUSTER_ONE_WAY && app->switches && shard) {
+        (void)json_object_set_new(
+            state, "switch", shard_switch_json(app->switches, duty->cluster->db_id, shard->db_id));
+    }
     http_resp_json(resp, state);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "meta/dcmeta/active_orders.h"
 #include "meta/dcmeta/deleted_clusters.h"
 #include "shared/base/log.h"
 #include "shared/base/map.h"
@@ -42,6 +43,7 @@ struct dc_store {
     int64_t document_version; /* of the last document that was applied */
     int64_t whole_version;    /* of the last one of which nothing was held back */
     struct deleted_clusters deleted;
+    struct active_orders orders;
     bool has_document;
     mono_ms confirmed_at;
     int held; /* of the last document */
@@ -59,6 +61,7 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
     store->by_name = MAP_INIT(MAP_TEXT);
     store->by_id = MAP_INIT(MAP_NUMBER);
     deleted_clusters_init(&store->deleted);
+    active_orders_init(&store->orders);
     store->problems = MAP_INIT(MAP_TEXT);
     store->routes = route_table_new_unknown();
     dc_hosts_init(&store->hosts);
@@ -92,6 +95,7 @@ void dc_store_free(struct dc_store *store)
     map_done(&store->by_name);
     map_done(&store->by_id);
     deleted_clusters_done(&store->deleted);
+    active_orders_done(&store->orders);
     route_table_free(store->routes);
     dc_hosts_done(&store->hosts);
     names_done(&store->held_names);
@@ -251,6 +255,22 @@ static int hold_collisions(const struct dc_store *store, struct dc_diff *diff)
     return held;
 }
 
+/* What a switchover ordered holds against a document that does not know of it yet. */
+static void apply_orders(struct dc_store *store, struct dc_diff *diff)
+{
+    for (size_t i = 0; i < diff->count; i++) {
+        struct dc_change *change = &diff->changes[i];
+        if (change->is_held) {
+            continue;
+        }
+        if (change->after) {
+            change->after = active_orders_apply(&store->orders, change->after);
+        } else {
+            active_orders_forget(&store->orders, change->before->db_id);
+        }
+    }
+}
+
 /* All out before any in: two clusters may have exchanged their names. */
 static void apply_changes(struct dc_store *store, const struct dc_diff *diff)
 {
@@ -381,6 +401,7 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     if (is_first || (diff->routes_changed && !verdict->routes_held)) {
         replace_routes(store, after);
     }
+    apply_orders(store, diff);
     apply_changes(store, diff);
     return 0;
 }
@@ -452,6 +473,7 @@ int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono
         store->seq++;
         store->changed_at = now;
         raise_version(store, take_cluster->version);
+        take_cluster = active_orders_apply(&store->orders, take_cluster);
         struct cluster_meta *before = map_get_n(&store->by_id, (uint64_t)take_cluster->db_id);
         struct cluster_meta *namesake = map_get(&store->by_name, take_cluster->name);
         if (namesake && namesake != before) {
@@ -478,8 +500,33 @@ int dc_store_remove(struct dc_store *store, const char *name, int64_t version, m
         deleted_clusters_add(&store->deleted, name, version);
     }
     if (old) {
+        active_orders_forget(&store->orders, old->db_id);
         replace(store, old, NULL);
     }
+    return 0;
+}
+
+int dc_store_set_active(struct dc_store *store, int64_t db_id, const char *dc, mono_ms now,
+                        struct xp_err *err)
+{
+    struct cluster_meta *before = map_get_n(&store->by_id, (uint64_t)db_id);
+    if (!before) {
+        return xp_fail(err, XP_NOT_FOUND, "cluster %lld is not in the metadata", (long long)db_id);
+    }
+    struct cluster_meta *after = NULL;
+    int rc = cluster_meta_with_active(before, dc, &after, err);
+    if (rc != 0) {
+        return rc;
+    }
+    log_info("cluster.active_ordered", "cluster", before->name, "from", before->active_dc, "to",
+             dc);
+    active_orders_set(&store->orders, db_id, dc, before->version);
+    store->seq++;
+    store->changed_at = now;
+    if (!text_eq(before->active_dc, dc)) {
+        replace(store, before, after);
+    }
+    cluster_meta_unref(after);
     return 0;
 }
 

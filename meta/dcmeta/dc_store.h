@@ -70,6 +70,13 @@ int dc_store_put(struct dc_store *, struct cluster_meta *take_cluster, mono_ms n
 int dc_store_remove(struct dc_store *, const char *name, int64_t version, mono_ms now,
                     struct xp_err *err) XP_MUST_CHECK;
 
+/* A switchover ordered that 'dc' is the active DC of this cluster (its other DCs are the backup ones), before the console says
+ * so: in memory, for documents and pushes to come as well, until one that is newer than what is known of this cluster, and not
+ * of a migration under way, says who it is (active_orders.h). Tells the listener. XP_NOT_FOUND: no such cluster;
+ * XP_INVALID: 'dc' is none of its DCs. */
+int dc_store_set_active(struct dc_store *, int64_t db_id, const char *dc, mono_ms now,
+                        struct xp_err *err) XP_MUST_CHECK;
+
 /* What the last document would have changed and was held back; {"held":0} when nothing. "problems": the clusters of it that
  * cannot be used. Returns owned. */
 json_t *dc_store_quarantine_json(const struct dc_store *);

@@ -10,7 +10,8 @@
  *   the relay (stage 0)                                             T32 it follows another              FOLLOW
  *   T40 it is a master, follows nobody     FOLLOW
  *   T42 it follows another                 FOLLOW
- *   T50... its priority must change first  SET_PRIORITY (stage 0)
+ *   T50... its priority must change first  SET_PRIORITY (stage 0)  a Redis of the primary DC (stage 1), after a switchover
+ *                                                                   T34 it follows another than the promoted one  FOLLOW
  *
  * T50 to T54, of any Redis whose place is not commanded by this plan: SET_PRIORITY, stage 1, refresh (priority_decide.c).
  *
@@ -396,9 +397,42 @@ static void leave_alone(struct tree_work *w, const struct tree_node *node, const
     }
 }
 
+/* A Redis of the primary DC whose master was promoted by a switchover, and is the only master still: sentinels and failovers
+ * would want the same. */
+static bool has_appointed_master(const struct tree_facts *f, const struct tree_node *node)
+{
+    return !node->is_keeper && f->place == TREE_PRIMARY && !addr_is_none(&f->appointed) &&
+           addr_eq(&f->appointed, &f->source) && !addr_eq(&node->addr, &f->appointed) &&
+           is_source_confirmed(f);
+}
+
+static void judge_appointed(struct tree_work *w, const struct tree_node *node)
+{
+    w->plan->rows[index_of(w, node)].wanted = w->f->source;
+    if (is_mute(w, node)) {
+        return;
+    }
+    if (follows(node, &w->f->source)) {
+        conclude_right(w, node);
+    } else if (is_left_to_sync(w, node)) {
+        conclude(w, node, TREE_SYNCING, "in a full synchronization with another");
+    } else {
+        act(w, (struct tree_action){ .kind = TREE_ACT_FOLLOW,
+                                     .rule = "T34",
+                                     .why = "it does not follow the promoted one",
+                                     .node = index_of(w, node),
+                                     .target = w->f->source,
+                                     .stage = 1 });
+    }
+}
+
 static void judge_follower(struct tree_work *w, const struct tree_node *node)
 {
     const struct tree_facts *f = w->f;
+    if (has_appointed_master(f, node)) {
+        judge_appointed(w, node);
+        return;
+    }
     bool has_keepers = f->shard->keepers.count > 0;
     bool is_ours_to_correct =
         node->is_keeper ? has_keepers && f->place != TREE_OUTSIDE : f->place == TREE_BACKUP;

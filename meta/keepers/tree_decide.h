@@ -3,7 +3,8 @@
  *
  * Wanted: the head pulls from the source, everything else of the DC from the head.
  *   primary DC, keepers: the active keeper is the head; backup keepers follow it; Redis are left alone (sentinels, failover).
- *   primary DC, no keepers: nothing.
+ *   primary DC, no keepers: nothing. With and without: the replicas of a Redis that a switchover promoted here, as long as it is
+ *     the only master, follow it.
  *   backup DC, keepers: the active keeper is the head; backup keepers and every Redis follow it.
  *   backup DC, no keepers: the relay is the head; the other Redis follow it. A Redis cannot use proxies: when a route applies, the
  *     relay is left as it is (TREE_ROUTE_NEEDS_KEEPER), never sent direct (D9).

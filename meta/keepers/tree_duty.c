@@ -56,6 +56,7 @@ void tree_facts_fill(struct tree_duty *duty, struct tree_node *nodes,
         .told = duty->told,
         .told_offset = duty->told_offset,
         .relay = duty->relay,
+        .appointed = duty->appointed,
         .route_kind = duty->route_kind,
         .route_words = duty->route_words,
         .sync_patience_ms = env->sync_patience_ms,
@@ -344,6 +345,7 @@ void tree_evaluate(struct tree_duty *duty)
     if (tree_run_is_active(duty) || has_unread(duty)) {
         return;
     }
+    tree_tell_strays(duty, &facts, plan);
     forget_orders(duty, plan);
     if (duty->place == TREE_PRIMARY && tree_failover_act(duty)) {
         return;
@@ -473,6 +475,7 @@ static void forget_source(struct tree_duty *duty)
 {
     struct addr none = { 0 };
     duty->source = duty->told = duty->relay = duty->head = duty->lost_master = none;
+    duty->appointed = none;
     duty->told_offset = -1;
     duty->source_verdict = SOURCE_UNKNOWN;
     duty->is_master_seen = false;
@@ -514,9 +517,12 @@ static void set_monitor(struct tree_duty *duty)
 void tree_monitored(void *arg, struct monitored_state *ret_state)
 {
     const struct tree_duty *duty = arg;
+    enum duty_stance stance = duty_stance(&duty->base, duty->env);
     *ret_state = (struct monitored_state){
         .cluster = duty->base.cluster,
         .place = duty->place,
+        .is_fenced = stance == STANCE_FENCED,
+        .is_promoted = stance == STANCE_FOLLOW,
         .is_single_master = duty->place == TREE_PRIMARY && duty->is_master_seen &&
                             duty->masters == 1 && duty->source_verdict == SOURCE_KEEP,
         .master = duty->source,

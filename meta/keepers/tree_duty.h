@@ -39,6 +39,9 @@ struct tree_env {
     struct keeper_report *report;
     struct sentinel_monitors *monitors;
     struct tree_plan *scratch_plan;
+    /* A Redis of a backup DC is a master and nothing is going to change that (its upstream is not known): told at every look, for as
+     * long as it is so. NULL: nobody cares. 'arg' is that of the duty_env. */
+    void (*on_stray)(const struct duty *, const struct addr *master, void *arg);
     struct budget refresh; /* setstates that only make a route known */
     /* settings; changed by a reload */
     enum failover_mode failover;
@@ -66,6 +69,20 @@ void tree_duty_upstream_told(struct tree_duty *, const char *dc, const struct ad
 bool tree_duty_pulls_from(const struct tree_duty *, const char *dc);
 /* Every keeper of the document lives, since keeper_settle_ms. */
 bool tree_duty_is_settled(const struct tree_duty *);
+/* Where a switchover has brought the shard, as far as it answers. */
+struct tree_progress {
+    int living; /* Redis */
+    int right;  /* of them: they follow whom they should (in the primary DC: or are the master) */
+    char why[128]; /* the first thing that is in the way; "": all is as it should be */
+};
+void tree_duty_progress(const struct tree_duty *, struct tree_progress *ret_progress);
+/* A switchover promoted this one here: the others follow it (rule T34). None: it is over. */
+void tree_duty_appoint(struct tree_duty *, const struct addr *master);
+/* What a switchover says of the shard changed: look at it now, at its sentinels, too. */
+void tree_duty_look(struct tree_duty *);
+/* The active keeper of this DC, as seen: false, there is none. */
+bool tree_duty_active_keeper(const struct tree_duty *, bool *ret_is_linked, int64_t *ret_offset);
+int tree_duty_living_keepers(const struct tree_duty *);
 /* Corrections off until then (0 ends a suspension at once). */
 void tree_duty_suspend(struct tree_duty *, int64_t ttl_ms);
 /* Source, head, every node with verdict, plan, hold, election, containers, sentinels. Returns owned. */

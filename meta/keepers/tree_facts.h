@@ -69,6 +69,7 @@ struct tree_facts {
     struct addr source;             /* as accepted so far; none: unknown */
     struct addr told;               /* backup DC: last told by the primary DC; none: nothing */
     int64_t told_offset;            /* of it, when it was told; -1 unknown */
+    struct addr appointed;          /* primary DC: promoted here by a switchover; none: nobody */
     struct addr relay;              /* the Redis that was relay last; none: not known */
     /* from this DC to the primary DC */
     enum route_choice_kind route_kind;

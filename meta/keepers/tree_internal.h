@@ -123,7 +123,8 @@ struct tree_duty {
     int masters;         /* observed */
     bool is_master_seen; /* the source was observed as a master, not only assumed */
     struct addr relay;
-    char *route_words; /* "" none; owned */
+    struct addr appointed; /* promoted here by a switchover */
+    char *route_words;     /* "" none; owned */
     enum route_choice_kind route_kind;
     int64_t route_id;
     /* correction */
@@ -214,6 +215,9 @@ void tree_failover_look(struct tree_duty *);
 bool tree_failover_act(struct tree_duty *); /* true: it wants something, so the tree waits */
 bool tree_failover_is_asking(const struct tree_duty *); /* INFO replication with each poll */
 void tree_failover_forget(struct tree_duty *);
+
+/* tree_switch.c: what a switchover of the primary DC asks and is told */
+void tree_tell_strays(struct tree_duty *, const struct tree_facts *, const struct tree_plan *);
 
 /* tree_containers.c */
 void tree_containers_look(struct tree_duty *, bool is_change);

@@ -2,8 +2,9 @@
  *
  * First row that fits; rules are stable, with gaps:
  *   M10 outside                         nothing    M30 primary, no single master        nothing
- *   M12 migrating                       nothing    M32 primary, absent                  add
- *   M14 the sentinel did not answer     nothing    M34 primary, watches the master      nothing
+ *   M11 fenced by a switchover          as backup  M32 primary, absent                  add
+ *   M12 migrating, not promoted here    nothing    M34 primary, watches the master      nothing
+ *   M14 the sentinel did not answer     nothing
  *   M20 backup, absent                  nothing    M36 primary, differs, not for long   nothing
  *   M22 backup, present                 remove     M38 primary, differs, failing over   nothing
  *                                                  M40 primary, differs                 replace
@@ -70,7 +71,9 @@ void monitor_decide(const struct monitor_facts *f, struct monitor_plan *ret_plan
 {
     if (f->place == TREE_OUTSIDE) {
         *ret_plan = plan_of(MONITOR_NOTHING, "M10");
-    } else if (f->is_migrating) {
+    } else if (f->is_fenced && f->seen != MONITOR_UNKNOWN) {
+        *ret_plan = plan_of(f->seen == MONITOR_PRESENT ? MONITOR_REMOVE : MONITOR_NOTHING, "M11");
+    } else if (f->is_migrating && !f->is_promoted) {
         *ret_plan = plan_of(MONITOR_NOTHING, "M12");
     } else if (f->seen == MONITOR_UNKNOWN) {
         *ret_plan = plan_of(MONITOR_NOTHING, "M14");

@@ -4,7 +4,8 @@
  * watches another address gets REMOVE and MONITOR, when it has been so for 'differs_ms' (sentinels promote on their own: they
  * are given the time to say so, and the metaserver to see it), and no failover is under way there; one that lasts ten times as long
  * is stuck and does not count. Primary DC without a single
- * master, or a cluster that migrates: nothing. Backup DC: a monitor of that name is removed, or it would promote there. Thread: any. */
+ * master, or a cluster that migrates: nothing. Backup DC: a monitor of that name is removed, or it would promote there. The same while a
+ * switchover fences the shard. Thread: any. */
 #ifndef META_PRIMARY_MONITOR_DECIDE_H
 #define META_PRIMARY_MONITOR_DECIDE_H
 
@@ -22,6 +23,10 @@ struct monitor_facts {
     mono_ms now;
     enum tree_place place;
     bool is_migrating;
+    bool
+        is_fenced; /* by a switchover: no sentinel may promote here, and the new primary DC has its own */
+    bool
+        is_promoted; /* by a switchover: the monitors may come although the cluster still migrates */
     bool is_single_master; /* exactly one, observed now */
     struct addr master;
     enum monitor_seen seen;

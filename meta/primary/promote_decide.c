@@ -18,7 +18,7 @@
  *   P38 planned, or drain: another history only  STRANGER
  *
  * Fit: answers as replica, tells its replication id, has data (its link is up, or its offset says so), no full synchronisation is under
- * way, priority not 0. The history of the order: its replication id is the one of the node, or the one that the node (or whom it
+ * way, and its priority is not 0 or that of all is (P34 says so otherwise). The history of the order: its replication id is the one of the node, or the one that the node (or whom it
  * follows) had before a promotion; what came after that promotion does not count.
  */
 #include "meta/primary/promote.h"
@@ -99,7 +99,18 @@ static bool is_fit(const struct promote_node *n)
 {
     bool has_data = n->role.link == ROLE_LINK_CONNECTED || n->offset > NO_DATA_OFFSET;
     return answers(n) && n->role.kind == ROLE_KIND_REPLICA && n->repl_id[0] && n->offset >= 0 &&
-           has_data && n->role.link != ROLE_LINK_SYNC && n->priority != 0;
+           has_data && n->role.link != ROLE_LINK_SYNC;
+}
+
+/* In a backup DC without keepers every Redis has 0 (priority_decide.h: no sentinel of the primary DC may promote the relay): then it says
+ * nothing. Beside others it is an operator's: never this one. */
+static bool is_excluded(const struct promote_facts *f, const struct promote_node *n)
+{
+    bool is_told_apart = false;
+    for (size_t i = 0; i < f->count; i++) {
+        is_told_apart |= answers(&f->nodes[i]) && f->nodes[i].priority != 0;
+    }
+    return n->priority == 0 && is_told_apart;
 }
 
 /* How far the node is in the history 'id': an offset, or OFFSET_UNKNOWN when it is not its history. "": any. */
@@ -146,7 +157,8 @@ static int most_advanced(const struct promote_facts *f, const char *id)
     int best = -1;
     for (size_t i = 0; i < f->count; i++) {
         const struct promote_node *n = &f->nodes[i];
-        if (is_fit(n) && offset_in(n, id) >= 0 && (best < 0 || is_better(n, &f->nodes[best], id))) {
+        if (is_fit(n) && !is_excluded(f, n) && offset_in(n, id) >= 0 &&
+            (best < 0 || is_better(n, &f->nodes[best], id))) {
             best = (int)i;
         }
     }
@@ -271,7 +283,7 @@ static void poll(const struct promote_facts *f, struct promote_plan *plan)
     int64_t left = f->drain_until - f->now;
     pause_ms = pause_ms < POLL_MAX_MS ? pause_ms : POLL_MAX_MS;
     for (size_t i = 0; i < f->count; i++) {
-        if (is_fit(&f->nodes[i])) {
+        if (is_fit(&f->nodes[i]) && !is_excluded(f, &f->nodes[i])) {
             order(plan, i, PROMOTE_ORDER_OFFSET);
         }
     }

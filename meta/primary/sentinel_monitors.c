@@ -361,6 +361,8 @@ static struct monitor_plan decide(struct watch *w, const struct monitored_state 
         .now = loop_now(loop_of(w)),
         .place = state->place,
         .is_migrating = state->cluster->is_migrating,
+        .is_fenced = state->is_fenced,
+        .is_promoted = state->is_promoted,
         .is_single_master = state->is_single_master,
         .master = state->master,
         .seen = w->seen,

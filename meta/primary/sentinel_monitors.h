@@ -29,6 +29,8 @@ struct sentinel_monitors_options {
 struct monitored_state {
     struct cluster_meta *cluster; /* borrowed */
     enum tree_place place;
+    bool is_fenced; /* both as in monitor_decide.h */
+    bool is_promoted;
     bool is_single_master;
     struct addr master;
 };

@@ -14,7 +14,11 @@
  * may correct this shard although the cluster migrates, and the answer comes when every living Redis of the shard here follows or
  * the deadline passes. A master here is fenced first (its SLAVEOF is the first command). Promote: the same on success, so that keepers and
  * the other Redis follow.
+ * A Redis that follows again, after a hold, gets its min-slaves-to-write back (switch_settle.c): a later promotion would leave it refusing writes.
  * Sentinels: monitors are removed with the hold and added after the promotion by sentinel_monitors, outside the path of the outage.
+ * Split: shard_switch.c (shards, records, what others ask), switch_queue.c (requests and their answers), switch_fencing.c, switch_promoting.c
+ * and switch_following.c (the steps), switch_keeping.c (fence asserted again, strays), switch_settle.c (settings put back),
+ * switch_state.c (what people see).
  * Owner: loop. */
 #ifndef META_PRIMARY_SHARD_SWITCH_H
 #define META_PRIMARY_SHARD_SWITCH_H
@@ -33,10 +37,16 @@ struct shard_switches_options {
     struct duty_env *duty; /* may_command, credentials, time-outs */
     struct dc_store *store;
     struct switch_records *records;
+    /* Its duty here; NULL: none. */
+    struct tree_duty *(*tree_of)(const char *cluster, const char *shard, void *arg);
+    /* Something that was under way in this slot is over; may be NULL. */
+    void (*on_quiet)(int slot, void *arg);
+    void *arg;
     const char *address;        /* of this metaserver, for the first line of logs; copied */
     int64_t connect_timeout_ms; /* meta.switch.connect.milli, 300 */
     int64_t
         fence_ms; /* meta.switch.fence.milli, 1,000: a fence step without a deadline of its own */
+    int64_t follow_ms;   /* meta.switch.follow.milli, 4,000: the same for a step that follows */
     int64_t drain_ms;    /* dcchange.waitfor.offset.milli, 2,000: orders without their own */
     int64_t promote_ms;  /* meta.switch.promote.milli, 2,000, beyond the drain */
     int64_t hold_ms;     /* meta.switch.hold.milli, 60,000 */
@@ -75,15 +85,25 @@ struct switch_answer { /* what the step is about is set */
     const struct switch_change *change;
 };
 typedef void switch_answer_fn(const struct switch_answer *, void *arg);
-/* The callback runs once, on the loop, perhaps inside the call. XP_TOO_MANY: the queue of the shard is full. */
+/* The callback runs once, on the loop, perhaps inside the call. XP_TOO_MANY: the queue of the shard is full; XP_NOT_OWNER: its slot is not
+ * ours; XP_NOT_FOUND: no such shard. Then it does not run. */
 int shard_switch_start(struct shard_switches *, const struct switch_request *, switch_answer_fn *,
                        void *arg, struct xp_err *err) XP_MUST_CHECK;
 
-/* Corrections of this shard keep off (D6), unless it may follow. Asked by duty_check_allowed. */
+/* What the duties of this shard ask before each command (duty.h). Corrections keep off (D6): the record is not read yet, a step is under
+ * way, the shard is fenced, or a promotion failed lately. */
+enum duty_stance shard_switch_stance(const struct shard_switches *, int64_t cluster_id,
+                                     int64_t shard_id);
 bool shard_switch_holds(const struct shard_switches *, int64_t cluster_id, int64_t shard_id);
+/* A master in a backup DC that nobody corrects, because what it should follow is not known: it is held (min-slaves-to-write) until it follows,
+ * and then gets its setting back. Told as often as it is seen. */
+void shard_switch_stray(struct shard_switches *, int64_t cluster_id, int64_t shard_id,
+                        const struct addr *master);
 /* The slot was gained: the record is read, a fence in force is asserted again. Lost: nothing more is sent. */
 void shard_switch_gained(struct shard_switches *, const struct cluster_meta *, const char *shard);
-void shard_switch_lost(struct shard_switches *, int64_t cluster_id);
+void shard_switch_lost(struct shard_switches *, int64_t cluster_id, int64_t shard_id);
+/* The metadata of a cluster changed. */
+void shard_switch_cluster(struct shard_switches *, const struct cluster_meta *);
 /* Nothing is under way in this slot (-1: in any): for sharding_quiet. */
 bool shard_switches_are_quiet(const struct shard_switches *, int slot);
 /* Record, step under way, last answers. Returns owned. For /api/meta/v2/tree. */

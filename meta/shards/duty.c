@@ -52,9 +52,18 @@ bool duty_is_suspended(const struct duty *duty, const struct duty_env *env)
     return loop_now(env->loop) < duty->suspended_until;
 }
 
+enum duty_stance duty_stance(const struct duty *duty, const struct duty_env *env)
+{
+    return env->stance ? env->stance(duty, env->arg) : STANCE_NONE;
+}
+
 int duty_check_allowed(const struct duty *duty, const struct duty_env *env, struct xp_err *err)
 {
-    if (duty->cluster->is_migrating) {
+    enum duty_stance stance = duty_stance(duty, env);
+    if (stance == STANCE_KEEP_OFF || stance == STANCE_FENCED) {
+        return xp_fail(err, XP_FORBIDDEN, "a switchover holds this shard");
+    }
+    if (duty->cluster->is_migrating && stance != STANCE_FOLLOW) {
         return xp_fail(err, XP_FORBIDDEN, "cluster is being migrated");
     }
     if (duty_is_suspended(duty, env)) {

@@ -9,13 +9,24 @@
 #include "meta/shards/budget.h"
 #include "shared/net/loop.h"
 
+/* What a switchover of the primary DC says of the corrections of a shard (meta/primary/shard_switch.h). */
+enum duty_stance {
+    STANCE_NONE,     /* nothing: the duty goes by the metadata */
+    STANCE_KEEP_OFF, /* a step is under way, or was lately: no correction */
+    STANCE_FENCED,   /* the same, and nobody may promote: writes are refused on purpose */
+    STANCE_FOLLOW,   /* the step has been done here: correct, although the cluster migrates */
+};
+
+struct duty;
+
 /* What all duties of a metaserver share, for their whole life. */
 struct duty_env {
     struct loop *loop;
     struct dc_store *store;
     /* May a command that changes something be sent to an instance of this cluster now? 0, or why not. */
     int (*may_command)(const struct cluster_meta *, void *arg, struct xp_err *err);
-    void *arg;
+    enum duty_stance (*stance)(const struct duty *, void *arg); /* NULL: none, ever */
+    void *arg;                                                  /* of both */
     struct budget correct;
     struct budget cut; /* corrections that break a working link; removals of keepers */
     /* settings; changed by a reload */
@@ -31,7 +42,6 @@ struct duty_env {
     int64_t backoff_max_ms;
 };
 
-struct duty;
 typedef void duty_quiet_fn(struct duty *, void *arg);
 
 struct duty_class {
@@ -73,8 +83,9 @@ bool duty_is_of(const struct duty *, const struct cluster_meta *);
 /* Corrections off for so long; 0 ends a suspension at once. */
 void duty_set_suspended(struct duty *, const struct duty_env *, int64_t ttl_ms);
 bool duty_is_suspended(const struct duty *, const struct duty_env *);
-/* May a command be sent at all: no migration, no suspension, and env->may_command? Asked before a run and again before each of
- * its commands. */
+enum duty_stance duty_stance(const struct duty *, const struct duty_env *);
+/* May a command be sent at all: no migration (but for STANCE_FOLLOW), no switchover that says no, no suspension, and
+ * env->may_command? Asked before a run and again before each of its commands. */
 int duty_check_allowed(const struct duty *, const struct duty_env *,
                        struct xp_err *err) XP_MUST_CHECK;
 /* Notes why its plan is not carried out; NULL: nothing holds it. True: a new reason, to be counted and logged. */

@@ -24,6 +24,8 @@ struct shard_set {
     int leaving_count[SLOT_COUNT];
     void (*on_quiet)(int slot, void *arg);
     void *quiet_arg;
+    void (*on_shard)(const struct duty *, bool is_here, void *arg);
+    void *shard_arg;
     bool owned[SLOT_COUNT];
     struct map by_slot[SLOT_COUNT]; /* dbId -> struct cluster_meta *, borrowed from the store */
 };
@@ -72,6 +74,9 @@ static void duty_is_quiet(struct duty *duty, void *arg)
 
 static void end_duty(struct shard_set *set, const char *key, struct duty *duty)
 {
+    if (set->on_shard) {
+        set->on_shard(duty, false, set->shard_arg);
+    }
     (void)map_remove(&set->duties, key);
     if (duty->class->leave(duty, duty_is_quiet, set)) {
         (void)map_put(&set->leaving, key, duty);
@@ -133,7 +138,11 @@ static void put_shard(struct shard_set *set, struct cluster_meta *c, const char 
     }
     if (!map_get(&set->leaving, key)) {
         const struct duty_maker *maker = maker_of(set, c->type);
-        (void)map_put(&set->duties, key, maker->make(maker->env, c, shard));
+        struct duty *made = maker->make(maker->env, c, shard);
+        (void)map_put(&set->duties, key, made);
+        if (set->on_shard) {
+            set->on_shard(made, true, set->shard_arg);
+        }
     }
 }
 
@@ -221,6 +230,13 @@ void shard_set_on_quiet(struct shard_set *set, void (*fn)(int slot, void *arg), 
 {
     set->on_quiet = fn;
     set->quiet_arg = arg;
+}
+
+void shard_set_on_shard(struct shard_set *set,
+                        void (*fn)(const struct duty *, bool is_here, void *arg), void *arg)
+{
+    set->on_shard = fn;
+    set->shard_arg = arg;
 }
 
 struct duty *shard_set_find(const struct shard_set *set, const char *cluster, const char *shard)

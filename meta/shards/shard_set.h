@@ -32,6 +32,10 @@ bool shard_set_is_quiet(const struct shard_set *, int slot);
 /* Told each time a slot becomes quiet again. */
 void shard_set_on_quiet(struct shard_set *, void (*fn)(int slot, void *arg), void *arg);
 
+/* Told of each duty that was made, and of each that is about to end. */
+void shard_set_on_shard(struct shard_set *,
+                        void (*fn)(const struct duty *, bool is_here, void *arg), void *arg);
+
 struct duty *shard_set_find(const struct shard_set *, const char *cluster,
                             const char *shard); /* NULL: not ours */
 size_t shard_set_count(const struct shard_set *);

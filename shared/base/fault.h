@@ -41,7 +41,13 @@
     F(migration_before_precheck)                                                                   \
     F(migration_after_precheck)                                                                    \
     F(migration_before_publish)                                                                    \
-    F(migration_after_publish)
+    F(migration_after_publish)                                                                     \
+    F(meta_before_fence)                                                                           \
+    F(meta_after_fence)                                                                            \
+    F(meta_before_promote)                                                                         \
+    F(meta_after_promote)                                                                          \
+    F(meta_before_follow)                                                                          \
+    F(meta_after_follow)
 
 #define FAULT_ENUM_(name) FAULT_##name,
 enum fault_point { FAULT_LIST(FAULT_ENUM_) FAULT_COUNT };

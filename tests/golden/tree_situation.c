@@ -252,6 +252,7 @@ struct around {
     char *place;
     char *source;
     char *told;
+    char *appointed;
     int64_t told_offset;
     char *relay;
     char *route;
@@ -279,6 +280,7 @@ static const struct jfield around_fields[] = {
     { .name = "why", .type = JF_STRING, .offset = AROUND(why), .flags = JF_REQUIRED },
     { .name = "place", .type = JF_NAME, .offset = AROUND(place), .flags = JF_REQUIRED },
     { .name = "source", .type = JF_STRING, .offset = AROUND(source) },
+    { .name = "appointed", .type = JF_STRING, .offset = AROUND(appointed) },
     { .name = "told", .type = JF_STRING, .offset = AROUND(told) },
     { .name = "told_offset", .type = JF_INT64, .offset = AROUND(told_offset) },
     { .name = "relay", .type = JF_STRING, .offset = AROUND(relay) },
@@ -328,7 +330,10 @@ static int read_facts(struct reader *r, const struct around *a)
     const struct {
         const char *text;
         struct addr *addr;
-    } addrs[] = { { a->source, &f->source }, { a->told, &f->told }, { a->relay, &f->relay } };
+    } addrs[] = { { a->source, &f->source },
+                  { a->told, &f->told },
+                  { a->relay, &f->relay },
+                  { a->appointed, &f->appointed } };
     for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
         int rc = addrs[i].text ? read_addr(r, addrs[i].text, addrs[i].addr) : 0;
         if (rc != 0) {

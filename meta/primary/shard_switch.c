@@ -1,0 +1,463 @@
+/* shard_switch.c - see shard_switch.h. Which shards there are, their records, and what others ask. */
+#include "meta/primary/switch_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "meta/slots/slot.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+#define READS_MAX       100 /* records, at once: a take-over brings thousands of shards */
+#define RECORD_AGAIN_MS 300
+#define KEY_MAX         48
+
+/* ---- finding ---- */
+
+static const char *key_of(int64_t cluster_id, int64_t shard_id, char *buf)
+{
+    (void)snprintf(buf, KEY_MAX, "%lld/%lld", (long long)cluster_id, (long long)shard_id);
+    return buf;
+}
+#define KEY(cluster_id, shard_id) key_of((cluster_id), (shard_id), (char[KEY_MAX]){ 0 })
+
+struct switch_shard *switch_find(const struct shard_switches *all, int64_t cluster_id,
+                                 int64_t shard_id)
+{
+    return map_get(&all->shards, KEY(cluster_id, shard_id));
+}
+
+bool switch_meta(const struct switch_shard *s, struct cluster_meta **ret_cluster,
+                 const struct shard_meta **ret_shard)
+{
+    struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
+    for (size_t i = 0; cluster && i < cluster->shards.count; i++) {
+        if (cluster->shards.items[i].db_id == s->shard_id) {
+            *ret_cluster = cluster;
+            *ret_shard = &cluster->shards.items[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t switch_redises(const struct shard_meta *shard, struct addr *ret_addrs)
+{
+    size_t count =
+        shard->redises.count < SWITCH_REDIS_MAX ? shard->redises.count : SWITCH_REDIS_MAX;
+    for (size_t i = 0; i < count; i++) {
+        ret_addrs[i] = shard->redises.items[i].addr;
+    }
+    return count;
+}
+
+bool switch_is_primary(const struct switch_shard *s)
+{
+    const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
+    return cluster && text_eq(cluster->active_dc, dc_store_dc(s->all->opt.store));
+}
+
+bool switch_is_migrating(const struct switch_shard *s)
+{
+    const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
+    return cluster && cluster->is_migrating;
+}
+
+int switch_may_command(void *arg, struct xp_err *err)
+{
+    const struct switch_shard *s = arg;
+    const struct duty_env *duty = s->all->opt.duty;
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    if (!s->is_owned) {
+        return xp_fail(err, XP_NOT_OWNER, "the slot of the shard is not ours any more");
+    }
+    if (!switch_meta(s, &cluster, &shard)) {
+        return xp_fail(err, XP_NOT_FOUND, "the shard is not in the metadata any more");
+    }
+    return duty->may_command(cluster, duty->arg, err);
+}
+
+struct tree_duty *switch_tree(const struct switch_shard *s)
+{
+    const struct shard_switches_options *opt = &s->all->opt;
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    return s->is_owned && switch_meta(s, &cluster, &shard)
+               ? opt->tree_of(cluster->name, shard->name, opt->arg)
+               : NULL;
+}
+
+void switch_look(const struct switch_shard *s)
+{
+    struct tree_duty *tree = switch_tree(s);
+    if (tree) {
+        tree_duty_look(tree);
+    }
+}
+
+/* ---- records ---- */
+
+static bool is_fenced(const struct switch_shard *s)
+{
+    return s->record.fence == FENCE_HELD || s->record.fence == FENCE_FROZEN;
+}
+
+static void on_record_read(int rc, const struct switch_record *record, void *arg);
+static void on_record_written(int rc, const struct switch_record *record, void *arg);
+
+static void read_record(struct switch_shard *s)
+{
+    struct shard_switches *all = s->all;
+    loop_timer_stop(&s->record_timer);
+    if (s->is_reading || s->is_writing || list_is_linked(&s->to_read)) {
+        return;
+    }
+    if (all->reading >= READS_MAX) {
+        list_push_back(&all->to_read, &s->to_read);
+        return;
+    }
+    all->reading++;
+    s->is_reading = true;
+    switch_record_get(all->opt.records, s->cluster_id, s->shard_id, SWITCH_RECORD_MS,
+                      on_record_read, s);
+}
+
+static void read_others(struct shard_switches *all)
+{
+    while (all->reading < READS_MAX) {
+        struct list *link = list_pop_front(&all->to_read);
+        if (!link) {
+            return;
+        }
+        read_record(LIST_ENTRY(link, struct switch_shard, to_read));
+    }
+}
+
+static void write_record(struct switch_shard *s)
+{
+    if (s->is_writing || s->is_reading || !s->is_known) {
+        return;
+    }
+    s->is_writing = true;
+    s->is_dirty = false;
+    s->record.at = clock_wall_ms();
+    switch_record_put(s->all->opt.records, s->cluster_id, s->shard_id, &s->record, SWITCH_RECORD_MS,
+                      on_record_written, s);
+}
+
+void switch_write(struct switch_shard *s)
+{
+    s->is_dirty = true;
+    if (!loop_timer_is_running(&s->record_timer)) {
+        write_record(s);
+    }
+}
+
+/* One that was promoted here, and one that is fenced: by whoever had this shard before. */
+static void go_on_from(struct switch_shard *s)
+{
+    const struct switch_record *r = &s->record;
+    mono_ms now = loop_now(s->all->opt.loop);
+    int64_t age_ms = clock_wall_ms() - r->at;
+    int64_t left_ms = s->all->opt.hold_ms - (age_ms > 0 ? age_ms : 0);
+    struct tree_duty *tree = switch_tree(s);
+    if (is_fenced(s)) {
+        s->held_until = now + s->all->opt.hold_ms;
+        log_info("switch.fence_taken_over", "cluster", log_int(s->cluster_id), "shard",
+                 log_int(s->shard_id), "fence", fence_state_text(r->fence), "epoch",
+                 log_int(r->epoch));
+        switch_keep(s, 0);
+    } else if (!addr_is_none(&r->promoted) && !switch_is_primary(s) && left_ms > 0) {
+        s->held_until = now + left_ms; /* the metadata does not know of it yet */
+    }
+    if (tree && switch_is_primary(s) && !addr_is_none(&r->promoted)) {
+        tree_duty_appoint(tree, &r->promoted);
+    }
+}
+
+static void take_record(struct switch_shard *s, const struct switch_record *record)
+{
+    int64_t epoch = s->record.epoch > record->epoch ? s->record.epoch : record->epoch;
+    bool is_first = !s->is_known;
+    if (is_first) {
+        s->record = *record;
+        s->is_known = true;
+    }
+    s->record.version = record->version;
+    s->record.epoch = epoch;
+    if (is_first) {
+        go_on_from(s);
+        switch_look(s);
+    }
+}
+
+static void on_record_read(int rc, const struct switch_record *record, void *arg)
+{
+    struct switch_shard *s = arg;
+    s->is_reading = false;
+    s->all->reading--;
+    if (s->is_owned && rc != 0) {
+        loop_timer_start(&s->record_timer, RECORD_AGAIN_MS);
+    } else if (s->is_owned) {
+        take_record(s, record);
+        if (s->is_dirty) {
+            write_record(s);
+        } else {
+            switch_job_recorded(s);
+        }
+    }
+    struct shard_switches *all = s->all;
+    switch_settled(s);
+    read_others(all);
+}
+
+/* Not written, or not known whether: the version is read again, and what is in memory is written over it. */
+static void on_record_written(int rc, const struct switch_record *record, void *arg)
+{
+    struct switch_shard *s = arg;
+    s->is_writing = false;
+    if (s->is_owned && rc == 0) {
+        s->record.version = record->version;
+        if (s->is_dirty) {
+            write_record(s);
+        } else {
+            switch_job_recorded(s);
+        }
+    } else if (s->is_owned) {
+        log_warn("switch.record_not_written", "cluster", log_int(s->cluster_id), "shard",
+                 log_int(s->shard_id), "why", xp_code_info(rc)->name);
+        s->is_dirty = true;
+        loop_timer_start(&s->record_timer, rc == XP_CONFLICT ? 0 : RECORD_AGAIN_MS);
+    }
+    switch_settled(s);
+}
+
+static void record_fire(struct loop_timer *timer)
+{
+    read_record(CONTAINER_OF(timer, struct switch_shard, record_timer));
+}
+
+/* ---- life of a shard ---- */
+
+static void job_fire(struct loop_timer *timer)
+{
+    struct switch_shard *s = CONTAINER_OF(timer, struct switch_shard, job_timer);
+    struct xp_err err;
+    if (s->job && s->job->waits_for_record) {
+        (void)xp_fail(&err, XP_TIMEOUT,
+                      "the record of the shard in ZooKeeper was not %s in time; nothing was sent",
+                      s->is_known ? "written" : "read");
+        switch_end_error(s, &err);
+    } else if (s->job) {
+        switch_following_look(s);
+    }
+}
+
+static struct switch_shard *shard_new(struct shard_switches *all, int64_t cluster_id,
+                                      int64_t shard_id)
+{
+    struct switch_shard *s = xcalloc(1, sizeof(*s));
+    s->all = all;
+    s->cluster_id = cluster_id;
+    s->shard_id = shard_id;
+    s->record.version = -1;
+    s->held_until = MONO_NEVER;
+    s->asserted_at = MONO_NEVER;
+    s->ended_at = MONO_NEVER;
+    list_init(&s->queue);
+    list_init(&s->to_read);
+    loop_timer_init(&s->record_timer, all->opt.loop, record_fire);
+    loop_timer_init(&s->job_timer, all->opt.loop, job_fire);
+    switch_keep_init(s);
+    (void)map_put(&all->shards, KEY(cluster_id, shard_id), s);
+    return s;
+}
+
+static void shard_free(struct switch_shard *s)
+{
+    struct shard_switches *all = s->all;
+    loop_timer_stop(&s->record_timer);
+    loop_timer_stop(&s->job_timer);
+    switch_keep_stop(s);
+    fence_run_free(s->fence_run);
+    promote_run_free(s->promote_run);
+    switch_records_forget(all->opt.records, s);
+    all->reading -= s->is_reading;
+    list_remove(&s->to_read);
+    if (s->job) {
+        switch_job_free(s->job);
+    }
+    for (struct list *link; (link = list_pop_front(&s->queue));) {
+        switch_job_free(LIST_ENTRY(link, struct switch_job, link));
+    }
+    switch_forget(s);
+    execution_log_free(s->orphan_log);
+    free(s->last_error);
+    free(s);
+}
+
+bool switch_is_quiet(const struct switch_shard *s)
+{
+    return !s->fence_run && !s->promote_run && !s->keep_run && !s->settle;
+}
+
+void switch_settled(struct switch_shard *s)
+{
+    if (s->is_owned || !switch_is_quiet(s) || s->is_reading || s->is_writing) {
+        return;
+    }
+    struct shard_switches *all = s->all;
+    int slot = slot_of_cluster(s->cluster_id);
+    (void)map_remove(&all->shards, KEY(s->cluster_id, s->shard_id));
+    shard_free(s);
+    if (all->opt.on_quiet) {
+        all->opt.on_quiet(slot, all->opt.arg);
+    }
+}
+
+static void count_fences(struct shard_switches *all)
+{
+    int64_t count = 0;
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&all->shards, &at));) {
+        const struct switch_shard *s = slot->value;
+        count += s->is_owned && is_fenced(s);
+    }
+    metric_set(&switch_fences, count);
+}
+
+void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *cluster,
+                         const char *shard)
+{
+    const struct shard_meta *meta = cluster_meta_shard(cluster, shard);
+    if (!meta || !cluster_type_info(cluster->type)->can_migrate) {
+        return;
+    }
+    struct switch_shard *s = switch_find(all, cluster->db_id, meta->db_id);
+    s = s ? s : shard_new(all, cluster->db_id, meta->db_id);
+    s->is_owned = true;
+    s->is_known = false;
+    s->is_dirty = false;
+    s->record = (struct switch_record){ .version = -1 };
+    s->held_until = MONO_NEVER;
+    s->may_follow = false;
+    read_record(s);
+}
+
+void shard_switch_lost(struct shard_switches *all, int64_t cluster_id, int64_t shard_id)
+{
+    struct switch_shard *s = switch_find(all, cluster_id, shard_id);
+    struct xp_err err;
+    if (!s || !s->is_owned) {
+        return;
+    }
+    (void)xp_fail(&err, XP_NOT_OWNER, "the slot of the shard was lost in the middle of the step");
+    s->is_owned = false;
+    s->is_dirty = false;
+    loop_timer_stop(&s->record_timer);
+    loop_timer_stop(&s->keep_timer);
+    list_remove(&s->to_read);
+    switch_forget(s);
+    switch_jobs_fail(s, &err);
+    switch_settled(s); /* perhaps not yet: what is under way ends at its next question, and tells */
+    count_fences(all);
+}
+
+void shard_switch_cluster(struct shard_switches *all, const struct cluster_meta *cluster)
+{
+    for (size_t i = 0; i < cluster->shards.count; i++) {
+        struct switch_shard *s = switch_find(all, cluster->db_id, cluster->shards.items[i].db_id);
+        if (!s || !s->is_owned || !s->is_known) {
+            continue;
+        }
+        s->may_follow &= cluster->is_migrating;
+        if (is_fenced(s)) {
+            switch_keep(s, 0);
+        }
+        struct tree_duty *tree = switch_tree(s);
+        if (tree && switch_is_primary(s) && !addr_is_none(&s->record.promoted)) {
+            tree_duty_appoint(tree, &s->record.promoted);
+        }
+    }
+    count_fences(all);
+}
+
+/* ---- what others ask ---- */
+
+/* A fence that the periodic duties have to leave alone: it is the primary DC's, or the cluster is on its way and this shard was not
+ * told to follow yet. */
+static bool is_fence_in_force(const struct switch_shard *s)
+{
+    return is_fenced(s) && (switch_is_primary(s) || (switch_is_migrating(s) && !s->may_follow));
+}
+
+enum duty_stance shard_switch_stance(const struct shard_switches *all, int64_t cluster_id,
+                                     int64_t shard_id)
+{
+    const struct switch_shard *s = switch_find(all, cluster_id, shard_id);
+    if (!s || !s->is_owned) {
+        return STANCE_NONE;
+    }
+    bool is_held = s->held_until != MONO_NEVER && loop_now(all->opt.loop) < s->held_until;
+    if (!s->is_known || (s->job && switch_changes(s->job->step))) {
+        return is_fence_in_force(s) ? STANCE_FENCED : STANCE_KEEP_OFF;
+    }
+    if (is_fence_in_force(s) && (is_held || switch_is_migrating(s))) {
+        return STANCE_FENCED;
+    }
+    if (s->may_follow) {
+        return STANCE_FOLLOW;
+    }
+    return is_held ? STANCE_KEEP_OFF : STANCE_NONE;
+}
+
+bool shard_switch_holds(const struct shard_switches *all, int64_t cluster_id, int64_t shard_id)
+{
+    enum duty_stance stance = shard_switch_stance(all, cluster_id, shard_id);
+    return stance == STANCE_KEEP_OFF || stance == STANCE_FENCED;
+}
+
+bool shard_switches_are_quiet(const struct shard_switches *all, int slot)
+{
+    size_t at = 0;
+    for (const struct map_slot *entry; (entry = map_next(&all->shards, &at));) {
+        const struct switch_shard *s = entry->value;
+        bool is_meant = slot < 0 || slot_of_cluster(s->cluster_id) == slot;
+        if (is_meant && !s->is_owned && !switch_is_quiet(s)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the whole ---- */
+
+struct shard_switches *shard_switches_new(const struct shard_switches_options *options)
+{
+    struct shard_switches *all = xcalloc(1, sizeof(*all));
+    all->opt = *options;
+    all->opt.address = NULL;
+    all->first_line = xasprintf("meta server:%s", options->address);
+    all->shards = MAP_INIT(MAP_TEXT);
+    list_init(&all->to_read);
+    switch_metrics_register();
+    return all;
+}
+
+void shard_switches_free(struct shard_switches *all)
+{
+    if (!all) {
+        return;
+    }
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&all->shards, &at));) {
+        shard_free(slot->value);
+    }
+    map_done(&all->shards);
+    free(all->first_line);
+    free(all);
+}

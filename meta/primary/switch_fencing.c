@@ -1,0 +1,242 @@
+/* switch_fencing.c - hold, freeze, whole fence and release of this DC's master. What a fence overwrites is read, and written down in
+ * ZooKeeper, before the first command of it: the settings would be lost with this process. */
+#include <string.h>
+
+#include "meta/primary/switch_internal.h"
+#include "shared/base/fault.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+/* A fence of ours that nobody wrote down: Redis' own defaults, which refuse nothing. */
+struct fence_saved switch_saved(const struct fence_saved *seen)
+{
+    struct fence_saved saved = *seen;
+    if (!saved.is_known || saved.min_slaves == FENCE_MIN_SLAVES) {
+        saved.min_slaves = 0;
+        saved.max_lag_s = FENCE_MAX_LAG_S;
+        saved.is_known = true;
+    }
+    return saved;
+}
+
+/* 'extra' says goal, hint, saved, deadline, drain, callback and log. NULL: the shard is not in the metadata. */
+struct fence_run *switch_fence_run(struct switch_shard *s, const struct fence_options *extra)
+{
+    const struct duty_env *duty = s->all->opt.duty;
+    struct addr redises[SWITCH_REDIS_MAX];
+    struct fence_options options = *extra;
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    if (!switch_meta(s, &cluster, &shard)) {
+        return NULL;
+    }
+    if (!options.redis) {
+        options.redis = redises;
+        options.redis_count = switch_redises(shard, redises);
+    }
+    options.loop = s->all->opt.loop;
+    options.user = duty->redis_user;
+    options.password = duty->redis_password;
+    options.client_name = duty->client_name;
+    options.connect_timeout_ms = s->all->opt.connect_timeout_ms;
+    options.may_command = options.may_command ? options.may_command : switch_may_command;
+    options.arg = s;
+    return fence_run_start(&options);
+}
+
+static bool is_fencing(enum switch_step step)
+{
+    return step != SWITCH_RELEASE;
+}
+
+/* ---- the end ---- */
+
+static void note_fence(struct switch_shard *s, const struct switch_fence *result)
+{
+    struct switch_record *r = &s->record;
+    const struct shard_switches_options *opt = &s->all->opt;
+    r->fence = result->state;
+    r->master = result->master;
+    r->offset = result->offset;
+    memcpy(r->repl_id, result->repl_id, sizeof(r->repl_id));
+    s->held_until = loop_now(opt->loop) + opt->hold_ms;
+    s->is_asserted = true;
+    s->asserted_at = loop_now(opt->loop);
+    s->may_follow = false;
+    switch_keep(s, opt->reassert_ms);
+}
+
+static void note_release(struct switch_shard *s)
+{
+    struct switch_record *r = &s->record;
+    r->fence = FENCE_NONE;
+    r->saved = (struct fence_saved){ 0 };
+    r->offset = 0;
+    r->repl_id[0] = '\0';
+    s->held_until = MONO_NEVER;
+    s->is_asserted = false;
+    switch_keep_stop(s);
+}
+
+/* Refused, silent, or nobody knows: what was intended stays so, and is asserted again as soon as it can be. */
+static void note_unfinished(struct switch_shard *s)
+{
+    const struct shard_switches_options *opt = &s->all->opt;
+    s->is_asserted = false;
+    s->held_until = loop_now(opt->loop) + opt->hold_ms;
+    if (s->record.fence == FENCE_HELD || s->record.fence == FENCE_FROZEN) {
+        switch_keep(s, opt->reassert_ms / 4);
+    }
+}
+
+static void end_fencing(struct switch_shard *s, const struct switch_fence *result)
+{
+    struct switch_fence fence = *result;
+    fence.log = NULL;
+    if (is_fencing(s->job->step) &&
+        (result->state == FENCE_HELD || result->state == FENCE_FROZEN)) {
+        note_fence(s, result);
+    } else if (!is_fencing(s->job->step) && result->state == FENCE_RELEASED) {
+        note_release(s);
+    } else {
+        note_unfinished(s);
+    }
+    fence.saved = s->record.saved;
+    switch_write(s);
+    if (fault_hit(FAULT_meta_after_fence)) {
+        struct xp_err err;
+        (void)xp_fail(&err, XP_UNAVAILABLE, "fault: the answer of the fence is lost");
+        switch_end_error(s, &err);
+    } else {
+        switch_end_fence(s, &fence);
+    }
+    switch_look(s); /* the sentinels */
+}
+
+static void on_fenced(const struct switch_fence *result, void *arg)
+{
+    struct switch_shard *s = arg;
+    struct switch_fence copy = *result;
+    fence_run_free(TAKE(s->fence_run));
+    if (!s->job || s->job->waits_for_record) { /* it was given up meanwhile */
+        execution_log_free(TAKE(s->orphan_log));
+        switch_job_recorded(s);
+        switch_settled(s);
+        return;
+    }
+    end_fencing(s, &copy);
+}
+
+/* ---- what is there before ---- */
+
+static void on_looked(const struct switch_fence *result, void *arg)
+{
+    struct switch_shard *s = arg;
+    struct switch_fence copy = *result;
+    fence_run_free(TAKE(s->fence_run));
+    if (!s->job || s->job->waits_for_record) {
+        execution_log_free(TAKE(s->orphan_log));
+        switch_job_recorded(s);
+        switch_settled(s);
+        return;
+    }
+    s->job->is_looked = true;
+    s->record.master = copy.master;
+    if (copy.state == FENCE_UNREACHABLE) { /* whoever comes back is held */
+        s->record.fence = s->record.fence == FENCE_NONE ? FENCE_HELD : s->record.fence;
+        end_fencing(s, &copy);
+        return;
+    }
+    s->record.saved = switch_saved(&copy.saved);
+    switch_fencing(s);
+}
+
+static bool start(struct switch_shard *s, enum fence_goal goal,
+                  void (*on_done)(const struct switch_fence *, void *))
+{
+    struct fence_options options = {
+        .goal = goal,
+        .hint = s->record.master,
+        .saved = s->record.saved,
+        /* a look that somebody hangs in leaves time for the fence */
+        .deadline_ms =
+            goal == FENCE_GOAL_LOOK ? (switch_job_left_ms(s) + 1) / 2 : switch_job_left_ms(s),
+        .drain_ms = s->job->order.drain_ms,
+        .on_done = on_done,
+        .log = s->job->log,
+    };
+    s->fence_run = switch_fence_run(s, &options);
+    return s->fence_run != NULL;
+}
+
+/* ---- a step ---- */
+
+static enum fence_goal goal_of(enum switch_step step)
+{
+    return step == SWITCH_HOLD     ? FENCE_GOAL_HOLD
+           : step == SWITCH_FREEZE ? FENCE_GOAL_FREEZE
+           : step == SWITCH_WHOLE  ? FENCE_GOAL_WHOLE
+                                   : FENCE_GOAL_RELEASE;
+}
+
+/* What the record says before the first command. True: it says so already. */
+static bool intend(struct switch_shard *s)
+{
+    struct switch_record *r = &s->record;
+    bool is_there = s->job->order.epoch <= r->epoch;
+    r->epoch = is_there ? r->epoch : s->job->order.epoch;
+    if (is_fencing(s->job->step)) {
+        is_there &= r->fence != FENCE_NONE && !s->job->is_looked;
+        r->fence = r->fence == FENCE_NONE ? FENCE_HELD : r->fence;
+    }
+    return is_there;
+}
+
+static int check_place(struct switch_shard *s, struct xp_err *err)
+{
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    if (!switch_meta(s, &cluster, &shard)) {
+        return xp_fail(err, XP_NOT_FOUND, "the shard is not in the metadata any more");
+    }
+    if (!switch_is_primary(s)) {
+        return xp_fail(err, XP_CONFLICT,
+                       "dc '%s' is not the primary dc of cluster '%s' (%s is): it has no master to "
+                       "make read-only or writable",
+                       dc_store_dc(s->all->opt.store), cluster->name,
+                       cluster->active_dc ? cluster->active_dc : "none");
+    }
+    return switch_may_command(s, err);
+}
+
+void switch_fencing(struct switch_shard *s)
+{
+    struct switch_job *job = s->job;
+    struct xp_err err;
+    if (check_place(s, &err) != 0) {
+        switch_end_error(s, &err);
+        return;
+    }
+    if (is_fencing(job->step) && !s->record.saved.is_known && !job->is_looked) {
+        (void)start(s, FENCE_GOAL_LOOK, on_looked);
+        return;
+    }
+    if (!job->is_written) {
+        job->is_written = true;
+        if (!intend(s)) {
+            job->waits_for_record = true;
+            loop_timer_start(&s->job_timer, switch_job_left_ms(s));
+            switch_write(s);
+            return;
+        }
+    }
+    if (fault_hit(FAULT_meta_before_fence)) {
+        (void)xp_fail(&err, XP_UNAVAILABLE, "fault: before the fence");
+        switch_end_error(s, &err);
+        return;
+    }
+    (void)start(s, goal_of(job->step), on_fenced);
+}

@@ -1,0 +1,155 @@
+/* switch_internal.h - the inside of shard_switch, shared by its files only (see shard_switch.h). Owner: loop. */
+#ifndef META_PRIMARY_SWITCH_INTERNAL_H
+#define META_PRIMARY_SWITCH_INTERNAL_H
+
+#include "meta/primary/shard_switch.h"
+#include "shared/base/list.h"
+#include "shared/base/map.h"
+#include "shared/base/metrics.h"
+
+#define SWITCH_RECORD_MS 2000 /* of one read or write of a record */
+
+struct switch_settle;
+
+struct switch_waiter {
+    switch_answer_fn *fn;
+    void *arg;
+};
+
+struct switch_job { /* one step, and everybody who waits for it */
+    struct list link;
+    enum switch_step step;
+    char *dc;
+    struct switch_order order;
+    mono_ms began;
+    mono_ms deadline;
+    struct switch_waiter *waiters;
+    size_t waiter_count;
+    struct execution_log *log;
+    bool waits_for_record;       /* to be read, or to be written */
+    bool is_written;             /* what must be in the record before the first command is there */
+    bool is_looked;              /* the settings that a fence overwrites are known */
+    struct switch_change change; /* of a promotion whose settings are being put right; owned */
+};
+
+struct
+    switch_again { /* the last step that changed something, if it was a promotion that succeeded */
+    mono_ms at;
+    char *dc;
+    int64_t epoch;
+    struct switch_change change;
+};
+
+struct
+    switch_shard { /* one owned shard, or one that is left and whose last command is not answered */
+    struct shard_switches *all;
+    int64_t cluster_id;
+    int64_t shard_id;
+    bool is_owned;
+    /* record */
+    struct switch_record record; /* as it should be; in ZooKeeper when it is not dirty */
+    bool is_known;
+    bool is_reading;
+    bool is_writing;
+    bool is_dirty;
+    struct list to_read; /* waits for its turn */
+    struct loop_timer record_timer;
+    /* steps */
+    struct list queue; /* struct switch_job */
+    size_t queued;
+    struct switch_job *job; /* under way */
+    struct fence_run *fence_run;
+    struct promote_run *promote_run;
+    struct execution_log *orphan_log; /* of a job that was given up, and whose run goes on */
+    struct loop_timer job_timer;      /* deadline of the job's waiting; looks of a follow */
+    mono_ms held_until;               /* MONO_NEVER: not */
+    bool may_follow;
+    struct switch_again *again;
+    /* keeping */
+    struct loop_timer keep_timer;
+    struct fence_run *keep_run;
+    struct execution_log *keep_log; /* nobody reads it */
+    bool is_keep_commanding;
+    struct addr stray; /* being held by keep_run; none */
+    bool is_asserted;  /* the last look found the fence in force */
+    mono_ms asserted_at;
+    struct switch_settle *settle; /* settings being put back */
+    int64_t settle_pause_ms;
+    mono_ms ended_at; /* of the last step */
+    enum switch_step last_step;
+    char *last_error; /* of the last step; NULL: none */
+};
+
+struct shard_switches {
+    struct shard_switches_options opt;
+    char *first_line;  /* of execution logs */
+    struct map shards; /* "cluster/shard" ids -> struct switch_shard * */
+    struct list to_read;
+    int reading;
+    int keeping; /* runs under way */
+};
+
+/* shard_switch.c */
+struct switch_shard *switch_find(const struct shard_switches *, int64_t cluster_id,
+                                 int64_t shard_id);
+/* Of the metadata as it is now; false: the shard is not in it. */
+bool switch_meta(const struct switch_shard *, struct cluster_meta **ret_cluster,
+                 const struct shard_meta **ret_shard);
+size_t switch_redises(const struct shard_meta *, struct addr *ret_addrs /* SWITCH_REDIS_MAX */);
+bool switch_is_primary(const struct switch_shard *); /* this DC, in the metadata in memory */
+bool switch_is_migrating(const struct switch_shard *);
+int switch_may_command(void *shard, struct xp_err *err); /* for runs */
+struct tree_duty *switch_tree(const struct switch_shard *);
+void switch_look(const struct switch_shard *); /* the duty looks again */
+/* The record is to be written as it is in memory now; the job goes on when it is (switch_job_recorded). */
+void switch_write(struct switch_shard *);
+bool switch_is_quiet(const struct switch_shard *);
+void switch_settled(
+    struct switch_shard *); /* something ended: freed when nobody owns it any more */
+
+/* switch_queue.c */
+bool switch_changes(enum switch_step step);                             /* a Redis */
+void switch_jobs_fail(struct switch_shard *, const struct xp_err *err); /* all that wait */
+void switch_forget(struct switch_shard *); /* the answer that a repeat would get */
+void switch_next(struct switch_shard *);
+void switch_job_recorded(struct switch_shard *);
+void switch_job_free(struct switch_job *);
+int64_t switch_job_left_ms(const struct switch_shard *); /* 1 at least */
+/* The ends of the step under way. The queue goes on. */
+void switch_end_error(struct switch_shard *, const struct xp_err *err);
+void switch_end_check(struct switch_shard *, struct switch_check *check);
+void switch_end_fence(struct switch_shard *, struct switch_fence *take_fence);
+void switch_end_change(struct switch_shard *, struct switch_change *take_change);
+/* Not carried out: a higher epoch is known. */
+void switch_end_stale(struct switch_shard *);
+
+/* the steps; each begins with a record that is known and is not being written */
+void switch_fencing(struct switch_shard *);
+void switch_promoting(struct switch_shard *);
+void switch_following(struct switch_shard *);
+void switch_following_look(struct switch_shard *);
+/* Settings and state as a fence found them, for one that was not recorded. */
+struct fence_saved switch_saved(const struct fence_saved *seen);
+struct fence_run *switch_fence_run(struct switch_shard *, const struct fence_options *extra);
+
+/* switch_keeping.c */
+void switch_keep(struct switch_shard *, int64_t delay_ms); /* look after the fence then */
+void switch_keep_stop(struct switch_shard *);              /* nothing more is sent */
+/* A step begins: the same, but for commands under way, which are waited for (switch_job_recorded) unless they want the same as
+ * the step. */
+void switch_keep_yield(struct switch_shard *, bool is_same_way);
+void switch_keep_init(struct switch_shard *);
+
+/* switch_settle.c */
+void switch_settle_start(struct switch_shard *);
+void switch_settle_stop(struct switch_shard *);
+bool switch_settle_is_commanding(const struct switch_shard *);
+
+extern struct metric switch_fences;
+extern struct metric switch_reasserted;
+extern struct metric switch_strays;
+extern struct metric switch_settles;
+void switch_metrics_register(void);
+void switch_metrics_step(enum switch_step step, bool is_success, int64_t took_ms);
+
+#endif

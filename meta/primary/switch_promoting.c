@@ -1,0 +1,381 @@
+/* switch_promoting.c - the destination's steps: is it fit, have the data arrived, promote. A promoted Redis that still has the
+ * min-slaves-to-write of an earlier hold gets its setting back before the answer: it would refuse every write. */
+#include <stdio.h>
+#include <string.h>
+
+#include "meta/primary/switch_internal.h"
+#include "shared/base/fault.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+#define MESSAGE_MAX_BYTES 4096
+
+/* ---- check ---- */
+
+static void add_redis(struct switch_check *check, const struct promote_node *n)
+{
+    struct check_redis *r = &check->redis[check->redis_count++];
+    *r = (struct check_redis){
+        .addr = n->addr,
+        .is_alive = n->was_asked && !n->is_silent && n->role.kind != ROLE_KIND_UNKNOWN,
+        .is_master = n->role.kind == ROLE_KIND_MASTER,
+        .is_link_up = n->role.link == ROLE_LINK_CONNECTED,
+        .is_read_only = n->is_read_only,
+        .follows = n->role.master,
+        .offset = n->offset,
+        .priority = n->priority,
+        .min_slaves = n->min_slaves,
+    };
+    memcpy(r->repl_id, n->repl_id, sizeof(r->repl_id));
+}
+
+static void add_keepers(const struct switch_shard *s, struct switch_check *check)
+{
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    const struct tree_duty *tree = switch_tree(s);
+    check->active_keeper_offset = -1;
+    if (switch_meta(s, &cluster, &shard)) {
+        check->keepers = (int)shard->keepers.count;
+    }
+    if (tree) {
+        check->keepers_living = tree_duty_living_keepers(tree);
+        check->has_active_keeper = tree_duty_active_keeper(tree, &check->is_active_keeper_linked,
+                                                           &check->active_keeper_offset);
+    }
+}
+
+static void add_part(struct str *text, const char *part, const struct addr *addr)
+{
+    str_printf(text, "%s%s%s%s", text->len > 0 ? "; " : "", part, addr ? " " : "",
+               addr ? ADDR_TEXT(addr) : "");
+}
+
+/* What speaks against a switch to here. x-pipe's two reasons refuse it, and two masters; of the rest the console is told: when the
+ * source DC is dead, all links to it are down. */
+static enum check_type judge(const struct switch_check *check, struct str *text)
+{
+    int alive = 0;
+    int masters = 0;
+    for (size_t i = 0; i < check->redis_count; i++) {
+        const struct check_redis *r = &check->redis[i];
+        alive += r->is_alive;
+        masters += r->is_alive && r->is_master;
+    }
+    if (alive == 0) {
+        str_puts(text, "all redises dead:");
+        for (size_t i = 0; i < check->redis_count; i++) {
+            str_printf(text, "%s%s", i ? "," : "", ADDR_TEXT(&check->redis[i].addr));
+        }
+        return CHECK_FAIL;
+    }
+    for (size_t i = 0; i < check->redis_count; i++) {
+        const struct check_redis *r = &check->redis[i];
+        if (!r->is_alive) {
+            add_part(text, "no answer from", &r->addr);
+        } else if (r->is_master) {
+            add_part(text, masters > 1 ? "several masters:" : "a master already:", &r->addr);
+        } else if (!r->is_link_up) {
+            add_part(text, "replica link down:", &r->addr);
+        }
+    }
+    if (check->keepers > 0 && !check->has_active_keeper) {
+        add_part(text, "no active keeper", NULL);
+    } else if (check->has_active_keeper && !check->is_active_keeper_linked) {
+        add_part(text, "the link of the active keeper is down", NULL);
+    }
+    return masters > 1 ? CHECK_FAIL : CHECK_SUCCESS;
+}
+
+static struct switch_check *check_new(const struct switch_shard *s)
+{
+    struct switch_check *check = xcalloc(1, sizeof(*check));
+    check->is_ours = true;
+    (void)snprintf(check->dc, sizeof(check->dc), "%s", dc_store_dc(s->all->opt.store));
+    check->epoch = s->record.epoch;
+    check->fence = s->record.fence;
+    add_keepers(s, check);
+    return check;
+}
+
+static void end_check(struct switch_shard *s, struct switch_check *check)
+{
+    switch_end_check(s, check);
+    switch_check_done(check);
+    free(check);
+}
+
+static void end_looked_at(struct switch_shard *s, const struct promote_result *result)
+{
+    struct str text = STR_INIT(MESSAGE_MAX_BYTES);
+    struct switch_check *check = check_new(s);
+    const char *own = dc_store_dc(s->all->opt.store);
+    for (size_t i = 0; i < result->count && i < SWITCH_REDIS_MAX; i++) {
+        add_redis(check, &result->nodes[i]);
+    }
+    if (text_eq(own, s->job->dc)) {
+        check->type = judge(check, &text);
+    } else {
+        check->type = CHECK_SUCCESS;
+        str_printf(&text, "current dc :%s is not new primary: %s ", own, s->job->dc);
+    }
+    check->message = text.len > 0 ? str_take(&text) : NULL;
+    str_done(&text);
+    end_check(s, check);
+}
+
+static bool ends_as_primary(struct switch_shard *s)
+{
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    bool is_so = switch_meta(s, &cluster, &shard) && text_eq(cluster->active_dc, s->job->dc);
+    if (is_so) {
+        struct switch_check *check = check_new(s);
+        check->type = CHECK_ALREADY_NEW;
+        check->message = xasprintf("%s already primary dc", s->job->dc);
+        end_check(s, check);
+    }
+    return is_so;
+}
+
+/* ---- promotion ---- */
+
+static void end_change(struct switch_shard *s, struct switch_change *take_change)
+{
+    if (fault_hit(FAULT_meta_after_promote)) {
+        struct xp_err err;
+        (void)xp_fail(&err, XP_UNAVAILABLE, "fault: the answer of the promotion is lost");
+        switch_change_done(take_change);
+        switch_end_error(s, &err);
+        return;
+    }
+    switch_end_change(s, take_change);
+}
+
+/* The memory of this member says so now; the others are told by who took the request. */
+static void become_primary(struct switch_shard *s, const struct addr *master)
+{
+    const struct shard_switches_options *opt = &s->all->opt;
+    struct xp_err err = { 0 };
+    s->may_follow = true;
+    s->held_until = MONO_NEVER;
+    s->record.promoted = *master;
+    s->record.fence = FENCE_NONE;
+    s->record.saved = (struct fence_saved){ 0 };
+    switch_write(s);
+    if (dc_store_set_active(opt->store, s->cluster_id, dc_store_dc(opt->store), loop_now(opt->loop),
+                            &err) != 0) {
+        execution_log_warn(s->job->log, "%s", err.msg);
+    }
+    struct tree_duty *tree = switch_tree(s);
+    if (tree) {
+        tree_duty_appoint(tree, master);
+    }
+}
+
+static void on_released(const struct switch_fence *result, void *arg)
+{
+    struct switch_shard *s = arg;
+    enum fence_state state = result->state;
+    fence_run_free(TAKE(s->fence_run));
+    if (!s->job || s->job->waits_for_record) {
+        execution_log_free(TAKE(s->orphan_log));
+        switch_job_recorded(s);
+        switch_settled(s);
+        return;
+    }
+    struct switch_change change = s->job->change;
+    s->job->change = (struct switch_change){ 0 };
+    if (state == FENCE_RELEASED) {
+        become_primary(s, &change.new_master);
+    } else {
+        change.is_success = false;
+        s->held_until = loop_now(s->all->opt.loop) + s->all->opt.hold_ms;
+        execution_log_error(s->job->log, "%s was promoted and still refuses writes",
+                            ADDR_TEXT(&change.new_master));
+    }
+    end_change(s, &change);
+}
+
+/* An earlier fence of the promoted one is still in force. */
+static bool needs_release(const struct switch_shard *s, const struct promote_result *result)
+{
+    for (size_t i = 0; i < result->count; i++) {
+        if (addr_eq(&result->nodes[i].addr, &result->change.new_master)) {
+            return result->nodes[i].min_slaves == FENCE_MIN_SLAVES || s->record.fence != FENCE_NONE;
+        }
+    }
+    return s->record.fence != FENCE_NONE;
+}
+
+static bool release(struct switch_shard *s)
+{
+    struct fence_options options = {
+        .goal = FENCE_GOAL_RELEASE,
+        .redis = &s->job->change.new_master,
+        .redis_count = 1,
+        .hint = s->job->change.new_master,
+        .saved = switch_saved(&s->record.saved),
+        .deadline_ms = switch_job_left_ms(s),
+        .on_done = on_released,
+        .log = s->job->log,
+    };
+    execution_log_info(s->job->log, "%s gets the settings of before its fence back",
+                       ADDR_TEXT(&s->job->change.new_master));
+    s->fence_run = switch_fence_run(s, &options);
+    return s->fence_run != NULL;
+}
+
+static void copy_change(const struct switch_change *from, struct switch_change *ret_change)
+{
+    *ret_change = *from;
+    ret_change->log = NULL; /* it is the job's */
+}
+
+static void end_promotion(struct switch_shard *s, const struct promote_result *result)
+{
+    struct switch_change change;
+    copy_change(&result->change, &change);
+    bool is_promoted = result->outcome == PROMOTE_OK && change.is_success;
+    if (is_promoted && needs_release(s, result)) {
+        s->job->change = change;
+        if (release(s)) {
+            return;
+        }
+        s->job->change = (struct switch_change){ 0 };
+    }
+    if (is_promoted) {
+        become_primary(s, &change.new_master);
+    } else {
+        /* perhaps it is a master now: nobody may point it elsewhere until the console knows what it wants */
+        s->held_until = loop_now(s->all->opt.loop) + s->all->opt.hold_ms;
+    }
+    end_change(s, &change);
+}
+
+static void on_run(const struct promote_result *result, void *arg)
+{
+    struct switch_shard *s = arg;
+    struct promote_run *run = TAKE(s->promote_run);
+    struct switch_change change;
+    if (!s->job || s->job->waits_for_record) {
+        promote_run_free(run);
+        execution_log_free(TAKE(s->orphan_log));
+        switch_job_recorded(s);
+        switch_settled(s);
+        return;
+    }
+    switch (s->job->step) {
+    case SWITCH_CHECK:
+        end_looked_at(s, result);
+        break;
+    case SWITCH_DRAIN:
+        copy_change(&result->change, &change);
+        switch_end_change(s, &change);
+        break;
+    case SWITCH_HOLD:
+    case SWITCH_FREEZE:
+    case SWITCH_WHOLE:
+    case SWITCH_RELEASE:
+    case SWITCH_PROMOTE:
+    case SWITCH_FOLLOW:
+        end_promotion(s, result);
+        break;
+    }
+    promote_run_free(run);
+}
+
+static bool start(struct switch_shard *s, enum promote_goal goal)
+{
+    const struct duty_env *duty = s->all->opt.duty;
+    struct addr redises[SWITCH_REDIS_MAX];
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    if (!switch_meta(s, &cluster, &shard)) {
+        return false;
+    }
+    struct promote_options options = {
+        .loop = s->all->opt.loop,
+        .redis = redises,
+        .redis_count = switch_redises(shard, redises),
+        .user = duty->redis_user,
+        .password = duty->redis_password,
+        .client_name = duty->client_name,
+        .goal = goal,
+        .order = s->job->order,
+        .connect_timeout_ms = s->all->opt.connect_timeout_ms,
+        .deadline_ms = switch_job_left_ms(s),
+        .may_command = switch_may_command,
+        .on_done = on_run,
+        .arg = s,
+        .log = s->job->log,
+    };
+    s->promote_run = promote_run_start(&options);
+    return true;
+}
+
+/* ---- the steps ---- */
+
+/* Whoever has the shard next must not take one that was promoted a moment ago for a stray: the record says so before. Which one it
+ * will be is not known yet; that it says something is what counts (go_on_from). */
+static void intend_promotion(struct switch_shard *s)
+{
+    struct cluster_meta *cluster;
+    const struct shard_meta *shard;
+    if (addr_is_none(&s->record.promoted) && switch_meta(s, &cluster, &shard) &&
+        shard->redises.count > 0) {
+        s->record.promoted = shard->redises.items[0].addr;
+        s->is_dirty = true;
+    }
+}
+
+/* Epoch and intent are in the record before a Redis is changed. True: they are. A drain, which changes nothing, only begins to write
+ * them: the promotion behind it has not to wait then. */
+static bool is_intent_written(struct switch_shard *s)
+{
+    struct switch_job *job = s->job;
+    if (job->is_written) {
+        return true;
+    }
+    job->is_written = true;
+    if (job->order.epoch > s->record.epoch) {
+        s->record.epoch = job->order.epoch;
+        s->is_dirty = true;
+    }
+    intend_promotion(s);
+    if (!s->is_dirty) {
+        return true;
+    }
+    switch_write(s);
+    if (job->step == SWITCH_DRAIN) {
+        return true;
+    }
+    job->waits_for_record = true;
+    loop_timer_start(&s->job_timer, switch_job_left_ms(s));
+    return false;
+}
+
+void switch_promoting(struct switch_shard *s)
+{
+    static const enum promote_goal goals[] = { [SWITCH_CHECK] = PROMOTE_GOAL_CHECK,
+                                               [SWITCH_DRAIN] = PROMOTE_GOAL_DRAIN,
+                                               [SWITCH_PROMOTE] = PROMOTE_GOAL_PROMOTE };
+    struct xp_err err;
+    enum switch_step step = s->job->step;
+    if (step == SWITCH_CHECK && ends_as_primary(s)) {
+        return;
+    }
+    if (step != SWITCH_CHECK && !is_intent_written(s)) {
+        return;
+    }
+    if (step == SWITCH_PROMOTE && fault_hit(FAULT_meta_before_promote)) {
+        (void)xp_fail(&err, XP_UNAVAILABLE, "fault: before the promotion");
+        switch_end_error(s, &err);
+    } else if (!start(s, goals[step])) {
+        (void)xp_fail(&err, XP_NOT_FOUND, "the shard is not in the metadata any more");
+        switch_end_error(s, &err);
+    }
+}
