@@ -1,5 +1,6 @@
 /* switch_judge.h - may this shard be switched? Weighs what the metaservers of all its DCs saw (dr-switchover.md 9.2 (6)): the check step of a
- * migration, its dry run, and the readiness verdict. A pure decision. Thread: any. */
+ * migration, its dry run, and the readiness verdict. A pure decision; the rules are in switch_judge.c. A source of which nobody answers never blocks:
+ * whether it can be fenced is for the fence to find out, and there the mode decides. Thread: any. */
 #ifndef CONSOLE_MIGRATION_SWITCH_JUDGE_H
 #define CONSOLE_MIGRATION_SWITCH_JUDGE_H
 
@@ -17,7 +18,8 @@ struct judge_dc {
 struct judge_facts {
     const struct judge_dc *dcs;
     size_t count;
-    bool is_disaster;      /* what concerns the source only warns */
+    bool
+        is_disaster; /* disaster or auto: what concerns the source, or the way from it, only warns */
     int64_t max_lag_bytes; /* 0: any */
     int64_t drain_ms;
     int64_t bytes_per_s; /* at which a lag drains, as measured; 0 unknown */

@@ -36,7 +36,7 @@ CREATE INDEX migration_cluster_of_cluster ON migration_cluster_tbl (cluster_id, 
 CREATE INDEX migration_cluster_of_event ON migration_cluster_tbl (migration_event_id);
 -- What the engine looks after: at most one unfinished migration for a cluster.
 CREATE UNIQUE INDEX migration_cluster_unfinished ON migration_cluster_tbl (cluster_id) WHERE end_time = 0;
-CREATE INDEX migration_cluster_active ON migration_cluster_tbl (id) WHERE is_followed = 0;
+CREATE INDEX migration_cluster_active ON migration_cluster_tbl (migration_event_id, cluster_id) WHERE is_followed = 0;
 
 CREATE TABLE migration_shard_tbl (
     id                   INTEGER PRIMARY KEY AUTOINCREMENT,

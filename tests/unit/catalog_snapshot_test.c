@@ -236,8 +236,9 @@ static bool may_scan(const char *query, const char *detail)
             return true;
         }
     }
-    return strstr(detail, "json_each") || strstr(detail, "(subquery") ||
-           strstr(detail, "CONSTANT ROW");
+    /* A partial index of what is not over. */
+    return strstr(detail, "migration_cluster_active") || strstr(detail, "json_each") ||
+           strstr(detail, "(subquery") || strstr(detail, "CONSTANT ROW");
 }
 
 static void no_query_scans_a_table(void **state)

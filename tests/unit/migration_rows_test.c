@@ -216,6 +216,28 @@ static void who_is_over_and_who_is_primary(void **state)
     assert_false(migration_is_over(&row));
 }
 
+static void assert_served(struct world *w, const char *dc, const char *active_dc)
+{
+    struct dc_snapshot *s = NULL;
+    assert_int_equal(catalog_dc_snapshot(&w->cat, dc, 0, &s, &w->err), 0);
+    assert_int_equal(s->cluster_count, 1);
+    assert_string_equal(s->clusters[0].active_dc, active_dc);
+    dc_snapshot_free(s);
+}
+
+/* Only the destination, only while it is Migrating: its periodic refresh must not undo a promotion. */
+static void the_destination_is_told_first(void **state)
+{
+    struct world *w = *state;
+    assert_served(w, "oy", "jq");
+    sql(w, "UPDATE cluster_tbl SET status = 'Migrating'");
+    assert_served(w, "oy", "oy");
+    assert_served(w, "jq", "jq");
+    assert_served(w, "FRA", "jq");
+    sql(w, "UPDATE cluster_tbl SET status = 'Rollback'");
+    assert_served(w, "oy", "jq");
+}
+
 static int switch_in(struct change *change, void *arg, struct xp_err *err)
 {
     const struct migration_cluster_row *row = arg;
@@ -261,6 +283,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_saved_is_loaded, migration_world_open, world_close),
         cmocka_unit_test(the_log_is_the_one_of_the_pages),
         cmocka_unit_test(who_is_over_and_who_is_primary),
+        cmocka_unit_test_setup_teardown(the_destination_is_told_first, migration_world_open,
+                                        world_close),
         cmocka_unit_test_setup_teardown(the_switch_is_seen_and_pushed, migration_world_open,
                                         world_close),
     };

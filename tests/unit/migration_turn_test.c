@@ -212,7 +212,7 @@ static void a_restart_before_a_promotion_rolls_back(void **state)
     assert_int_equal(item.row.status, MIG_ROLL_BACK_FAIL);
     assert_string_equal(item.row.reason,
                         "roll back: dc jq, shard s1, MIGRATE_PREVIOUS_PRIMARY_DC: release refused: "
-                        "[info]well, and 1 more shard");
+                        "well, and 1 more shard");
     turn_item_done(&item);
     item = ask(1, ASK_PROCESS);
     run_to_the_end(w, &item);
@@ -248,26 +248,34 @@ static void followers_are_asked_until_nobody_needs_them(void **state)
 
 /* ---- figures ---- */
 
-enum { MANY = 1000 };
+/* MANY=1000 measures what is noted in the report; fewer are enough to see that it works. */
+static int many(void)
+{
+    const char *text = getenv("MANY");
+    int64_t value = 200;
+    (void)text_to_i64(text ? text : "", text ? strlen(text) : 0, 1, 5000, &value);
+    return (int)value;
+}
 
 static int many_open(void **state)
 {
     int rc = world_open(state);
     struct world *w = *state;
-    for (int i = 1; i <= MANY; i++) {
+    for (int i = 1; i <= many(); i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "c%d", i);
         add_one_way(w, name, i);
     }
-    add_migrations(w, 1, MANY);
+    add_migrations(w, 1, many());
     return rc;
 }
 
-static void a_thousand_clusters_in_one_turn(void **state)
+static void many_clusters_go_in_one_turn(void **state)
 {
     struct world *w = *state;
-    struct turn_item *items = xcalloc(MANY, sizeof(*items));
-    for (int i = 0; i < MANY; i++) {
+    const int count = many();
+    struct turn_item *items = xcalloc((size_t)count, sizeof(*items));
+    for (int i = 0; i < count; i++) {
         items[i] = ask(i + 1, ASK_PROCESS);
     }
     int turns = 0;
@@ -275,11 +283,11 @@ static void a_thousand_clusters_in_one_turn(void **state)
     mono_ms longest = 0;
     for (bool is_more = true; is_more; turns++) {
         mono_ms from = clock_mono_ms();
-        run(w, items, MANY);
+        run(w, items, (size_t)count);
         mono_ms took = clock_mono_ms() - from;
         longest = took > longest ? took : longest;
         is_more = false;
-        for (int i = 0; i < MANY; i++) {
+        for (int i = 0; i < count; i++) {
             is_more |= items[i].call_count > 0;
             if (items[i].call_count > 0) {
                 answer_all(&items[i], CALL_NONE, OUTCOME_OK);
@@ -289,10 +297,10 @@ static void a_thousand_clusters_in_one_turn(void **state)
     mono_ms all = clock_mono_ms() - begin;
     print_message("%d clusters, %d turns: %lld ms, %.3f ms for a cluster and turn, the longest "
                   "turn %lld ms\n",
-                  MANY, turns, (long long)all, (double)all / MANY / turns, (long long)longest);
-    ASSERT_SQL(w, "1000", "SELECT count(*) FROM migration_cluster_tbl WHERE status = 'Success'");
-    ASSERT_SQL(w, "1000", "SELECT count(*) FROM cluster_tbl WHERE status = 'Normal'");
-    for (int i = 0; i < MANY; i++) {
+                  count, turns, (long long)all, (double)all / count / turns, (long long)longest);
+    ASSERT_SQL(w, "0", "SELECT count(*) FROM migration_cluster_tbl WHERE status <> 'Success'");
+    ASSERT_SQL(w, "0", "SELECT count(*) FROM cluster_tbl WHERE status <> 'Normal'");
+    for (int i = 0; i < count; i++) {
         turn_item_done(&items[i]);
     }
     free(items);
@@ -310,7 +318,7 @@ int main(void)
         T(a_refused_ask_is_told_and_changes_nothing),
         T(a_restart_before_a_promotion_rolls_back),
         T(followers_are_asked_until_nobody_needs_them),
-        cmocka_unit_test_setup_teardown(a_thousand_clusters_in_one_turn, many_open, world_close),
+        cmocka_unit_test_setup_teardown(many_clusters_go_in_one_turn, many_open, world_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
