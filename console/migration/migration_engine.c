@@ -1,7 +1,7 @@
 /* migration_engine.c - see migration_engine.h: the rows it looks after, asks, turns, and the calls that turns committed. */
 #include "console/migration/migration_engine.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "console/migration/migration_engine_internal.h"
 #include "console/store/query.h"
@@ -301,6 +301,7 @@ static void fill_item(struct migration_engine *e, struct turn_job *t, size_t at)
     item->migration_cluster_id = m->id;
     item->is_resumed = m->is_resumed;
     item->ask = t->asks[at] ? t->asks[at]->what : ASK_NONE;
+    item->actor = t->asks[at] ? t->asks[at]->actor : NULL;
     if (!must_wait_for_slot(e, m)) {
         item->results = TAKE(m->results);
         item->result_count = m->result_count;
@@ -310,7 +311,7 @@ static void fill_item(struct migration_engine *e, struct turn_job *t, size_t at)
     m->wants_look = false;
 }
 
-/* One actor when there is one; the timeline names each. */
+/* Of the change log: one actor when there is one. The timeline names each. */
 static const char *actor_of(const struct turn_job *t)
 {
     const char *actor = NULL;
@@ -371,8 +372,9 @@ static void give_back(struct turn_job *t, size_t at)
     if (item->result_count > 0) {
         size_t count = item->result_count + m->result_count;
         item->results = xrealloc(item->results, count, sizeof(*item->results));
-        memcpy(item->results + item->result_count, m->results,
-               m->result_count * sizeof(*m->results));
+        for (size_t i = 0; i < m->result_count; i++) { /* there may be none: no memcpy */
+            item->results[item->result_count + i] = m->results[i];
+        }
         free(m->results);
         m->results = TAKE(item->results);
         m->result_count = count;

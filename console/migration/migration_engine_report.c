@@ -145,12 +145,12 @@ void report_row(struct mig *m, const struct turn_item *item)
     }
     if (info->is_paused) {
         log_warn("migration.paused", "event", log_int(row->event_id), "cluster", row->cluster,
-                 "from", migration_status_info(m->status)->text, "to", info->text, "why",
-                 row->reason);
+                 "from", migration_status_info(m->status)->text, "to", info->text, "rule",
+                 item->rules, "why", row->reason);
     } else {
         log_info("migration.moved", "event", log_int(row->event_id), "cluster", row->cluster,
-                 "from", migration_status_info(m->status)->text, "to", info->text, "why",
-                 row->reason);
+                 "from", migration_status_info(m->status)->text, "to", info->text, "rule",
+                 item->rules, "why", row->reason);
     }
     if (ends[row->status].name) {
         metric_add(&ends[row->status], 1);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "console/catalog/lookup.h"
-#include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 
@@ -200,7 +199,7 @@ static int take_ask(struct step *s, struct xp_err *err)
     struct migration_line line = { .kind = "ask",
                                    .from = migration_status_info(s->row.status)->text,
                                    .to = ask_text(ask),
-                                   .rule = s->job->turn->actor,
+                                   .rule = s->item->actor ? s->item->actor : s->job->turn->actor,
                                    .text = s->item->err_text,
                                    .duration_ms = -1 };
     return add_line(s, &line, err);
@@ -218,11 +217,21 @@ static void collect_calls(struct step *s, const struct migration_plan *plan)
     s->call_count += plan->call_count;
 }
 
+static void note_rule(struct turn_item *item, const struct migration_plan *plan)
+{
+    size_t used = strlen(item->rules);
+    if (plan->is_transition) {
+        (void)snprintf(item->rules + used, sizeof(item->rules) - used, "%s%s", used ? " " : "",
+                       plan->rule);
+    }
+}
+
 static int carry_out(struct step *s, const struct migration_plan *plan, struct xp_err *err)
 {
     enum migration_status from = s->row.status;
     wall_ms since = s->row.phase_ms;
     migration_carry_out(&s->row, plan, s->job->now);
+    note_rule(s->item, plan);
     int rc = lines_of_plan(s, plan, from, since, err);
     if (rc == 0 && (plan->effects & (1u << EFFECT_FOLLOW_ALL)) && has_followers(&s->row)) {
         rc = add_follows(s, err);
@@ -383,6 +392,7 @@ static void clear_out(struct turn_item *item)
     item->wake_at = 0;
     item->rc = 0;
     item->err_text[0] = '\0';
+    item->rules[0] = '\0';
 }
 
 static int run_items(struct turn_job *job, struct xp_err *err)
@@ -416,18 +426,6 @@ static int run_change(struct change *change, void *arg, struct xp_err *err)
     return run_items(job, err);
 }
 
-static void log_transitions(const struct turn_job *job)
-{
-    for (size_t i = 0; i < job->turn->count; i++) {
-        const struct migration_cluster_row *row = &job->turn->items[i].row;
-        if (row->id && row->phase_ms == job->now) {
-            log_info("migration.status", "cluster", row->cluster, "event", log_int(row->event_id),
-                     "status", migration_status_info(row->status)->text, "reason",
-                     row->reason ? row->reason : "");
-        }
-    }
-}
-
 int migration_turn_run(struct migration_turn *turn, struct xp_err *err)
 {
     struct store *store = turn->catalog->store;
@@ -442,9 +440,6 @@ int migration_turn_run(struct migration_turn *turn, struct xp_err *err)
     for (size_t i = 0; rc != 0 && i < turn->count; i++) {
         clear_out(&turn->items[i]);
         turn->items[i].is_resumed |= rc == XP_TIMEOUT;
-    }
-    if (rc == 0) {
-        log_transitions(&job);
     }
     return rc;
 }

@@ -23,6 +23,7 @@ struct turn_item {
     int64_t migration_cluster_id;
     bool is_resumed;
     enum migration_ask ask;
+    const char *actor; /* of the ask; NULL: the turn's */
     struct migration_result *results; /* owned by the item */
     size_t result_count;
     /* out */
@@ -33,6 +34,7 @@ struct turn_item {
     wall_ms wake_at; /* look again then without an event; 0: never */
     int rc;          /* of the ask, or why it was dropped; err_text */
     char err_text[240];
+    char rules[64]; /* of the transitions, in order: "G32 G40"; "" none */
 };
 struct migration_turn {
     const struct catalog *catalog;

@@ -74,14 +74,6 @@ void judge_verdict_print(const struct judge_verdict *verdict, struct str *out)
     str_puts(out, verdict->may ? "" : "the judge says no\n");
 }
 
-void migration_result_done(struct migration_result *r)
-{
-    free(r->text);
-    free(r->publish_info);
-    switch_fence_done(&r->fence);
-    switch_change_done(&r->change);
-}
-
 /* ---- the site ---- */
 
 struct site {
