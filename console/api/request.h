@@ -11,6 +11,7 @@
 #include "console/documents/document_cache.h"
 #include "console/health/container_health.h"
 #include "console/migration/migration_engine.h"
+#include "console/migration/migration_health.h"
 #include "console/notify/notifier.h"
 #include "shared/model/json_decode.h"
 #include "shared/net/daemon.h"
@@ -28,9 +29,13 @@ struct api_context {
     struct notifier *notifier; /* NULL: nobody is told at once */
     /* NULL, in unit tests: keeper containers are not asked how they are */
     struct container_health *container_health;
-    struct migration_engine *migration; /* NULL in unit tests without it */
-    const char *address;                /* for /health; "" unknown */
-    const char *dc;                     /* for /health */
+    struct migration_engine *migration;        /* NULL in unit tests without it */
+    struct migration_health *migration_health; /* NULL: it counts as healthy */
+    struct outer_client *outer;                /* NULL: nobody out there is told */
+    struct worker_pool
+        *pool;              /* for what goes on behind an answer of the loop; NULL in unit tests */
+    const char *address;    /* for /health; "" unknown */
+    const char *dc;         /* for /health */
     unsigned default_types; /* atomic: clusters in documents when the request names none; 0 all */
 };
 
