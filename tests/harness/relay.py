@@ -19,6 +19,7 @@ import threading
 from .processes import HOST
 
 CONNECT_TIMEOUT_S = 1.0
+WHO_TRIES, WHO_PAUSE_S = 3, 0.01
 PIECE_BYTES = 65536
 SLOW_PIECE_BYTES = 512
 SLOW_PAUSE_S = 0.02
@@ -131,7 +132,7 @@ class Relay:
         await self._cut(_Rule("open"))
 
     async def _serve(self, reader, writer):
-        source = self._who(writer.get_extra_info("peername")[1]) if self._who else None
+        source = await self._name_of(writer)
         self._writers[writer] = source
         try:
             await self._relay(reader, writer, source)
@@ -140,6 +141,15 @@ class Relay:
         finally:
             self._writers.pop(writer, None)
             _reset(writer)
+
+    async def _name_of(self, writer):
+        """None: not known, for instance closed again already."""
+        for _ in range(WHO_TRIES if self._who else 0):
+            name = self._who(writer.get_extra_info("peername")[1])
+            if name:
+                return name
+            await asyncio.sleep(WHO_PAUSE_S)
+        return None
 
     async def _relay(self, reader, writer, source):
         mode = self._rule(source).mode
