@@ -6,7 +6,7 @@
     relay.set("throttle", amount=100_000)      # bytes a second, of answers (a master answers its replica with the data)
     relay.set("silent", of=lambda name: name.startswith("meta-"))    # some callers only; needs who=
 
-who(port) names the process whose connection comes from that port of this machine; asked once a connection, on the relays' thread.
+who(near, far) names the process that has opened a connection from address to address; asked once a connection, on the relays' thread.
 All relays of a process share one thread. What is held back while silent goes out when the relay opens, as TCP would resend it.
 A connect is always accepted (loopback has no lost SYN): who must see a connect time out gets it by the silence after it.
 """
@@ -145,7 +145,7 @@ class Relay:
     async def _name_of(self, writer):
         """None: not known, for instance closed again already."""
         for _ in range(WHO_TRIES if self._who else 0):
-            name = self._who(writer.get_extra_info("peername")[1])
+            name = self._who(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
             if name:
                 return name
             await asyncio.sleep(WHO_PAUSE_S)

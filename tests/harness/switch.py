@@ -14,7 +14,9 @@ names of processes ("console", "meta-jq-1", "redis-f07-jq-s1-1", "container-jq-1
 """
 import os
 import re
+import socket
 import sqlite3
+import struct
 import time
 from contextlib import closing
 
@@ -36,14 +38,15 @@ LOADED_S = float(os.environ.get("XPIPE_LOADED_S", "3"))  # how much longer a bou
 
 
 class Who:
-    """Names the process behind a port of this machine. pids() gives name -> pid; children of containers count as their container."""
+    """Names the process that has opened a connection of this machine. pids() gives name -> pid; children of containers count as their container."""
 
     def __init__(self, pids):
         self._pids = pids
 
-    def __call__(self, port):
-        inode = _inode_of(port)
-        if inode is None:
+    def __call__(self, near, far):
+        """Of the connection from address 'near' to 'far', both (ip, port)."""
+        inode = _inode_of(near, far)
+        if not inode:
             return None
         for name, pid in self._pids():
             for p in (pid, *_children(pid)) if name.startswith("container") else (pid,):
@@ -52,14 +55,23 @@ class Who:
         return None
 
 
-def _inode_of(port):
-    wanted = f":{port:04X}"
-    with open("/proc/net/tcp", encoding="ascii") as lines:
-        for line in lines:
-            words = line.split()
-            if words[1].endswith(wanted) and words[9] != "0":
-                return words[9]
-    return None
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST = 4, 20, 1
+ALL_STATES, ANY_COOKIE = 0xFFFFFFFF, 0xFFFFFFFF
+INODE_AT = 16 + 4 + 48 + 16  # header, state, addresses, queues
+
+
+def _inode_of(near, far):
+    """Asks the kernel for the one socket: /proc/net/tcp has thousands of lines while other tests run. 0 or None: there is none."""
+    ends = struct.pack("!HH4s12x4s12x", near[1], far[1], socket.inet_aton(near[0]), socket.inet_aton(far[0]))
+    body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, ALL_STATES) + ends + struct.pack("=III", 0, ANY_COOKIE, ANY_COOKIE)
+    head = struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as s:
+        s.settimeout(1.0)
+        s.send(head + body)
+        answer = s.recv(4096)
+    if struct.unpack_from("=H", answer, 4)[0] != SOCK_DIAG_BY_FAMILY:
+        return None
+    return struct.unpack_from("=I", answer, INODE_AT)[0]
 
 
 def _children(pid):
