@@ -141,9 +141,21 @@ static bool has_other_data(const struct judging *j, const struct check_redis *re
            strcmp(j->master->repl_id, redis->repl_id) != 0;
 }
 
-static bool may_be_master(const struct check_redis *redis)
+/* In a backup DC without keepers every Redis has priority 0 (meta's priority_decide.h): then it says nothing (promote_decide.c, too). */
+static bool is_priority_told(const struct judging *j)
 {
-    return redis->is_alive && !redis->is_master && redis->priority != 0;
+    for (size_t i = 0; i < j->dest->check->redis_count; i++) {
+        const struct check_redis *redis = &j->dest->check->redis[i];
+        if (redis->is_alive && redis->priority != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_be_master(const struct check_redis *redis, bool is_priority_told)
+{
+    return redis->is_alive && !redis->is_master && (redis->priority != 0 || !is_priority_told);
 }
 
 /* Better data first, then a link, then the offset; ties keep the order of the document. */
@@ -155,9 +167,10 @@ static int rank(const struct judging *j, const struct check_redis *redis)
 static const struct check_redis *choose_candidate(const struct judging *j)
 {
     const struct check_redis *best = NULL;
+    bool is_told = is_priority_told(j);
     for (size_t i = 0; i < j->dest->check->redis_count; i++) {
         const struct check_redis *redis = &j->dest->check->redis[i];
-        if (!may_be_master(redis)) {
+        if (!may_be_master(redis, is_told)) {
             continue;
         }
         bool is_better = !best || rank(j, redis) > rank(j, best) ||

@@ -25,7 +25,8 @@ READ_TIMEOUT_S = 20.0
 class OneWay:
     """See the text of the module. redises: DC -> shard -> list of RedisServer, in the primary DC the first one is the master."""
 
-    def __init__(self, world, name, dcs=None, shards=1, replicas=0, keepers=None, organization_id=None):
+    def __init__(self, world, name, dcs=None, shards=1, replicas=0, keepers=None, organization_id=None, server=RedisServer):
+        """server: the class of its Redis."""
         self.world = world
         self.name = name
         self.dcs = list(dcs or world.dcs)
@@ -33,7 +34,7 @@ class OneWay:
         self.shards = [f"s{i + 1}" for i in range(shards)]
         self.keeper_dcs = self.dcs if keepers is None else list(keepers)
         self.organization_id = world.organization_id if organization_id is None else organization_id
-        self.redises = {dc: {shard: [RedisServer(world.workspace, f"redis-{name}-{dc}-{shard}-{i + 1}")
+        self.redises = {dc: {shard: [server(world.workspace, f"redis-{name}-{dc}-{shard}-{i + 1}")
                                      for i in range(replicas + 1)] for shard in self.shards} for dc in self.dcs}
 
     def all_redises(self):

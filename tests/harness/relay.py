@@ -2,8 +2,13 @@
 
     relay = Relay([("127.0.0.1", 8080)])      # relay.address, relay.url
     relay.set("silent") ... relay.set("open")
+    relay.set("delay", amount=50)              # ms, each direction
+    relay.set("throttle", amount=100_000)      # bytes a second, of answers (a master answers its replica with the data)
+    relay.set("silent", of=lambda name: name.startswith("meta-"))    # some callers only; needs who=
 
+who(near, far) names the process that has opened a connection from address to address; asked once a connection, on the relays' thread.
 All relays of a process share one thread. What is held back while silent goes out when the relay opens, as TCP would resend it.
+A connect is always accepted (loopback has no lost SYN): who must see a connect time out gets it by the silence after it.
 """
 import asyncio
 import itertools
@@ -14,6 +19,7 @@ import threading
 from .processes import HOST
 
 CONNECT_TIMEOUT_S = 1.0
+WHO_TRIES, WHO_PAUSE_S = 3, 0.01
 PIECE_BYTES = 65536
 SLOW_PIECE_BYTES = 512
 SLOW_PAUSE_S = 0.02
@@ -27,8 +33,13 @@ MODES = {
     "silent": "nothing passes in either direction, connections stand",
     "deaf": "requests pass, answers do not",
     "slow": "answers come in small pieces",
+    "mute": "answers pass, requests do not",
+    "delay": "everything comes 'amount' ms late",
+    "throttle": "answers come at 'amount' bytes a second",
     "garbage": "each new connection gets an answer that is none",
 }
+NO_REQUESTS, NO_ANSWERS = ("silent", "mute"), ("silent", "deaf")
+THROTTLE_PIECE_S = 0.02
 
 
 class _Thread:
@@ -51,20 +62,29 @@ def _the_thread():
     return _thread
 
 
+class _Rule:
+    def __init__(self, mode, amount=0, of=None):
+        if mode not in MODES:
+            raise ValueError(f"mode {mode!r}; known: {', '.join(MODES)}")
+        self.mode, self.amount, self._of = mode, amount, of
+
+    def is_for(self, source):
+        return self._of is None or self._of(source or "")
+
+
 class Relay:
-    def __init__(self, backends, port=0):
+    def __init__(self, backends, port=0, who=None):
         self.backends = [(HOST, b) if isinstance(b, int) else b for b in backends]
-        self.mode = "open"
+        self._rules = [_Rule("open")]  # the last one that is for the caller counts
+        self._who = who
         self._turn = itertools.count()
         self._garbage = itertools.cycle(GARBAGE)
-        self._writers = set()
+        self._writers = {}  # -> name of the caller
         self._run = _the_thread().run
         self._run(self._start(port))
 
     async def _start(self, port):
-        self._up, self._down = asyncio.Event(), asyncio.Event()  # set: that direction passes
-        self._up.set()
-        self._down.set()
+        self._changed = asyncio.Event()
         self._server = await asyncio.start_server(self._serve, HOST, port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -76,65 +96,88 @@ class Relay:
     def url(self):
         return f"http://{self.address}"
 
-    def set(self, mode):
-        if mode not in MODES:
-            raise ValueError(f"mode {mode!r}; known: {', '.join(MODES)}")
-        self._run(self._set(mode))
+    @property
+    def mode(self):
+        """Of those without a rule of their own."""
+        return self._rules[0].mode
 
-    def cut(self):
-        """Resets every connection that stands."""
-        self._run(self._cut())
+    def set(self, mode, amount=0, of=None):
+        """Without 'of' for everybody, and rules for some callers end; with it beside what holds for the others."""
+        self._run(self._set(_Rule(mode, amount, of), of is not None))
+
+    def cut(self, of=None):
+        """Resets every connection that stands (of some callers)."""
+        self._run(self._cut(_Rule("open", of=of)))
 
     def close(self):
         self._run(self._close())
 
-    async def _set(self, mode):
-        self.mode = mode
-        for event, closed_in in ((self._up, ("silent",)), (self._down, ("silent", "deaf"))):
-            event.clear() if mode in closed_in else event.set()
-        if mode in ("refuse", "garbage"):
-            await self._cut()
+    def _rule(self, source):
+        return next(r for r in reversed(self._rules) if r.is_for(source))
 
-    async def _cut(self):
-        for writer in list(self._writers):
-            _reset(writer)
+    async def _set(self, rule, is_one_more):
+        self._rules = [*self._rules, rule] if is_one_more else [rule]
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if rule.mode in ("refuse", "garbage"):
+            await self._cut(rule)
+
+    async def _cut(self, rule):
+        for writer, source in list(self._writers.items()):
+            if rule.is_for(source):
+                _reset(writer)
 
     async def _close(self):
         self._server.close()
-        await self._cut()
+        await self._cut(_Rule("open"))
 
     async def _serve(self, reader, writer):
-        self._writers.add(writer)
+        source = await self._name_of(writer)
+        self._writers[writer] = source
         try:
-            await self._relay(reader, writer)
+            await self._relay(reader, writer, source)
         except (OSError, asyncio.IncompleteReadError):
             pass  # either end is gone: the other one learns it below
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
             _reset(writer)
 
-    async def _relay(self, reader, writer):
-        if self.mode == "refuse":
+    async def _name_of(self, writer):
+        """None: not known, for instance closed again already."""
+        for _ in range(WHO_TRIES if self._who else 0):
+            name = self._who(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
+            if name:
+                return name
+            await asyncio.sleep(WHO_PAUSE_S)
+        return None
+
+    async def _relay(self, reader, writer, source):
+        mode = self._rule(source).mode
+        if mode == "refuse":
             return
-        if self.mode == "garbage":
+        if mode == "garbage":
             await reader.read(PIECE_BYTES)
             writer.write(next(self._garbage))
             await writer.drain()
             writer.close()
             return
-        await self._up.wait()
+        await self._until_passes(source, NO_REQUESTS)
         far_reader, far_writer = await self._connect()
-        self._writers.add(far_writer)
-        pumps = [asyncio.ensure_future(self._pump(reader, far_writer, self._up)),
-                 asyncio.ensure_future(self._pump(far_reader, writer, self._down, is_answer=True))]
+        self._writers[far_writer] = source
+        pumps = [asyncio.ensure_future(self._pump(reader, far_writer, source)),
+                 asyncio.ensure_future(self._pump(far_reader, writer, source, is_answer=True))]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            self._writers.discard(far_writer)
+            self._writers.pop(far_writer, None)
             far_writer.close()
+
+    async def _until_passes(self, source, closed_in):
+        while self._rule(source).mode in closed_in:
+            await self._changed.wait()
 
     async def _connect(self):
         """The next backend that takes the connection."""
@@ -147,21 +190,35 @@ class Relay:
                 continue
         raise ConnectionRefusedError
 
-    async def _pump(self, reader, writer, passes, is_answer=False):
+    async def _pump(self, reader, writer, source, is_answer=False):
         while data := await reader.read(PIECE_BYTES):
-            await passes.wait()
-            if is_answer and self.mode == "slow":
-                await self._dribble(writer, data)
+            await self._until_passes(source, NO_ANSWERS if is_answer else NO_REQUESTS)
+            mode = self._rule(source).mode
+            if mode == "delay":
+                await asyncio.sleep(self._rule(source).amount / 1000)
+            if is_answer and mode in ("slow", "throttle"):
+                await self._dribble(writer, data, source)
             else:
                 writer.write(data)
                 await writer.drain()
 
-    async def _dribble(self, writer, data):
-        for at in range(0, len(data), SLOW_PIECE_BYTES):
-            writer.write(data[at:at + SLOW_PIECE_BYTES])
+    async def _dribble(self, writer, data, source):
+        at = 0
+        while at < len(data):
+            rule = self._rule(source)
+            if rule.mode in NO_ANSWERS:
+                await self._until_passes(source, NO_ANSWERS)
+                continue
+            piece, pause = len(data), 0.0
+            if rule.mode == "slow":
+                piece, pause = SLOW_PIECE_BYTES, SLOW_PAUSE_S
+            elif rule.mode == "throttle":
+                piece, pause = max(1, int(rule.amount * THROTTLE_PIECE_S)), THROTTLE_PIECE_S
+            writer.write(data[at:at + piece])
             await writer.drain()
-            if self.mode == "slow":
-                await asyncio.sleep(SLOW_PAUSE_S)
+            at += piece
+            if pause:
+                await asyncio.sleep(pause)
 
 
 def _reset(writer):

@@ -1,0 +1,581 @@
+"""Switchovers under watch (dr-switchover.md 6.1): a world whose every connection between sites goes through relays, one one-way cluster
+with writers and a prober, migrations through REST, and the invariants I1 to I6.
+
+    site = SwitchWorld(zookeepers, namespace="x", containers=2).start()
+    with Drill(site, "f07") as drill:             # a cluster of two shards, writers, prober
+        site.meta_relay["fra"].set("deaf")
+        ticket = drill.switch()                   # checkandprepare, domigration
+        assert drill.wait_rest(ticket) == "Success"
+        drill.check(ticket)                       # I1 to I6; raises with all that is wrong
+
+What is relayed: each Redis (its address in the metadata is that of its relay, and it announces itself so), each metaserver, the console
+and the outer client. Keepers are not: their addresses are those of their containers. Rules of a relay may be for some callers only:
+names of processes ("console", "meta-jq-1", "redis-f07-jq-s1-1", "container-jq-1": its keepers too).
+"""
+import os
+import re
+import socket
+import sqlite3
+import struct
+import time
+from contextlib import closing
+
+import redis
+import requests
+
+from .cluster import World
+from .processes import HOST, Timeout, wait_until
+from .redis_server import RedisServer
+from .relay import Relay
+from .scripted import ScriptedServer
+from .witness import Prober, Writer
+
+RESTING = ("Success", "Aborted", "ForceEnd", "CheckingFail", "PartialRetryFail", "PublishFail", "RollBackFail")
+TERMINAL = ("Success", "Aborted", "ForceEnd")
+AGREE_S = 10.0  # I3
+REST_S = 30.0
+LOADED_S = float(os.environ.get("XPIPE_LOADED_S", "3"))  # how much longer a bound may take on a machine that does other things beside
+
+
+class Who:
+    """Names the process that has opened a connection of this machine. pids() gives name -> pid; children of containers count as their container."""
+
+    def __init__(self, pids):
+        self._pids = pids
+
+    def __call__(self, near, far):
+        """Of the connection from address 'near' to 'far', both (ip, port)."""
+        inode = _inode_of(near, far)
+        if not inode:
+            return None
+        for name, pid in self._pids():
+            for p in (pid, *_children(pid)) if name.startswith("container") else (pid,):
+                if _has_socket(p, inode):
+                    return name
+        return None
+
+
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST = 4, 20, 1
+ALL_STATES, ANY_COOKIE = 0xFFFFFFFF, 0xFFFFFFFF
+INODE_AT = 16 + 4 + 48 + 16  # header, state, addresses, queues
+
+
+def _inode_of(near, far):
+    """Asks the kernel for the one socket: /proc/net/tcp has thousands of lines while other tests run. 0 or None: there is none."""
+    ends = struct.pack("!HH4s12x4s12x", near[1], far[1], socket.inet_aton(near[0]), socket.inet_aton(far[0]))
+    body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, ALL_STATES) + ends + struct.pack("=III", 0, ANY_COOKIE, ANY_COOKIE)
+    head = struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as s:
+        s.settimeout(1.0)
+        s.send(head + body)
+        answer = s.recv(4096)
+    if struct.unpack_from("=H", answer, 4)[0] != SOCK_DIAG_BY_FAMILY:
+        return None
+    return struct.unpack_from("=I", answer, INODE_AT)[0]
+
+
+def _children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            return [int(p) for p in f.read().split()]
+    except OSError:
+        return []
+
+
+def _has_socket(pid, inode):
+    wanted, folder = f"socket:[{inode}]", f"/proc/{pid}/fd"
+    try:
+        return any(_link(f"{folder}/{fd}") == wanted for fd in os.listdir(folder))
+    except OSError:
+        return False
+
+
+def _link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+class RelayedRedis(RedisServer):
+    """A Redis that the world knows by the address of its relay; 'client' and the witnesses speak to it directly."""
+
+    who = None  # set by the world, for all that it makes
+
+    def __init__(self, workspace, name, config=()):
+        super().__init__(workspace, name)
+        self.relay = Relay([self.port], who=self.who)
+        self._write_config([f"replica-announce-ip {HOST}", f"replica-announce-port {self.relay.port}", *config])
+
+    @property
+    def address(self):
+        return self.relay.address
+
+    def replicate(self, master, wait=True):
+        if master is None:
+            self.run("SLAVEOF", "NO", "ONE")
+            return
+        self.run("SLAVEOF", *master.address.split(":"))
+        if wait:
+            wait_until(lambda: self.run("ROLE")[3] == "connected", 15, f"{self.name} to follow {master.name}")
+
+
+class OuterClient(ScriptedServer):
+    """The client-routing platform: is asked before a switch and told of it. publishes: (time, cluster, dc, [addresses])."""
+
+    def __init__(self):
+        self.publishes = []
+        self.followers = {}  # cluster -> function of the addresses
+        self.may = True          # checkcluster
+        self.takes = True        # primarydc
+        super().__init__()
+
+    def answer(self, method, path, body):
+        words = path.strip("/").split("/")
+        if words[:2] == ["keeperApi", "checkcluster"]:
+            return 200, self.may
+        if words[:2] == ["keeperApi", "primarydc"]:
+            if not self.takes:
+                return 200, {"success": False, "message": "the test says no"}
+            self.publishes.append((time.monotonic(), words[2], words[3], list(body)))
+            self.followers.get(words[2], lambda _: None)(list(body))
+        return 200, {"success": True, "message": "ok"}
+
+
+class SwitchWorld(World):
+    """A World with relays everywhere and an outer client. meta_relay[dc]: to the metaservers of the DC, from the console and from other DCs;
+    console_relay: to the console; outer_relay: to the outer client."""
+
+    def __init__(self, zookeepers, namespace, dcs=("jq", "fra"), console_settings=None, **options):
+        self.outer = OuterClient()
+        self.who = Who(self._pids)
+        super().__init__(dcs=list(dcs), shards=0, zookeepers=zookeepers, namespace=namespace,
+                         console_settings=console_settings, **options)
+
+    def _connect_addresses(self):
+        self.outer_relay = Relay([self.outer.port], who=self.who)
+        self.console_relay = Relay([self.console.port], who=self.who)
+        self.meta_relay = {dc.name: Relay([dc.meta.port], who=self.who) for dc in self.dcs.values()}
+        urls = {name: relay.url for name, relay in self.meta_relay.items()}
+        self.console.set_metaservers(urls)
+        self.console.more_settings.setdefault("credis.service.address", self.outer_relay.url)
+        for dc in self.dcs.values():
+            for meta in dc.metas:
+                meta.set_addresses(self.console_relay.url, urls)
+
+    def _pids(self):
+        return [(p.name, p.pid) for p in list(self.workspace.processes) if p.pid]
+
+    def redis_class(self):
+        return type("RelayedRedis", (RelayedRedis,), {"who": staticmethod(self.who)})
+
+    def dc_of(self, name):
+        """The DC of a process; None: the console's site."""
+        return next((dc for dc in self.dcs if f"-{dc}-" in f"-{name}-"), None)
+
+    def _relays(self, cluster):
+        """(relay, its DC) of everything; the console and the outer client have none."""
+        pairs = [(relay, dc) for dc, relay in self.meta_relay.items()]
+        pairs += [(self.console_relay, None), (self.outer_relay, None)]
+        return pairs + ([(r.relay, dc) for dc, shards in cluster.redises.items() for some in shards.values() for r in some]
+                        if cluster else [])
+
+    def isolate(self, dc, cluster, mode="silent"):
+        """Nothing gets into the DC or out of it."""
+        for relay, home in self._relays(cluster):
+            relay.set(mode, of=lambda name, home=home: (self.dc_of(name) == dc) != (home == dc))
+        if mode == "refuse":
+            self.reset(cluster)
+
+    def part(self, a, b, cluster, mode="silent"):
+        """Nothing between the two; None stands for the console's site."""
+        for relay, home in self._relays(cluster):
+            if home in (a, b):
+                other = b if home == a else a
+                relay.set(mode, of=lambda name, other=other: self.dc_of(name) == other)
+
+    def reset(self, cluster):
+        for relay, _ in self._relays(cluster):
+            relay.cut()
+
+    def heal(self, cluster=None):
+        for relay, _ in self._relays(cluster):
+            relay.set("open")
+
+    def revive(self):
+        """Starts the daemons that a scenario has ended."""
+        self.console.env.pop("XPIPE_FAULTS", None)
+        for daemon in (self.console, *self.metas()):
+            if daemon.running:
+                daemon.resume()
+            else:
+                daemon.start(wait=False)
+        for daemon in (self.console, *self.metas()):
+            daemon.wait_ready()
+
+    def close(self):
+        super().close()
+        self.outer.close()
+
+
+class Drill:
+    """One cluster of two shards with its witnesses. Leaves the world as it was, or says with world.is_spoilt that it cannot."""
+
+    def __init__(self, world, name, shards=2, replicas=1, keepers=None, writers=True, prober=True, batch=1, pause=None, size=0,
+                 config=()):
+        self.world, self.name = world, name
+        self._writers_wanted, self._prober_wanted = writers, prober
+        self._writer_options = {"batch": batch, "size": size, **({} if pause is None else {"pause": pause})}
+        self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(), keepers=keepers)
+        for server in self.cluster.all_redises():
+            for line in config:
+                server.run("CONFIG", "SET", *line.split())
+        self.home, self.away = self.cluster.dcs[0], self.cluster.dcs[1]
+        self.writers, self.prober = {}, None
+        self.tickets = []
+        self.began = time.monotonic()
+
+    @property
+    def console(self):
+        return self.world.console
+
+    def __enter__(self):
+        try:
+            self.cluster.create()
+            self.cluster.wait_whole()
+            self.settle()
+            self.watch()
+        except BaseException:
+            self._end(True)
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        self._end(kind is not None)
+
+    def settle(self):
+        """Data written in the primary DC is everywhere: what a check of a switch will look for."""
+        for shard in self.cluster.shards:
+            self.cluster.write("settled", self.name, shard)
+            self.cluster.wait_read("settled", self.name, shard)
+
+    def watch(self):
+        servers = {r.address: r for r in self.cluster.all_redises()}
+        where = {address: (r.ip, r.port) for address, r in servers.items()}
+        if self._writers_wanted:
+            self.writers = {s: Writer(s, where, self.cluster.master(s).address, **self._writer_options).start()
+                            for s in self.cluster.shards}
+            self.world.outer.followers[self.name] = self._follow
+        if self._prober_wanted:
+            self.prober = Prober({s: self.redises(s) for s in self.cluster.shards}).start()
+        self.wait_acks()
+
+    def _follow(self, addresses):
+        for shard, writer in self.writers.items():
+            mine = {r.address for r in self.redises(shard)}
+            for address in addresses:
+                if address in mine:
+                    writer.follow(address)
+
+    def wait_acks(self, timeout=10.0, shards=None):
+        """Every shard (or some) has a write acknowledged that began after now."""
+        since = time.monotonic()
+        def all_acked():
+            return all(w.acked_after(since) for s, w in self.writers.items() if shards is None or s in shards)
+        wait_until(all_acked, timeout, f"acknowledged writes of {self.name}")
+
+    def redises(self, shard, dc=None):
+        return [r for d in ([dc] if dc else self.cluster.dcs) for r in self.cluster.redises[d][shard]]
+
+    def old_master(self, shard="s1"):
+        return self.cluster.master(shard)
+
+    # migrations through REST
+
+    def prepare(self, clusters=None, to=None, **fields):
+        """checkandprepare; the whole answer."""
+        source = self.cluster.primary
+        target = to or next(dc for dc in self.cluster.dcs if dc != source)
+        answer = self.console.request("POST", "/api/migration/checkandprepare",
+                                      {"fromIdc": source, "toIdc": target, "clusters": clusters or [self.name],
+                                       "isForce": False, **fields}, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def go(self, ticket):
+        answer = self.console.request("POST", "/api/migration/domigration", {"ticketId": ticket}, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def switch(self, mode=None, **fields):
+        """checkandprepare and domigration; the ticket."""
+        answer = self.prepare(**({"mode": mode} if mode else {}), **fields)
+        assert answer["results"][0]["success"], answer
+        ticket = answer["ticketId"]
+        self.tickets.append(ticket)
+        started = self.go(ticket)
+        assert started["success"], started
+        return ticket
+
+    def roll_back(self, ticket):
+        """The result of the one cluster."""
+        answer = self.console.request("POST", "/api/migration/rollback", {"ticketId": ticket, "clusters": [self.name]}, timeout=130)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["results"][0]
+
+    def ask(self, ticket, word):
+        """process, cancel, forceProcess, forceEnd as a page asks; the requests.Response."""
+        tail = "" if word == "process" else f"/{word}"
+        return self.console.request("POST", f"/console/migration/events/{ticket}/clusters/{self.cluster_id()}{tail}", {}, timeout=20)
+
+    def cluster_id(self):
+        return self.row("SELECT id FROM cluster_tbl WHERE cluster_name = ? ORDER BY id DESC", self.name)[0]
+
+    def told(self, ticket):
+        """checkstatus of the one cluster."""
+        return self.console.get(f"/api/migration/checkstatus/{ticket}")["results"][0]
+
+    def row(self, sql, *args):
+        """The first row, read from the database beside the console; None: no row."""
+        with closing(sqlite3.connect(f"file:{self.console.db_path}?mode=ro", uri=True, timeout=5)) as db:
+            return db.execute(sql, args).fetchone()
+
+    def status(self, ticket):
+        return self.row("SELECT status FROM migration_cluster_tbl WHERE migration_event_id = ?", ticket)[0]
+
+    def reason(self, ticket):
+        return self.row("SELECT reason FROM migration_cluster_tbl WHERE migration_event_id = ?", ticket)[0]
+
+    def detail(self, ticket):
+        """The cluster of GET /api/v2/migrations/{id}."""
+        return self.console.get(f"/api/v2/migrations/{ticket}")["clusters"][0]
+
+    def shard_detail(self, ticket, shard):
+        return next(s for s in self.detail(ticket)["shards"] if s["shard"] == shard)
+
+    def step(self, ticket, shard, key):
+        """(result, text) of a step of a shard: "done", "failed", "waiting"."""
+        found = next(s for s in self.shard_detail(ticket, shard)["steps"] if s["step"] == key)
+        return found["result"], found["text"] or ""
+
+    def wait_rest(self, ticket, timeout=REST_S, wanted=RESTING):
+        """Waits until it is terminal or paused; the status."""
+        wanted = (wanted,) if isinstance(wanted, str) else wanted
+        try:
+            wait_until(lambda: self.status(ticket) in wanted, timeout, f"{self.name} to be one of {wanted}")
+        except Timeout as e:
+            raise Timeout(f"{e}; it is {self.status(ticket)}\n{self.timeline(ticket)}") from None
+        status = self.status(ticket)
+        if status == "Success" or (status == "ForceEnd" and self.detail(ticket)["activeSwitched"]):
+            self.cluster.primary = self.target(ticket)
+        return status
+
+    def target(self, ticket):
+        return self.row("SELECT lower(d.dc_name) FROM migration_cluster_tbl c JOIN dc_tbl d ON d.id = c.destination_dc_id "
+                        "WHERE c.migration_event_id = ?", ticket)[0]
+
+    def timeline(self, ticket):
+        with closing(sqlite3.connect(f"file:{self.console.db_path}?mode=ro", uri=True, timeout=5)) as db:
+            rows = db.execute(
+                "SELECT l.wall_ms, l.shard_id, l.kind, l.from_state, l.to_state, l.rule, l.duration_ms, l.text FROM migration_line_tbl l "
+                "JOIN migration_cluster_tbl c ON c.id = l.migration_cluster_id WHERE c.migration_event_id = ? ORDER BY l.id",
+                (ticket,)).fetchall()
+        begin = rows[0][0] if rows else 0
+        return "\n".join(f"{at - begin:7} ms  {kind:10} shard {shard:3}  {a or '-':>13} {b:14} {rule:12} {ms:5} ms  {text[:240]!r}"
+                         for at, shard, kind, a, b, rule, ms, text in rows)
+
+    # the world as it is
+
+    def masters(self, shard):
+        """Redis of the shard that answer and say they are masters and are not held."""
+        return [r for r in self.redises(shard) if _is_writable(r)]
+
+    def gap_ms(self, since=None):
+        """The longest time without an acknowledged write, over all shards."""
+        return max(w.gap_ms(self.began if since is None else since) for w in self.writers.values())
+
+    def fingerprint(self):
+        """What a repeated request must not change."""
+        roles = {r.name: _role(r) for r in self.cluster.all_redises()}
+        return roles, self.active_dc(), self.row("SELECT status, migration_event_id FROM cluster_tbl WHERE id = ?", self.cluster_id())
+
+    def active_dc(self):
+        return self.row("SELECT lower(d.dc_name) FROM cluster_tbl c JOIN dc_tbl d ON d.id = c.activedc_id WHERE c.id = ?",
+                        self.cluster_id())[0]
+
+    # invariants
+
+    def check(self, ticket, writes=True, repeat=True):
+        """I1 to I6, with what the witnesses saw; everything that is wrong in one text."""
+        if writes:
+            self._try_acks()
+        problems = [*self.i1(ticket), *self.i3(ticket), *self.i4(ticket), *self.i5()]
+        if repeat and self.status(ticket) in TERMINAL:
+            problems += self.i6(ticket)
+        self.stop_witnesses()
+        problems += self.i1(ticket) + self.i2(ticket)
+        if problems:
+            raise AssertionError("\n".join(dict.fromkeys(problems)) + f"\n{self.status(ticket)}: {self.reason(ticket)}\n"
+                                 f"{self.timeline(ticket)}")
+
+    def _try_acks(self):
+        try:
+            self.wait_acks(timeout=10)
+        except Timeout as e:
+            raise AssertionError(f"{e}\n" + "\n".join(f"{s}: follows {w.published}, last {w.log[-1:]}"
+                                                      for s, w in self.writers.items())) from None
+
+    def i1(self, ticket):
+        """Never two that take writes, except where the result says unfenced."""
+        if not self.prober:
+            return []
+        unfenced = {s["shard"] for t in self.tickets for s in self.detail(t)["shards"] if s["unfenced"]}
+        return [f"I1 {p}" for p in self.prober.two_masters() if p.split(":")[0] not in unfenced]
+
+    def i2(self, ticket):
+        """Drained: every acknowledged write is on the master of today. Else the loss is told."""
+        problems = []
+        status = self.status(ticket)
+        if status not in TERMINAL:
+            return problems
+        for shard, writer in self.writers.items():
+            state = self.shard_detail(ticket, shard)
+            lost = writer.lost(self.cluster.master(shard))
+            if lost and (status != "Success" or state["drained"]):
+                problems.append(f"I2 {shard}: {len(lost)} acknowledged writes are not on the master, the first is {lost[0]}; "
+                                f"{[w for w in writer.acked() if w.number in lost[:3]]}")
+            if status == "Success" and not state["drained"] and lost and state["lostBytes"] == 0:
+                problems.append(f"I2 {shard}: {len(lost)} writes are lost, stored are 0 bytes")
+        return problems
+
+    def i3(self, ticket):
+        """At most 10 s after the end: database, documents, ROLE and the last publication agree."""
+        if self.status(ticket) not in TERMINAL:
+            return []
+        try:
+            wait_until(self._agrees, AGREE_S, "everybody to agree")
+        except Timeout as e:
+            return [f"I3 {e}"]
+        return []
+
+    def _agrees(self):
+        primary = self.cluster.primary
+        assert self.active_dc() == primary, f"activedc is {self.active_dc()}, not {primary}"
+        for dc in self.cluster.dcs:
+            document = self.console.get(f"/api/dc/{dc}/cluster/{self.name}")
+            assert document["activeDc"].lower() == primary, f"document of {dc}: activeDc {document['activeDc']}"
+        published = next((p for p in reversed(self.world.outer.publishes) if p[1] == self.name), None)
+        for shard in self.cluster.shards:
+            masters = self.masters(shard)
+            names = [m.name for m in masters]
+            assert len(masters) == 1 and masters[0] in self.redises(shard, primary), f"{shard}: masters are {names}, wanted one in {primary}"
+            flags = self._flagged(shard)
+            if flags or published:  # nobody flags masters before the first switch
+                assert flags == {masters[0].address}, f"{shard}: flagged as master are {flags}, it is {masters[0].address}"
+            if published and published[2].lower() == primary:
+                assert masters[0].address in published[3], f"{shard}: published were {published[3]}"
+        return True
+
+    def _flagged(self, shard):
+        """Addresses of the Redis that the database calls masters."""
+        with closing(sqlite3.connect(f"file:{self.console.db_path}?mode=ro", uri=True, timeout=5)) as db:
+            ports = {port for port, in db.execute("SELECT redis_port FROM redis_tbl WHERE master = 1 AND deleted_at = 0")}
+        return {r.address for r in self.redises(shard) if r.relay.port in ports}
+
+    def i4(self, ticket):
+        """It rests, and a rest that is no success says why."""
+        status, reason = self.status(ticket), self.reason(ticket)
+        if status not in RESTING:
+            return [f"I4 it is {status}, neither terminal nor paused"]
+        return [f"I4 {status} without a reason"] if status not in ("Success", "ForceEnd") and not reason else []
+
+    def i5(self):
+        """Locked exactly while a migration is unfinished."""
+        problems = []
+        with closing(sqlite3.connect(f"file:{self.console.db_path}?mode=ro", uri=True, timeout=5)) as db:
+            for name, status, event, unfinished in db.execute(
+                    "SELECT cluster_name, status, migration_event_id, (SELECT count(*) FROM migration_cluster_tbl m WHERE m.cluster_id = c.id "
+                    "AND m.end_time = 0) FROM cluster_tbl c WHERE deleted_at = 0"):
+                if (status.lower() != "normal") != (unfinished > 0) or (event != 0) != (unfinished > 0):
+                    problems.append(f"I5 {name}: status {status}, event {event}, unfinished migrations {unfinished}")
+        return problems
+
+    def i6(self, ticket):
+        """The same requests again change nothing."""
+        before = self.fingerprint()
+        self.go(ticket)
+        self.console.get(f"/api/migration/checkstatus/{ticket}")
+        self.roll_back(ticket)
+        time.sleep(0.3)  # whatever would come of it
+        after = self.fingerprint()
+        return [] if before == after else [f"I6 the same requests again changed {before} to {after}"]
+
+    # the end
+
+    def stop_witnesses(self):
+        for witness in (*self.writers.values(), self.prober):
+            if witness and witness.is_alive():
+                witness.stop()
+
+    def _end(self, failed):
+        self.world.outer.followers.pop(self.name, None)
+        self.stop_witnesses()
+        self.world.outer.may = self.world.outer.takes = True
+        self.world.heal(self.cluster)
+        if failed:
+            for ticket in self.tickets:
+                _print_quietly(lambda t=ticket: f"{self.status(t)}: {self.reason(t)}\n{self.timeline(t)}")
+            self.world.is_spoilt = True
+        try:
+            self.world.revive()
+            if any(self.status(t) not in TERMINAL for t in self.tickets):
+                self.world.is_spoilt = True
+            elif not getattr(self.world, "is_spoilt", False):
+                self.console.delete(f"/api/cluster/{self.name}?checkEmpty=false")
+        except Exception:  # noqa: BLE001 - the next one gets a new world
+            self.world.is_spoilt = True
+        for server in self.cluster.all_redises():
+            if server.running:
+                server.resume()
+            server.kill()
+            self.world.workspace.forget(server)
+            server.relay.close()
+
+
+def _print_quietly(make):
+    try:
+        print(make())
+    except Exception as e:  # noqa: BLE001 - only a help for the reader
+        print(f"({type(e).__name__}: {e})")
+
+
+def _role(server):
+    try:
+        return tuple(str(w) for w in server.run("ROLE")[:3]) if server.run("ROLE")[0] == "slave" else ("master",)
+    except (redis.exceptions.RedisError, OSError):
+        return None
+
+
+def _is_writable(server):
+    try:
+        if server.run("ROLE")[0] != "master":
+            return False
+        reply = server.run("CONFIG", "GET", "min-*-to-write")
+        return all(int(n) < 1000 for n in re.findall(r"\d+", " ".join(str(w) for w in (reply.values() if isinstance(reply, dict) else reply[1::2]))))
+    except (redis.exceptions.RedisError, OSError):
+        return False
+
+
+def set_fault(daemon, points):
+    """Fault points of a running daemon; False when this build has none."""
+    answer = daemon.request("POST", "/debug/fault", {"points": points})
+    assert answer.status_code in (200, 404), answer.text
+    return answer.status_code == 200
+
+
+def is_down(daemon):
+    try:
+        daemon.request("GET", "/health", timeout=1)
+        return False
+    except requests.RequestException:
+        return True
