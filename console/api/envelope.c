@@ -37,6 +37,8 @@ static int transport_status(const struct http_route *route, int code)
         return route ? 501 : 0;
     case XP_FORBIDDEN:
         return 403;
+    case XP_LOCKED:
+        return 409;
     case XP_TOO_LARGE:
         return 413;
     case XP_UNAVAILABLE:

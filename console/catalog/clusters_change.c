@@ -410,10 +410,7 @@ static int check_deletable(const struct change *change, const struct cluster_ref
                            bool check_empty, struct xp_err *err)
 {
     int64_t left = 0;
-    int rc = change_check_version(change, cluster, err);
-    if (rc == 0) {
-        rc = change_check_unlocked(cluster, err);
-    }
+    int rc = change_check_editable(change, cluster, err);
     if (rc == 0 && check_empty) {
         rc = query_i64(change->db, Q_CLUSTER_REDIS_COUNT, QUERY_ARGS(QI(cluster->id)), &left, err);
     }

@@ -32,7 +32,7 @@ static int resolve(const struct service_job *job, const struct change *change, s
         rc = find_cluster_dcs(change->db, ret->cluster.id, &ret->bound, err);
     }
     if (rc == 0) {
-        rc = change_check_version(change, &ret->cluster, err);
+        rc = change_check_editable(change, &ret->cluster, err);
     }
     change_note(change, "cluster", ret->cluster.name);
     change_note(change, "dc", ret->dc.name);
@@ -52,9 +52,6 @@ static int bind_in(struct change *change, void *arg, struct xp_err *err)
         rc = xp_fail(err, XP_TOO_LARGE,
                      "Cluster: %s is bound to %zu DCs already, the most that is supported",
                      b.cluster.name, b.bound.count);
-    }
-    if (rc == 0) {
-        rc = change_check_unlocked(&b.cluster, err);
     }
     if (rc == 0) {
         rc = query_run(change->db, Q_DC_CLUSTER_INSERT,
@@ -104,7 +101,7 @@ static int check_unbindable(const struct change *change, const struct binding *b
                        "Cluster: %s has no other dc than %s: delete the cluster instead",
                        b->cluster.name, b->dc.name);
     }
-    return change_check_unlocked(&b->cluster, err);
+    return 0;
 }
 
 static int unbind_rows(const struct change *change, int64_t dc_cluster_id, struct xp_err *err)

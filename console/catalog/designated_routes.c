@@ -137,7 +137,7 @@ static int set_in(struct change *change, void *arg, struct xp_err *err)
     struct dc_refs dcs;
     int rc = resolve(job->cat, change->db, &edit->of, &place, err);
     if (rc == 0) {
-        rc = change_check_version(change, &place.cluster, err);
+        rc = change_check_editable(change, &place.cluster, err);
     }
     if (rc == 0) {
         rc = find_cluster_dcs(change->db, place.cluster.id, &dcs, err);

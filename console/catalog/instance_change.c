@@ -86,10 +86,7 @@ int instance_add(const struct change *change, const struct instance_target *targ
 {
     struct addr addr;
     struct occupant there = { 0 };
-    int rc = change_check_unlocked(target->cluster, err);
-    if (rc == 0) {
-        rc = instance_parse(spec->addr, &addr, err);
-    }
+    int rc = instance_parse(spec->addr, &addr, err);
     if (rc == 0 && !addr_is_numeric(&addr)) {
         /* Redis reports addresses, and replication and PEEROF are compared with them: a name would never be equal. */
         rc = xp_fail(err, XP_INVALID, "invalid socket address:%.80s", spec->addr);
@@ -151,10 +148,7 @@ int instance_remove(const struct change *change, const struct instance_target *t
 {
     struct addr addr;
     struct own_redis own = { 0 };
-    int rc = change_check_unlocked(target->cluster, err);
-    if (rc == 0) {
-        rc = instance_parse(spec->addr, &addr, err);
-    }
+    int rc = instance_parse(spec->addr, &addr, err);
     if (rc == 0) {
         rc = find_own(change, target, &addr, &own, err);
     }

@@ -342,7 +342,7 @@ static int add_in(struct change *change, void *arg, struct xp_err *err)
         rc = check_add(args->place, &place, err);
     }
     if (rc == 0) {
-        rc = change_check_version(change, &place.cluster, err);
+        rc = change_check_editable(change, &place.cluster, err);
     }
     if (rc == 0) {
         rc = place_rows(change->db, place.id, "keeper", args->rows, err);
@@ -354,8 +354,7 @@ static int add_in(struct change *change, void *arg, struct xp_err *err)
         return change_nothing(change, job);
     }
     change_note(change, "cluster", place.cluster.name);
-    rc = change_check_unlocked(&place.cluster, err);
-    return rc == 0 ? add_two(change, job, &place, err) : insert_fail(err);
+    return add_two(change, job, &place, err);
 }
 
 static int remove_in(struct change *change, void *arg, struct xp_err *err)
@@ -373,7 +372,7 @@ static int remove_in(struct change *change, void *arg, struct xp_err *err)
         return xp_fail(err, XP_INVALID, "unsupported cluster type");
     }
     if (rc == 0) {
-        rc = change_check_version(change, &place.cluster, err);
+        rc = change_check_editable(change, &place.cluster, err);
     }
     if (rc == 0) {
         rc = place_rows(change->db, place.id, "keeper", args->rows, err);
@@ -386,7 +385,6 @@ static int remove_in(struct change *change, void *arg, struct xp_err *err)
     }
     struct instance_target target = place_target(&place);
     change_note(change, "cluster", place.cluster.name);
-    rc = change_check_unlocked(&place.cluster, err);
     for (size_t i = 0; rc == 0 && i < args->rows->count; i++) {
         rc = keeper_delete(change, &target, &args->rows->items[i], err);
     }

@@ -262,9 +262,16 @@ int change_check_unlocked(const struct cluster_ref *cluster, struct xp_err *err)
     if (text_eq(cluster->status, "Normal")) {
         return 0;
     }
-    return xp_fail(err, XP_CONFLICT,
+    return xp_fail(err, XP_LOCKED,
                    "cluster %s is in status %s (migration event %lld): finish or roll back first",
                    cluster->name, cluster->status, (long long)cluster->migration_event_id);
+}
+
+int change_check_editable(const struct change *change, const struct cluster_ref *cluster,
+                          struct xp_err *err)
+{
+    int rc = change_check_version(change, cluster, err);
+    return rc == 0 ? change_check_unlocked(cluster, err) : rc;
 }
 
 int change_touch_cluster(const struct change *change, int64_t cluster_id, struct xp_err *err)

@@ -72,8 +72,11 @@ void stamp_text(wall_ms at_ms, char ret_stamp[STAMP_SIZE]); /* yyyyMMddHHmmssSSS
 /* The If-Match of the request against this cluster. */
 int change_check_version(const struct change *, const struct cluster_ref *,
                          struct xp_err *) XP_MUST_CHECK;
-/* Refuses while a migration holds the cluster. */
+/* Refuses while a migration holds the cluster: XP_LOCKED. */
 int change_check_unlocked(const struct cluster_ref *, struct xp_err *) XP_MUST_CHECK;
+/* Both: THE check before any edit of what a cluster consists of (DCs, shards, Redis, keepers, routes, sentinels). */
+int change_check_editable(const struct change *, const struct cluster_ref *,
+                          struct xp_err *) XP_MUST_CHECK;
 int change_touch_cluster(const struct change *, int64_t cluster_id, struct xp_err *) XP_MUST_CHECK;
 /* Adds the effect to the result, one outbox row for each DC, and raises the versions of their documents. */
 struct effect_on {

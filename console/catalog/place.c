@@ -41,7 +41,7 @@ int place_resolve(const struct catalog *cat, const struct change *change,
         return place_not_found(place, err);
     }
     change_note(change, "cluster", ret->cluster.name);
-    return rc == 0 ? change_check_version(change, &ret->cluster, err) : rc;
+    return rc == 0 ? change_check_editable(change, &ret->cluster, err) : rc;
 }
 
 struct instance_target place_target(const struct place_ref *place)

@@ -190,9 +190,6 @@ static int set_az_of(struct change *change, struct service_job *job, const struc
     struct place_ref place;
     int64_t changed = 0;
     int rc = place_resolve(job->cat, change, &names, &place, err);
-    if (rc == 0) {
-        rc = change_check_unlocked(&place.cluster, err);
-    }
     struct instance_target target = place_target(&place);
     if (rc == 0) {
         rc = instance_set_az(change, &target, &spec, &changed, err);

@@ -464,10 +464,7 @@ static int enter_place(struct change *change, struct service_job *job, struct pl
     const struct shard_place *names = job->args;
     int rc = find_place(job->cat, change->db, names, ret, err);
     if (rc == 0) {
-        rc = change_check_version(change, &ret->cluster, err);
-    }
-    if (rc == 0) {
-        rc = change_check_unlocked(&ret->cluster, err);
+        rc = change_check_editable(change, &ret->cluster, err);
     }
     if (rc == 0) {
         change_note(change, "cluster", ret->cluster.name);

@@ -329,8 +329,7 @@ static int check_place(const struct replacement *r, struct xp_err *err)
     if (r->edit->keeper_count > 0 && !r->place.cluster.info->has_keepers) {
         return xp_fail(err, XP_INVALID, "cluster %s not support keepers", r->place.cluster.name);
     }
-    int rc = change_check_unlocked(&r->place.cluster, err);
-    return rc == 0 ? check_containers(r->change->db, r->edit, r->place.dc.id, err) : rc;
+    return check_containers(r->change->db, r->edit, r->place.dc.id, err);
 }
 
 typedef int step_fn(struct replacement *, struct xp_err *);

@@ -177,10 +177,7 @@ static int create_in(struct change *change, void *arg, struct xp_err *err)
         return xp_fail(err, XP_NOT_FOUND, "cluster not exist");
     }
     if (rc == 0) {
-        rc = change_check_version(change, &cluster, err);
-    }
-    if (rc == 0) {
-        rc = change_check_unlocked(&cluster, err);
+        rc = change_check_editable(change, &cluster, err);
     }
     change_note(change, "cluster", cluster.name);
     if (rc == 0) {
@@ -263,10 +260,7 @@ static int delete_in(struct change *change, void *arg, struct xp_err *err)
         return xp_fail(err, XP_NOT_FOUND, "Cluster already not exist");
     }
     if (rc == 0) {
-        rc = change_check_version(change, &cluster, err);
-    }
-    if (rc == 0) {
-        rc = change_check_unlocked(&cluster, err);
+        rc = change_check_editable(change, &cluster, err);
     }
     if (rc == 0) {
         rc = delete_named(change, args, cluster.id, err);

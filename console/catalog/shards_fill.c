@@ -213,10 +213,7 @@ static int fill_in(struct change *change, void *arg, struct xp_err *err)
         return xp_fail(err, XP_NOT_FOUND, "Cluster could not be found");
     }
     if (rc == 0) {
-        rc = change_check_version(change, &f.cluster, err);
-    }
-    if (rc == 0) {
-        rc = change_check_unlocked(&f.cluster, err);
+        rc = change_check_editable(change, &f.cluster, err);
     }
     if (rc == 0) {
         rc = find_cluster_dcs(change->db, f.cluster.id, &f.dcs, err);

@@ -23,7 +23,8 @@ static const struct xp_code_info code_table[] = {
     { XP_TOO_MANY,    "TOO_MANY",    429, 0, 1 },
     { XP_UNSUPPORTED, "UNSUPPORTED", 501, 0, 0 },
     { XP_REMOTE,      "REMOTE",      502, 0, 0 },
-    { XP_INTERNAL,    "INTERNAL",    500, 1, 0 },
+    { XP_LOCKED,      "LOCKED",      409, 0, 0 },
+    { XP_INTERNAL,    "INTERNAL",    500, 1, 0 }, /* last: also of codes that are unknown */
 };
 /* clang-format on */
 

@@ -25,6 +25,7 @@ enum xp_code {
     XP_UNSUPPORTED = -11, /* known, and not offered */
     XP_REMOTE = -12,      /* the peer understood and answered with an error of its own */
     XP_INTERNAL = -13,    /* our fault */
+    XP_LOCKED = -14,      /* not while a migration holds it */
 };
 
 struct xp_err {
