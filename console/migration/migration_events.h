@@ -47,7 +47,27 @@ int migration_event_create(const struct catalog *, const struct change_ctx *,
                            const struct event_request *, struct event_result *ret,
                            struct xp_err *) XP_MUST_CHECK;
 
+/* From the pages: by ids, all of them or none (XP_INVALID; XP_LOCKED: one of them is migrating). */
+struct event_pick {
+    int64_t cluster_id;
+    int64_t source_dc_id;
+    int64_t dest_dc_id;
+};
+struct event_picks {
+    const struct event_pick *items;
+    size_t count;
+    enum migration_mode mode;
+    enum migration_policy policy;
+    const char *operator_name;
+    const char *tag;
+};
+int migration_event_create_picked(const struct catalog *, const struct change_ctx *,
+                                  const struct event_picks *, int64_t *ret_event_id,
+                                  struct xp_err *) XP_MUST_CHECK;
+
 struct status_row {
+    int64_t migration_cluster_id;
+    int64_t cluster_id;
     char *cluster;
     char *from_dc;
     char *to_dc;

@@ -227,10 +227,21 @@ static char *read_text(const char *path)
 /* Lists and counts read all rows by their nature; a scan elsewhere is a missing index. */
 static bool may_scan(const char *query, const char *detail)
 {
-    static const char *const whole[] = { "cluster_stats",        "dc_count",       "dc_list",
-                                         "organization_list",    "outbox_count",   "outbox_list",
-                                         "change_last",          "snap_sentinels", "az_list",
-                                         "keeper_container_list" };
+    static const char *const whole[] = { "cluster_stats",
+                                         "dc_count",
+                                         "dc_list",
+                                         "organization_list",
+                                         "outbox_count",
+                                         "outbox_list",
+                                         "change_last",
+                                         "snap_sentinels",
+                                         "az_list",
+                                         "keeper_container_list",
+                                         "migration_active_dcs",
+                                         "migration_progress",
+                                         "migration_event_page",
+                                         "migration_event_count",
+                                         "migration_history" };
     for (size_t i = 0; i < ARRAY_LEN(whole); i++) {
         if (strstr(query, whole[i])) {
             return true;

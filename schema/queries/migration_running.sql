@@ -1,0 +1,4 @@
+-- The unfinished migration of a cluster: its event and direction.
+SELECT m.migration_event_id, s.dc_name, d.dc_name
+FROM migration_cluster_tbl m JOIN dc_tbl s ON s.id = m.source_dc_id JOIN dc_tbl d ON d.id = m.destination_dc_id
+WHERE m.cluster_id = ?1 AND m.end_time = 0 ORDER BY m.id DESC LIMIT 1;
