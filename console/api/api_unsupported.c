@@ -16,7 +16,9 @@ FEATURE(appliers, "appliers")
 FEATURE(regions, "regions (az groups)")
 FEATURE(rules, "redis-check rules")
 FEATURE(exchange, "exchange of cluster names")
-FEATURE(migration, "migration")
+FEATURE(beacon, "migrations by the beacon monitor: use /api/migration or /api/v2/migrations")
+FEATURE(reset, "reset of cluster locks, the engine of migrations owns them: cancel, roll back or "
+               "force the event (/api/v2/migrations)")
 FEATURE(adoption, "adoption of existing sentinel monitors")
 FEATURE(rebalance, "rebalancing of sentinel groups")
 FEATURE(switches, "switches")
@@ -44,12 +46,9 @@ const struct http_route api_unsupported_routes[] = {
     ROW("*", "/api/dcCluster", rules),
     ROW("*", "/api/dcCluster/{cluster}", rules),
     ROW("PUT", "/api/cluster/exchangename", exchange),
-    ROW("POST", "/api/migration/{action}", migration),
-    ROW("GET", "/api/migration/{what}", migration),
-    ROW("GET", "/api/migration/{what}/{id}", migration),
-    ROW("GET", "/api/migration/migration/system/health/status", migration),
-    ROW("GET", "/api/migration/system/health/status", migration),
-    ROW("GET", "/api/dr/progress", migration),
+    ROW("POST", "/api/beacon/migration/sync", beacon),
+    ROW("POST", "/api/beacon/migration/bi/sync", beacon),
+    ROW("POST", "/api/debug/reset/clusters/{dc}", reset),
     ROW("POST", "/api/bind/shard/sentinels/{dc}/{cluster}/{shard}", adoption),
     ROW("POST", "/api/add/shard/sentinels/{dc}/{cluster}/{shard}", adoption),
     ROW("POST", "/api/bind/cluster/sentinels/{dc}/{cluster}", adoption),
@@ -63,8 +62,6 @@ const struct http_route api_unsupported_routes[] = {
     ROW("POST", "/api/config/sentinel/check/{cluster}/stop/{minutes}", switches),
     ROW("GET", "/api/config/alert/cluster/exclude/all", switches),
     ROW("POST", "/api/config/alert/{cluster}/stop/{minutes}", switches),
-    ROW("POST", "/api/config/ignore/migration/system/availability/{value}", switches),
-    ROW("POST", "/api/config/allow/migration/auto/{value}", switches),
     ROW("GET", "/api/redis/inner/unhealthy", checks),
     ROW("GET", "/api/redis/inner/unhealthy/all", checks),
     ROW("GET", "/api/redis/delay/{ip}/{port}", checks),

@@ -59,11 +59,34 @@ static int strict_status(const struct http_route *route, int code)
     return xp_code_info(code)->http_status;
 }
 
+/* x-pipe handles these in the request itself, so that their failures have a status and the text (console-api.md 1.2). */
+static bool is_migration(const struct http_req *req)
+{
+    static const char *const prefixes[] = { "/api/migration/", "/api/dr/", "/console/migration/",
+                                            "/api/config/ignore/migration/",
+                                            "/api/config/allow/migration/" };
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+        if (strncasecmp(http_req_path(req), prefixes[i], strlen(prefixes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_v2(const struct http_req *req)
+{
+    static const char prefix[] = "/api/v2/";
+    return strncasecmp(http_req_path(req), prefix, strlen(prefix)) == 0;
+}
+
 static int compat_status(const struct http_req *req, const struct http_route *route, int code)
 {
     int status = transport_status(route, code);
     if (status != 0) {
         return status;
+    }
+    if (route && is_migration(req)) {
+        return code == XP_NOT_FOUND ? 404 : code == XP_INVALID ? 400 : 500;
     }
     if (!route) {
         return code == XP_NOT_FOUND ? 404 : 400; /* a wrong method is 400 there, not 405 */
@@ -93,6 +116,18 @@ static json_t *exception_body(const struct xp_err *err)
                      xp_code_info(err->code)->name);
 }
 
+/* RFC 9457. */
+static void answer_problem(const struct http_req *req, struct http_resp *resp, int status,
+                           const struct xp_err *err)
+{
+    http_resp_json(resp, json_pack("{s:s, s:s, s:i, s:o, s:o, s:o}", "type", "about:blank", "title",
+                                   xp_code_info(err->code)->name, "status", status, "detail",
+                                   message_of(err), "instance", jd_text(http_req_path(req)),
+                                   "requestId", jd_text(http_req_id(req))));
+    resp->content_type = "application/problem+json";
+    resp->status = status;
+}
+
 static void answer(const struct http_req *req, struct http_resp *resp, int status,
                    const struct xp_err *err, json_t *body)
 {
@@ -114,16 +149,25 @@ void envelope_error(const struct http_req *req, const struct http_route *route,
         log_debug("api.refused", "method", http_req_method(req), "path", http_req_path(req),
                   "request", http_req_id(req), "why", err->msg);
     }
+    if (is_v2(req)) {
+        answer_problem(req, resp, strict_status(route, err->code), err);
+        return;
+    }
     bool strict = envelope_is_strict(req);
     int status = strict ? strict_status(route, err->code) : compat_status(req, route, err->code);
-    bool has_state =
-        err->code == XP_FORBIDDEN || (route && (!is_read(req) || err->code == XP_UNSUPPORTED));
+    bool has_state = err->code == XP_FORBIDDEN || (route && !is_migration(req) &&
+                                                   (!is_read(req) || err->code == XP_UNSUPPORTED));
     answer(req, resp, status, err, has_state ? state_body(err) : exception_body(err));
 }
 
 int envelope_malformed(const struct http_req *req, struct http_resp *resp, const struct xp_err *err)
 {
-    answer(req, resp, envelope_is_strict(req) ? 400 : 500, err, exception_body(err));
+    if (is_v2(req)) {
+        answer_problem(req, resp, 400, err);
+        return 0;
+    }
+    bool is_400 = envelope_is_strict(req) || is_migration(req);
+    answer(req, resp, is_400 ? 400 : 500, err, exception_body(err));
     return 0;
 }
 

@@ -20,6 +20,10 @@ extern const struct http_route api_proxy_routes[];
 extern const struct http_route api_route_routes[];
 extern const struct http_route api_peer_routes[];
 extern const struct http_route api_document_routes[];
+extern const struct http_route api_migration_routes[];
+extern const struct http_route api_migration_page_routes[];
+extern const struct http_route api_migrations_v2_routes[];
+extern const struct http_route api_bi_migration_routes[];
 extern const struct http_route api_health_routes[];
 extern const struct http_route api_unsupported_routes[];
 

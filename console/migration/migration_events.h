@@ -105,6 +105,7 @@ int migration_progress(const struct catalog *, int64_t hours, json_t **ret,
 /* v2: event with its clusters, shards, steps, timeline, follow-ups, lost-write report. XP_NOT_FOUND. */
 int migration_event_v2(const struct catalog *, int64_t event_id, json_t **ret,
                        struct xp_err *) XP_MUST_CHECK;
+/* Newest first; after_id: the "next" of the page before, 0 the first. */
 int migration_events_v2(const struct catalog *, int64_t after_id, int limit, json_t **ret,
                         struct xp_err *) XP_MUST_CHECK;
 /* Finds the row of (event, cluster id) or (ticket, cluster name); XP_NOT_FOUND with the reference's text. */

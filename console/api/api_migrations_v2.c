@@ -1,0 +1,295 @@
+/* api_migrations_v2.c - migrations as resources (design D2): failures are RFC 9457 problems with their true status (envelope.h).
+ *
+ *   POST /api/v2/migrations          {"from","to","clusters":[...],"mode","policy","operator","tag","dryRun"} -> 201, or 200 of a dry run;
+ *                                    409 when none of the clusters can be migrated
+ *   POST .../{id}/process|cancel|rollback|force|force-end   {"clusters":[...]}, absent: all (process: as the policy says) -> 202;
+ *                                    409 when all of them refuse */
+#include <string.h>
+
+#include "console/api/migration_asks.h"
+#include "console/api/tables.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+
+#include "shared/base/banned.h"
+
+/* ---- creating ---- */
+
+struct create_body {
+    char *from;
+    char *to;
+    struct names clusters;
+    char *mode;
+    char *policy;
+    char *operator_name;
+    char *tag;
+    enum tri dry_run;
+    enum tri dry_run_too;
+};
+
+static const struct jfield create_fields[] = {
+    JF_TABLE(JF_TABLE_STRICT),
+    { .name = "from",
+      .type = JF_STRING,
+      .offset = offsetof(struct create_body, from),
+      .flags = JF_REQUIRED },
+    TEXT_FIELD("to", struct create_body, to),
+    { .name = "clusters",
+      .type = JF_STRINGS,
+      .offset = offsetof(struct create_body, clusters),
+      .flags = JF_REQUIRED },
+    TEXT_FIELD("mode", struct create_body, mode),
+    TEXT_FIELD("policy", struct create_body, policy),
+    TEXT_FIELD("operator", struct create_body, operator_name),
+    TEXT_FIELD("tag", struct create_body, tag),
+    TRI_FIELD("dryRun", struct create_body, dry_run),
+    TRI_FIELD("dry_run", struct create_body, dry_run_too),
+    { 0 },
+};
+
+static json_t *created_json(const struct event_result *result)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < result->count; i++) {
+        const struct event_cluster_result *item = &result->items[i];
+        const char *reason = fail_reason_text(item->reason);
+        (void)json_array_append_new(
+            list,
+            json_pack("{s:o, s:b, s:o, s:o, s:o, s:o}", "cluster", jd_text(item->cluster),
+                      "accepted", item->reason == FAIL_NONE, "from", jd_text(item->from_dc), "to",
+                      jd_text(item->to_dc), "reason", reason ? json_string(reason) : json_null(),
+                      "detail", jd_text(item->msg)));
+    }
+    return list;
+}
+
+static bool has_accepted(const struct event_result *result)
+{
+    for (size_t i = 0; i < result->count; i++) {
+        if (result->items[i].reason == FAIL_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A problem with more to say than its detail. */
+static void answer_conflict(const struct http_req *req, struct http_resp *resp, const char *detail,
+                            const char *key, json_t *take_list)
+{
+    http_resp_json(resp, json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:o}", "type", "about:blank",
+                                   "title", "CONFLICT", "status", 409, "detail", detail, "instance",
+                                   jd_text(http_req_path(req)), "requestId",
+                                   jd_text(http_req_id(req)), key, take_list));
+    resp->content_type = "application/problem+json";
+    resp->status = 409;
+}
+
+static void answer_created(const struct http_req *req, struct http_resp *resp,
+                           const struct event_result *result, bool is_dry_run)
+{
+    json_t *list = created_json(result);
+    if (!has_accepted(result)) {
+        answer_conflict(req, resp, "none of the clusters can be migrated", "clusters", list);
+        return;
+    }
+    json_t *id = is_dry_run ? json_null() : json_integer(result->event_id);
+    http_resp_json(resp, json_pack("{s:o, s:b, s:I, s:o}", "id", id, "dryRun", is_dry_run,
+                                   "version", (json_int_t)result->idx, "clusters", list));
+    resp->status = is_dry_run ? 200 : 201;
+    if (!is_dry_run) {
+        AUTO_FREE char *where = xasprintf("/api/v2/migrations/%lld", (long long)result->event_id);
+        http_resp_header(resp, "Location", where);
+    }
+}
+
+static int create(struct http_req *req, const struct create_body *body, bool is_dry_run,
+                  struct http_resp *resp, struct xp_err *err)
+{
+    struct change_ctx ctx = api_change(req);
+    struct event_result result;
+    const char *user = text_is_empty(body->operator_name) ? "api_v2" : body->operator_name;
+    struct event_request request = { .from_dc = body->from,
+                                     .to_dc = body->to,
+                                     .clusters = (const char *const *)body->clusters.items,
+                                     .count = body->clusters.count,
+                                     .operator_name = user,
+                                     .tag = text_is_empty(body->tag) ? "api_v2" : body->tag,
+                                     .is_dry_run = is_dry_run };
+    int rc = migration_read_words(body->mode, body->policy, &request.mode, &request.policy, err);
+    if (rc == 0 && request.count == 0) {
+        rc = xp_fail(err, XP_INVALID, "clusters: at least one");
+    }
+    if (rc == 0) {
+        rc = migration_system_refuses(req, err);
+    }
+    if (rc == 0) {
+        rc = migration_event_create(api_catalog(req), &ctx, &request, &result, err);
+    }
+    if (rc == 0) {
+        answer_created(req, resp, &result, is_dry_run);
+        event_result_done(&result);
+        migration_tell(req);
+    }
+    return rc;
+}
+
+static int post_migration(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    struct create_body body = { 0 };
+    bool is_dry_run = false;
+    int rc = 0;
+    if (api_query_bool(req, resp, "dry_run", false, &is_dry_run) &&
+        api_body_object(req, resp, create_fields, &body)) {
+        is_dry_run = is_dry_run || body.dry_run == TRI_YES || body.dry_run_too == TRI_YES;
+        rc = create(req, &body, is_dry_run, resp, err);
+    }
+    jd_done(create_fields, &body);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+static bool query_id(const struct http_req *req, const char *name, int64_t absent, int64_t max,
+                     int64_t *ret)
+{
+    const char *text = http_req_query(req, name);
+    *ret = absent;
+    return text_is_empty(text) || text_to_i64(text, strlen(text), 0, max, ret);
+}
+
+static int get_migrations(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    int64_t after = 0;
+    int64_t limit = 0;
+    json_t *json = NULL;
+    if (!query_id(req, "after", 0, INT64_MAX, &after) ||
+        !query_id(req, "limit", 100, 1000, &limit)) {
+        return xp_fail(err, XP_INVALID, "query parameters: after is an id, limit 1..1000");
+    }
+    int rc = migration_events_v2(api_catalog(req), after, (int)limit, &json, err);
+    if (rc == 0) {
+        http_resp_json(resp, json);
+    }
+    return rc;
+}
+
+static int get_migration(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    int64_t id = 0;
+    json_t *json = NULL;
+    if (!api_param_i64(req, resp, "id", &id)) {
+        return 0;
+    }
+    int rc = migration_event_v2(api_catalog(req), id, &json, err);
+    if (rc == 0) {
+        http_resp_json(resp, json);
+    }
+    return rc;
+}
+
+/* ---- asking ---- */
+
+struct ask_body {
+    struct names clusters;
+};
+
+static const struct jfield ask_fields[] = {
+    JF_TABLE(JF_TABLE_STRICT),
+    { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ask_body, clusters) },
+    { 0 },
+};
+
+static void render_asked(const struct migration_asks *asks, struct http_resp *resp, int *ret_rc,
+                         struct xp_err *err)
+{
+    json_t *list = json_array();
+    size_t accepted = 0;
+    for (size_t i = 0; i < asks->count; i++) {
+        const struct migration_asked *item = &asks->items[i];
+        accepted += item->rc == 0;
+        (void)json_array_append_new(
+            list, json_pack("{s:o, s:b, s:o, s:o}", "cluster",
+                            item->cluster[0] ? jd_text(item->cluster) : json_null(), "accepted",
+                            item->rc == 0, "code",
+                            item->rc ? json_string(xp_code_info(item->rc)->name) : json_null(),
+                            "detail", item->rc ? jd_text(item->err.msg) : json_null()));
+    }
+    if (accepted == 0 && asks->count == 1) {
+        json_decref(list);
+        *ret_rc = asks->items[0].rc;
+        *err = asks->items[0].err;
+    } else if (accepted == 0) {
+        answer_conflict(asks->req, resp, "all of them refuse", "results", list);
+    } else {
+        http_resp_json(resp, json_pack("{s:I, s:s, s:o}", "id", (json_int_t)asks->event_id,
+                                       "action", asks->word, "results", list));
+        resp->status = 202;
+    }
+}
+
+/* process of the whole event: its policy starts, or goes on. */
+static int fill(const struct http_req *req, struct migration_asks *asks,
+                const struct names *clusters, struct xp_err *err)
+{
+    int rc = migration_asks_fill(req, asks, clusters, err);
+    if (rc != 0 || clusters->count > 0 || asks->ask != ASK_PROCESS) {
+        return rc;
+    }
+    while (asks->count > 1) {
+        struct migration_asked *last = &asks->items[--asks->count];
+        free(last->cluster);
+        free(last->from_dc);
+        free(last->to_dc);
+    }
+    asks->items[0].cluster[0] = '\0';
+    asks->items[0].migration_cluster_id = 0;
+    return 0;
+}
+
+static int ask(struct http_req *req, struct http_resp *resp, enum migration_ask what,
+               const char *word, struct xp_err *err)
+{
+    int64_t id = 0;
+    struct ask_body body = { 0 };
+    size_t length = 0;
+    (void)http_req_body(req, &length);
+    if (!api_param_i64(req, resp, "id", &id) ||
+        (length > 0 && !api_body_object(req, resp, ask_fields, &body))) {
+        jd_done(ask_fields, &body);
+        return 0;
+    }
+    struct migration_asks *asks = migration_asks_new(id, what, word);
+    int rc = fill(req, asks, &body.clusters, err);
+    jd_done(ask_fields, &body);
+    if (rc != 0) {
+        migration_asks_free(asks);
+        return rc;
+    }
+    return migration_asks_run(req, asks, render_asked);
+}
+
+#define ASK(name, what, word)                                                                      \
+    static int post_##name(struct http_req *req, struct http_resp *resp, struct xp_err *err)       \
+    {                                                                                              \
+        return ask(req, resp, what, word, err);                                                    \
+    }
+ASK(process, ASK_PROCESS, "process")
+ASK(cancel, ASK_ROLLBACK, "cancel")
+ASK(rollback, ASK_ROLLBACK, "rollback")
+ASK(force, ASK_FORCE_PROCESS, "force")
+ASK(force_end, ASK_FORCE_END, "force-end")
+
+/* clang-format off */
+const struct http_route api_migrations_v2_routes[] = {
+    { "POST", "/api/v2/migrations", post_migration, HTTP_ON_WORKER, API_LIST_BYTES, "write", "lock clusters, make an event for their switch; dry_run=true only says what would be" },
+    { "GET", "/api/v2/migrations", get_migrations, HTTP_ON_WORKER, 0, "read", "events, newest first: limit, after" },
+    { "GET", "/api/v2/migrations/{id}", get_migration, HTTP_ON_WORKER, 0, "read", "one event: steps of each shard, timeline, follow-ups, lost writes" },
+    { "POST", "/api/v2/migrations/{id}/process", post_process, HTTP_ON_WORKER, API_LIST_BYTES, "write", "start, go on, try again" },
+    { "POST", "/api/v2/migrations/{id}/cancel", post_cancel, HTTP_ON_WORKER, API_LIST_BYTES, "write", "cancel, or roll back" },
+    { "POST", "/api/v2/migrations/{id}/rollback", post_rollback, HTTP_ON_WORKER, API_LIST_BYTES, "write", "the same" },
+    { "POST", "/api/v2/migrations/{id}/force", post_force, HTTP_ON_WORKER, API_LIST_BYTES, "write", "skip the failed check, or publish what was promoted" },
+    { "POST", "/api/v2/migrations/{id}/force-end", post_force_end, HTTP_ON_WORKER, API_LIST_BYTES, "write", "end without publication" },
+    API_END,
+};
+/* clang-format on */
