@@ -8,7 +8,9 @@
 #include "shared/base/mem.h"
 #include "shared/base/banned.h"
 
-#define DRAIN_LOOK_MS 20
+#define DRAIN_LOOK_MS  20
+#define HEALTH_THREADS 4
+#define HEALTH_QUEUE   64
 
 static int read_types(const struct console_config *config, unsigned *ret_default,
                       unsigned *ret_pushed, struct xp_err *err)
@@ -34,7 +36,13 @@ static int configure(struct app *app, struct xp_err *err)
                                           .timeout_ms = c->notify_timeout_ms,
                                           .retry_min_ms = c->notify_retry_min_ms,
                                           .retry_max_ms = c->notify_retry_max_ms };
-    if (read_types(c, &types, &settings.types, err) < 0) {
+    struct migration_health_settings health = { .metaservers = c->metaservers,
+                                                .probe = c->health_probe,
+                                                .period_ms = c->health_period_ms,
+                                                .connect_timeout_ms = c->health_timeout_ms,
+                                                .timeout_ms = c->health_timeout_ms };
+    if (read_types(c, &types, &settings.types, err) < 0 ||
+        migration_health_configure(app->migration_health, &health, err) < 0) {
         return err->code;
     }
     __atomic_store_n(&app->api.default_types, types, __ATOMIC_RELAXED);
@@ -113,6 +121,13 @@ static void drain_look(struct loop_timer *t)
     }
 }
 
+static void start_migration_health(struct app *app, struct loop *loop)
+{
+    app->health_client = http_client_new(loop, HEALTH_THREADS, HEALTH_QUEUE);
+    app->migration_health = migration_health_new(&(struct migration_health_options){
+        .loop = loop, .pool = app->pool, .client = app->health_client, .catalog = &app->catalog });
+}
+
 /* From here on the automatic choice of keepers skips containers that do not answer. */
 static void start_container_health(struct app *app, struct loop *loop)
 {
@@ -147,6 +162,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                 NULL, NULL, NULL);
     app->watch = store_watch_new(loop, app->pool, app->store, c->db_check_ms);
     start_container_health(app, loop);
+    start_migration_health(app, loop);
     app->documents = document_cache_new(
         &(struct document_cache_options){ .catalog = &app->catalog,
                                           .build_max = (int)c->build_concurrent_count,
@@ -161,6 +177,8 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                      .documents = app->documents,
                                      .notifier = app->notifier,
                                      .container_health = app->container_health,
+                                     .migration_health = app->migration_health,
+                                     .pool = app->pool,
                                      .address = c->ip,
                                      .dc = c->dc };
     if (configure(app, err) < 0) {
@@ -195,6 +213,7 @@ static void drain(void *arg)
     struct app *app = arg;
     notifier_stop(app->notifier);
     container_health_stop(app->container_health);
+    migration_health_stop(app->migration_health);
     loop_timer_start(&app->drain_timer, 0);
 }
 
@@ -211,17 +230,22 @@ static void stop(void *arg)
     if (app->container_health) {
         container_health_stop(app->container_health);
     }
+    if (app->migration_health) {
+        migration_health_stop(app->migration_health);
+    }
     if (app->server) {
         http_server_stop(app->server);
     }
     http_client_free(app->client);
     http_client_free(app->container_client);
+    http_client_free(app->health_client);
     if (app->pool) {
         worker_pool_free(app->pool);
     }
     store_watch_free(app->watch);
     notifier_free(app->notifier);
     container_health_free(app->container_health);
+    migration_health_free(app->migration_health);
     document_cache_free(app->documents);
     store_close(app->store);
     dc_alias_free(app->alias);

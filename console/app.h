@@ -8,6 +8,7 @@
 #include "console/api/request.h"
 #include "console/console_config.h"
 #include "console/health/container_health.h"
+#include "console/migration/migration_health.h"
 #include "console/notify/notifier.h"
 #include "console/store/store.h"
 #include "console/store/store_watch.h"
@@ -26,6 +27,8 @@ struct app {
     struct http_client *client;
     struct http_client *container_client;
     struct container_health *container_health;
+    struct http_client *health_client;
+    struct migration_health *migration_health;
     struct worker_pool *pool;
     struct document_cache *documents;
     struct notifier *notifier;

@@ -40,6 +40,9 @@ struct console_config {
     int64_t container_check_connect_timeout_ms;
     int64_t container_check_timeout_ms;
     int64_t container_checks_count;
+    char *health_probe;
+    int64_t health_period_ms;
+    int64_t health_timeout_ms;
     struct migration_config { /* console.migration.* */
         int64_t parallel_count;
         int64_t threads_count;

@@ -1,5 +1,7 @@
 /* api_migration.c - DR switchover for DBA tools: tickets, history, health of the machinery, progress, switches (dr-switchover.md 5.1, 5.2;
  * console-api.md 3.11, 3.12). Members beyond x-pipe's: mode and policy of a request; reason, unfenced, lostBytes of a status; cancel. */
+#include <string.h>
+
 #include "console/api/migration_asks.h"
 #include "console/api/tables.h"
 #include "console/catalog/switches.h"
@@ -113,8 +115,8 @@ void migration_tell(const struct http_req *req)
     if (c->notifier) {
         notifier_wake(c->notifier);
     }
-    if (c->migration) {
-        migration_engine_wake(c->migration);
+    if (c->migration.engine) {
+        c->migration.wake(c->migration.engine);
     }
 }
 

@@ -1,5 +1,6 @@
 /* api_migration_pages.c - migrations as x-pipe's pages ask for them (dr-switchover.md 5.5, console-api.md 3.11.6). */
-#include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "console/api/migration_asks.h"
 #include "console/api/tables.h"

@@ -4,6 +4,8 @@
  *                                    409 when none of the clusters can be migrated
  *   POST .../{id}/process|cancel|rollback|force|force-end   {"clusters":[...]}, absent: all (process: as the policy says) -> 202;
  *                                    409 when all of them refuse */
+#include <string.h>
+
 #include "console/api/migration_asks.h"
 #include "console/api/tables.h"
 #include "shared/base/mem.h"

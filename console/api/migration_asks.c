@@ -132,17 +132,17 @@ static void answered(int rc, const struct xp_err *err, void *arg)
 
 static void ask_one(struct migration_asks *asks, size_t at)
 {
-    struct migration_engine *engine = api_context(asks->req)->migration;
+    const struct migration_port *port = &api_context(asks->req)->migration;
     struct migration_asked *item = &asks->items[at];
-    if (!engine) {
+    if (!port->engine) {
         item->rc = xp_fail(&item->err, XP_UNAVAILABLE, "this console does not run migrations");
         return;
     }
     struct one_ask *one = xcalloc(1, sizeof(*one));
     *one = (struct one_ask){ asks, at };
     __atomic_add_fetch(&asks->waiting, 1, __ATOMIC_ACQ_REL);
-    migration_engine_ask(engine, asks->event_id, item->migration_cluster_id, asks->ask,
-                         http_req_peer(asks->req), answered, one);
+    port->ask(port->engine, asks->event_id, item->migration_cluster_id, asks->ask,
+              http_req_peer(asks->req), answered, one);
 }
 
 int migration_asks_run(struct http_req *req, struct migration_asks *asks,

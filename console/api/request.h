@@ -21,6 +21,14 @@
     (TYPE_BIT(CLUSTER_ONE_WAY) | TYPE_BIT(CLUSTER_BI_DIRECTION) | TYPE_BIT(CLUSTER_SINGLE_DC) |    \
      TYPE_BIT(CLUSTER_LOCAL_DC) | TYPE_BIT(CLUSTER_CROSS_DC) | TYPE_BIT(CLUSTER_HETERO))
 
+/* How the faces of migrations reach the engine: migration_engine_ask and _wake, but in unit tests. */
+struct migration_port {
+    struct migration_engine *engine; /* NULL: no migrations are run here */
+    void (*ask)(struct migration_engine *, int64_t event_id, int64_t migration_cluster_id,
+                enum migration_ask ask, const char *actor, migration_asked_fn *, void *arg);
+    void (*wake)(struct migration_engine *);
+};
+
 /* http_options.arg; filled before the server starts, then immutable but for default_types. */
 struct api_context {
     struct daemon *daemon; /* FIRST (daemon.h); NULL in unit tests */
@@ -29,7 +37,7 @@ struct api_context {
     struct notifier *notifier; /* NULL: nobody is told at once */
     /* NULL, in unit tests: keeper containers are not asked how they are */
     struct container_health *container_health;
-    struct migration_engine *migration;        /* NULL in unit tests without it */
+    struct migration_port migration;           /* zeroed in unit tests without it */
     struct migration_health *migration_health; /* NULL: it counts as healthy */
     struct outer_client *outer;                /* NULL: nobody out there is told */
     struct worker_pool

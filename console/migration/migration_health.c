@@ -14,7 +14,13 @@
 
 #include "shared/base/banned.h"
 
-enum { FIRST_LOOK_MS = 1000, OLD_MS = 120 * 1000, REPLY_MAX_BYTES = 65536, DCS_MAX = 64 };
+enum {
+    FIRST_LOOK_MS = 1000,
+    OLD_MS = 120 * 1000,
+    REPLY_MAX_BYTES = 65536,
+    DCS_MAX = 64,
+    MESSAGE_MAX = 511
+};
 
 struct look { /* the one under way */
     struct job job;
@@ -47,7 +53,8 @@ struct migration_health {
     struct look look;
     struct mutex lock;
     struct migration_health_view view XP_GUARDED_BY_MEMBER(lock);
-    char probe[NAME_MAX_BYTES + 1] XP_GUARDED_BY_MEMBER(lock); /* as 'cluster', for any thread */
+    char probe_name[NAME_MAX_BYTES + 1] XP_GUARDED_BY_MEMBER(
+        lock); /* as 'cluster', for any thread */
 };
 
 static struct metric level_gauge = METRIC_GAUGE_INIT(
@@ -92,7 +99,7 @@ static enum health_level judge(const struct look *l, struct str *text)
 static void end_look(struct migration_health *h)
 {
     struct look *l = &h->look;
-    AUTO_STR struct str text = STR_INIT(sizeof(h->view.message) - 1);
+    AUTO_STR struct str text = STR_INIT(MESSAGE_MAX);
     enum health_level level = judge(l, &text);
     mutex_lock(&h->lock);
     bool is_changed = h->view.level != level;
@@ -101,7 +108,7 @@ static void end_look(struct migration_health *h)
                                               .database_ms = l->database_ms,
                                               .metaservers_ms = l->metaservers_ms,
                                               .outer_ms = l->outer_ms };
-    (void)snprintf(h->view.message, sizeof(h->view.message), "%s", str_text(&text));
+    (void)snprintf(h->view.message, MESSAGE_MAX + 1, "%s", str_text(&text));
     mutex_unlock(&h->lock);
     metric_set(&level_gauge, level);
     if (is_changed && level == HEALTH_OK) {
@@ -269,7 +276,7 @@ static void split_probe(struct migration_health *h, const char *text)
                        part);
     }
     mutex_lock(&h->lock);
-    (void)snprintf(h->probe, sizeof(h->probe), "%s", h->cluster);
+    (void)snprintf(h->probe_name, sizeof(h->probe_name), "%s", h->cluster);
     mutex_unlock(&h->lock);
 }
 
@@ -326,7 +333,7 @@ void migration_health_probe(struct migration_health *h, char *ret_name, size_t s
     ret_name[0] = '\0';
     if (h) {
         mutex_lock(&h->lock);
-        (void)snprintf(ret_name, size, "%s", h->probe);
+        (void)snprintf(ret_name, size, "%s", h->probe_name);
         mutex_unlock(&h->lock);
     }
 }

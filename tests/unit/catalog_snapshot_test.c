@@ -241,7 +241,9 @@ static bool may_scan(const char *query, const char *detail)
                                          "migration_progress",
                                          "migration_event_page",
                                          "migration_event_count",
-                                         "migration_history" };
+                                         "migration_history",
+                                         "bi_events",
+                                         "engine_" };
     for (size_t i = 0; i < ARRAY_LEN(whole); i++) {
         if (strstr(query, whole[i])) {
             return true;

@@ -1,0 +1,325 @@
+/* Migrations over the REST face: bodies as x-pipe writes them, refusals, locks; the engine is a script. */
+#include "tests/unit/console_calls.h"
+
+#include "shared/base/banned.h"
+
+/* ---- the engine ---- */
+
+static struct {
+    char asked[512];
+    int rc;
+    const char *text;
+} script;
+
+static void scripted_ask(struct migration_engine *engine, int64_t event_id,
+                         int64_t migration_cluster_id, enum migration_ask ask, const char *actor,
+                         migration_asked_fn *done, void *arg)
+{
+    (void)engine;
+    (void)actor;
+    struct xp_err err = { 0 };
+    size_t length = strlen(script.asked);
+    (void)snprintf(script.asked + length, sizeof(script.asked) - length, "%lld/%lld/%d ",
+                   (long long)event_id, (long long)migration_cluster_id, (int)ask);
+    if (script.rc < 0) {
+        (void)xp_fail(&err, (enum xp_code)script.rc, "%s", script.text);
+    }
+    done(script.rc, &err, arg);
+}
+
+static void scripted_wake(struct migration_engine *engine)
+{
+    (void)engine;
+}
+
+static void asked(const char *expected)
+{
+    assert_string_equal(script.asked, expected);
+    script.asked[0] = '\0';
+}
+
+static void world(void)
+{
+    memset(&script, 0, sizeof(script));
+    f.api.migration =
+        (struct migration_port){ (struct migration_engine *)&script, scripted_ask, scripted_wake };
+    base_data();
+    must("POST", "/api/clusters", DEMO);
+    must("POST", "/api/clusters",
+         "{\"clusterName\":\"bi\",\"clusterType\":\"BI_DIRECTION\",\"dcs\":[\"jq\",\"FRA\"],"
+         "\"desc\":\"d\",\"organizationId\":8,\"clusterAdminEmails\":\"a@b.c\"}");
+    expect("POST", "/api/shards/demo/s1",
+           "[{\"dcId\":\"jq\",\"redises\":\"10.0.0.1:6379\"},{\"dcId\":\"oy\",\"redises\":\"10.0.0."
+           "2:6379\"}]",
+           200, "{\"state\":0,\"message\":\"Successfully created shard\"}");
+}
+
+#define PREPARE "/api/migration/checkandprepare"
+#define PREPARED                                                                                   \
+    "{\"ticketId\":1,\"results\":[{\"clusterName\":\"demo\",\"fromIdc\":\"jq\",\"toIdc\":\"oy\","  \
+    "\"msg\":null,\"success\":true,\"failReason\":null}]}"
+
+static void prepare(void)
+{
+    expect("POST", PREPARE,
+           "{\"fromIdc\":\"jq\",\"toIdc\":\"oy\",\"clusters\":[\"demo\"],\"isForce\":false}", 200,
+           PREPARED);
+}
+
+static void tickets(void **state)
+{
+    (void)state;
+    world();
+    expect("POST", PREPARE, "{\"fromIdc\":\"jq\",\"toIdc\":\"oy\",\"clusters\":[\"none\"]}", 200,
+           "{\"ticketId\":-1,\"results\":[{\"clusterName\":\"none\",\"fromIdc\":\"jq\",\"toIdc\":"
+           "null,\"msg\":\"cluster not found:none\",\"success\":false,\"failReason\":\"CLUSTER_"
+           "NOT_FOUND\"}]}");
+    prepare();
+    prepare(); /* on its way there: its ticket */
+    expect("POST", PREPARE, "{\"fromIdc\":\"jq\",\"clusters\":[\"demo\",\"DEMO\"]}", 400,
+           "{\"message\":\"clusters: DEMO is named twice\",\"exception\":\"INVALID\"}");
+    expect("POST", PREPARE, "{\"fromIdc\":\"jq\"}", 400,
+           "{\"message\":\"clusters: it is missing\",\"exception\":\"INVALID\"}");
+    expect("GET", "/api/migration/checkstatus/1", NULL, 200,
+           "{\"results\":[{\"clusterName\":\"demo\",\"fromIdc\":\"jq\",\"toIdc\":\"oy\",\"status\":"
+           "\"INITED\",\"percent\":0,\"msg\":\"Initiated\",\"reason\":null,\"unfenced\":false,"
+           "\"lostBytes\":0}]}");
+    expect("GET", "/api/migration/checkstatus/9", NULL, 200, "{\"results\":[]}");
+    expect("POST", "/api/migration/domigration", "{\"ticketId\":9}", 200,
+           "{\"success\":false,\"msg\":\"event not found:9\"}");
+    asked("");
+    expect("POST", "/api/migration/domigration", "{\"ticketId\":1}", 200,
+           "{\"success\":true,\"msg\":\"success!\"}");
+    asked("1/0/1 ");
+}
+
+static void rollbacks(void **state)
+{
+    (void)state;
+    world();
+    prepare();
+    expect("POST", "/api/migration/rollback", "{\"ticketId\":1,\"clusters\":[]}", 200,
+           "{\"results\":[]}");
+    expect("POST", "/api/migration/rollback", "{\"ticketId\":1,\"clusters\":[\"demo\",\"x\"]}", 200,
+           "{\"results\":[{\"clusterName\":\"demo\",\"fromIdc\":\"jq\",\"toIdc\":\"oy\",\"msg\":"
+           "\"success\",\"success\":true},{\"clusterName\":\"x\",\"fromIdc\":null,\"toIdc\":null,"
+           "\"msg\":\"cluster not found:x\",\"success\":false}]}");
+    asked("1/1/2 ");
+    expect("POST", "/api/migration/cancel", "{\"ticketId\":1}", 200,
+           "{\"results\":[{\"clusterName\":\"demo\",\"fromIdc\":\"jq\",\"toIdc\":\"oy\",\"msg\":"
+           "\"success\",\"success\":true}]}");
+    asked("1/1/2 ");
+    script.rc = XP_CONFLICT;
+    script.text = "already success, can not tryRollback";
+    expect("POST", "/api/migration/rollback", "{\"ticketId\":1,\"clusters\":[\"demo\"]}", 200,
+           "{\"results\":[{\"clusterName\":\"demo\",\"fromIdc\":null,\"toIdc\":null,\"msg\":"
+           "\"already success, can not tryRollback\",\"success\":false}]}");
+    expect("POST", "/api/migration/rollback", "{\"ticketId\":7,\"clusters\":[\"demo\"]}", 200,
+           "{\"results\":[{\"clusterName\":\"demo\",\"fromIdc\":null,\"toIdc\":null,\"msg\":"
+           "\"event not found:7\",\"success\":false}]}");
+}
+
+/* F40: one refusal for every edit, 409 in both modes; not for what is no topology. */
+static void topology_stays_while_locked(void **state)
+{
+    (void)state;
+    world();
+    prepare();
+    static const struct {
+        const char *method, *path, *body;
+    } edits[] = {
+        { "DELETE", "/api/cluster/demo?checkEmpty=false", NULL },
+        { "POST", "/api/clusters/demo/dcs/FRA", NULL },
+        { "DELETE", "/api/clusters/demo/dcs/oy", NULL },
+        { "POST", "/api/shards/demo", "[{\"shardName\":\"s2\",\"shardMonitorName\":\"s2\"}]" },
+        { "POST", "/api/shards/demo/s2", "[{\"dcId\":\"jq\",\"redises\":\"10.0.0.9:6379\"}]" },
+        { "DELETE", "/api/shards/demo/s1", NULL },
+        { "DELETE", "/api/shards/demo/sync", "[\"s1\"]" },
+        { "POST", "/api/redises/jq/demo/s1", "[\"10.0.0.9:6379\"]" },
+        { "DELETE", "/api/redises/jq/demo/s1", "[\"10.0.0.1:6379\"]" },
+        { "POST", "/api/keepers/jq/demo/s1", NULL },
+        { "DELETE", "/api/keepers/jq/demo/s1", NULL },
+        { "POST", "/console/clusters/demo/designated-routes/jq", "[]" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
+        struct reply r CLEANUP(reply_done) =
+            call(&f, edits[i].method, edits[i].path, edits[i].body);
+        if (r.status != 409 || !strstr(r.body, "cluster demo is in status Lock")) {
+            fail_msg("%s %s: %d %s", edits[i].method, edits[i].path, r.status, r.body);
+        }
+    }
+    must("PUT", "/api/cluster", "{\"clusterName\":\"demo\",\"desc\":\"another\"}");
+}
+
+#define EVENTS "/console/migration/events"
+
+static void pages(void **state)
+{
+    (void)state;
+    world();
+    expect("POST", EVENTS,
+           "{\"event\":{\"migrationClusters\":[{\"clusterId\":1,\"sourceDcId\":1,"
+           "\"destinationDcId\":3}]}}",
+           400, "{\"message\":\"Target DC Id Illegal for cluster: 1\",\"exception\":\"INVALID\"}");
+    expect("POST", EVENTS,
+           "{\"event\":{\"migrationClusters\":[{\"clusterId\":1,\"sourceDcId\":1,"
+           "\"destinationDcId\":2,\"cluster\":{\"clusterName\":\"demo\"}}]}}",
+           200, "{\"value\":1}");
+    struct reply list CLEANUP(reply_done) = call(&f, "GET", EVENTS "?page=0&size=10", NULL);
+    assert_non_null(strstr(list.body, "{\"data\":[{\"event\":{\"id\":1,\"startTime\":\""));
+    assert_non_null(strstr(list.body, "\"operator\":\"xpipe\""));
+    assert_non_null(strstr(list.body,
+                           "\"status\":\"Init\",\"clusters\":[\"demo\"]}],\"size\":10,\"page\":0,"
+                           "\"totalSize\":1}"));
+    const char *none = "{\"data\":[],\"size\":10,\"page\":0,\"totalSize\":0}";
+    expect("GET", EVENTS "?page=0&size=10&clusterName=bi", NULL, 200, none);
+    expect("GET", EVENTS "/by/migration/status/type?type=Fail&page=0&size=10", NULL, 200, none);
+    expect("GET", EVENTS "/by/operator?operator=nobody&page=0&size=10", NULL, 200, none);
+    struct reply detail CLEANUP(reply_done) = call(&f, "GET", EVENTS "/1", NULL);
+    assert_non_null(
+        strstr(detail.body,
+               "[{\"migrationCluster\":{\"id\":1,\"clusterName\":\"demo\",\"migrationEventId\":1,"
+               "\"clusterId\":1,\"sourceDcName\":\"jq\",\"destinationDcName\":\"oy\","));
+    assert_non_null(
+        strstr(detail.body, "\"status\":\"Initiated\",\"statusType\":\"Init\",\"end\":false"));
+    assert_non_null(strstr(detail.body, "\"shard\":{\"shardName\":\"s1\"}"));
+    expect("POST", EVENTS "/1/clusters/1", NULL, 200, "");
+    expect("POST", EVENTS "/1/clusters/1/tryRollback", NULL, 200, "");
+    expect("POST", EVENTS "/1/clusters/1/rollback", NULL, 200, "");
+    expect("POST", EVENTS "/1/clusters/1/forceProcess", NULL, 200, "");
+    expect("POST", EVENTS "/1/clusters/1/forceEnd", NULL, 200, "");
+    asked("1/1/1 1/1/2 1/1/2 1/1/3 1/1/4 ");
+    expect("POST", EVENTS "/1/clusters/8", NULL, 404,
+           "{\"message\":\"event 1, cluster:8 not found\",\"exception\":\"NOT_FOUND\"}");
+    script.rc = XP_CONFLICT;
+    script.text = "cannot cancel while Initiated";
+    expect("POST", EVENTS "/1/clusters/1/forceProcess", NULL, 500,
+           "{\"message\":\"cannot cancel while Initiated\",\"exception\":\"CONFLICT\"}");
+}
+
+static void health_and_switches(void **state)
+{
+    (void)state;
+    world();
+    const char *well = "{\"state\":0,\"message\":\"success\"}";
+    expect("GET", "/api/migration/migration/system/health/status", NULL, 200, well);
+    expect("GET", "/api/migration/system/health/status", NULL, 200, well);
+    expect("GET", "/console/migration/system/health/status", NULL, 200, well);
+    expect("GET", "/api/migration/system/health", NULL, 200,
+           "{\"status\":\"HEALTH\",\"message\":\"\",\"checkStartTime\":0,\"checkUseTimeMill\":{"
+           "\"database\":0}}");
+    expect("GET", "/console/migration/default/cluster", NULL, 200, "null");
+    expect("POST", "/api/config/ignore/migration/system/availability/true", NULL, 200, "");
+    expect("POST", "/api/config/allow/migration/auto/false", "{\"updateUser\":\"u\"}", 200, "");
+    expect("POST", "/api/config/allow/migration/auto/maybe", NULL, 400,
+           "{\"message\":\"maybe is not true or false\",\"exception\":\"INVALID\"}");
+    struct reply r CLEANUP(reply_done) = call(&f, "POST", "/api/debug/reset/clusters/jq", NULL);
+    assert_int_equal(r.status, 501);
+}
+
+static void history_and_progress(void **state)
+{
+    (void)state;
+    world();
+    prepare();
+    expect("GET", "/api/migration/history", "{\"from\":-1,\"to\":0,\"clusters\":[\"demo\"]}", 200,
+           "{}");
+    struct reply r CLEANUP(reply_done) =
+        call(&f, "GET", "/api/migration/history", "{\"from\":0,\"clusters\":[\"DEMO\"]}");
+    assert_non_null(strstr(r.body, "{\"demo\":[{\"startAt\":"));
+    assert_non_null(
+        strstr(r.body, "\"endAt\":0,\"sourceDc\":\"jq\",\"destDc\":\"oy\",\"status\":\"Init\"}]}"));
+    struct reply q CLEANUP(reply_done) =
+        call(&f, "GET", "/api/migration/v2/history?from=0&clusters=demo", NULL);
+    assert_non_null(strstr(q.body,
+                           "\"clusterType\":\"ONE_WAY\",\"sourceDcs\":[\"jq\"],\"destDcs\":["
+                           "\"oy\"],\"status\":\"Init\"}]}"));
+    expect(
+        "GET", "/api/dr/progress?hours=1&disableCache=true", NULL, 200,
+        "{\"total\":1,\"success\":0,\"fail\":0,\"process\":0,\"init\":1,\"avgMigrationSeconds\":0,"
+        "\"activeDcs\":{\"jq\":1},\"migrationStatuses\":{\"Initiated\":1}}");
+}
+
+static void v2(void **state)
+{
+    (void)state;
+    world();
+    expect("POST", "/api/v2/migrations?dry_run=true",
+           "{\"from\":\"jq\",\"to\":\"oy\",\"clusters\":[\"demo\"]}", 200,
+           "{\"id\":null,\"dryRun\":true,\"version\":9,\"clusters\":[{\"cluster\":\"demo\","
+           "\"accepted\":true,\"from\":\"jq\",\"to\":\"oy\",\"reason\":null,\"detail\":null}]}");
+    struct reply bad CLEANUP(reply_done) =
+        call(&f, "POST", "/api/v2/migrations", "{\"from\":\"jq\",\"clusters\":[\"bi\"]}");
+    assert_int_equal(bad.status, 409);
+    assert_non_null(strstr(bad.body, "\"reason\":\"CLUSTER_NOT_SUPPORT_MIGRATION\""));
+    struct reply typo CLEANUP(reply_done) =
+        call(&f, "POST", "/api/v2/migrations", "{\"from\":\"jq\",\"cluster\":[\"bi\"]}");
+    assert_int_equal(typo.status, 400);
+    assert_non_null(strstr(
+        typo.body, "{\"type\":\"about:blank\",\"title\":\"INVALID\",\"status\":400,\"detail\":"));
+    struct reply made CLEANUP(reply_done) =
+        call(&f, "POST", "/api/v2/migrations",
+             "{\"from\":\"jq\",\"clusters\":[\"demo\"],\"mode\":\"planned\",\"policy\":\"all\"}");
+    assert_int_equal(made.status, 201);
+    struct reply one CLEANUP(reply_done) = call(&f, "GET", "/api/v2/migrations/1", NULL);
+    assert_non_null(strstr(one.body, "\"policy\":\"all\",\"mode\":\"planned\",\"started\":false,"
+                                     "\"clusters\":[{\"cluster\":\"demo\""));
+    assert_non_null(strstr(one.body, "{\"step\":\"CHECK\",\"result\":\"waiting\",\"text\":null}"));
+    struct reply all CLEANUP(reply_done) = call(&f, "GET", "/api/v2/migrations", NULL);
+    assert_non_null(
+        strstr(all.body,
+               "\"clusters\":[{\"cluster\":\"demo\",\"status\":\"Initiated\"}]}],\"next\":null}"));
+    struct reply none CLEANUP(reply_done) = call(&f, "GET", "/api/v2/migrations/5", NULL);
+    assert_int_equal(none.status, 404);
+    expect("POST", "/api/v2/migrations/1/process", NULL, 202,
+           "{\"id\":1,\"action\":\"process\",\"results\":[{\"cluster\":null,\"accepted\":true,"
+           "\"code\":null,\"detail\":null}]}");
+    expect("POST", "/api/v2/migrations/1/rollback", "{\"clusters\":[\"demo\"]}", 202,
+           "{\"id\":1,\"action\":\"rollback\",\"results\":[{\"cluster\":\"demo\",\"accepted\":true,"
+           "\"code\":null,\"detail\":null}]}");
+    asked("1/0/1 1/1/2 ");
+    script.rc = XP_CONFLICT;
+    script.text = "cannot cancel while Initiated";
+    struct reply no CLEANUP(reply_done) = call(&f, "POST", "/api/v2/migrations/1/force", NULL);
+    assert_int_equal(no.status, 409);
+    assert_non_null(strstr(no.body, "\"detail\":\"cannot cancel while Initiated\""));
+}
+
+static void exclusions(void **state)
+{
+    (void)state;
+    world();
+    expect("GET", "/api/cluster/bi/excludedDcs", NULL, 200, "[]");
+    fails("POST", "/console/bi-migration/sync", "{\"clusters\":[\"bi\"],\"excludedDcs\":[\"xx\"]}",
+          "dc xx not found");
+    fails("POST", "/console/bi-migration/sync", "{\"clusters\":[\"no\"],\"excludedDcs\":[\"jq\"]}",
+          "cluster not found:no");
+    fails("POST", "/console/bi-migration/sync", "{\"clusters\":[\"bi\"],\"excludedDcs\":[\"oy\"]}",
+          "cluster bi is not in all of the DCs [\\\"oy\\\"]");
+    fails("POST", "/console/bi-migration/sync",
+          "{\"clusters\":[\"bi\"],\"excludedDcs\":[\"jq\",\"FRA-AWS\"]}",
+          "cluster bi: no DC would be left, [\\\"jq\\\",\\\"FRA\\\"] are all");
+    must("POST", "/console/bi-migration/sync",
+         "{\"clusters\":[{\"id\":1,\"clusterName\":\"bi\",\"clusterType\":\"BI_DIRECTION\"},{"
+         "\"clusterName\":\"demo\"}],\"excludedDcs\":[{\"dcName\":\"fra-aws\"}]}");
+    expect("GET", "/api/cluster/bi/excludedDcs", NULL, 200, "[\"FRA-AWS\"]");
+    struct reply r CLEANUP(reply_done) = call(&f, "GET", "/console/bi-migration/events", NULL);
+    assert_non_null(strstr(
+        r.body, "[{\"id\":1,\"clusterName\":\"bi\",\"operator\":\"xpipe\",\"operationTime\":\""));
+    assert_non_null(strstr(r.body, "\"publishInfo\":\"[\\\"FRA\\\"]\",\"status\":\"Success\"}]"));
+    struct reply h CLEANUP(reply_done) = call(&f, "GET", "/api/migration/v2/history?from=0", NULL);
+    assert_non_null(strstr(h.body, "\"clusterType\":\"BI_DIRECTION\",\"sourceDcs\":[\"FRA-AWS\"],"
+                                   "\"destDcs\":[\"jq\"],\"status\":\"Success\"}]"));
+    must("POST", "/console/bi-migration/sync", "{\"clusters\":[\"bi\"],\"excludedDcs\":[]}");
+    expect("GET", "/api/cluster/bi/excludedDcs", NULL, 200, "[]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(tickets), CASE(rollbacks),           CASE(topology_stays_while_locked),
+        CASE(pages),   CASE(health_and_switches), CASE(history_and_progress),
+        CASE(v2),      CASE(exclusions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
