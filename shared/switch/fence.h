@@ -10,9 +10,6 @@
  *            without a config file is a warning.
  *   release  saved settings back (not known: 0), SLAVEOF NO ONE where it is frozen, CONFIG REWRITE (a failure is a warning). Only the
  *            'hint' is touched, and nobody when another Redis is a master that accepts writes.
- *   restore  saved settings back (on the 'hint'; on others 0), CONFIG REWRITE, on every Redis that follows somebody and still has those of a
- *            fence: it would refuse writes when it is promoted one day. For the end of a switchover, in the old primary DC. RELEASED:
- *            nobody has any left; NONE: somebody did not answer, or is master or frozen and was left.
  *   look     the state and 'saved' as they are: RELEASED when a write is accepted. For the record before a hold.
  *   whole    hold, wait at most drain_ms until every online replica has acknowledged T, freeze: x-pipe's masterreadonly/true. Not drained in
  *            time: stays held, drain_pending.
@@ -41,7 +38,6 @@ enum fence_goal {
     FENCE_GOAL_FREEZE,
     FENCE_GOAL_RELEASE,
     FENCE_GOAL_WHOLE,
-    FENCE_GOAL_RESTORE,
     FENCE_GOAL_LOOK /* reads and proves only */
 };
 
@@ -50,7 +46,6 @@ enum fence_order_kind {                   /* what a round sends to one Redis */
                         FENCE_ORDER_HOLD,
                         FENCE_ORDER_FREEZE,
                         FENCE_ORDER_RELEASE,
-                        FENCE_ORDER_RESTORE,
                         FENCE_ORDER_PROBE,
                         FENCE_ORDER_OFFSET, /* INFO replication again */
 };

@@ -35,7 +35,6 @@ struct batch {
     const struct fence_words *words;
     const struct fence_node *node;
     size_t index;
-    bool is_hint;
     struct party_order *orders;
     struct fence_step *steps;
     size_t count;
@@ -100,16 +99,16 @@ static void add_freeze(struct batch *b)
 static void add_settings_back(struct batch *b)
 {
     const struct fence_words *w = b->words;
-    if (b->node->min_slaves >= FENCE_MIN_SLAVES) {
-        int64_t value = b->is_hint ? w->saved.min_slaves : 0;
-        ADD(b, STEP(.ask = ASK_SET_MIN_SLAVES, .value = value), "CONFIG", "SET", MIN_SLAVES,
-            b->is_hint ? w->min_slaves : "0");
-        if (b->is_hint && w->saved.is_known && w->saved.max_lag_s == 0 &&
-            b->node->max_lag_s == FENCE_MAX_LAG_S) { /* only a fence changes it, and only then */
-            ADD(b, STEP(.ask = ASK_SET_MAX_LAG, .value = 0), "CONFIG", "SET", MAX_LAG, "0");
-        }
+    bool is_held = b->node->min_slaves >= FENCE_MIN_SLAVES;
+    if (is_held) {
+        ADD(b, STEP(.ask = ASK_SET_MIN_SLAVES, .value = w->saved.min_slaves), "CONFIG", "SET",
+            MIN_SLAVES, w->min_slaves);
     }
-    if (b->is_hint && w->saved.was_writable_replica && !b->node->is_writable_replica) {
+    if (is_held && w->saved.is_known && w->saved.max_lag_s == 0 &&
+        b->node->max_lag_s == FENCE_MAX_LAG_S) { /* only a fence changes it, and only then */
+        ADD(b, STEP(.ask = ASK_SET_MAX_LAG, .value = 0), "CONFIG", "SET", MAX_LAG, "0");
+    }
+    if (w->saved.was_writable_replica && !b->node->is_writable_replica) {
         ADD(b, STEP(.ask = ASK_SET_READ_ONLY, .value = 0), "CONFIG", "SET", READ_ONLY, "no");
     }
 }
@@ -126,17 +125,11 @@ static void add_release(struct batch *b)
     ADD(b, STEP(.ask = ASK_REWRITE), "CONFIG", "REWRITE");
 }
 
-static void add_restore(struct batch *b)
-{
-    add_settings_back(b);
-    ADD(b, STEP(.ask = ASK_REWRITE), "CONFIG", "REWRITE");
-}
-
 size_t fence_commands(const struct fence_words *words, const struct fence_node *node, size_t index,
-                      enum fence_order_kind kind, bool is_hint, struct party_order *ret_orders,
+                      enum fence_order_kind kind, struct party_order *ret_orders,
                       struct fence_step *ret_steps)
 {
-    struct batch b = { words, node, index, is_hint, ret_orders, ret_steps, 0 };
+    struct batch b = { words, node, index, ret_orders, ret_steps, 0 };
     switch (kind) {
     case FENCE_ORDER_LOOK:
         add_look(&b);
@@ -149,9 +142,6 @@ size_t fence_commands(const struct fence_words *words, const struct fence_node *
         break;
     case FENCE_ORDER_RELEASE:
         add_release(&b);
-        break;
-    case FENCE_ORDER_RESTORE:
-        add_restore(&b);
         break;
     case FENCE_ORDER_PROBE:
         ADD(&b, STEP(.ask = ASK_PROBE), "DEL", words->probe_key);

@@ -511,44 +511,6 @@ static bool prove_release(const struct view *v, struct fence_plan *p)
            order_where(v, p, wants_release_proof, is_first ? 0 : SOON_MS);
 }
 
-/* ---- restore ---- */
-
-static bool wants_restore(const struct view *v, size_t node, enum fence_order_kind *ret_kind)
-{
-    const struct fence_node *n = &v->facts->nodes[node];
-    *ret_kind = FENCE_ORDER_RESTORE;
-    return !n->is_silent && n->role.kind == ROLE_KIND_REPLICA && !is_frozen(n) &&
-           n->min_slaves >= FENCE_MIN_SLAVES;
-}
-
-static bool restore(const struct view *v, struct fence_plan *p)
-{
-    return order_where(v, p, wants_restore, pause_of_retry(v, wants_restore));
-}
-
-static bool is_restored(const struct view *v)
-{
-    for (size_t i = 0; i < v->facts->count; i++) {
-        const struct fence_node *n = &v->facts->nodes[i];
-        if (n->is_silent || n->min_slaves < 0 || n->min_slaves >= FENCE_MIN_SLAVES) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Masters and frozen ones are left, and who is silent now is for the next time. */
-static bool restore_goal(const struct view *v, struct fence_plan *p)
-{
-    if (v->facts->goal != FENCE_GOAL_RESTORE) {
-        return false;
-    }
-    if (v->facts->now < v->facts->deadline && restore(v, p)) {
-        return true;
-    }
-    return finish(v, p, is_restored(v) ? FENCE_RELEASED : FENCE_NONE);
-}
-
 static bool done(const struct view *v, struct fence_plan *p)
 {
     return finish(v, p, proved_state(v));
@@ -563,7 +525,6 @@ static const struct rule {
 } rules[] = {
     { "X10", first_look, "not asked yet" },
     { "X12", nobody_until_the_deadline, "no Redis of the shard answers" },
-    { "X13", restore_goal, "a follower keeps no settings of a fence" },
     { "X14", the_deadline, "the deadline has passed" },
     { "X16", nobody_answers, "no Redis of the shard answers yet" },
     { "X17", refused, "a command was refused" },

@@ -31,15 +31,14 @@ struct fence_step { /* what one command of a round is about */
 struct fence_words { /* texts that do not change while a run lasts */
     char probe_key[64];
     char min_slaves[24];      /* as it was */
-    struct fence_saved saved; /* what release and restore put back; never a fence's own */
+    struct fence_saved saved; /* what a release puts back; never a fence's own */
 };
 void fence_words_init(struct fence_words *, const struct fence_saved *saved);
 
 #define FENCE_COMMANDS_MAX 9 /* of one order */
-/* The commands of one order to this node, at most FENCE_COMMANDS_MAX; returns how many. 'is_hint': release and restore put back what was
- * saved, else defaults. */
+/* The commands of one order to this node, at most FENCE_COMMANDS_MAX; returns how many. */
 size_t fence_commands(const struct fence_words *, const struct fence_node *, size_t node,
-                      enum fence_order_kind kind, bool is_hint, struct party_order *ret_orders,
+                      enum fence_order_kind kind, struct party_order *ret_orders,
                       struct fence_step *ret_steps);
 
 /* Notes an answer (never NULL) in the node; a refusal goes to 'error'. */

@@ -47,16 +47,14 @@ struct fence_run {
 };
 
 static const char *const order_texts[] = {
-    [FENCE_ORDER_LOOK] = "look at",          [FENCE_ORDER_HOLD] = "hold",
-    [FENCE_ORDER_FREEZE] = "freeze",         [FENCE_ORDER_RELEASE] = "release",
-    [FENCE_ORDER_RESTORE] = "restore",       [FENCE_ORDER_PROBE] = "probe",
-    [FENCE_ORDER_OFFSET] = "read offset of",
+    [FENCE_ORDER_LOOK] = "look at",  [FENCE_ORDER_HOLD] = "hold",
+    [FENCE_ORDER_FREEZE] = "freeze", [FENCE_ORDER_RELEASE] = "release",
+    [FENCE_ORDER_PROBE] = "probe",   [FENCE_ORDER_OFFSET] = "read offset of",
 };
 
 static bool is_change(enum fence_order_kind kind)
 {
-    return kind == FENCE_ORDER_HOLD || kind == FENCE_ORDER_FREEZE || kind == FENCE_ORDER_RELEASE ||
-           kind == FENCE_ORDER_RESTORE;
+    return kind == FENCE_ORDER_HOLD || kind == FENCE_ORDER_FREEZE || kind == FENCE_ORDER_RELEASE;
 }
 
 /* ---- the result ---- */
@@ -260,10 +258,8 @@ static void start_round(struct fence_run *r)
         if (count + FENCE_COMMANDS_MAX > PARTY_ORDERS_MAX) {
             break; /* the rest is decided about again */
         }
-        bool is_hint = r->plan.orders[i].kind == FENCE_ORDER_RELEASE ||
-                       addr_eq(&r->hint, &r->nodes[node].addr);
         tell_order(r, node, kind);
-        count += fence_commands(&r->words, &r->nodes[node], node, kind, is_hint, &orders[count],
+        count += fence_commands(&r->words, &r->nodes[node], node, kind, &orders[count],
                                 &r->steps[count]);
         expect(r, node, kind);
         is_look = is_look || kind == FENCE_ORDER_LOOK;

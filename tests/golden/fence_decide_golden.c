@@ -1,6 +1,6 @@
 /* fence_decide_golden.c - the next round of a fence, or its end.
  *
- * Input: {"goal":"hold|freeze|release|whole|restore|look", "left_ms" (1000), "drain_left_ms" (500), "hint":"ip:port", "nodes":[{"addr":"ip:port",
+ * Input: {"goal":"hold|freeze|release|whole|look", "left_ms" (1000), "drain_left_ms" (500), "hint":"ip:port", "nodes":[{"addr":"ip:port",
  * "is":"new|silent|master|frozen|replica|unknown", "follows":"ip:port", "link":"connected|connect", "replicas", "offset", "settled", "acked",
  * "min_slaves", "max_lag", "writable_replica", "probe":"refused|accepted|other", "error", "tries"}]}. */
 #include <inttypes.h>
@@ -84,10 +84,9 @@ static void print(const struct fence_node *nodes, size_t count, const struct fen
                   struct str *out)
 {
     static const char *const orders[] = {
-        [FENCE_ORDER_LOOK] = "look",       [FENCE_ORDER_HOLD] = "hold",
-        [FENCE_ORDER_FREEZE] = "freeze",   [FENCE_ORDER_RELEASE] = "release",
-        [FENCE_ORDER_RESTORE] = "restore", [FENCE_ORDER_PROBE] = "probe",
-        [FENCE_ORDER_OFFSET] = "offset",
+        [FENCE_ORDER_LOOK] = "look",     [FENCE_ORDER_HOLD] = "hold",
+        [FENCE_ORDER_FREEZE] = "freeze", [FENCE_ORDER_RELEASE] = "release",
+        [FENCE_ORDER_PROBE] = "probe",   [FENCE_ORDER_OFFSET] = "offset",
     };
     str_printf(out, "%s %s\n", plan->rule, plan->why);
     if (plan->is_over) {
@@ -105,13 +104,11 @@ static void print(const struct fence_node *nodes, size_t count, const struct fen
 
 static int decide(const json_t *input, struct str *out, struct xp_err *err)
 {
-    static const char *const goals[] = { [FENCE_GOAL_HOLD] = "hold",
-                                         [FENCE_GOAL_FREEZE] = "freeze",
-                                         [FENCE_GOAL_RELEASE] = "release",
-                                         [FENCE_GOAL_WHOLE] = "whole",
-                                         [FENCE_GOAL_RESTORE] = "restore",
-                                         [FENCE_GOAL_LOOK] = "look",
-                                         NULL };
+    static const char *const goals[] = {
+        [FENCE_GOAL_HOLD] = "hold",       [FENCE_GOAL_FREEZE] = "freeze",
+        [FENCE_GOAL_RELEASE] = "release", [FENCE_GOAL_WHOLE] = "whole",
+        [FENCE_GOAL_LOOK] = "look",       NULL
+    };
     struct fence_node nodes[SWITCH_REDIS_MAX] = { 0 };
     const json_t *list = json_object_get(input, "nodes");
     int goal = word_of(input, "goal", goals, err);
