@@ -17,7 +17,7 @@
  *   P36 planned, and the order names no offset   NOT_DRAINED
  *   P38 planned, or drain: another history only  STRANGER
  *
- * Fit: answers as replica, tells its replication id, has data (its link is up, or its offset says so), no full synchronisation is under
+ * Fit: answers as replica, tells its replication id, has data (its link is up, or its offset says so), no full synchronization is under
  * way, and its priority is not 0 or that of all is (P34 says so otherwise). The history of the order: its replication id is the one of the node, or the one that the node (or whom it
  * follows) had before a promotion; what came after that promotion does not count.
  */
