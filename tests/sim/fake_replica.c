@@ -39,6 +39,7 @@ void fake_replica_point(struct fake_replica *r, const struct addr *master)
 
 void fake_replica_restart(struct fake_replica *r)
 {
+    r->min_slaves = 0; /* it has no config file */
     r->run++;
     r->started_at = clock_mono_ms();
     r->changed_at = clock_mono_ms();
@@ -107,6 +108,7 @@ static struct rreply *answer_info(const struct fake_replica *r, const char *sect
                    addr_is_none(&r->master) ? "master" : "slave", r->repl_id);
         str_printf(&text, "slave_priority:%d\r\nslave_repl_offset:%lld\r\n", r->priority,
                    (long long)r->offset);
+        str_printf(&text, "master_repl_offset:%lld\r\n", (long long)r->offset);
     }
     struct rreply *reply = rreply_new_text(RREPLY_BULK, str_text(&text), text.len);
     str_done(&text);
@@ -120,6 +122,48 @@ static struct rreply *answer_priority(const struct fake_replica *r, size_t argc,
     AUTO_FREE char *value = xasprintf("%d", r->priority);
     struct rreply *parts[] = { answer(RREPLY_BULK, argv[2]), answer(RREPLY_BULK, value) };
     return rreply_new_array(parts, ARRAY_LEN(parts));
+}
+
+/* ---- what a fence asks and sets ---- */
+
+static struct rreply *answer_settings(const struct fake_replica *r)
+{
+    AUTO_FREE char *min_slaves = xasprintf("%lld", (long long)r->min_slaves);
+    AUTO_FREE char *priority = xasprintf("%d", r->priority);
+    struct rreply *parts[] = {
+        answer(RREPLY_BULK, "min-slaves-to-write"), answer(RREPLY_BULK, min_slaves),
+        answer(RREPLY_BULK, "min-slaves-max-lag"),  answer(RREPLY_BULK, "10"),
+        answer(RREPLY_BULK, "slave-read-only"),     answer(RREPLY_BULK, "yes"),
+        answer(RREPLY_BULK, "slave-priority"),      answer(RREPLY_BULK, priority),
+    };
+    return rreply_new_array(parts, ARRAY_LEN(parts));
+}
+
+static struct rreply *answer_write(const struct fake_replica *r)
+{
+    if (!addr_is_none(&r->master)) {
+        return answer(RREPLY_ERROR, "READONLY You can't write against a read only replica.");
+    }
+    return r->min_slaves > 0 ? answer(RREPLY_ERROR, "NOREPLICAS Not enough good replicas to write.")
+                             : rreply_new_integer(0);
+}
+
+/* NULL: it is something else. */
+static struct rreply *answer_fence(struct fake_replica *r, size_t argc, const char *const *argv)
+{
+    bool is_config = text_eq_nocase(argv[0], "CONFIG") && argc >= 3;
+    if (text_eq_nocase(argv[0], "DEL")) {
+        return answer_write(r);
+    }
+    if (is_config && text_eq_nocase(argv[1], "GET") && !text_eq(argv[2], "slave-priority")) {
+        return answer_settings(r);
+    }
+    if (is_config && text_eq_nocase(argv[1], "SET") && text_has_prefix(argv[2], "min-slaves-")) {
+        bool is_write = text_eq(argv[2], "min-slaves-to-write");
+        r->min_slaves = is_write ? strtoll(argv[3], NULL, 10) : r->min_slaves;
+        return answer(RREPLY_STATUS, "OK");
+    }
+    return NULL;
 }
 
 /* ---- changes ---- */
@@ -243,6 +287,10 @@ struct rreply *fake_replica_command(struct fake_replica *r, size_t argc, const c
     }
     if (text_eq_nocase(argv[0], "INFO")) {
         return answer_info(r, argv[1]);
+    }
+    struct rreply *fence = r->is_keeper ? NULL : answer_fence(r, argc, argv);
+    if (fence) {
+        return fence;
     }
     if (fake_replica_is_change(argc, argv)) {
         return answer_change(r, argc, argv);

@@ -1,5 +1,6 @@
 /* fake_replica.h - a Redis or a keeper of a one-way shard as a model, behind fake_rconn's handler: ROLE, INFO, SLAVEOF, KEEPER
- * GETSTATE and SETSTATE, CONFIG REWRITE, CONFIG GET and SET of slave-priority, with links that need time.
+ * GETSTATE and SETSTATE, CONFIG REWRITE, CONFIG GET and SET of slave-priority and min-slaves-to-write, DEL of what is not there, with links
+ * that need time.
  *
  * A link to whoever is asked for ('upstream_is_up' of the world says whether it serves) is "connect" at first, "sync" for sync_ms
  * when its data is foreign, then "connected". The test changes the fields at any time. Thread: one. */
@@ -36,6 +37,7 @@ struct fake_replica {
     const char *role_instead; /* ROLE answers this error */
     enum fake_replica_trick trick;
     const char *repl_id;
+    int64_t min_slaves; /* min-slaves-to-write; of a master 1 or more refuse writes here */
     int64_t offset;
     int priority;
     enum fake_replica_trick keeps_priority; /* what it does with a change of it alone */

@@ -1,4 +1,5 @@
 /* system_checks.c - see system_checks.h. */
+#include "shared/switch/fence.h"
 #include "tests/sim/system_checks.h"
 
 #include <stdio.h>
@@ -356,7 +357,9 @@ static bool is_reading(size_t argc, const char *const *argv)
 {
     static const char *const words[] = { "ROLE", "INFO", "CRDT.INFO", "CLIENT" };
     if ((argc == 2 && text_eq_nocase(argv[1], "GETSTATE")) ||
-        (argc == 3 && text_eq_nocase(argv[1], "GET"))) {
+        (argc == 3 && text_eq_nocase(argv[1], "GET")) ||
+        (argc == 2 &&
+         text_has_prefix(argv[1], FENCE_PROBE_KEY_PREFIX))) { /* of what is not there */
         return true;
     }
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -696,6 +699,14 @@ static void check_priority(const struct system_instance *instance, const char *v
     }
 }
 
+/* Nobody switches here: only a stray master of a backup DC is ever held, and gets its setting back. */
+static void check_hold(const struct system_instance *instance, const char *words)
+{
+    if (instance->replica->is_keeper || instance->dc == SYSTEM_PRIMARY) {
+        trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
+    }
+}
+
 void checks_instance_arrived(struct system *s, const struct system_instance *instance, size_t argc,
                              const char *const *argv)
 {
@@ -717,6 +728,8 @@ void checks_instance_arrived(struct system *s, const struct system_instance *ins
         check_slaveof(s, instance, argc, argv, words);
     } else if (fake_replica_is_priority(argc, argv)) {
         check_priority(instance, argv[3], words);
+    } else if (argc == 4 && text_has_prefix(argv[2], "min-slaves-")) {
+        check_hold(instance, words);
     } else if (!text_eq_nocase(argv[0], "CONFIG")) {
         trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
     }
