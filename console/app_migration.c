@@ -40,6 +40,10 @@ int app_migration_start(struct app_migration *m, struct loop *loop, struct catal
                         const struct console_config *config, struct xp_err *err)
 {
     const struct migration_config *c = &config->migration;
+    int rc = migration_table_check(err); /* no migration runs by a table that is not sound */
+    if (rc != 0) {
+        return rc;
+    }
     m->outer_http = http_client_new(loop, OUTER_THREADS, OUTER_QUEUE);
     m->outer = outer_client_new(loop, m->outer_http);
     m->pool = worker_pool_new(loop, "migration", POOL_THREADS, POOL_QUEUE_MAX, NULL, NULL, NULL);
