@@ -38,7 +38,10 @@ static int configure(struct app *app, struct xp_err *err)
         return err->code;
     }
     __atomic_store_n(&app->api.default_types, types, __ATOMIC_RELAXED);
-    return notifier_configure(app->notifier, &settings, err);
+    if (notifier_configure(app->notifier, &settings, err) < 0) {
+        return err->code;
+    }
+    return app_migration_configure(&app->migration, c, err);
 }
 
 /* While draining, only what observes the process is still answered. */
@@ -106,7 +109,8 @@ static int start_server(struct app *app, struct loop *loop, struct xp_err *err)
 static void drain_look(struct loop_timer *t)
 {
     struct app *app = CONTAINER_OF(t, struct app, drain_timer);
-    if (http_server_waiting(app->server) == 0 && notifier_is_idle(app->notifier)) {
+    if (http_server_waiting(app->server) == 0 && app_migration_is_idle(&app->migration) &&
+        notifier_is_idle(app->notifier)) {
         daemon_drained(app->api.daemon);
     } else {
         loop_timer_start(t, DRAIN_LOOK_MS);
@@ -156,11 +160,15 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                                              .client = app->client,
                                                              .catalog = &app->catalog,
                                                              .pushes_max = pushes });
+    if (app_migration_start(&app->migration, loop, &app->catalog, c, err) < 0) {
+        return err->code;
+    }
     app->api = (struct api_context){ .daemon = daemon,
                                      .catalog = &app->catalog,
                                      .documents = app->documents,
                                      .notifier = app->notifier,
                                      .container_health = app->container_health,
+                                     .migration = app->migration.engine,
                                      .address = c->ip,
                                      .dc = c->dc };
     if (configure(app, err) < 0) {
@@ -193,6 +201,7 @@ static void reloaded(void *arg)
 static void drain(void *arg)
 {
     struct app *app = arg;
+    app_migration_drain(&app->migration);
     notifier_stop(app->notifier);
     container_health_stop(app->container_health);
     loop_timer_start(&app->drain_timer, 0);
@@ -214,6 +223,7 @@ static void stop(void *arg)
     if (app->server) {
         http_server_stop(app->server);
     }
+    app_migration_stop(&app->migration);
     http_client_free(app->client);
     http_client_free(app->container_client);
     if (app->pool) {
