@@ -169,6 +169,8 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                      .notifier = app->notifier,
                                      .container_health = app->container_health,
                                      .migration = app->migration.engine,
+                                     .outer = app->migration.outer,
+                                     .pool = app->pool,
                                      .address = c->ip,
                                      .dc = c->dc };
     if (configure(app, err) < 0) {
@@ -223,12 +225,12 @@ static void stop(void *arg)
     if (app->server) {
         http_server_stop(app->server);
     }
-    app_migration_stop(&app->migration);
     http_client_free(app->client);
     http_client_free(app->container_client);
     if (app->pool) {
-        worker_pool_free(app->pool);
+        worker_pool_free(app->pool); /* handlers ask the engine until here */
     }
+    app_migration_stop(&app->migration);
     store_watch_free(app->watch);
     notifier_free(app->notifier);
     container_health_free(app->container_health);
