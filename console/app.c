@@ -46,7 +46,10 @@ static int configure(struct app *app, struct xp_err *err)
         return err->code;
     }
     __atomic_store_n(&app->api.default_types, types, __ATOMIC_RELAXED);
-    return notifier_configure(app->notifier, &settings, err);
+    if (notifier_configure(app->notifier, &settings, err) < 0) {
+        return err->code;
+    }
+    return app_migration_configure(&app->migration, c, err);
 }
 
 /* While draining, only what observes the process is still answered. */
@@ -114,7 +117,8 @@ static int start_server(struct app *app, struct loop *loop, struct xp_err *err)
 static void drain_look(struct loop_timer *t)
 {
     struct app *app = CONTAINER_OF(t, struct app, drain_timer);
-    if (http_server_waiting(app->server) == 0 && notifier_is_idle(app->notifier)) {
+    if (http_server_waiting(app->server) == 0 && app_migration_is_idle(&app->migration) &&
+        notifier_is_idle(app->notifier)) {
         daemon_drained(app->api.daemon);
     } else {
         loop_timer_start(t, DRAIN_LOOK_MS);
@@ -172,12 +176,17 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                                              .client = app->client,
                                                              .catalog = &app->catalog,
                                                              .pushes_max = pushes });
+    if (app_migration_start(&app->migration, loop, &app->catalog, c, err) < 0) {
+        return err->code;
+    }
     app->api = (struct api_context){ .daemon = daemon,
                                      .catalog = &app->catalog,
                                      .documents = app->documents,
                                      .notifier = app->notifier,
                                      .container_health = app->container_health,
                                      .migration_health = app->migration_health,
+                                     .migration = app->migration.engine,
+                                     .outer = app->migration.outer,
                                      .pool = app->pool,
                                      .address = c->ip,
                                      .dc = c->dc };
@@ -211,6 +220,7 @@ static void reloaded(void *arg)
 static void drain(void *arg)
 {
     struct app *app = arg;
+    app_migration_drain(&app->migration);
     notifier_stop(app->notifier);
     container_health_stop(app->container_health);
     migration_health_stop(app->migration_health);
@@ -240,8 +250,9 @@ static void stop(void *arg)
     http_client_free(app->container_client);
     http_client_free(app->health_client);
     if (app->pool) {
-        worker_pool_free(app->pool);
+        worker_pool_free(app->pool); /* handlers ask the engine until here */
     }
+    app_migration_stop(&app->migration);
     store_watch_free(app->watch);
     notifier_free(app->notifier);
     container_health_free(app->container_health);

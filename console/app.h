@@ -6,6 +6,7 @@
 #define CONSOLE_APP_H
 
 #include "console/api/request.h"
+#include "console/app_migration.h"
 #include "console/console_config.h"
 #include "console/health/container_health.h"
 #include "console/migration/migration_health.h"
@@ -32,6 +33,7 @@ struct app {
     struct worker_pool *pool;
     struct document_cache *documents;
     struct notifier *notifier;
+    struct app_migration migration;
     struct http_server *server;
     struct loop_timer drain_timer;
 };

@@ -1,5 +1,7 @@
 /* migration_calls_check.c - CHECK: the metaservers of all DCs of the cluster say at once what they see of the shard, and switch_judge weighs
  * it (dr-switchover.md 9.2 (6)). Opens the connections that the calls inside the outage use. */
+#include <string.h>
+
 #include "console/migration/migration_calls_internal.h"
 #include "console/migration/switch_judge.h"
 #include "shared/base/mem.h"
@@ -90,12 +92,32 @@ static bool is_stale(const struct call *c)
     return false;
 }
 
+/* The judge knows no time: its lines get theirs here, as every line of a step has it. */
+static void log_verdict(const struct call *c, const struct judge_verdict *verdict)
+{
+    struct str text AUTO_STR = STR_INIT(SWITCH_LOG_MAX);
+    judge_verdict_print(verdict, &text);
+    const char *cursor = str_text(&text);
+    const char *line;
+    size_t length;
+    while (text_next_part(&cursor, "\n", &line, &length)) {
+        AUTO_FREE char *part = xstrndup(line, length);
+        const char *words = part[0] == '[' && strchr(part, ']') ? strchr(part, ']') + 1 : part;
+        if (text_has_prefix(part, "[error]")) {
+            execution_log_error(c->log, "%s", words);
+        } else if (text_has_prefix(part, "[warn]")) {
+            execution_log_warn(c->log, "%s", words);
+        } else {
+            execution_log_info(c->log, "%s", words);
+        }
+    }
+}
+
 static void finish_check(struct call *c)
 {
     struct judge_verdict *verdict = xcalloc(1, sizeof(*verdict));
     judge(c, verdict);
-    struct str text AUTO_STR = STR_INIT(SWITCH_LOG_MAX);
-    judge_verdict_print(verdict, &text);
+    log_verdict(c, verdict);
     bool may = verdict->may;
     free(verdict);
     if (is_stale(c)) {
@@ -103,17 +125,11 @@ static void finish_check(struct call *c)
             c->log,
             "a metaserver knows a higher epoch than %lld: another console owns this migration",
             (long long)c->epoch);
-        call_finish(c, OUTCOME_STALE, str_text(&text));
+        call_finish(c, OUTCOME_STALE, NULL);
         return;
     }
-    if (may) {
-        execution_log_info(c->log, "Check success");
-    }
-    call_finish(c,
-                may                        ? OUTCOME_OK
-                : is_unreachable(c->check) ? OUTCOME_UNREACHABLE
-                                           : OUTCOME_REFUSED,
-                str_text(&text));
+    enum call_outcome no = is_unreachable(c->check) ? OUTCOME_UNREACHABLE : OUTCOME_REFUSED;
+    call_finish(c, may ? OUTCOME_OK : no, NULL);
 }
 
 static void note_answer(struct seen_dc *dc, const struct meta_answer *a)

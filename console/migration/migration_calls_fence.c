@@ -140,11 +140,18 @@ static void way_answered(struct call *c, enum way way, struct switch_fence *fenc
     }
 }
 
+/* Our metaserver says so with a status; there is no fence to be told of then. */
+static bool is_stale_answer(const struct meta_answer *a)
+{
+    return a->kind == META_REFUSED && a->status == 409 && strstr(a->why, "stale epoch") != NULL;
+}
+
 static enum way_end end_of_kind(const struct meta_answer *a)
 {
-    return a->kind == META_UNREACHABLE ? END_UNREACHABLE
-           : a->kind == META_UNKNOWN   ? END_UNKNOWN
-                                       : END_REFUSED;
+    return is_stale_answer(a)            ? END_STALE
+           : a->kind == META_UNREACHABLE ? END_UNREACHABLE
+           : a->kind == META_UNKNOWN     ? END_UNKNOWN
+                                         : END_REFUSED;
 }
 
 static void way_failed(struct call *c, enum way way, enum way_end end, const char *why)
@@ -333,7 +340,7 @@ static void on_meta(struct call *c, const struct meta_answer *a, uint64_t token)
     (void)token;
     struct switch_fence fence = { 0 };
     call_hold(c);
-    if (a->kind == META_EMPTY || a->kind == META_REFUSED) {
+    if (!is_stale_answer(a) && (a->kind == META_EMPTY || a->kind == META_REFUSED)) {
         way_failed(c, WAY_META, END_UNREACHABLE, a->why); /* it did nothing */
     } else if (read_fence(c, WAY_META, a, &fence)) {
         if (!fence.is_ours) {

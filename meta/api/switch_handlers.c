@@ -301,6 +301,19 @@ static int handle_drain(struct http_req *req, struct http_resp *resp, struct xp_
     return dispatch_forward(req, resp, local_drain, err);
 }
 
+/* Asked for by our console only, which reads the state of the fence: nothing is told by the status. */
+static void on_remote_answer(const struct switch_answer *answer, void *arg)
+{
+    struct http_resp resp = { 0 };
+    struct xp_err err = { 0 };
+    if (answer->rc != 0) {
+        err = *answer->err;
+    } else {
+        http_resp_json(&resp, switch_fence_to_json(answer->fence));
+    }
+    http_req_finish(arg, answer->rc, &resp, &err);
+}
+
 static int local_fence(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     (void)resp;
@@ -312,8 +325,8 @@ static int local_fence(struct http_req *req, struct http_resp *resp, struct xp_e
     rc = rc != 0 ? rc : switch_fence_order_from_json(json, &order, err);
     json_decref(json);
     rc = rc != 0 ? rc
-                 : remote_fence_start(app->remote_fences, cluster_of(req)->db_id, &order, on_answer,
-                                      req, err);
+                 : remote_fence_start(app->remote_fences, cluster_of(req)->db_id, &order,
+                                      on_remote_answer, req, err);
     return rc == 0 ? HTTP_LATER : rc;
 }
 

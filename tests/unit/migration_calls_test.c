@@ -71,7 +71,7 @@ void switch_judge(const struct judge_facts *facts, struct judge_verdict *ret)
 
 void judge_verdict_print(const struct judge_verdict *verdict, struct str *out)
 {
-    str_puts(out, verdict->may ? "" : "the judge says no\n");
+    str_puts(out, verdict->may ? "[info]Check success\n" : "[error]the judge says no\n");
 }
 
 /* ---- the site ---- */
@@ -346,6 +346,8 @@ static void its_refusal_and_a_higher_epoch_are_the_last_word(void **state)
     assert_int_equal(run(CALL_HOLD), OUTCOME_REFUSED);
     answer_fence(&site->source, FENCE_NONE, EPOCH + 1);
     assert_int_equal(run(CALL_HOLD), OUTCOME_STALE);
+    script_answer(&site->source, 409, "{\"message\":\"stale epoch 7: 8 is known for this shard\"}");
+    assert_int_equal(run(CALL_FREEZE), OUTCOME_STALE);
     assert_int_equal(scene.runs, 0);
 }
 
