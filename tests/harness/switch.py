@@ -13,7 +13,6 @@ and the outer client. Keepers are not: their addresses are those of their contai
 names of processes ("console", "meta-jq-1", "redis-f07-jq-s1-1", "container-jq-1": its keepers too).
 """
 import os
-import re
 import socket
 import sqlite3
 import struct
@@ -233,6 +232,7 @@ class Drill:
         self.home, self.away = self.cluster.dcs[0], self.cluster.dcs[1]
         self.writers, self.prober = {}, None
         self.tickets = []
+        self._is_over = False
         self.began = time.monotonic()
 
     @property
@@ -244,6 +244,7 @@ class Drill:
             self.cluster.create()
             self.cluster.wait_whole()
             self.settle()
+            self.wait_unfenced()
             self.watch()
         except BaseException:
             self._end(True)
@@ -258,6 +259,15 @@ class Drill:
         for shard in self.cluster.shards:
             self.cluster.write("settled", self.name, shard)
             self.cluster.wait_read("settled", self.name, shard)
+
+    def wait_unfenced(self, timeout=15.0):
+        """The settings of every Redis are its own again: metaservers put them back within seconds of the end of a switch, and those of new
+        Redis in backup DCs, which they hold until they follow."""
+        def all_free():
+            held = [r.name for r in self.cluster.all_redises() if r.running and _is_held(r)]
+            assert not held, f"held: {held}"
+            return True
+        wait_until(all_free, timeout, "the fences to be over")
 
     def watch(self):
         servers = {r.address: r for r in self.cluster.all_redises()}
@@ -395,9 +405,9 @@ class Drill:
         return max(w.gap_ms(self.began if since is None else since) for w in self.writers.values())
 
     def fingerprint(self):
-        """What a repeated request must not change."""
-        roles = {r.name: _role(r) for r in self.cluster.all_redises()}
-        return roles, self.active_dc(), self.row("SELECT status, migration_event_id FROM cluster_tbl WHERE id = ?", self.cluster_id())
+        """What a repeated request must not change. Who follows whom may still be on its way to what it should be."""
+        masters = {s: [m.name for m in self.masters(s)] for s in self.cluster.shards}
+        return masters, self.active_dc(), self.row("SELECT status, migration_event_id FROM cluster_tbl WHERE id = ?", self.cluster_id())
 
     def active_dc(self):
         return self.row("SELECT lower(d.dc_name) FROM cluster_tbl c JOIN dc_tbl d ON d.id = c.activedc_id WHERE c.id = ?",
@@ -518,6 +528,9 @@ class Drill:
                 witness.stop()
 
     def _end(self, failed):
+        if self._is_over:
+            return
+        self._is_over = True
         self.world.outer.followers.pop(self.name, None)
         self.stop_witnesses()
         self.world.outer.may = self.world.outer.takes = True
@@ -549,19 +562,15 @@ def _print_quietly(make):
         print(f"({type(e).__name__}: {e})")
 
 
-def _role(server):
-    try:
-        return tuple(str(w) for w in server.run("ROLE")[:3]) if server.run("ROLE")[0] == "slave" else ("master",)
-    except (redis.exceptions.RedisError, OSError):
-        return None
+def _is_held(server):
+    reply = server.run("CONFIG", "GET", "min-*-to-write")
+    words = reply.values() if isinstance(reply, dict) else reply[1::2]
+    return any(int(n) > 1000 for n in words)
 
 
 def _is_writable(server):
     try:
-        if server.run("ROLE")[0] != "master":
-            return False
-        reply = server.run("CONFIG", "GET", "min-*-to-write")
-        return all(int(n) < 1000 for n in re.findall(r"\d+", " ".join(str(w) for w in (reply.values() if isinstance(reply, dict) else reply[1::2]))))
+        return server.run("ROLE")[0] == "master" and not _is_held(server)
     except (redis.exceptions.RedisError, OSError):
         return False
 

@@ -193,8 +193,9 @@ def drill(request):
         marker = request.node.get_closest_marker("scenario")
         name = f"{marker.args[0].lower() if marker else 'x'}-{next(_numbers)}"
         d = Drill(world, name, **options)
+        d.__enter__()
         open_ones.append(d)
-        return d.__enter__()
+        return d
     yield start
     failed = getattr(request.node, "failed_call", False)
     for d in reversed(open_ones):

@@ -17,6 +17,7 @@ def there_and_back(d):
         d.wait_acks()
         gaps.append(d.gap_ms(since))
         d.cluster.wait_whole()
+        d.wait_unfenced()
     return ticket, gaps
 
 
@@ -42,6 +43,7 @@ def test_heavy_load_there_and_back(site, drill):
         assert d.detail(ticket)["shards"][0]["drained"]
         d.wait_acks()
         d.cluster.wait_whole()
+        d.wait_unfenced()
     grown = full_syncs(d) - full_before
     d.check(ticket)
     assert grown == 0, f"{grown} full resynchronizations"

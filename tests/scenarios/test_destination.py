@@ -1,0 +1,357 @@
+"""The destination DC, or one of its Redis, is broken: F05 to F13, F19, F20, F32, F37."""
+import time
+
+import pytest
+
+from harness.processes import stays, wait_until
+from harness.switch import RESTING, set_fault
+
+HOME, AWAY = "jq", "fra"
+LOADED_S = 3.0
+
+
+@pytest.mark.scenario("F05")
+@pytest.mark.fast
+def test_the_destinations_metaserver_is_down_at_the_check(site, drill):
+    d = drill(site)
+    meta = site.dcs[AWAY].meta
+    meta.kill()
+    begin = time.monotonic()
+    ticket = d.switch()
+    assert d.wait_rest(ticket, 10) == "CheckingFail"
+    assert time.monotonic() - begin < 2 + LOADED_S
+    assert AWAY in d.reason(ticket)
+    d.wait_acks()
+    assert d.i5() == []
+    meta.start()
+    wait_until(lambda: meta.readiness()[0], 20, "the metaserver to be ready")
+    d.go(ticket)
+    assert d.wait_rest(ticket, wanted=("Success", "CheckingFail")) == "Success", d.timeline(ticket)
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F05")
+@pytest.mark.fast
+def test_a_failed_check_can_be_cancelled(site, drill):
+    d = drill(site)
+    site.meta_relay[AWAY].set("refuse")
+    ticket = d.switch()
+    assert d.wait_rest(ticket, 10) == "CheckingFail"
+    assert d.ask(ticket, "cancel").status_code == 200
+    assert d.wait_rest(ticket, wanted="Aborted") == "Aborted"
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F06")
+@pytest.mark.fast
+def test_the_destinations_metaserver_dies_before_the_promotion(any_site, drill):
+    """It dies when the sources are held: a planned switch goes back by itself, and the writers go on."""
+    site = any_site
+    d = drill(site)
+    meta = site.dcs[AWAY].meta
+    ticket = d.prepare(mode="planned")["ticketId"]
+    d.tickets.append(ticket)
+    site.meta_relay[AWAY].set("delay", amount=100)
+    d.go(ticket)
+    wait_until(lambda: d.status(ticket) == "Migrating", 10, "it to migrate")
+    meta.kill()
+    begin = time.monotonic()
+    status = d.wait_rest(ticket)
+    took = time.monotonic() - begin
+    assert status == "Aborted", d.timeline(ticket)
+    meta.start()
+    d.check(ticket)
+    print(f"back after {took:.1f} s, gap {d.gap_ms():.0f} ms")
+    assert took < 5 + LOADED_S, d.timeline(ticket)
+
+
+@pytest.mark.scenario("F07")
+@pytest.mark.fast
+def test_the_answer_to_the_promotion_is_lost(any_site, drill):
+    site = any_site
+    d = drill(site, shards=1)
+    ticket = d.prepare()["ticketId"]
+    d.tickets.append(ticket)
+    if not set_fault(site.console, "migration_before_promote=delay:400"):
+        pytest.skip("this build has no fault points")
+    d.go(ticket)
+    wait_until(lambda: d.shard_detail(ticket, "s1")["pending"] == "promote", 10, "the intent of the promotion")
+    site.meta_relay[AWAY].set("deaf")
+    wait_until(lambda: any(r.role == "master" for r in d.redises("s1", AWAY)), 10, "the promotion")
+    begin = time.monotonic()
+    site.meta_relay[AWAY].cut()
+    site.meta_relay[AWAY].set("open")
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    print(f"{time.monotonic() - begin:.1f} s after the promotion")
+    set_fault(site.console, "")
+    masters = [r for r in d.redises("s1", AWAY) if r.role == "master"]
+    assert len(masters) == 1
+    log = masters[0].log_path.read_text(errors="replace")
+    assert log.count("MASTER MODE enabled") == 1, "promoted more than once"
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F08")
+@pytest.mark.fast
+def test_all_redis_of_the_destination_are_down(site, drill):
+    d = drill(site)
+    for r in d.redises("s1", AWAY):
+        r.kill()
+    ticket = d.switch()
+    assert d.wait_rest(ticket) == "CheckingFail", d.timeline(ticket)
+    assert "s1" in d.reason(ticket)
+    d.wait_acks()
+    for r in d.redises("s1", AWAY):
+        r.start()
+    d.cluster.wait_whole()
+    d.wait_unfenced()
+    d.go(ticket)
+    assert d.wait_rest(ticket, wanted="Success") == "Success"
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F09")
+@pytest.mark.fast
+def test_a_redis_of_the_destination_dies_after_the_check(any_site, drill):
+    site = any_site
+    d = drill(site)
+    ticket = d.prepare(mode="planned")["ticketId"]
+    d.tickets.append(ticket)
+    if not set_fault(site.console, "migration_after_check=delay:1500@2"):
+        pytest.skip("this build has no fault points")
+    d.go(ticket)
+    wait_until(lambda: d.status(ticket) == "Checking", 10, "the check")
+    time.sleep(0.7)  # both checks have their answers, the second one is not handed on yet
+    for r in d.redises("s1", AWAY):
+        r.kill()
+    status = d.wait_rest(ticket)
+    set_fault(site.console, "")
+    assert status in ("Aborted", "PartialRetryFail", "CheckingFail"), d.timeline(ticket)
+    assert "s1" in d.reason(ticket)
+    for r in d.redises("s1", AWAY):
+        r.start()
+    if status != "Aborted":
+        d.cluster.wait_whole(dcs=[AWAY])
+        d.go(ticket)
+        assert d.wait_rest(ticket, wanted="Success") == "Success", d.timeline(ticket)
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F10")
+@pytest.mark.fast
+def test_two_masters_in_the_destination(site, drill):
+    """The metaserver would mend it at once: it does not reach them any more when they are made masters."""
+    d = drill(site, shards=1, prober=False)
+    strays = d.redises("s1", AWAY)
+    site.dcs[AWAY].meta.pause()
+    for r in strays:
+        r.run("SLAVEOF", "NO", "ONE")
+    site.dcs[AWAY].meta.resume()
+    ticket = d.switch()
+    status = d.wait_rest(ticket)
+    if status == "CheckingFail":
+        assert AWAY in d.reason(ticket)
+        assert d.active_dc() == HOME
+        d.cluster.wait_whole()
+        d.roll_back(ticket)
+        d.wait_rest(ticket, wanted="Aborted")
+    else:  # they were followers again before it looked
+        assert status == "Success"
+    d.check(ticket)
+
+
+def throttle_replication(d, dc, amount):
+    """What comes from the Redis of the DC to other Redis (and keepers) comes slowly; to daemons it comes at once."""
+    for s in d.cluster.shards:
+        for r in d.redises(s, dc):
+            r.relay.set("throttle", amount=amount, of=lambda name: name.startswith(("redis-", "container-")))
+
+
+def pile_up(d, shard, megabytes):
+    master = d.old_master(shard)
+    for i in range(megabytes):
+        master.run("SET", f"big:{i}", "x" * 1_000_000)
+
+
+@pytest.mark.scenario("F11")
+def test_a_destination_that_is_far_behind_is_refused(site, drill):
+    """70 MB behind: above console.migration.max.lag.bytes."""
+    d = drill(site, shards=1, writers=False, prober=False)
+    throttle_replication(d, HOME, 200_000)
+    pile_up(d, "s1", 75)
+    ticket = d.switch("planned")
+    assert d.wait_rest(ticket) == "CheckingFail", d.timeline(ticket)
+    assert "behind" in d.reason(ticket), d.reason(ticket)
+    assert d.roll_back(ticket)["success"]
+    d.wait_rest(ticket, wanted="Aborted")
+
+
+@pytest.mark.scenario("F11")
+def test_a_lag_that_does_not_drain_in_time_rolls_a_planned_switch_back(site, drill):
+    d = drill(site, shards=1)
+    throttle_replication(d, HOME, 200_000)
+    pile_up(d, "s1", 20)
+    ticket = d.switch("planned")
+    status = d.wait_rest(ticket, 40)
+    assert status in ("Aborted", "CheckingFail"), d.timeline(ticket)
+    assert not [r for r in d.redises("s1", AWAY) if r.role == "master"]
+    site.heal(d.cluster)
+    if status == "CheckingFail":
+        d.roll_back(ticket)
+        d.wait_rest(ticket, wanted="Aborted")
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F11")
+def test_a_lag_that_does_not_drain_in_time_is_told_in_a_disaster(site, drill):
+    d = drill(site, shards=1)
+    throttle_replication(d, HOME, 200_000)
+    pile_up(d, "s1", 20)
+    ticket = d.switch("disaster")
+    assert d.wait_rest(ticket, 40) == "Success", d.timeline(ticket)
+    state = d.shard_detail(ticket, "s1")
+    assert not state["drained"] and state["lostBytes"] > 5_000_000, state
+    site.heal(d.cluster)
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F12")
+@pytest.mark.fast
+def test_a_destination_that_never_synchronized_is_refused(site, drill):
+    d = drill(site, shards=1)
+    for r in d.redises("s1", HOME):
+        r.relay.set("silent", of=lambda name: name.startswith("redis-") and "-fra-" in name)
+    for r in d.redises("s1", AWAY):
+        r.kill()
+        r.start()  # empty: a new replication history, and the link stays down
+    ticket = d.switch("planned")
+    assert d.wait_rest(ticket) == "CheckingFail", d.timeline(ticket)
+    site.heal(d.cluster)
+    d.cluster.wait_whole()
+    assert d.roll_back(ticket)["success"]
+    d.wait_rest(ticket, wanted="Aborted")
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F13")
+@pytest.mark.fast
+def test_the_most_advanced_replica_is_promoted(keeper_site, drill):
+    """With keepers both follow the keeper; the first one stands still while the second one goes on."""
+    d = drill(keeper_site, shards=1)
+    first, second = d.redises("s1", AWAY)
+    first.run("CONFIG", "SET", "repl-timeout", "3600")
+    first.pause()
+    d.wait_acks()
+    ticket = d.prepare(mode="disaster")["ticketId"]
+    d.tickets.append(ticket)
+    d.go(ticket)
+    status = d.wait_rest(ticket)
+    first.resume()
+    assert status == "Success", d.timeline(ticket)
+    assert second.role == "master", d.timeline(ticket)
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F19")
+def test_a_partition_between_the_dcs(site, drill):
+    """The console sees both: nothing arrives, so a planned switch is refused or goes back."""
+    d = drill(site)
+    site.part(HOME, AWAY, d.cluster)
+    d.wait_acks()
+    ticket = d.switch("planned")
+    status = d.wait_rest(ticket, 40)
+    assert status in ("CheckingFail", "Aborted"), d.timeline(ticket)
+    site.heal(d.cluster)
+    if status == "CheckingFail":
+        assert d.roll_back(ticket)["success"]
+        d.wait_rest(ticket, wanted="Aborted")
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F19")
+def test_a_partition_between_the_dcs_in_a_disaster(site, drill):
+    d = drill(site)
+    site.part(HOME, AWAY, d.cluster)
+    d.wait_acks()
+    ticket = d.switch("disaster")
+    assert d.wait_rest(ticket, 40) == "Success", d.timeline(ticket)
+    for s in d.cluster.shards:
+        state = d.shard_detail(ticket, s)
+        assert not state["drained"] and state["lostBytes"] != 0, state
+    site.heal(d.cluster)
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F20")
+def test_a_third_dc_is_down(worlds, drill):
+    site = worlds.get(dcs=("jq", "fra", "oy"))
+    d = drill(site, shards=1, replicas=0)
+    meta = site.dcs["oy"].meta
+    meta.kill()
+    ticket = d.switch("planned", to=AWAY)
+    status = d.wait_rest(ticket)
+    assert status == "Success", d.timeline(ticket)
+    assert [f["result"] for f in d.detail(ticket)["followUps"] if f["dc"] == "oy"] != ["done"]
+    meta.start()
+    wait_until(lambda: [f["result"] for f in d.detail(ticket)["followUps"] if f["dc"] == "oy"] == ["done"], 60, "the third DC to follow")
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F32")
+def test_the_destinations_metaserver_restarts_before_the_publication(any_site, drill):
+    site = any_site
+    d = drill(site)
+    site.outer.takes = False
+    ticket = d.switch()
+    assert d.wait_rest(ticket) == "PublishFail"
+    masters = {s: d.masters(s)[0] for s in d.cluster.shards}
+    site.dcs[AWAY].meta.kill()
+    site.dcs[AWAY].meta.start()
+    stays(lambda: all(m.role == "master" for m in masters.values()), 6, "the promoted masters")
+    site.outer.takes = True
+    d.go(ticket)
+    assert d.wait_rest(ticket, wanted="Success") == "Success"
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F36")
+def test_another_metaserver_of_the_destination_hangs(worlds, drill):
+    """Two in each DC; the one that does not own the shard is frozen, its session lives on during the switch."""
+    site = worlds.get(metas=2)
+    d = drill(site, shards=1)
+    other = next(m for m in site.dcs[AWAY].metas[1:] if True)
+    other.pause()
+    begin = time.monotonic()
+    ticket = d.switch()
+    status = d.wait_rest(ticket)
+    other.resume()
+    print(f"{status} after {time.monotonic() - begin:.1f} s, gap {d.gap_ms():.0f} ms")
+    if status in RESTING and status != "Success":  # the frozen one was the owner: the session has to end first
+        wait_until(lambda: other.readiness()[0], 20, "it to be ready again")
+        d.go(ticket)
+        status = d.wait_rest(ticket, wanted=("Success", "Aborted"))
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F37")
+@pytest.mark.parametrize("policy", ["canary", "all"])
+def test_one_of_many_clusters_fails_its_check(site, drill, policy):
+    some = [drill(site, shards=1, replicas=0, writers=False, prober=False) for _ in range(5)]
+    bad = some[3]
+    for r in bad.redises("s1", AWAY):
+        r.kill()
+    answer = some[0].prepare(clusters=[d.name for d in some], policy=policy)
+    ticket = answer["ticketId"]
+    some[0].go(ticket)
+
+    def statuses():
+        found = {r["clusterName"]: r["status"] for r in site.console.get(f"/api/migration/checkstatus/{ticket}")["results"]}
+        return [found[d.name] for d in some]
+    wait_until(lambda: statuses() == ["SUCCESS"] * 3 + ["FAIL", "SUCCESS"], 60, "all but the bad one to succeed")
+    stays(lambda: statuses()[3] == "FAIL", 2, "nobody to touch the paused one")
+    assert bad.roll_back(ticket)["success"]
+    wait_until(lambda: statuses()[3] == "ROLLBACKSUCCESS", 10, "the bad one to be aborted")
+    for d in some:
+        if d is not bad:
+            d.cluster.primary = AWAY
+    assert bad.i5() == []

@@ -1,0 +1,315 @@
+"""The source DC is broken: F01 to F04, F14 to F16, F18, F33, F34, F39."""
+import time
+
+import pytest
+
+from harness.processes import stays, wait_until
+
+HOME, AWAY = "jq", "fra"
+FENCED_S = 10.0  # what comes back takes no writes after so long
+LOADED_S = 3.0   # how much longer a wait may take on a machine that does other things beside
+
+
+@pytest.fixture
+def source_meta(site):
+    return site.dcs[HOME].meta
+
+
+def wait_fenced(d, servers, timeout=FENCED_S):
+    wait_until(lambda: not any(d.prober.takes_writes(s.name) for s in servers), timeout + LOADED_S, "old masters to refuse writes")
+
+
+@pytest.mark.scenario("F01")
+@pytest.mark.fast
+@pytest.mark.parametrize("mode", [None, "planned", "disaster"])
+def test_without_the_sources_metaserver_the_fence_takes_another_way(any_site, drill, mode):
+    site = any_site
+    d = drill(site)
+    site.dcs[HOME].meta.kill()
+    begin = time.monotonic()
+    ticket = d.switch(mode)
+    status = d.wait_rest(ticket)
+    if status == "CheckingFail":  # a planned one may be refused by the check: that is the operator's to skip
+        assert mode != "disaster", d.reason(ticket)
+        assert HOME in d.reason(ticket)
+        d.wait_acks()
+        assert d.ask(ticket, "forceProcess").status_code == 200
+        status = d.wait_rest(ticket, wanted=("Success", "PartialRetryFail", "Aborted"))
+    assert status == "Success", d.timeline(ticket)
+    took = time.monotonic() - begin
+    assert not any(d.shard_detail(ticket, s)["unfenced"] for s in d.cluster.shards), "the Redis live and can be reached"
+    site.dcs[HOME].meta.start()
+    d.check(ticket)
+    print(f"without the source's metaserver: {took:.1f} s, gap {d.gap_ms():.0f} ms")
+
+
+@pytest.mark.scenario("F01")
+def test_nobody_reaches_the_source(site, drill):
+    """Its metaserver is dead, and neither the console nor the destination gets to its Redis, which live: planned goes back or waits."""
+    d = drill(site)
+    site.dcs[HOME].meta.kill()
+    cut_redises(d, HOME)
+    ticket = d.switch("planned")
+    status = d.wait_rest(ticket)
+    if status == "CheckingFail":
+        assert d.ask(ticket, "forceProcess").status_code == 200
+        status = d.wait_rest(ticket, wanted=("PartialRetryFail", "Aborted"))
+    assert status in ("PartialRetryFail", "Aborted"), d.timeline(ticket)
+    assert "fence" in d.reason(ticket)
+    d.wait_acks()
+    for s in d.cluster.shards:
+        assert not [m for m in d.masters(s) if m in d.redises(s, AWAY)], "nothing may be promoted"
+    site.heal(d.cluster)
+    site.dcs[HOME].meta.start()
+    if status == "PartialRetryFail":
+        assert d.roll_back(ticket)["success"]
+        d.wait_rest(ticket, wanted="Aborted")
+    d.check(ticket)
+
+
+def cut_redises(d, dc):
+    """Daemons do not reach the Redis of the DC; replication goes on."""
+    for s in d.cluster.shards:
+        for r in d.redises(s, dc):
+            r.relay.set("refuse", of=lambda name: name == "console" or name.startswith("meta-"))
+
+
+@pytest.mark.scenario("F02")
+def test_the_sources_metaserver_is_black_holed(site, drill):
+    d = drill(site)
+    site.meta_relay[HOME].set("silent")
+    begin = time.monotonic()
+    ticket = d.switch()
+    status = d.wait_rest(ticket)
+    if status == "CheckingFail":
+        begin = time.monotonic()
+        d.ask(ticket, "forceProcess")
+        status = d.wait_rest(ticket, wanted=("Success", "PartialRetryFail", "Aborted"))
+    took = time.monotonic() - begin
+    assert status == "Success", d.timeline(ticket)
+    site.heal(d.cluster)
+    d.check(ticket)
+    assert took < 5 + LOADED_S, d.timeline(ticket)
+    print(f"black-holed: {took:.1f} s, gap {d.gap_ms():.0f} ms")
+
+
+@pytest.mark.scenario("F03")
+@pytest.mark.fast
+def test_the_source_redis_of_one_shard_is_dead(any_site, drill):
+    """Both Redis of the shard in the source are killed, else a replica there is the better answer."""
+    d = drill(any_site)
+    dead = d.redises("s1", HOME)
+    for r in dead:
+        r.kill()
+    ticket = d.switch("disaster")
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    state = d.shard_detail(ticket, "s1")
+    assert state["unfenced"] and not state["drained"], state
+    assert not d.shard_detail(ticket, "s2")["unfenced"]
+    d.wait_acks()
+    for r in dead:
+        r.start()
+    wait_fenced(d, dead)
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F03")
+def test_a_dead_source_stops_a_planned_switch(site, drill):
+    d = drill(site)
+    for r in d.redises("s1", HOME):
+        r.kill()
+    ticket = d.switch("planned")
+    status = d.wait_rest(ticket)
+    assert status in ("CheckingFail", "PartialRetryFail", "Aborted"), d.timeline(ticket)
+    assert "s1" in d.reason(ticket)
+    d.wait_acks(shards=["s2"])
+    for r in d.redises("s1", HOME):
+        r.start()
+    d.cluster.redises[HOME]["s1"][1].replicate(d.cluster.redises[HOME]["s1"][0])
+    d.cluster.wait_whole()
+    if status != "Aborted":
+        assert d.roll_back(ticket)["success"]
+        d.wait_rest(ticket, wanted="Aborted")
+    d.wait_acks()
+
+
+@pytest.mark.scenario("F04")
+def test_the_whole_source_is_black_holed_and_comes_back(any_site, drill):
+    site = any_site
+    d = drill(site)
+    inside = {s: d.old_master(s) for s in d.cluster.shards}
+    site.isolate(HOME, d.cluster)
+    begin = time.monotonic()
+    ticket = d.switch("disaster")
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    took = time.monotonic() - begin
+    for s in d.cluster.shards:
+        state = d.shard_detail(ticket, s)
+        assert state["unfenced"] and not state["drained"], state
+        inside[s].run("SET", "written-inside", "and never seen again")
+    d.wait_acks()
+    site.heal(d.cluster)
+    wait_fenced(d, inside.values(), 65)
+    d.check(ticket)
+    for s in d.cluster.shards:
+        assert d.cluster.master(s).run("GET", "written-inside") is None
+    print(f"disaster: {took:.1f} s")
+    assert took < 3 + LOADED_S, d.timeline(ticket)
+
+
+@pytest.mark.scenario("F14")
+@pytest.mark.fast
+def test_a_hung_master_is_not_taken_for_fenced(site, drill):
+    d = drill(site)
+    master = d.old_master("s1")
+    master.pause()
+    ticket = d.switch("planned")
+    status = d.wait_rest(ticket)
+    assert status in ("CheckingFail", "PartialRetryFail", "Aborted", "RollBackFail"), d.timeline(ticket)
+    assert "s1" in d.reason(ticket)
+    for s in d.cluster.shards:
+        assert not [r for r in d.redises(s, AWAY) if r.role == "master"]
+    master.resume()
+    if status != "Aborted":
+        assert d.roll_back(ticket)["success"]
+        d.wait_rest(ticket, wanted="Aborted")
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F14")
+def test_a_master_that_hangs_when_it_is_fenced_is_left_behind_in_a_disaster(site, drill):
+    d = drill(site)
+    master = d.old_master("s1")
+    master.pause()
+    ticket = d.switch("disaster")
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    state = d.shard_detail(ticket, "s1")
+    assert state["unfenced"], state
+    master.resume()
+    wait_fenced(d, [master])
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F15")
+@pytest.mark.fast
+def test_writable_replicas_do_not_break_the_fence(any_site, drill):
+    """As replicas they took writes before the switch, too: only the old masters are held to it."""
+    d = drill(any_site, prober=False)
+    masters = {s: d.old_master(s) for s in d.cluster.shards}
+    for m in masters.values():
+        m.run("CONFIG", "SET", "replica-read-only", "no")
+    ticket = d.switch()
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    for s, m in masters.items():
+        assert "READONLY" in m.error_of("SET", "x", "1")
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F16")
+@pytest.mark.fast
+def test_redis_that_cannot_rewrite_their_configuration(any_site, drill):
+    d = drill(any_site)
+    for r in d.cluster.all_redises():
+        r.conf_path.unlink()
+        r.conf_path.mkdir()  # root may write every file, but not a folder
+    ticket = d.switch()
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    for r in d.cluster.all_redises():
+        r.conf_path.rmdir()
+        r._write_config([f"replica-announce-ip {r.ip}", f"replica-announce-port {r.relay.port}"])
+    old = d.redises("s1", HOME)[0]
+    old.kill()
+    old.start()  # with the configuration of before the fence
+    wait_fenced(d, [old])
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F18")
+def test_the_source_is_cut_off_after_the_fence(site, drill):
+    """The console does not reach the source's site from the freeze on: the switch ends, the source follows later."""
+    d = drill(site)
+    slow = [r for s in d.cluster.shards for r in d.redises(s, HOME)]
+    site.meta_relay[AWAY].set("delay", amount=150)  # drain and promotion take so long that the cut falls between
+    ticket = d.switch("planned")
+    wait_until(lambda: frozen(d, ticket), 15, "the freeze")
+    site.meta_relay[HOME].set("silent")
+    for r in slow:
+        r.relay.set("silent", of=lambda name: name == "console" or "fra" in name)
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    follow = d.detail(ticket)["followUps"]
+    assert [f["result"] for f in follow if f["dc"].lower() == HOME] != ["done"], follow
+    site.heal(d.cluster)
+    wait_until(lambda: [f["result"] for f in d.detail(ticket)["followUps"] if f["dc"].lower() == HOME] == ["done"], 60, "the source to follow")
+    d.check(ticket)
+
+
+def frozen(d, ticket):
+    return all(d.shard_detail(ticket, s)["fence"] == "frozen" for s in d.cluster.shards)
+
+
+@pytest.mark.scenario("F33")
+def test_the_sources_metaserver_restarts_after_the_fence(any_site, drill):
+    """The outer client takes its time, so that it falls between fence and the end of the migration."""
+    site = any_site
+    d = drill(site)
+    site.outer.takes = False
+    ticket = d.switch()
+    assert d.wait_rest(ticket) == "PublishFail"
+    old = [r for s in d.cluster.shards for r in d.redises(s, HOME)]
+    site.dcs[HOME].meta.kill()
+    site.dcs[HOME].meta.start()
+    stays(lambda: not any(d.prober.takes_writes(r.name) for r in old), 3, "the fence")
+    site.outer.takes = True
+    d.go(ticket)
+    assert d.wait_rest(ticket, wanted="Success") == "Success"
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F34")
+@pytest.mark.fast
+@pytest.mark.parametrize("rewritten", [True, False], ids=["rewritten", "as-before"])
+def test_an_old_master_restarts_after_the_fence(any_site, drill, rewritten):
+    site = any_site
+    d = drill(site)
+    old = d.old_master("s1")
+    before = old.conf_path.read_text()
+    site.outer.takes = False
+    ticket = d.switch()
+    assert d.wait_rest(ticket) == "PublishFail"
+    since = time.monotonic()
+    old.kill()
+    if not rewritten:
+        old.conf_path.write_text(before)
+    old.start()
+    wait_until(lambda: d.prober.takes_writes(old.name) is not None, 5, "the old master to answer")
+    wait_fenced(d, [old], 1.0)
+    taken = [p for p in d.prober.log["s1"] if p.server == old.name and p.verdict == "yes" and p.sent > since]
+    print(f"{len(taken)} probes were taken" + (f" within {taken[-1].got - taken[0].got:.2f} s" if taken else ""))
+    assert not rewritten or not taken
+    stays(lambda: not d.prober.takes_writes(old.name), 2, "the fence")
+    site.outer.takes = True
+    d.go(ticket)
+    assert d.wait_rest(ticket, wanted="Success") == "Success"
+    if taken:  # it was writable until somebody saw it: that is told above, and is no fault of the switch
+        assert taken[-1].got - taken[0].got < 1.0 + LOADED_S
+        d.prober.log["s1"] = [p for p in d.prober.log["s1"] if p not in taken]
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F39")
+def test_the_sources_keeper_hangs(keeper_site, drill):
+    """What it does not pass on does not arrive: planned goes back in time, and nothing is lost."""
+    d = drill(keeper_site)
+    keeper = d.cluster.active_keeper(HOME, "s1")
+    keeper.pause()
+    try:
+        ticket = d.switch("planned")
+        status = d.wait_rest(ticket, 40)
+        assert status in ("CheckingFail", "Aborted", "Success"), d.timeline(ticket)
+    finally:
+        keeper.resume()
+    if status == "CheckingFail":
+        d.roll_back(ticket)
+        d.wait_rest(ticket, wanted="Aborted")
+    d.wait_acks(timeout=20)
+    d.check(ticket)
