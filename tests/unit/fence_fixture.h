@@ -86,6 +86,10 @@ static inline void server_stop(struct server *s)
         (void)unlink(s->file);
     }
     redis_stop(&s->redis);
+    char dump[128]; /* of a full synchronization */
+    (void)snprintf(dump, sizeof(dump), "%s/dump.rdb", s->redis.folder);
+    (void)unlink(dump);
+    (void)rmdir(s->redis.folder);
 }
 
 /* The whole reply to one command in a line, as it came (at most what fits). */
