@@ -19,7 +19,9 @@ enum {
     OLD_MS = 120 * 1000,
     REPLY_MAX_BYTES = 65536,
     DCS_MAX = 64,
-    MESSAGE_MAX = 511
+    MESSAGE_MAX = 511,
+    AGAIN_MS =
+        2000 /* what is not well is looked at sooner: a console may start before its metaservers */
 };
 
 struct look { /* the one under way */
@@ -119,7 +121,8 @@ static void end_look(struct migration_health *h)
     }
     l->is_running = false;
     if (!h->is_stopped) {
-        loop_timer_start(&h->timer, h->period_ms);
+        bool is_soon = level != HEALTH_OK && AGAIN_MS < h->period_ms;
+        loop_timer_start(&h->timer, is_soon ? AGAIN_MS : h->period_ms);
     }
 }
 

@@ -1,4 +1,4 @@
-/* migration_health.h - is the machinery of migrations well? Looked at all 30 s (dr-switchover.md 5.2): the database, the metaserver of every DC,
+/* migration_health.h - is the machinery of migrations well? Looked at all 30 s, all 2 s while it is not (dr-switchover.md 5.2): the database, the metaserver of every DC,
  * and, where the probe cluster exists, the outer client and the shard's active keeper.
  *
  *   fails   the database cannot be written; no metaserver at all answers; the outer client refuses the probe cluster

@@ -81,9 +81,13 @@ class Switch:
             self.cluster.primary = self.target
         return self.status
 
-    def wait_followed(self, timeout=20.0):
+    def wait_followed(self, timeout=20.0, settings=True):
+        """Every DC has confirmed, and (settings) no Redis is left with those of the fence: the next switch may come."""
         wait_until(lambda: self.read("SELECT is_followed FROM migration_cluster_tbl WHERE id = ?") == [(1,)], timeout,
                    "every DC to confirm")
+        if settings:
+            wait_until(lambda: all(r.run("CONFIG", "GET", "min-slaves-to-write")[1] == "0"
+                                   for r in self.cluster.all_redises()), timeout, "the settings of the fence to be put back")
 
     def forget(self):
         """Ends what is paused and unlocks the cluster behind the console's back; nothing is told to anybody."""
