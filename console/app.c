@@ -128,8 +128,12 @@ static void drain_look(struct loop_timer *t)
 static void start_migration_health(struct app *app, struct loop *loop)
 {
     app->health_client = http_client_new(loop, HEALTH_THREADS, HEALTH_QUEUE);
-    app->migration_health = migration_health_new(&(struct migration_health_options){
-        .loop = loop, .pool = app->pool, .client = app->health_client, .catalog = &app->catalog });
+    app->migration_health =
+        migration_health_new(&(struct migration_health_options){ .loop = loop,
+                                                                 .pool = app->pool,
+                                                                 .client = app->health_client,
+                                                                 .outer = app->migration.outer,
+                                                                 .catalog = &app->catalog });
 }
 
 /* From here on the automatic choice of keepers skips containers that do not answer. */
@@ -166,7 +170,6 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                 NULL, NULL, NULL);
     app->watch = store_watch_new(loop, app->pool, app->store, c->db_check_ms);
     start_container_health(app, loop);
-    start_migration_health(app, loop);
     app->documents = document_cache_new(
         &(struct document_cache_options){ .catalog = &app->catalog,
                                           .build_max = (int)c->build_concurrent_count,
@@ -179,6 +182,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     if (app_migration_start(&app->migration, loop, &app->catalog, c, err) < 0) {
         return err->code;
     }
+    start_migration_health(app, loop);
     app->api = (struct api_context){ .daemon = daemon,
                                      .catalog = &app->catalog,
                                      .documents = app->documents,

@@ -675,7 +675,7 @@ static void begin(struct call *c)
     case MIGRATION_CALLS:
         break;
     }
-    xp_check(!"a call that is none");
+    xp_check_failed("a call that is none", __FILE__, __LINE__);
 }
 
 void migration_call_start(struct migration_calls *m, const struct migration_cluster_row *row,

@@ -1,0 +1,140 @@
+"""Migrations over REST against the real console, without metaservers: tickets, locks, documents, pages, history, exclusions, expiry."""
+import json
+import time
+
+import pytest
+
+from harness.processes import wait_until
+from test_console_api import Console, demo_with_shards, install, one_way_cluster
+
+QUICK = {"console.migration.connect.timeout.ms": 200, "console.migration.check.timeout.ms": 500,
+         "console.migrate.system.check.interval": 100, "console.migrate.system.check.timeout.ms": 200}
+
+
+@pytest.fixture
+def console(workspace):
+    c = Console(workspace, **QUICK).start()
+    install(c, ("jq", "oy", "FRA"))
+    demo_with_shards(c)
+    return c
+
+
+def prepare(console, *clusters, source="jq", to="oy", **more):
+    return console.call("POST", "/api/migration/checkandprepare", {"fromIdc": source, "toIdc": to, "clusters": list(clusters), **more})
+
+
+def ticket(console, *clusters, **more):
+    answer = prepare(console, *(clusters or ("demo",)), **more)
+    assert answer["ticketId"] > 0 and all(r["success"] for r in answer["results"]), answer
+    return answer["ticketId"]
+
+
+def status_of(console, ticket_id):
+    return console.call("GET", f"/api/migration/checkstatus/{ticket_id}")["results"][0]
+
+
+def cluster_status(console, name="demo", dc="jq"):
+    return console.call("GET", f"/api/dc/{dc}")["clusters"][name]["status"]
+
+
+def test_refusals_and_shapes(console):
+    answer = prepare(console, "none", "demo")
+    assert [list(r) for r in answer["results"]] == [["clusterName", "fromIdc", "toIdc", "msg", "success", "failReason"]] * 2
+    assert answer["results"][0] == {"clusterName": "none", "fromIdc": "jq", "toIdc": None, "msg": "cluster not found:none",
+                                    "success": False, "failReason": "CLUSTER_NOT_FOUND"}
+    assert answer["results"][1] == {"clusterName": "demo", "fromIdc": "jq", "toIdc": "oy", "msg": None, "success": True, "failReason": None}
+    other = prepare(console, "demo", to="FRA-AWS")
+    assert (other["ticketId"], other["results"][0]["failReason"], other["results"][0]["msg"]) == (-1, "ALREADY_MIGRATING", str(answer["ticketId"]))
+    assert prepare(console, "demo", source="oy", to="jq")["results"][0]["msg"] == "cluster:demo, fromIdcRequest:oy, but current ActiveDc:jq"
+    twice = console.call("POST", "/api/migration/checkandprepare", {"fromIdc": "jq", "clusters": ["demo", "demo"]}, status=400)
+    assert sorted(twice) == ["exception", "message"]
+    assert console.call("GET", "/api/migration/checkstatus/99") == {"results": []}
+    assert console.call("POST", "/api/migration/domigration", {"ticketId": 99}) == {"success": False, "msg": "event not found:99"}
+    assert console.call("POST", "/api/migration/rollback", {"ticketId": answer["ticketId"], "clusters": []}) == {"results": []}
+    wait_until(lambda: console.call("GET", "/api/migration/migration/system/health/status") ==
+               {"state": 1, "message": "no metaservers are configured"}, 10, "the machinery is looked at")
+
+
+def test_lock_cancel_and_documents(console):
+    """F40, I5: locked from the ticket to its end; an edit is 409 meanwhile; the documents show the lock and the old primary."""
+    number = ticket(console)
+    for dc in ("jq", "oy"):
+        shown = console.call("GET", f"/api/dc/{dc}")["clusters"]["demo"]
+        assert (shown["status"], shown["activeDc"]) == ("Lock", "jq")
+    refused = console.call("DELETE", "/api/shards/demo/s1", status=409)
+    assert refused["message"].startswith("cluster demo is in status Lock (migration event")
+    assert console.call("POST", "/api/migration/cancel", {"ticketId": number})["results"][0]["msg"] == "success"
+    wait_until(lambda: status_of(console, number)["status"] == "ROLLBACKSUCCESS", 10, "the ticket is cancelled")
+    assert (status_of(console, number)["msg"], status_of(console, number)["percent"]) == ("Aborted", 100)
+    assert cluster_status(console) == "Normal"
+    again = console.call("POST", "/api/migration/rollback", {"ticketId": number, "clusters": ["demo"]})["results"][0]
+    assert (again["success"], again["msg"]) == (False, "tryRollback success, can not tryRollback:Aborted")
+    console.ok("DELETE", "/api/shards/demo/s1", message="Successfully deleted shard")
+
+
+def test_check_fails_without_metaservers(console):
+    number = ticket(console)
+    start = {"ticketId": number}
+    assert console.call("POST", "/api/migration/domigration", start) == {"success": True, "msg": "success!"}
+    wait_until(lambda: status_of(console, number)["msg"] == "CheckingFail", 20, "the check fails")
+    status = status_of(console, number)
+    assert (status["status"], status["percent"]) == ("FAIL", 10) and status["reason"]
+    events = "/console/migration/events"
+    detail = console.call("GET", f"{events}/{number}")[0]
+    assert detail["migrationCluster"]["status"] == "CheckingFail" and detail["migrationCluster"]["end"] is False
+    log = json.loads(detail["migrationShards"][0]["migrationShard"]["log"])
+    assert list(log["steps"]["CHECK"]) == ["false"] and log["status"] == "FAIL"
+    cluster = detail["migrationCluster"]["clusterId"]
+    no = console.call("POST", f"{events}/{number}/clusters/{cluster}/forceEnd", status=500)
+    assert no["message"] == "Cannot force end while CheckingFail"
+    assert console.call("POST", "/api/migration/domigration", start)["success"] is True  # the retry
+    wait_until(lambda: len([x for x in console.call("GET", f"/api/v2/migrations/{number}")["clusters"][0]["timeline"]
+                            if x["to"] == "CheckingFail"]) == 2, 20, "it fails again")
+    console.call("POST", f"{events}/{number}/clusters/{cluster}/cancel")
+    wait_until(lambda: cluster_status(console) == "Normal", 10, "the cluster is unlocked")
+    done = console.call("GET", f"/api/v2/migrations/{number}")["clusters"][0]
+    assert (done["status"], done["terminal"], done["shards"][0]["promoted"], done["lostWrites"]) == ("Aborted", True, False, [])
+
+
+def test_lists_history_progress(console):
+    first = ticket(console)
+    console.call("POST", "/api/migration/cancel", {"ticketId": first})
+    wait_until(lambda: cluster_status(console) == "Normal", 10, "the first one is over")
+    one_way_cluster(console, "test_one")
+    console.ok("POST", "/api/shards/test_one/s1", [{"dcId": "jq", "redises": "10.9.1.1:6379"}], message="Successfully created shard")
+    second = ticket(console, "test_one")
+    page = console.call("GET", "/console/migration/events?page=0&size=10")
+    assert [(e["event"]["id"], e["status"], e["clusters"]) for e in page["data"]] == [(second, "Init", ["test_one"]), (first, "Fail", ["demo"])]
+    assert page["totalSize"] == 2
+    hidden = console.call("GET", "/console/migration/events?page=0&size=10&withoutTestClusters=true")
+    assert [e["event"]["id"] for e in hidden["data"]] == [first]
+    assert console.call("GET", "/console/migration/events/by/migration/status/type?type=Fail&page=0&size=5")["totalSize"] == 1
+    now = int(time.time())
+    entry = console.call("GET", "/api/migration/history", {"from": now - 60, "to": now + 60, "clusters": ["demo"]})["demo"][0]
+    assert (entry["sourceDc"], entry["destDc"], entry["status"]) == ("jq", "oy", "Fail") and entry["endAt"] >= entry["startAt"]
+    assert console.call("GET", "/api/migration/history", {"from": now + 1000, "clusters": ["demo"]}) == {}
+    progress = console.call("GET", "/api/dr/progress?hours=1")
+    assert (progress["total"], progress["fail"], progress["init"], progress["activeDcs"]) == (2, 1, 1, {"jq": 2})
+
+
+def test_ticket_that_nobody_starts_expires(workspace):
+    console = Console(workspace, **QUICK, **{"console.migration.expire.ms": 500}).start()
+    install(console, ("jq", "oy"))
+    demo_with_shards(console)
+    number = ticket(console)
+    wait_until(lambda: status_of(console, number)["msg"] == "Aborted", 20, "the ticket expires")
+    assert cluster_status(console) == "Normal"
+
+
+def test_exclusions_of_bi_direction(console):
+    console.ok("POST", "/api/clusters", {"clusterName": "bi", "clusterType": "BI_DIRECTION", "dcs": ["jq", "oy"], "desc": "d",
+                                         "organizationId": 8, "clusterAdminEmails": "a@b.c"})
+    assert prepare(console, "bi")["results"][0]["msg"] == "cluster bi not support migration"
+    sync = {"clusters": [{"id": 1, "clusterName": "bi", "clusterType": "BI_DIRECTION"}], "excludedDcs": [{"dcName": "jq"}]}
+    console.ok("POST", "/console/bi-migration/sync", sync)
+    assert console.call("GET", "/api/cluster/bi/excludedDcs") == ["jq"]
+    both = console.call("POST", "/console/bi-migration/sync", {**sync, "excludedDcs": [{"dcName": "jq"}, {"dcName": "oy"}]})
+    assert both["state"] == -1 and "no DC would be left" in both["message"]
+    console.ok("POST", "/console/bi-migration/sync", {**sync, "excludedDcs": []})
+    assert console.call("GET", "/api/cluster/bi/excludedDcs") == []
+    assert [e["publishInfo"] for e in console.call("GET", "/console/bi-migration/events")] == ["[]", '["jq"]']
