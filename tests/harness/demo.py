@@ -1,8 +1,8 @@
 """`make demo`: two data centers on this machine, in plain words; `--check` does the same and ends by itself.
 
-Everything is real but the CRDT module, the keepers with their containers, and the proxies (tests/fakes): ZooKeeper, metaservers, console,
-Redis. All of it listens on free ports of loopback addresses and lives in a temporary folder that is removed at the end, together
-with every process.
+Everything is real but the CRDT module, the keepers with their containers, the proxies (tests/fakes) and the platform that tells clients
+where to write: ZooKeeper, metaservers, console, Redis. All of it listens on free ports of loopback addresses and lives in a temporary
+folder that is removed at the end, together with every process.
 With XPIPE_CRDT_SERVER and XPIPE_CRDT_MODULE the Redis are real CRDT Redis.
 """
 import argparse
@@ -16,9 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.cluster import World  # noqa: E402
 from harness.processes import wait_until  # noqa: E402
+from harness.switch import OuterClient  # noqa: E402
+from harness.witness import Prober, Writer  # noqa: E402
 
 CLUSTER = "demo"
 HOME, AWAY = "jq", "fra"
+SOME_WRITES = 300  # before a disaster
 
 
 class Story:
@@ -181,6 +184,169 @@ def heal_trees(story, orders, plain):
     story.say("whole again")
 
 
+class Clients:
+    """A writer for each one-way cluster, which writes where the console has told the outer client to, and a prober of every Redis."""
+
+    def __init__(self, outer, clusters):
+        self.outer, self.clusters = outer, clusters
+        self.writers = {c.name: self._writer(c) for c in clusters}
+        self.prober = Prober({c.name: c.all_redises() for c in clusters})
+
+    def _writer(self, cluster):
+        writer = Writer("s1", {r.address: (r.ip, r.port) for r in cluster.all_redises()}, cluster.master().address)
+        self.outer.followers[cluster.name] = lambda published: writer.follow(published[0])
+        return writer
+
+    def __enter__(self):
+        for witness in (*self.writers.values(), self.prober):
+            witness.start()
+        self.wait_acked()
+        return self
+
+    def __exit__(self, *exc):
+        for witness in (*self.writers.values(), self.prober):
+            witness.stop()
+        self.outer.followers.clear()
+
+    def wait_acked(self):
+        """Waits until every writer has a write acknowledged that began after now."""
+        since = time.monotonic()
+        wait_until(lambda: all(w.acked_after(since) for w in self.writers.values()), 15, "acknowledged writes of every cluster")
+
+
+class NotSwitched(AssertionError):
+    """A switch that was refused or did not succeed."""
+
+
+def ask_switch(world, clusters, target, mode):
+    """checkandprepare and domigration; the ticket."""
+    asked = world.console.request("POST", "/api/migration/checkandprepare", {
+        "fromIdc": clusters[0].primary, "toIdc": target, "clusters": [c.name for c in clusters], "isForce": False, "mode": mode}).json()
+    if not all(r["success"] for r in asked["results"]):
+        raise NotSwitched(f"checkandprepare: {asked}")
+    started = world.console.request("POST", "/api/migration/domigration", {"ticketId": asked["ticketId"]}).json()
+    if not started["success"]:
+        raise NotSwitched(f"domigration: {started}")
+    return asked["ticketId"]
+
+
+def wait_switched(world, clusters, target, ticket):
+    def is_over():
+        results = world.console.get(f"/api/migration/checkstatus/{ticket}")["results"]
+        if any(r["status"] in ("FAIL", "ROLLBACKSUCCESS") for r in results):
+            raise NotSwitched(f"checkstatus of {ticket}: {results}")
+        return all(r["status"] == "SUCCESS" for r in results)
+    deadline = time.monotonic() + 30
+    while not is_over():
+        if time.monotonic() > deadline:
+            raise NotSwitched(f"ticket {ticket} is not over: {world.console.get(f'/api/migration/checkstatus/{ticket}')}")
+        time.sleep(0.02)
+    for cluster in clusters:
+        cluster.primary = target
+
+
+def settle(clusters):
+    """Trees are whole and data written now is everywhere."""
+    for cluster in clusters:
+        cluster.wait_whole()
+        cluster.write("settled", str(cluster.primary))
+        cluster.wait_read("settled", str(cluster.primary))
+
+
+def switch(story, world, outer, clusters, target):
+    settle(clusters)
+    source = clusters[0].primary
+    with Clients(outer, clusters) as clients:
+        began = time.monotonic()
+        ticket = ask_switch(world, clusters, target, "planned")
+        wait_switched(world, clusters, target, ticket)
+        took = time.monotonic() - began
+        clients.wait_acked()
+    story.say(f"{source} -> {target}: checked, fenced, drained, promoted and published in {took:.2f} s (ticket {ticket})")
+    problems = clients.prober.two_masters()
+    for cluster in clusters:
+        writer = clients.writers[cluster.name]
+        lost = writer.lost(cluster.master())
+        problems += [f"{cluster.name}: {len(lost)} acknowledged writes are not in {target}"] if lost else []
+        story.say(f"    {cluster.name}: the longest time without an acknowledged write was {writer.gap_ms(began):.0f} ms; "
+                  f"{len(writer.acked())} were acknowledged, {len(lost)} are lost")
+    if problems:
+        raise AssertionError("; ".join(problems))
+    story.say("    at no instant two writable masters: a prober wrote to each of the "
+              f"{sum(len(c.all_redises()) for c in clusters)} Redis every 10 ms")
+
+
+def switch_planned(story, world, outer, clusters):
+    story.heading("A planned switch of the one-way clusters, there and back, while clients write")
+    switch(story, world, outer, clusters, AWAY)
+    switch(story, world, outer, clusters, HOME)
+
+
+def dc_processes(world, clusters, dc):
+    redises = [r for c in clusters for some in c.redises[dc].values() for r in some]
+    return redises, world.dcs[dc].containers, world.dcs[dc].metas
+
+
+def lose_dc(story, world, outer, clusters):
+    story.heading("A disaster: the active DC is lost, and comes back")
+    settle(clusters)
+    redises, containers, metas = dc_processes(world, clusters, HOME)
+    with Clients(outer, clusters) as clients:
+        wait_until(lambda: all(len(w.log) >= SOME_WRITES for w in clients.writers.values()), 15, "some writes of every cluster")
+        killed = time.monotonic()
+        for process in (*redises, *containers, *metas):
+            process.kill()
+        story.say(f"kill -9 of all in {HOME} that serves them: {len(redises)} Redis, {len(containers)} containers with their keepers, "
+                  f"{len(metas)} metaservers")
+        asked = time.monotonic()
+        ticket = ask_switch(world, clusters, AWAY, "disaster")
+        wait_switched(world, clusters, AWAY, ticket)
+        clients.wait_acked()
+        story.say(f"forced switch to {AWAY} in {time.monotonic() - asked:.2f} s (ticket {ticket}, mode disaster); the report of losses:")
+        report_losses(story, world, clusters, clients, ticket, killed)
+        returned = time.monotonic()
+        for process in (*metas, *containers, *redises):
+            process.start(wait=False)
+        for cluster in clusters:
+            cluster.wait_whole()
+        story.say(f"{HOME} is back, all at once: its Redis are fenced and follow {AWAY} {time.monotonic() - returned:.1f} s after their start")
+        clients.wait_acked()
+    for cluster in clusters:
+        report_return(story, cluster, clients, killed, returned)
+
+
+def report_losses(story, world, clusters, clients, ticket, killed):
+    told = {c["cluster"]: c for c in world.console.get(f"/api/v2/migrations/{ticket}")["clusters"]}
+    for cluster in clusters:
+        shard, = told[cluster.name]["shards"]
+        writer = clients.writers[cluster.name]
+        acked = [w for w in writer.acked() if w.sent < killed]
+        bytes_lost = "not known, nobody of the old DC answers" if shard["lostBytes"] is None else shard["lostBytes"]
+        story.say(f"    {cluster.name}: the console says unfenced: {_yes(shard['unfenced'])}, drained: {_yes(shard['drained'])}, lost bytes: "
+                  f"{bytes_lost}")
+        story.say(f"    {cluster.name}: the client misses {len(writer.lost(cluster.master()))} of the {len(acked)} writes acknowledged before "
+                  f"the kill, and could not write for {writer.gap_ms(killed) / 1000:.2f} s")
+
+
+def report_return(story, cluster, clients, killed, returned):
+    """What the old DC did after its return, and that nothing acknowledged since the switch is lost by it."""
+    taken = [p for p in clients.prober.log[cluster.name] if p.verdict == "yes" and p.sent >= returned and p.server != cluster.master().name]
+    if taken:
+        story.say(f"    {cluster.name}: nobody was told to write to {', '.join(sorted({p.server for p in taken}))}; who had tried could "
+                  f"have until {taken[-1].sent - returned:.1f} s after the return, when the metaservers had fenced it")
+    else:
+        story.say(f"    {cluster.name}: no Redis of {HOME} took a write after its return")
+    writer = clients.writers[cluster.name]
+    number_of = {w.number: w for w in writer.acked()}
+    lost = [n for n in writer.lost(cluster.master()) if number_of[n].sent > killed]
+    if lost:
+        raise AssertionError(f"{cluster.name}: {len(lost)} writes acknowledged after the disaster are lost")
+
+
+def _yes(value):
+    return "yes" if value else "no"
+
+
 def addresses(story, world):
     story.heading("Look around")
     meta = world.dcs[HOME].meta
@@ -195,7 +361,7 @@ def addresses(story, world):
   logs             {world.workspace.dir}/*/output.log""", flush=True)
 
 
-def run(world, is_check):
+def run(world, outer, is_check):
     story = Story()
     start(story, world)
     create(story, world)
@@ -205,6 +371,10 @@ def run(world, is_check):
     lose_owner(story, world)
     orders, plain = create_one_way(story, world)
     heal_trees(story, orders, plain)
+    switch_planned(story, world, outer, [orders, plain])
+    lose_dc(story, world, outer, [orders, plain])
+    story.heading("Switched back")
+    switch(story, world, outer, [orders, plain], HOME)
     addresses(story, world)
     if is_check:
         print(f"\ndemo-check: ok, {time.monotonic() - story.began:.0f} s", flush=True)
@@ -219,17 +389,20 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave the folder with all logs behind")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    outer = OuterClient()
     world = World(dcs=[HOME, AWAY], shards=4, replicas=1, metas=2, proxied=[(HOME, AWAY)], org_routes=True,
-                  containers=2, cluster=CLUSTER,
+                  containers=2, cluster=CLUSTER, console_settings={"credis.service.address": outer.url},
                   keep=options.keep or bool(os.environ.get("XPIPE_KEEP")))
     try:
         with world:
-            run(world, options.check)
+            run(world, outer, options.check)
     except KeyboardInterrupt:
         print("\nstopped; nothing is left behind", flush=True)
     except AssertionError as e:
         print(f"\nFAILED: {e}", file=sys.stderr, flush=True)
         return 1
+    finally:
+        outer.close()
     return 0
 
 
