@@ -261,6 +261,12 @@ sim-mutants: ## guards removed one at a time from a copy of the tree: the simula
 	@CC="$(CC)" $(PYTHON) tests/sim/mutants.py $(ARGS)
 check-integration: all fakes $(BENCH) ## real processes on free ports; ARGS="-k name" goes to pytest
 	@RESULTS=$(RESULTS) TESTS="$(TESTS)" JOBS=$(PYTEST_JOBS) tests/tools/pytest.sh integration$(SUFFIX) $(BUILD) $(PYTHON) $(ARGS)
+# The console's fault points are needed: a debug build, whatever MODE is.
+check-scenarios: ## switchovers with what can break: F01 to F40 of dr-switchover.md 6.2; T=F07,F09 runs some, FAST=1 those of `make test`
+	@$(MAKE) --no-print-directory MODE=debug $(call own_build,debug) scenarios-run
+scenarios-run: all fakes
+	@RESULTS=$(RESULTS) TESTS=tests/scenarios INTEGRATION_TIMEOUT_S=$(or $(INTEGRATION_TIMEOUT_S),3000) \
+	    tests/tools/pytest.sh scenarios $(BUILD) $(PYTHON) $(if $(T),--scenario=$(T)) $(if $(FAST),--fast) $(ARGS)
 check-asan: ## unit, golden and simulation (SEEDS) with the address and undefined-behavior sanitizers
 	$(MAKE) MODE=asan $(call own_build,asan) SEEDS=$(or $(SEEDS),$(SANITIZER_SEEDS)) check-unit check-golden check-sim
 check-tsan: ## unit and simulation (SEEDS) with the thread sanitizer
@@ -365,5 +371,5 @@ help: ## this list
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim docs-states \
         sim sim-mutants fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
-        check-integration check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console bench-keepers format format-check \
+        check-integration check-scenarios scenarios-run check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console bench-keepers format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

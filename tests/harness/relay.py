@@ -6,7 +6,7 @@
     relay.set("throttle", amount=100_000)      # bytes a second, of answers (a master answers its replica with the data)
     relay.set("silent", of=lambda name: name.startswith("meta-"))    # some callers only; needs who=
 
-who(near, far) names the process that has opened a connection from address to address; asked once a connection, on the relays' thread.
+who(near, far) names the process that has opened a connection from address to address; asked when a rule wants to know, on the relays' thread.
 All relays of a process share one thread. What is held back while silent goes out when the relay opens, as TCP would resend it.
 A connect is always accepted (loopback has no lost SYN): who must see a connect time out gets it by the silence after it.
 """
@@ -62,14 +62,25 @@ def _the_thread():
     return _thread
 
 
+class _Caller:
+    """Who has opened a connection; its name is asked for when a rule wants to know."""
+
+    def __init__(self, near, far):
+        self.near, self.far, self.name = near, far, None
+
+
 class _Rule:
     def __init__(self, mode, amount=0, of=None):
         if mode not in MODES:
             raise ValueError(f"mode {mode!r}; known: {', '.join(MODES)}")
         self.mode, self.amount, self._of = mode, amount, of
 
-    def is_for(self, source):
-        return self._of is None or self._of(source or "")
+    @property
+    def is_for_some(self):
+        return self._of is not None
+
+    def is_for(self, caller):
+        return self._of is None or self._of(caller.name or "")
 
 
 class Relay:
@@ -79,7 +90,7 @@ class Relay:
         self._who = who
         self._turn = itertools.count()
         self._garbage = itertools.cycle(GARBAGE)
-        self._writers = {}  # -> name of the caller
+        self._writers = {}  # -> _Caller
         self._run = _the_thread().run
         self._run(self._start(port))
 
@@ -116,6 +127,7 @@ class Relay:
         return next(r for r in reversed(self._rules) if r.is_for(source))
 
     async def _set(self, rule, is_one_more):
+        await self._name_callers(rule)
         self._rules = [*self._rules, rule] if is_one_more else [rule]
         self._changed.set()
         self._changed = asyncio.Event()
@@ -123,6 +135,7 @@ class Relay:
             await self._cut(rule)
 
     async def _cut(self, rule):
+        await self._name_callers(rule)
         for writer, source in list(self._writers.items()):
             if rule.is_for(source):
                 _reset(writer)
@@ -132,24 +145,30 @@ class Relay:
         await self._cut(_Rule("open"))
 
     async def _serve(self, reader, writer):
-        source = await self._name_of(writer)
-        self._writers[writer] = source
+        caller = _Caller(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
+        self._writers[writer] = caller
         try:
-            await self._relay(reader, writer, source)
+            if any(r.is_for_some for r in self._rules):
+                await self._name(caller)
+            await self._relay(reader, writer, caller)
         except (OSError, asyncio.IncompleteReadError):
             pass  # either end is gone: the other one learns it below
         finally:
             self._writers.pop(writer, None)
             _reset(writer)
 
-    async def _name_of(self, writer):
-        """None: not known, for instance closed again already."""
+    async def _name_callers(self, rule):
+        for caller in set(self._writers.values()) if rule.is_for_some else ():
+            await self._name(caller)
+
+    async def _name(self, caller):
+        """It stays without a name when it is closed again already."""
         for _ in range(WHO_TRIES if self._who else 0):
-            name = self._who(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
-            if name:
-                return name
-            await asyncio.sleep(WHO_PAUSE_S)
-        return None
+            if caller.name:
+                return
+            caller.name = self._who(caller.near, caller.far)
+            if not caller.name:
+                await asyncio.sleep(WHO_PAUSE_S)
 
     async def _relay(self, reader, writer, source):
         mode = self._rule(source).mode

@@ -33,6 +33,7 @@ RESTING = ("Success", "Aborted", "ForceEnd", "CheckingFail", "PartialRetryFail",
 TERMINAL = ("Success", "Aborted", "ForceEnd")
 AGREE_S = 10.0  # I3
 REST_S = 30.0
+CONNECT_MS = 1000  # beside relays that ask who is calling, on a machine that does other things beside
 LOADED_S = float(os.environ.get("XPIPE_LOADED_S", "3"))  # how much longer a bound may take on a machine that does other things beside
 
 
@@ -119,6 +120,17 @@ class RelayedRedis(RedisServer):
             wait_until(lambda: self.run("ROLE")[3] == "connected", 15, f"{self.name} to follow {master.name}")
 
 
+class DirectRedis(RelayedRedis):
+    """Without relay in between: for load that Python would be too slow for."""
+
+    def _write_config(self, lines):
+        super()._write_config([x for x in lines if not x.startswith("replica-announce")])
+
+    @property
+    def address(self):
+        return f"{self.ip}:{self.port}"
+
+
 class OuterClient(ScriptedServer):
     """The client-routing platform: is asked before a switch and told of it. publishes: (time, cluster, dc, [addresses])."""
 
@@ -149,7 +161,8 @@ class SwitchWorld(World):
         self.outer = OuterClient()
         self.who = Who(self._pids)
         super().__init__(dcs=list(dcs), shards=0, zookeepers=zookeepers, namespace=namespace,
-                         console_settings=console_settings, **options)
+                         console_settings={"console.migration.connect.timeout.ms": CONNECT_MS, **(console_settings or {})},
+                         meta_settings={"meta.switch.connect.milli": CONNECT_MS}, **options)
 
     def _connect_addresses(self):
         self.outer_relay = Relay([self.outer.port], who=self.who)
@@ -165,8 +178,8 @@ class SwitchWorld(World):
     def _pids(self):
         return [(p.name, p.pid) for p in list(self.workspace.processes) if p.pid]
 
-    def redis_class(self):
-        return type("RelayedRedis", (RelayedRedis,), {"who": staticmethod(self.who)})
+    def redis_class(self, direct=False):
+        return type("RelayedRedis", (DirectRedis if direct else RelayedRedis,), {"who": staticmethod(self.who)})
 
     def dc_of(self, name):
         """The DC of a process; None: the console's site."""
@@ -221,11 +234,12 @@ class Drill:
     """One cluster of two shards with its witnesses. Leaves the world as it was, or says with world.is_spoilt that it cannot."""
 
     def __init__(self, world, name, shards=2, replicas=1, keepers=None, writers=True, prober=True, batch=1, pause=None, size=0,
-                 config=()):
+                 config=(), direct=False):
         self.world, self.name = world, name
         self._writers_wanted, self._prober_wanted = writers, prober
         self._writer_options = {"batch": batch, "size": size, **({} if pause is None else {"pause": pause})}
-        self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(), keepers=keepers)
+        self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(direct),
+                                     keepers=keepers)
         for server in self.cluster.all_redises():
             for line in config:
                 server.run("CONFIG", "SET", *line.split())
@@ -490,7 +504,7 @@ class Drill:
         """Addresses of the Redis that the database calls masters."""
         with closing(sqlite3.connect(f"file:{self.console.db_path}?mode=ro", uri=True, timeout=5)) as db:
             ports = {port for port, in db.execute("SELECT redis_port FROM redis_tbl WHERE master = 1 AND deleted_at = 0")}
-        return {r.address for r in self.redises(shard) if r.relay.port in ports}
+        return {r.address for r in self.redises(shard) if int(r.address.split(":")[1]) in ports}
 
     def i4(self, ticket):
         """It rests, and a rest that is no success says why."""

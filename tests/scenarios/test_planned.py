@@ -35,7 +35,7 @@ def test_there_and_back(any_site, drill):
 @pytest.mark.scenario("F17")
 def test_heavy_load_there_and_back(site, drill):
     """20 switches in a row, each shard with 50 writes on the way at any time."""
-    d = drill(site, batch=50, pause=0, size=200)
+    d = drill(site, batch=50, pause=0, size=200, direct=True)
     full_before = full_syncs(d)
     for _ in range(20):
         ticket = d.switch("planned")
@@ -221,7 +221,7 @@ def test_topology_edits_are_refused_while_locked(site, drill):
     name, r = d.name, d.redises("s1", d.away)[1]
     edits = [("DELETE", f"/api/shards/{name}/s2", None), ("DELETE", f"/api/redises/{d.away}/{name}/s1", [r.address]),
              ("DELETE", f"/api/clusters/{name}/dcs/{d.away}", None), ("DELETE", f"/api/cluster/{name}?checkEmpty=false", None),
-             ("POST", f"/api/shards/{name}/s9", [])]
+             ("POST", f"/api/redises/{d.away}/{name}/s1", ["127.0.0.1:1"])]
     for method, path, body in edits:
         answer = site.console.request(method, path, body)
         assert answer.status_code == 409, (method, path, answer.status_code, answer.text)
