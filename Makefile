@@ -165,7 +165,7 @@ $(BUILD)/http_load $(BUILD)/bare_store: $(BUILD)/%: $(BUILD)/bench/%.o $(BUILD)/
 # targets and simulations, which only compute, give way. The integration tests of the
 # release build come last and have the machine for themselves.
 LAYERS_TOGETHER := fuzz unit-asan unit-tsan integration-asan sim-tsan sim-asan sim golden-asan
-LAYERS_LAST     := integration
+LAYERS_LAST     := integration scenarios-asan
 LAYERS          := $(LAYERS_TOGETHER) $(LAYERS_LAST)
 TEST_JOBS       ?= 3
 TEST_RESULTS    := $(abspath build/results)
@@ -198,6 +198,8 @@ layer-integration:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(OTHER_TESTS)" PYTEST_JOBS=3 check-integration
 layer-integration-asan:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(HOSTILE_TESTS)" PYTEST_JOBS=2 MODE=asan $(call own_build,asan) check-integration
+layer-scenarios-asan:
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) FAST=1 MODE=asan $(call own_build,asan) scenarios-run
 layer-%:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) $(call layer_vars,$*) check-$(firstword $(call layer_of,$*))
 check: check-tree check-unit check-golden check-sim ## the tests that need no server: unit, golden, simulation
@@ -266,7 +268,7 @@ check-scenarios: ## switchovers with what can break: F01 to F40 of dr-switchover
 	@$(MAKE) --no-print-directory MODE=debug $(call own_build,debug) scenarios-run
 scenarios-run: all fakes
 	@RESULTS=$(RESULTS) TESTS=tests/scenarios INTEGRATION_TIMEOUT_S=$(or $(INTEGRATION_TIMEOUT_S),3000) \
-	    tests/tools/pytest.sh scenarios $(BUILD) $(PYTHON) $(if $(T),--scenario=$(T)) $(if $(FAST),--fast) $(ARGS)
+	    tests/tools/pytest.sh scenarios$(SUFFIX) $(BUILD) $(PYTHON) $(if $(T),--scenario=$(T)) $(if $(FAST),--fast) $(ARGS)
 check-asan: ## unit, golden and simulation (SEEDS) with the address and undefined-behavior sanitizers
 	$(MAKE) MODE=asan $(call own_build,asan) SEEDS=$(or $(SEEDS),$(SANITIZER_SEEDS)) check-unit check-golden check-sim
 check-tsan: ## unit and simulation (SEEDS) with the thread sanitizer

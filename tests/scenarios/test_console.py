@@ -94,7 +94,6 @@ def test_the_database_cannot_be_written_for_a_while(site, drill, fault):
 
 
 @pytest.mark.scenario("F26")
-@pytest.mark.fast
 def test_a_release_that_fails_is_no_aborted_switch(site, drill):
     """The source's Redis of one shard hangs when it is to be released."""
     d = drill(site)

@@ -11,7 +11,6 @@ LOADED_S = 3.0
 
 
 @pytest.mark.scenario("F05")
-@pytest.mark.fast
 def test_the_destinations_metaserver_is_down_at_the_check(site, drill):
     d = drill(site)
     meta = site.dcs[AWAY].meta
@@ -31,7 +30,6 @@ def test_the_destinations_metaserver_is_down_at_the_check(site, drill):
 
 
 @pytest.mark.scenario("F05")
-@pytest.mark.fast
 def test_a_failed_check_can_be_cancelled(site, drill):
     d = drill(site)
     site.meta_relay[AWAY].set("refuse")
@@ -43,7 +41,6 @@ def test_a_failed_check_can_be_cancelled(site, drill):
 
 
 @pytest.mark.scenario("F06")
-@pytest.mark.fast
 def test_the_destinations_metaserver_dies_before_the_promotion(any_site, drill):
     """It dies when the sources are held: a planned switch goes back by itself, and the writers go on."""
     site = any_site
@@ -92,7 +89,6 @@ def test_the_answer_to_the_promotion_is_lost(any_site, drill):
 
 
 @pytest.mark.scenario("F08")
-@pytest.mark.fast
 def test_all_redis_of_the_destination_are_down(site, drill):
     d = drill(site)
     for r in d.redises("s1", AWAY):
@@ -111,7 +107,6 @@ def test_all_redis_of_the_destination_are_down(site, drill):
 
 
 @pytest.mark.scenario("F09")
-@pytest.mark.fast
 def test_a_redis_of_the_destination_dies_after_the_check(any_site, drill):
     site = any_site
     d = drill(site)
@@ -138,7 +133,6 @@ def test_a_redis_of_the_destination_dies_after_the_check(any_site, drill):
 
 
 @pytest.mark.scenario("F10")
-@pytest.mark.fast
 def test_two_masters_in_the_destination(site, drill):
     """The metaserver would mend it at once: it does not reach them any more when they are made masters."""
     d = drill(site, shards=1, prober=False)
@@ -216,7 +210,6 @@ def test_a_lag_that_does_not_drain_in_time_is_told_in_a_disaster(site, drill):
 
 
 @pytest.mark.scenario("F12")
-@pytest.mark.fast
 def test_a_destination_that_never_synchronized_is_refused(site, drill):
     d = drill(site, shards=1)
     for r in d.redises("s1", HOME):
@@ -234,7 +227,6 @@ def test_a_destination_that_never_synchronized_is_refused(site, drill):
 
 
 @pytest.mark.scenario("F13")
-@pytest.mark.fast
 def test_the_most_advanced_replica_is_promoted(keeper_site, drill):
     """With keepers both follow the keeper; the first one stands still while the second one goes on."""
     d = drill(keeper_site, shards=1)
@@ -355,3 +347,22 @@ def test_one_of_many_clusters_fails_its_check(site, drill, policy):
         if d is not bad:
             d.cluster.primary = AWAY
     assert bad.i5() == []
+
+
+@pytest.mark.scenario("F32")
+@pytest.mark.parametrize(("point", "dc"), [("meta_before_fence", HOME), ("meta_after_fence", HOME), ("meta_before_promote", AWAY),
+                                           ("meta_after_promote", AWAY), ("meta_before_follow", HOME), ("meta_after_follow", HOME)])
+def test_a_metaserver_dies_in_the_middle_of_its_step(site, drill, point, dc):
+    d = drill(site)
+    meta = site.dcs[dc].meta
+    if not set_fault(meta, f"{point}=crash"):
+        pytest.skip("this build has no fault points")
+    ticket = d.switch("planned")
+    assert meta.wait_exit(20) != 0
+    meta.start()
+    status = d.wait_rest(ticket)
+    print(f"{point}: {status}, gap {d.gap_ms():.0f} ms")
+    if status not in ("Success", "Aborted"):
+        d.go(ticket)
+        status = d.wait_rest(ticket, wanted=("Success", "Aborted"))
+    d.check(ticket)

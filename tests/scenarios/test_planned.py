@@ -80,7 +80,6 @@ def test_two_events_for_one_cluster_at_once(site, drill):
 
 
 @pytest.mark.scenario("F23")
-@pytest.mark.fast
 def test_an_event_that_is_processed_many_times_at_once_runs_once(site, drill):
     """One console owns a database (its lock keeps a second one out): the asks of several platforms meet in it."""
     d = drill(site)
@@ -105,7 +104,6 @@ def promotions(d, ticket):
 
 
 @pytest.mark.scenario("F28")
-@pytest.mark.fast
 def test_a_roll_back_is_refused_once_the_active_dc_is_switched(site, drill):
     d = drill(site)
     site.outer.takes = False
@@ -123,7 +121,6 @@ def test_a_roll_back_is_refused_once_the_active_dc_is_switched(site, drill):
 
 
 @pytest.mark.scenario("F29")
-@pytest.mark.fast
 def test_the_outer_client_is_down_before(site, drill):
     d = drill(site)
     site.outer_relay.set("refuse")
@@ -138,7 +135,6 @@ def test_the_outer_client_is_down_before(site, drill):
 
 
 @pytest.mark.scenario("F29")
-@pytest.mark.fast
 def test_the_outer_client_says_no_before(site, drill):
     d = drill(site)
     site.outer.may = False
@@ -189,7 +185,6 @@ MAPPED = {"Initiated": "INITED", "Checking": "MIGRATING", "CheckingFail": "FAIL"
 
 
 @pytest.mark.scenario("F38")
-@pytest.mark.fast
 def test_checkstatus_in_every_state(site, drill):
     """The states are written behind the console's back: it only has to tell them."""
     import sqlite3

@@ -20,7 +20,6 @@ def wait_fenced(d, servers, timeout=FENCED_S):
 
 
 @pytest.mark.scenario("F01")
-@pytest.mark.fast
 @pytest.mark.parametrize("mode", [None, "planned", "disaster"])
 def test_without_the_sources_metaserver_the_fence_takes_another_way(any_site, drill, mode):
     site = any_site
@@ -105,7 +104,6 @@ def test_the_sources_metaserver_is_black_holed(site, drill):
 
 
 @pytest.mark.scenario("F03")
-@pytest.mark.fast
 def test_the_source_redis_of_one_shard_is_dead(any_site, drill):
     """Both Redis of the shard in the source are killed, else a replica there is the better answer."""
     d = drill(any_site)
@@ -183,7 +181,6 @@ def test_a_disaster_is_over_in_three_seconds(site, drill):
 
 
 @pytest.mark.scenario("F14")
-@pytest.mark.fast
 def test_a_hung_master_is_not_taken_for_fenced(site, drill):
     d = drill(site)
     master = d.old_master("s1")
@@ -216,7 +213,6 @@ def test_a_master_that_hangs_when_it_is_fenced_is_left_behind_in_a_disaster(site
 
 
 @pytest.mark.scenario("F15")
-@pytest.mark.fast
 def test_writable_replicas_do_not_break_the_fence(any_site, drill):
     """As replicas they took writes before the switch, too: only the old masters are held to it."""
     d = drill(any_site, prober=False)
@@ -231,7 +227,6 @@ def test_writable_replicas_do_not_break_the_fence(any_site, drill):
 
 
 @pytest.mark.scenario("F16")
-@pytest.mark.fast
 def test_redis_that_cannot_rewrite_their_configuration(any_site, drill):
     d = drill(any_site)
     for r in d.cluster.all_redises():
@@ -295,7 +290,6 @@ def test_the_sources_metaserver_restarts_after_the_fence(any_site, drill):
 
 
 @pytest.mark.scenario("F34")
-@pytest.mark.fast
 @pytest.mark.parametrize("rewritten", [True, False], ids=["rewritten", "as-before"])
 def test_an_old_master_restarts_after_the_fence(any_site, drill, rewritten):
     site = any_site
