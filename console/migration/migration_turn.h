@@ -23,7 +23,7 @@ struct turn_item {
     int64_t migration_cluster_id;
     bool is_resumed;
     enum migration_ask ask;
-    const char *actor; /* of the ask; NULL: the turn's */
+    const char *actor;                /* of the ask; NULL: the turn's */
     struct migration_result *results; /* owned by the item */
     size_t result_count;
     /* out */
