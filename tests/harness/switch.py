@@ -405,7 +405,7 @@ class Drill:
                 "JOIN migration_cluster_tbl c ON c.id = l.migration_cluster_id WHERE c.migration_event_id = ? ORDER BY l.id",
                 (ticket,)).fetchall()
         begin = rows[0][0] if rows else 0
-        return "\n".join(f"{at - begin:7} ms  {kind:10} shard {shard:3}  {a or '-':>13} {b:14} {rule:12} {ms:5} ms  {text[:240]!r}"
+        return "\n".join(f"{at - begin:7} ms  {kind:10} shard {shard:3}  {a or '-':>13} {b:14} {rule:12} {ms:5} ms  {text[:1200]!r}"
                          for at, shard, kind, a, b, rule, ms, text in rows)
 
     # the world as it is

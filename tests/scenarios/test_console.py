@@ -144,7 +144,7 @@ def test_retry_after_repair_touches_only_what_failed(site, drill):
     d = drill(site)
     ticket = d.prepare(mode="planned")["ticketId"]
     d.tickets.append(ticket)
-    if not set_fault(d.console, "migration_before_promote=error:3@2"):
+    if not set_fault(d.console, "migration_before_promote=error:20@2"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
     status = d.wait_rest(ticket)
