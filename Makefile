@@ -301,7 +301,7 @@ demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
 	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
-bench: bench-poll bench-takeover bench-console bench-keepers ## every measurement of bench/
+bench: bench-poll bench-takeover bench-console bench-keepers bench-switchover ## every measurement of bench/
 bench-poll: $(BUILD)/xpipe-meta $(BENCH) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
 bench-takeover: $(BUILD)/xpipe-meta $(BENCH) ## killed, frozen and joining metaservers over 10,000 shards
@@ -310,6 +310,8 @@ bench-console: $(DAEMONS) $(BENCH) ## REST of the console with 10,000 clusters, 
 	$(call bench_script,console)
 bench-keepers: $(DAEMONS) $(FAKES) ## active keepers that are killed, Redis that are changed by hand
 	$(call bench_script,keepers)
+bench-switchover: $(DAEMONS) ## planned switches to the other DC: write gap and time, beside the bare commands
+	$(call bench_script,switchover)
 .PHONY: soak
 soak: $(DAEMONS) $(FAKES) $(BUILD)/redis_farm ## random faults under load for MINUTES (default 2); SEED=n repeats one
 	@exec env $(RUN_ENV) MINUTES=$(MINUTES) SEED=$(SEED) $(PYTHON) tests/soak/soak.py $(ARGS)
@@ -373,5 +375,5 @@ help: ## this list
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim docs-states \
         sim sim-mutants fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
-        check-integration check-scenarios scenarios-run check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console bench-keepers format format-check \
+        check-integration check-scenarios scenarios-run check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console bench-keepers bench-switchover format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help

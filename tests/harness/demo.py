@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.cluster import World  # noqa: E402
 from harness.processes import wait_until  # noqa: E402
-from harness.switch import OuterClient  # noqa: E402
+from harness.switch import OuterClient, wait_unfenced  # noqa: E402
 from harness.witness import Prober, Writer  # noqa: E402
 
 CLUSTER = "demo"
@@ -133,6 +133,7 @@ def lose_owner(story, world):
                          "the new owner to correct a peer")
     story.say(f"removed a peer again: right after {took:.2f} s")
     owner.start()
+    wait_until(lambda: owner.readiness()[0], 30, f"{owner.name} to be ready")  # the push of a cluster created before that would reach nobody
     story.say(f"{owner.name} is back")
 
 
@@ -246,11 +247,12 @@ def wait_switched(world, clusters, target, ticket):
 
 
 def settle(clusters):
-    """Trees are whole and data written now is everywhere."""
+    """Trees are whole, data written now is everywhere, and no fence of a switch before is left."""
     for cluster in clusters:
         cluster.wait_whole()
         cluster.write("settled", str(cluster.primary))
         cluster.wait_read("settled", str(cluster.primary))
+        wait_unfenced(cluster.all_redises())
 
 
 def switch(story, world, outer, clusters, target):
@@ -333,7 +335,7 @@ def report_return(story, cluster, clients, killed, returned):
     taken = [p for p in clients.prober.log[cluster.name] if p.verdict == "yes" and p.sent >= returned and p.server != cluster.master().name]
     if taken:
         story.say(f"    {cluster.name}: nobody was told to write to {', '.join(sorted({p.server for p in taken}))}; who had tried could "
-                  f"have until {taken[-1].sent - returned:.1f} s after the return, when the metaservers had fenced it")
+                  f"have until {taken[-1].sent - returned:.1f} s after the return, when the metaservers had fenced it or had it follow")
     else:
         story.say(f"    {cluster.name}: no Redis of {HOME} took a write after its return")
     writer = clients.writers[cluster.name]

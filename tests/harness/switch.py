@@ -277,11 +277,7 @@ class Drill:
     def wait_unfenced(self, timeout=15.0):
         """The settings of every Redis are its own again: metaservers put them back within seconds of the end of a switch, and those of new
         Redis in backup DCs, which they hold until they follow."""
-        def all_free():
-            held = [r.name for r in self.cluster.all_redises() if r.running and _is_held(r)]
-            assert not held, f"held: {held}"
-            return True
-        wait_until(all_free, timeout, "the fences to be over")
+        wait_unfenced(self.cluster.all_redises(), timeout)
 
     def watch(self):
         servers = {r.address: r for r in self.cluster.all_redises()}
@@ -580,6 +576,15 @@ def _is_held(server):
     reply = server.run("CONFIG", "GET", "min-*-to-write")
     words = reply.values() if isinstance(reply, dict) else reply[1::2]
     return any(int(n) > 1000 for n in words)
+
+
+def wait_unfenced(redises, timeout=15.0):
+    """Waits until no running one of them is held."""
+    def all_free():
+        held = [r.name for r in redises if r.running and _is_held(r)]
+        assert not held, f"held: {held}"
+        return True
+    wait_until(all_free, timeout, "the fences to be over")
 
 
 def _is_writable(server):

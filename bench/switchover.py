@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""make bench-switchover: how long clients cannot write while one-way clusters are switched to the other DC, and how long the switch takes.
+
+Real: console, metaservers of two DCs, ZooKeeper, Redis (small ones, one per shard and DC), clients that write. Stood in for: the platform
+that tells clients of the new master. One shard; ten shards of one cluster; then many clusters in one event, with writers on some of them.
+The yardstick, in the same run: the bare commands of a switch (dr-switchover.md 7.3) sent by this program to Redis that nobody manages, with
+the same writers. The write gap is the longest time between two acknowledged writes of a shard.
+Bars: design.md 7. Writes build/bench/switchover.json.
+"""
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from report import Report
+from takeover import percentile
+from harness.cluster import World
+from harness.processes import wait_until
+from harness.redis_server import RedisServer
+from harness.switch import OuterClient, wait_unfenced
+from harness.witness import Writer
+
+HOME, AWAY = "jq", "fra"
+LIMIT_S = 120  # of every wait; far more than a quiet machine needs
+WRITE_PAUSE_S = 0.001
+GAP_P99_BAR_MS = 300
+ROUND_TRIPS_BAR = 10  # times the sum of the round trips
+THOUSAND_BAR_S = 60
+REDIS_MB = 6  # what a small Redis and its place in the daemons take, to be on the safe side
+SAMPLED = 4  # clusters of a large event that have writers: these are threads of one Python, more of them would wait for each other
+LOOK_S = (0.02, 0.0005)  # between two looks at an event: so much, and so much for each cluster
+REFUSE_ALL = 2147483647
+
+
+class SmallRedis(RedisServer):
+    """As many as possible on one machine."""
+
+    def _more_config(self):
+        return [*super()._more_config(), "hz 1", "dynamic-hz no", "latency-tracking no", "activerehashing no"]
+
+
+class Clients:
+    """A writer for each shard of some clusters; follow() tells one of its master, as the outer client does."""
+
+    def __init__(self, clusters, outer=None):
+        self.writers = {}
+        self.outer = outer
+        self.clusters = clusters
+        for cluster in clusters:
+            where = {r.address: (r.ip, r.port) for r in cluster.all_redises()}
+            for shard in cluster.shards:
+                self.writers[cluster.name, shard] = Writer(shard, where, cluster.master(shard).address, pause=WRITE_PAUSE_S)
+            if outer:
+                outer.followers[cluster.name] = lambda published, c=cluster: self._published(c, set(published))
+
+    def _published(self, cluster, addresses):
+        for shard in cluster.shards:
+            mine = {r.address for dc in cluster.dcs for r in cluster.redises[dc][shard]} & addresses
+            if mine:
+                self.follow(cluster, shard, mine.pop())
+
+    def follow(self, cluster, shard, address):
+        self.writers[cluster.name, shard].follow(address)
+
+    def __enter__(self):
+        for writer in self.writers.values():
+            writer.start()
+        self.wait_acked()
+        return self
+
+    def __exit__(self, *exc):
+        for writer in self.writers.values():
+            writer.stop()
+        if self.outer:
+            self.outer.followers.clear()
+
+    def wait_acked(self):
+        since = time.monotonic()
+        wait_until(lambda: all(w.acked_after(since) for w in self.writers.values()), LIMIT_S, "acknowledged writes of every shard")
+
+    def gaps_ms(self, since):
+        return [w.gap_ms(since) for w in self.writers.values()]
+
+    def lost(self):
+        return sum(len(self.writers[c.name, s].lost(c.master(s))) for c in self.clusters for s in c.shards)
+
+
+def other(cluster):
+    return AWAY if cluster.primary == HOME else HOME
+
+
+# ---- the bare commands ----
+
+def bare_cluster(world, shards):
+    """Redis of which the console does not know: a master in jq, its replica in fra."""
+    cluster = world.one_way(f"bare{shards}", shards=shards, server=SmallRedis)
+    for shard in cluster.shards:
+        cluster.redises[AWAY][shard][0].replicate(cluster.redises[HOME][shard][0])
+    return cluster
+
+
+def bare_switch(cluster, shard, clients):
+    """Fence, drain, freeze, promote, tell the client; then what is outside of the gap. Returns ms of the round trips within the gap."""
+    old, new = (cluster.redises[dc][shard][0] for dc in (cluster.primary, other(cluster)))
+    saved = old.run("CONFIG", "GET", "min-replicas-to-write")[1]
+    began = time.monotonic()
+    old.run("CONFIG", "SET", "min-replicas-to-write", REFUSE_ALL)
+    offset = int(old.info("replication")["master_repl_offset"])
+    while int(new.info("replication")["slave_repl_offset"]) < offset:
+        pass
+    old.run("SLAVEOF", "127.0.0.1", 0)
+    final = int(old.info("replication")["master_repl_offset"])
+    if final > offset and int(new.info("replication")["slave_repl_offset"]) < final:
+        raise RuntimeError(f"{shard}: {old.name} took writes behind its fence")
+    new.run("SLAVEOF", "NO", "ONE")
+    took_ms = 1000 * (time.monotonic() - began)
+    clients.follow(cluster, shard, new.address)
+    old.run("SLAVEOF", new.ip, new.port)
+    old.run("CONFIG", "SET", "min-replicas-to-write", saved)
+    return took_ms
+
+
+def measure_bare(cluster, runs):
+    """(gaps, sums of the round trips) in ms: one of each for each shard and run."""
+    gaps, sums = [], []
+    with ThreadPoolExecutor(len(cluster.shards)) as pool:
+        for _ in range(runs):
+            with Clients([cluster]) as clients:
+                began = time.monotonic()
+                sums += pool.map(lambda s: bare_switch(cluster, s, clients), cluster.shards)
+                clients.wait_acked()
+                gaps += clients.gaps_ms(began)
+            cluster.primary = other(cluster)
+            wait_until(lambda: all(cluster.redises[other(cluster)][s][0].run("ROLE")[3] == "connected" for s in cluster.shards), LIMIT_S,
+                       "the bare Redis to follow")
+    return gaps, sums
+
+
+# ---- the product ----
+
+def ask(world, path, body):
+    answer = world.console.request("POST", f"/api/migration/{path}", body, timeout=LIMIT_S)
+    if answer.status_code != 200:
+        raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:2000]}")
+    return answer.json()
+
+
+def switch_once(world, outer, clusters, sampled):
+    """One event of all clusters; (gaps in ms, seconds of the event, lost writes)."""
+    source, target = clusters[0].primary, other(clusters[0])
+    with Clients(sampled, outer) as clients:
+        asked = ask(world, "checkandprepare", {"fromIdc": source, "toIdc": target, "clusters": [c.name for c in clusters],
+                                               "isForce": False, "mode": "planned"})
+        refused = [r for r in asked["results"] if not r["success"]]
+        if refused:
+            raise RuntimeError(f"refused: {refused[:3]}")
+        began = time.monotonic()
+        ask(world, "domigration", {"ticketId": asked["ticketId"]})
+        wait_over(world, asked["ticketId"], len(clusters))
+        took_s = time.monotonic() - began
+        for cluster in clusters:
+            cluster.primary = target
+        clients.wait_acked()
+        gaps = clients.gaps_ms(began)
+    return gaps, took_s, clients.lost()
+
+
+def results(world, ticket):
+    return world.console.get(f"/api/migration/checkstatus/{ticket}", timeout=LIMIT_S)["results"]
+
+
+def wait_over(world, ticket, count):
+    deadline = time.monotonic() + LIMIT_S
+    while any(r["status"] in ("INITED", "MIGRATING") for r in results(world, ticket)):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"event {ticket} is not over after {LIMIT_S} s")
+        time.sleep(LOOK_S[0] + LOOK_S[1] * count)
+    failed = [r for r in results(world, ticket) if r["status"] != "SUCCESS"]
+    if failed:
+        detail = world.console.get(f"/api/v2/migrations/{ticket}", timeout=LIMIT_S)["clusters"]
+        reasons = [c.get("reason") for c in detail]
+        raise RuntimeError(f"{len(failed)} not switched: {failed[:3]}; {reasons[:3]}")
+
+
+def measure(world, outer, clusters, runs, sampled=None):
+    gaps, times, lost = [], [], 0
+    for _ in range(runs):
+        settle(clusters)
+        some_gaps, took_s, some_lost = switch_once(world, outer, clusters, sampled or clusters)
+        gaps += some_gaps
+        times.append(took_s)
+        lost += some_lost
+    return gaps, times, lost
+
+
+def settle(clusters):
+    """Everything follows the right one, data written now is everywhere, no fence of before is left: what the check of a switch looks for."""
+    for cluster in clusters:
+        cluster.wait_whole(timeout=LIMIT_S)
+        for shard in cluster.shards:
+            cluster.write("settled", cluster.primary, shard)
+    for cluster in clusters:
+        for shard in cluster.shards:
+            cluster.wait_read("settled", cluster.primary, shard)
+        wait_unfenced(cluster.all_redises(), LIMIT_S)
+
+
+def create(world, name, count, shards):
+    clusters = []
+    for i in range(count):
+        clusters.append(world.one_way(f"{name}{i}", shards=shards, server=SmallRedis).create())
+    return clusters
+
+
+def remove(world, clusters):
+    for cluster in clusters:
+        world.console.delete(f"/api/cluster/{cluster.name}?checkEmpty=false")
+        for server in cluster.all_redises():
+            server.kill()
+            world.workspace.forget(server)
+
+
+# ---- figures ----
+
+def spread(report, name, values, unit="ms", bar=None):
+    report.figure(f"{name}, p50", percentile(values, 50), unit)
+    report.figure(f"{name}, p99", percentile(values, 99), unit, bar)
+    report.figure(f"{name}, max", max(values), unit)
+
+
+def measure_small(report, world, outer, shards, runs):
+    """One cluster, beside the bare commands before and after."""
+    name = f"{shards} shard{'s' if shards > 1 else ''}"
+    bare = bare_cluster(world, shards)
+    clusters = create(world, f"small{shards}-", 1, shards)
+    gaps_before, sums_before = measure_bare(bare, runs)
+    gaps, times, lost = measure(world, outer, clusters, runs)
+    gaps_after, sums_after = measure_bare(bare, runs)
+    bare_gaps, bare_sums = gaps_before + gaps_after, sums_before + sums_after
+    spread(report, f"{name}: write gap", gaps, bar=GAP_P99_BAR_MS)
+    spread(report, f"{name}: bare commands, write gap", bare_gaps)
+    spread(report, f"{name}: bare commands, sum of round trips", bare_sums)
+    report.figure(f"{name}: write gap / bare write gap, p50", percentile(gaps, 50) / percentile(bare_gaps, 50), "x")
+    report.figure(f"{name}: write gap / sum of round trips, p50", percentile(gaps, 50) / percentile(bare_sums, 50), "x",
+                  ROUND_TRIPS_BAR if shards == 1 else None)
+    report.figure(f"{name}: write gap / sum of round trips, p99", percentile(gaps, 99) / percentile(bare_sums, 99), "x")
+    spread(report, f"{name}: event", [1000 * t for t in times])
+    report.figure(f"{name}: acknowledged writes lost", lost, "", 0)
+    remove(world, clusters)
+    for server in bare.all_redises():
+        server.kill()
+        world.workspace.forget(server)
+
+
+def measure_large(report, world, outer, wanted, shards, runs):
+    """Many clusters in one event, as many as memory allows."""
+    count = min(wanted, int(available_mb() * 0.8 / (REDIS_MB * 2 * shards)))
+    name = f"{count:,} clusters of {shards}"
+    report.facts[f"clusters of {shards}"] = {"wanted": wanted, "made": count}
+    clusters = create(world, f"many{shards}-", count, shards)
+    sampled = clusters[::max(1, count // SAMPLED)][:SAMPLED]
+    gaps, times, lost = measure(world, outer, clusters, runs, sampled)
+    spread(report, f"{name}: write gap of {len(gaps) // runs} watched shards", gaps, bar=GAP_P99_BAR_MS)
+    report.figure(f"{name}: slowest event", max(times), "s", THOUSAND_BAR_S)
+    report.figure(f"{name}: clusters switched a second", count * runs / sum(times), "/s")
+    report.figure(f"{name}: acknowledged writes lost", lost, "", 0)
+    remove(world, clusters)
+
+
+def available_mb():
+    with open("/proc/meminfo", encoding="ascii") as f:
+        return next(int(line.split()[1]) // 1024 for line in f if line.startswith("MemAvailable"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="planned switches of one-way clusters")
+    parser.add_argument("--runs", type=int, default=20, help="switches of 1 shard and of 10 shards; a quarter of it, of 100 clusters")
+    parser.add_argument("--two", type=int, default=100, help="clusters of two shards in one event; 0: leave it out")
+    parser.add_argument("--one", type=int, default=1000, help="clusters of one shard in one event; 0: leave it out")
+    args = parser.parse_args()
+    report = Report("switchover")
+    outer = OuterClient()
+    try:
+        with World(dcs=[HOME, AWAY], shards=0, metas=1, console_settings={"credis.service.address": outer.url, "log.level": "info"},
+                   meta_settings={"log.level": "info"}) as world:
+            world.start()
+            measure_small(report, world, outer, 1, args.runs)
+            measure_small(report, world, outer, 10, args.runs)
+            if args.two:
+                measure_large(report, world, outer, args.two, 2, max(2, args.runs // 4))
+            if args.one:
+                measure_large(report, world, outer, args.one, 1, 2)
+    finally:
+        outer.close()
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
