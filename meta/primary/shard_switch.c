@@ -81,6 +81,16 @@ int switch_may_command(void *arg, struct xp_err *err)
     return duty->may_command(cluster, duty->arg, err);
 }
 
+int switch_may_step(void *arg, struct xp_err *err)
+{
+    const struct switch_shard *s = arg;
+    if (!s->job || s->job->waits_for_record) {
+        return xp_fail(err, XP_NOT_OWNER,
+                       "the slot of the shard was lost in the middle of the step");
+    }
+    return switch_may_command(arg, err);
+}
+
 struct tree_duty *switch_tree(const struct switch_shard *s)
 {
     const struct shard_switches_options *opt = &s->all->opt;
@@ -157,6 +167,25 @@ void switch_write(struct switch_shard *s)
     }
 }
 
+void switch_undo(struct switch_shard *s)
+{
+    const struct switch_job *job = s->job;
+    struct switch_record *r = &s->record;
+    const struct switch_record *before = &job->before;
+    if (!job->has_before) {
+        return;
+    }
+    bool is_news = r->fence != before->fence || r->saved.is_known != before->saved.is_known ||
+                   !addr_eq(&r->promoted, &before->promoted);
+    r->fence = before->fence;
+    r->master = before->master;
+    r->saved = before->saved;
+    r->promoted = before->promoted;
+    if (is_news) {
+        switch_write(s);
+    }
+}
+
 /* One that was promoted here, and one that is fenced: by whoever had this shard before. */
 static void go_on_from(struct switch_shard *s)
 {
@@ -220,7 +249,10 @@ static void on_record_written(int rc, const struct switch_record *record, void *
 {
     struct switch_shard *s = arg;
     s->is_writing = false;
-    if (s->is_owned && rc == 0) {
+    if (s->is_owned &&
+        !s->is_known) { /* it was lost meanwhile, and somebody else may have written */
+        read_record(s);
+    } else if (s->is_owned && rc == 0) {
         s->record.version = record->version;
         if (s->is_dirty) {
             write_record(s);
@@ -251,6 +283,7 @@ static void job_fire(struct loop_timer *timer)
         (void)xp_fail(&err, XP_TIMEOUT,
                       "the record of the shard in ZooKeeper was not %s in time; nothing was sent",
                       s->is_known ? "written" : "read");
+        switch_undo(s);
         switch_end_error(s, &err);
     } else if (s->job) {
         switch_following_look(s);
@@ -345,7 +378,21 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->record = (struct switch_record){ .version = -1 };
     s->held_until = MONO_NEVER;
     s->may_follow = false;
+    s->stray = (struct addr){ 0 };
+    s->is_asserted = false;
+    s->asserted_at = MONO_NEVER;
+    s->settle_pause_ms = 0;
     read_record(s);
+}
+
+/* Its answer may be older than what the next owner writes, if we are the one after him. */
+static void forget_read(struct switch_shard *s)
+{
+    if (s->is_reading) {
+        switch_records_forget(s->all->opt.records, s);
+        s->is_reading = false;
+        s->all->reading--;
+    }
 }
 
 void shard_switch_lost(struct shard_switches *all, int64_t cluster_id, int64_t shard_id)
@@ -358,12 +405,16 @@ void shard_switch_lost(struct shard_switches *all, int64_t cluster_id, int64_t s
     (void)xp_fail(&err, XP_NOT_OWNER, "the slot of the shard was lost in the middle of the step");
     s->is_owned = false;
     s->is_dirty = false;
+    s->is_known = false;
+    s->tenure++;
     loop_timer_stop(&s->record_timer);
-    loop_timer_stop(&s->keep_timer);
     list_remove(&s->to_read);
+    forget_read(s);
     switch_forget(s);
+    switch_keep_leave(s);
     switch_jobs_fail(s, &err);
     switch_settled(s); /* perhaps not yet: what is under way ends at its next question, and tells */
+    read_others(all);
     count_fences(all);
 }
 

@@ -42,7 +42,7 @@ struct fence_run *switch_fence_run(struct switch_shard *s, const struct fence_op
     options.password = duty->redis_password;
     options.client_name = duty->client_name;
     options.connect_timeout_ms = s->all->opt.connect_timeout_ms;
-    options.may_command = options.may_command ? options.may_command : switch_may_command;
+    options.may_command = options.may_command ? options.may_command : switch_may_step;
     options.arg = s;
     return fence_run_start(&options);
 }
@@ -217,6 +217,7 @@ void switch_fencing(struct switch_shard *s)
     struct switch_job *job = s->job;
     struct xp_err err;
     if (check_place(s, &err) != 0) {
+        switch_undo(s);
         switch_end_error(s, &err);
         return;
     }
@@ -235,6 +236,7 @@ void switch_fencing(struct switch_shard *s)
     }
     if (fault_hit(FAULT_meta_before_fence)) {
         (void)xp_fail(&err, XP_UNAVAILABLE, "fault: before the fence");
+        switch_undo(s);
         switch_end_error(s, &err);
         return;
     }

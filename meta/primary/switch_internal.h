@@ -30,6 +30,8 @@ struct switch_job { /* one step, and everybody who waits for it */
     bool is_written;             /* what must be in the record before the first command is there */
     bool is_looked;              /* the settings that a fence overwrites are known */
     struct switch_change change; /* of a promotion whose settings are being put right; owned */
+    struct switch_record before; /* as it was when the step began */
+    bool has_before;
 };
 
 struct
@@ -46,6 +48,7 @@ struct
     int64_t cluster_id;
     int64_t shard_id;
     bool is_owned;
+    uint64_t tenure; /* grows with every loss: what began in an earlier one has no say any more */
     /* record */
     struct switch_record record; /* as it should be; in ZooKeeper when it is not dirty */
     bool is_known;
@@ -70,6 +73,7 @@ struct
     struct fence_run *keep_run;
     struct execution_log *keep_log; /* nobody reads it */
     bool is_keep_commanding;
+    uint64_t keep_tenure;
     struct addr stray; /* being held by keep_run; none */
     bool is_asserted;  /* the last look found the fence in force */
     mono_ms asserted_at;
@@ -98,11 +102,16 @@ bool switch_meta(const struct switch_shard *, struct cluster_meta **ret_cluster,
 size_t switch_redises(const struct shard_meta *, struct addr *ret_addrs /* SWITCH_REDIS_MAX */);
 bool switch_is_primary(const struct switch_shard *); /* this DC, in the metadata in memory */
 bool switch_is_migrating(const struct switch_shard *);
-int switch_may_command(void *shard, struct xp_err *err); /* for runs */
+int switch_may_command(void *shard, struct xp_err *err);
+/* For the run of the step under way. One that was given up with its job, when the slot was lost, commands nothing any more, also when the slot is
+ * ours again. */
+int switch_may_step(void *shard, struct xp_err *err);
 struct tree_duty *switch_tree(const struct switch_shard *);
 void switch_look(const struct switch_shard *); /* the duty looks again */
 /* The record is to be written as it is in memory now; the job goes on when it is (switch_job_recorded). */
 void switch_write(struct switch_shard *);
+/* The step under way ends and sent nothing: what it meant to do is taken back out of the record, but for the epoch. */
+void switch_undo(struct switch_shard *);
 bool switch_is_quiet(const struct switch_shard *);
 void switch_settled(
     struct switch_shard *); /* something ended: freed when nobody owns it any more */
@@ -138,6 +147,7 @@ void switch_keep_stop(struct switch_shard *);              /* nothing more is se
 /* A step begins: the same, but for commands under way, which are waited for (switch_job_recorded) unless they want the same as
  * the step. */
 void switch_keep_yield(struct switch_shard *, bool is_same_way);
+void switch_keep_leave(struct switch_shard *); /* the slot is lost: what is not commanding ends */
 void switch_keep_init(struct switch_shard *);
 
 /* switch_settle.c */

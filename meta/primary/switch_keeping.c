@@ -40,6 +40,17 @@ void switch_keep_stop(struct switch_shard *s)
     switch_settle_stop(s);
 }
 
+void switch_keep_leave(struct switch_shard *s)
+{
+    loop_timer_stop(&s->keep_timer);
+    if (!s->is_keep_commanding) {
+        end_keep(s);
+    }
+    if (!switch_settle_is_commanding(s)) {
+        switch_settle_stop(s);
+    }
+}
+
 void switch_keep_yield(struct switch_shard *s, bool is_same_way)
 {
     loop_timer_stop(&s->keep_timer);
@@ -68,6 +79,9 @@ static int may_keep(void *arg, struct xp_err *err)
     if (has_step(s)) {
         return xp_fail(err, XP_CONFLICT, "a step of the shard is under way");
     }
+    if (s->keep_tenure != s->tenure) {
+        return xp_fail(err, XP_NOT_OWNER, "the slot of the shard was lost meanwhile");
+    }
     int rc = switch_may_command(s, err);
     s->is_keep_commanding |= rc == 0;
     return rc;
@@ -82,18 +96,23 @@ static void start(struct switch_shard *s, const struct fence_options *what)
     options.may_command = may_keep;
     options.log = s->keep_log = execution_log_new(NULL);
     s->is_keep_commanding = false;
+    s->keep_tenure = s->tenure;
     s->keep_run = switch_fence_run(s, &options);
     s->all->keeping += s->keep_run != NULL;
 }
 
-/* The run is over. False: nobody owns the shard any more, which is gone by this perhaps. */
+/* The run is over. False: it says nothing of the shard as it is now; nobody owns it any more, and it is gone by this perhaps, or it
+ * was lost and regained meanwhile. */
 static bool end_run(struct switch_shard *s)
 {
+    bool is_ours = s->is_owned && s->keep_tenure == s->tenure;
     end_keep(s);
     if (!s->is_owned) {
         switch_settled(s);
+    } else if (!is_ours) {
+        switch_job_recorded(s);
     }
-    return s->is_owned;
+    return is_ours;
 }
 
 /* ---- a fence ---- */

@@ -308,7 +308,7 @@ static bool start(struct switch_shard *s, enum promote_goal goal)
         .order = s->job->order,
         .connect_timeout_ms = s->all->opt.connect_timeout_ms,
         .deadline_ms = switch_job_left_ms(s),
-        .may_command = switch_may_command,
+        .may_command = switch_may_step,
         .on_done = on_run,
         .arg = s,
         .log = s->job->log,
@@ -373,9 +373,11 @@ void switch_promoting(struct switch_shard *s)
     }
     if (step == SWITCH_PROMOTE && fault_hit(FAULT_meta_before_promote)) {
         (void)xp_fail(&err, XP_UNAVAILABLE, "fault: before the promotion");
+        switch_undo(s);
         switch_end_error(s, &err);
     } else if (!start(s, goals[step])) {
         (void)xp_fail(&err, XP_NOT_FOUND, "the shard is not in the metadata any more");
+        switch_undo(s);
         switch_end_error(s, &err);
     }
 }

@@ -232,7 +232,11 @@ void switch_jobs_fail(struct switch_shard *s, const struct xp_err *err)
 
 static void go(struct switch_shard *s)
 {
-    const struct switch_job *job = s->job;
+    struct switch_job *job = s->job;
+    if (!job->has_before && s->is_known) {
+        job->has_before = true;
+        job->before = s->record;
+    }
     if (job->order.epoch > 0 && job->order.epoch < s->record.epoch && job->step != SWITCH_CHECK) {
         switch_end_stale(s);
         return;

@@ -23,6 +23,7 @@ struct switch_settle {
     bool is_clean[SWITCH_REDIS_MAX]; /* a replica of somebody, without the fence's value */
     bool is_asked[SWITCH_REDIS_MAX]; /* to take its value back */
     bool is_commanding;
+    uint64_t tenure; /* of the shard, when it began */
 };
 
 static void free_settle(struct switch_settle *settle)
@@ -61,9 +62,14 @@ static bool is_over(const struct switch_settle *settle)
 
 static void end(struct switch_shard *s, bool is_done)
 {
+    bool is_ours = s->is_owned && s->settle->tenure == s->tenure;
     switch_settle_stop(s);
-    if (!s->is_owned) {
-        switch_settled(s);
+    if (!is_ours) {
+        if (s->is_owned) { /* again: it says nothing of the shard as it is now */
+            switch_job_recorded(s);
+        } else {
+            switch_settled(s);
+        }
         return;
     }
     if (is_done) {
@@ -123,15 +129,17 @@ static void restore(struct switch_settle *settle)
     (void)snprintf(max_lag, sizeof(max_lag), "%lld", (long long)saved.max_lag_s);
     for (size_t i = 0; i < settle->count; i++) {
         if (settle->is_asked[i]) {
-            orders[count++] = (struct party_order){
+            orders[count] = (struct party_order){
                 .member = i, .words = { "CONFIG", "SET", "min-slaves-max-lag", max_lag }, .count = 4
             };
-            orders[count++] = (struct party_order){ .member = i,
-                                                    .words = { "CONFIG", "SET",
-                                                               "min-slaves-to-write", min_slaves },
-                                                    .count = 4 };
-            orders[count++] =
+            orders[count + 1] =
+                (struct party_order){ .member = i,
+                                      .words = { "CONFIG", "SET", "min-slaves-to-write",
+                                                 min_slaves },
+                                      .count = 4 };
+            orders[count + 2] =
                 (struct party_order){ .member = i, .words = { "CONFIG", "REWRITE" }, .count = 2 };
+            count += 3;
         }
     }
     struct xp_err err;
@@ -181,6 +189,7 @@ void switch_settle_start(struct switch_shard *s)
     }
     struct switch_settle *settle = xcalloc(1, sizeof(*settle));
     settle->shard = s;
+    settle->tenure = s->tenure;
     settle->count = switch_redises(shard, settle->redis);
     struct redis_party_options options = {
         .loop = s->all->opt.loop,
