@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from harness.processes import wait_until
+from harness.processes import stays, wait_until
 from harness.switch import TERMINAL, set_fault
 
 HOME, AWAY = "jq", "fra"
@@ -135,6 +135,26 @@ def test_a_release_that_takes_too_long_is_no_aborted_switch(site, drill):
     site.heal(d.cluster)
     d.go(ticket)
     assert d.wait_rest(ticket, wanted="Aborted") == "Aborted"
+    d.check(ticket)
+
+
+@pytest.mark.scenario("F27")
+def test_a_release_behind_the_metaservers_back_stays(site, drill):
+    """The console releases the Redis itself; the source's metaserver, which still knows of the fence, is heard of again."""
+    d = drill(site)
+    ticket = d.prepare(mode="planned")["ticketId"]
+    d.tickets.append(ticket)
+    if not set_fault(d.console, "migration_before_drain=error,migration_before_release=delay:400"):
+        pytest.skip("this build has no fault points")
+    d.go(ticket)
+    wait_until(lambda: d.status(ticket) == "RollBack", 15, "the way back")
+    site.meta_relay[HOME].set("silent")
+    status = d.wait_rest(ticket, 60)
+    set_fault(d.console, "")
+    assert status == "Aborted", d.timeline(ticket)
+    site.heal(d.cluster)
+    d.wait_acks()
+    stays(lambda: all(d.masters(s) for s in d.cluster.shards), 5, "the masters' writability")
     d.check(ticket)
 
 
