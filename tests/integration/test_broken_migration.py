@@ -109,3 +109,28 @@ def test_a_crash_of_the_console_on_its_way_back(world, orders, point):
     assert status == "Aborted"
     switch.wait_followed()
     check_world(world, orders, writers)
+
+
+@pytest.mark.parametrize("point", ["meta_before_fence", "meta_after_fence", "meta_before_promote", "meta_after_promote",
+                                   "meta_before_follow", "meta_after_follow"])
+def test_a_crash_of_a_metaserver_ends_well(world, orders, point):
+    """The metaserver that carries the step out is gone in the middle of it; where the switch pauses, it goes on when it is asked."""
+    switch = Switch(world, orders, AWAY if orders.primary == HOME else HOME)
+    victim = world.dcs[switch.target if "promote" in point else switch.source].meta
+    answer = victim.request("POST", "/debug/fault", {"points": f"{point}=crash"})
+    assert answer.status_code == 200, answer.text
+    with Writers(orders) as writers:
+        switch.start()
+        assert victim.wait_exit(OVER_S) not in (0, None)
+        victim.start()
+        status = switch.wait_over(OVER_S)
+        print(f"{point}: {status} {switch.reason}\n{switch.timeline()}")
+        if status not in ("Success", "Aborted"):
+            assert switch.reason, "a paused switch says why"
+            switch.process()
+            status = switch.wait_over(OVER_S)
+        writers.wait_in(orders.primary)
+    assert status in ("Success", "Aborted"), f"{status} {switch.reason}\n{switch.timeline()}"
+    switch.wait_followed()
+    wait_until(lambda: switch.cluster_status() == ("Normal", 0), 5, "the cluster to be unlocked")
+    check_world(world, orders, writers)
