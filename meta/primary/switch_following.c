@@ -10,6 +10,7 @@
 
 #define FIRST_LOOK_MS 5
 #define LOOK_MS       20
+#define SETTLE_LOOKS  12 /* each up to 10 s after the one before */
 
 static void end(struct switch_shard *s, bool is_success)
 {
@@ -39,6 +40,8 @@ void switch_following_look(struct switch_shard *s)
     if (tree && !progress.why[0]) {
         execution_log_info(job->log, "%d of %d living Redis follow %s", progress.right,
                            progress.living, job->dc);
+        s->settle_looks = SETTLE_LOOKS;
+        switch_keep(s, 0);
         end(s, true);
     } else if (loop_now(s->all->opt.loop) >= job->deadline) {
         execution_log_error(job->log, "%d of %d living Redis follow %s: %s", progress.right,

@@ -79,6 +79,7 @@ struct
     mono_ms asserted_at;
     struct switch_settle *settle; /* settings being put back */
     int64_t settle_pause_ms;
+    int settle_looks; /* left, after this DC was told to follow: others may have fenced a Redis of it */
     mono_ms ended_at; /* of the last step */
     enum switch_step last_step;
     char *last_error; /* of the last step; NULL: none */

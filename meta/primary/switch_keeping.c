@@ -234,11 +234,16 @@ static void keep_fire(struct loop_timer *timer)
     struct switch_shard *s = CONTAINER_OF(timer, struct switch_shard, keep_timer);
     struct cluster_meta *cluster;
     const struct shard_meta *shard;
-    if (!s->is_owned || !s->is_known || !is_fenced(s) || !switch_meta(s, &cluster, &shard)) {
+    if (!s->is_owned || !s->is_known || !switch_meta(s, &cluster, &shard)) {
         return;
     }
-    if (is_busy(s)) {
+    if (!is_fenced(s) && (s->settle_looks == 0 || switch_is_primary(s))) {
+        s->settle_looks = 0;
+    } else if (is_busy(s)) {
         switch_keep(s, BUSY_MS);
+    } else if (!is_fenced(s)) {
+        s->settle_looks--; /* the console, or another DC's metaserver, fenced here while nobody answered */
+        switch_settle_start(s);
     } else if (switch_is_primary(s) || (cluster->is_migrating && !s->may_follow)) {
         assert_fence(s);
         if (!s->keep_run) {

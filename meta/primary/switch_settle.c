@@ -72,7 +72,11 @@ static void end(struct switch_shard *s, bool is_done)
         }
         return;
     }
-    if (is_done) {
+    if (is_done && s->record.fence == FENCE_NONE) {
+        s->settle_looks = 0;
+        s->settle_pause_ms = 0;
+    } else if (is_done) {
+        s->settle_looks = 0;
         log_info("switch.fence_over", "cluster", log_int(s->cluster_id), "shard",
                  log_int(s->shard_id), "why", "its Redis follows, with its own settings again");
         s->record.fence = FENCE_NONE;

@@ -54,7 +54,7 @@ class Switch:
         """What an operator does after the repair of a paused one; returns when it moves on."""
         event, = self.read("SELECT migration_event_id FROM migration_cluster_tbl WHERE id = ?")[0]
         before = self.read("SELECT max(id) FROM migration_line_tbl WHERE migration_cluster_id = ?")
-        answer = self.console.post("/api/migration/domigration", {"ticketId": event})
+        answer = self.console.request("POST", "/api/migration/domigration", {"ticketId": event}).json()
         assert answer["success"], answer
         wait_until(lambda: self.read("SELECT max(id) FROM migration_line_tbl WHERE migration_cluster_id = ?") != before, 10,
                    "the switch to move on")

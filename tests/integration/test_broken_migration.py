@@ -11,18 +11,11 @@ from harness.switching import Switch, Writers
 HOME, AWAY = "jq", "fra"
 OVER_S = 30.0  # F21: terminal at most so long after the restart
 
-# Where it crashes, and how the switch has to end: once anything may have been promoted, forward.
+# Where it crashes, and how the switch has to end: once anything may have been promoted, forward. All points: `make check-scenarios T=F21`.
 POINTS = [
-    ("migration_before_commit", None), ("migration_after_commit", None),
-    ("migration_before_precheck", None), ("migration_after_precheck", None),
-    ("migration_before_check", None), ("migration_after_check", None),
-    ("migration_before_hold", "Aborted"), ("migration_after_hold", "Aborted"), ("migration_after_hold=crash@2", "Aborted"),
-    ("migration_before_drain", "Aborted"), ("migration_after_drain", "Aborted"),
-    ("migration_before_freeze", "Aborted"), ("migration_after_freeze", "Aborted"),
-    ("migration_before_promote", "Success"), ("migration_after_promote", "Success"),
-    ("migration_after_promote=crash@2", "Success"),
-    ("migration_before_publish", "Success"), ("migration_after_publish", "Success"),
-    ("migration_before_follow", "Success"), ("migration_after_follow", "Success"),
+    ("migration_before_commit", None), ("migration_after_check", None), ("migration_after_hold=crash@2", "Aborted"),
+    ("migration_after_freeze", "Aborted"), ("migration_before_promote", "Success"), ("migration_after_promote=crash@2", "Success"),
+    ("migration_after_publish", "Success"), ("migration_before_follow", "Success"),
 ]
 
 
@@ -127,6 +120,7 @@ def test_a_crash_of_a_metaserver_ends_well(world, orders, point):
         print(f"{point}: {status} {switch.reason}\n{switch.timeline()}")
         if status not in ("Success", "Aborted"):
             assert switch.reason, "a paused switch says why"
+            wait_until(lambda: victim.get("/api/current/debug")["shards"], OVER_S, "the metaserver to work on its shards again")
             switch.process()
             status = switch.wait_over(OVER_S)
         writers.wait_in(orders.primary)
