@@ -8,7 +8,8 @@
  * resort never, ties by the order of the document. One master already: it is the answer (a repeat); several: a failure that
  * names them. Planned: a candidate of another replication id, or not drained, is a failure and nothing is changed. Disaster: the most advanced one of any
  * id, the gap is told; without masterInfo (nobody could read it) the gap is unknown.
- * A promotion that timed out is unknown: ROLE decides.
+ * A promotion that timed out is unknown: ROLE decides. Whom it was sent to is told (maybe), and is to be said to the next run: while that one is
+ * silent, nobody else is promoted (planned), or the log says so (disaster).
  * promote_decide is pure; promote_run carries out, and asks may_command before the promotion. Thread: promote_decide any; the rest loop. */
 #ifndef META_PRIMARY_PROMOTE_H
 #define META_PRIMARY_PROMOTE_H
@@ -53,9 +54,10 @@ struct promote_facts {
     const struct switch_order *order;
     const struct promote_node *nodes; /* in the order of the document */
     size_t count;
-    int candidate; /* chosen earlier in this run; -1 */
-    bool was_sent; /* the promotion was sent to it */
-    bool was_lost; /* and an answer to it never came: until it is master, it is unknown */
+    int candidate;     /* chosen earlier in this run; -1 */
+    bool was_sent;     /* the promotion was sent to it */
+    bool was_lost;     /* and an answer to it never came: until it is master, it is unknown */
+    struct addr maybe; /* an earlier run left it unknown; none */
 };
 
 enum promote_outcome {
@@ -88,6 +90,7 @@ void promote_decide(const struct promote_facts *, struct promote_plan *ret_plan)
 
 struct promote_result {
     enum promote_outcome outcome;
+    struct addr maybe;                /* UNKNOWN: who may be a master now; none */
     struct switch_change change;      /* owned by the run, borrowed; epoch and is_stale not set */
     const struct promote_node *nodes; /* for the check; borrowed */
     size_t count;
@@ -101,6 +104,7 @@ struct promote_options {
     const char *client_name;
     enum promote_goal goal;
     struct switch_order order; /* copied */
+    struct addr maybe;         /* of an earlier run whose outcome was unknown; none */
     int64_t connect_timeout_ms;
     int64_t deadline_ms;
     int (*may_command)(void *arg, struct xp_err *err);

@@ -14,7 +14,7 @@
  *   P30 no fit replica, who is silent, again     look       P66 not carried out, or it loads: again       promote
  *   P32 nobody answers                           NOBODY     P68 refused                                   REFUSED
  *   P34 no replica is fit                        NOBODY
- *   P36 planned, and the order names no offset   NOT_DRAINED
+ *   P36 planned, and the order names no offset   NOT_DRAINED P51 planned, one that may be a master is silent UNKNOWN
  *   P38 planned, or drain: another history only  STRANGER
  *
  * Fit: answers as replica, tells its replication id, has data (its link is up, or its offset says so), no full synchronization is under
@@ -290,9 +290,35 @@ static void poll(const struct promote_facts *f, struct promote_plan *plan)
     say(plan, pause_ms < left ? pause_ms : left, RULE("P40", "waiting for the data"));
 }
 
+/* Who may have been promoted by an earlier run, and is silent; -1: nobody. */
+static int silent_maybe(const struct promote_facts *f)
+{
+    for (size_t i = 0; !addr_is_none(&f->maybe) && i < f->count; i++) {
+        if (addr_eq(&f->nodes[i].addr, &f->maybe) && !answers(&f->nodes[i])) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static void promote(struct promote_plan *plan, bool is_second)
+{
+    order(plan, (size_t)plan->candidate, PROMOTE_ORDER_PROMOTE);
+    order(plan, (size_t)plan->candidate, PROMOTE_ORDER_ROLE);
+    if (is_second) {
+        say(plan, 0,
+            RULE("P54", "disaster: the one that may have been promoted earlier is silent"));
+    } else if (plan->is_drained) {
+        say(plan, 0, RULE("P54", "everything has arrived"));
+    } else {
+        say(plan, 0, RULE("P54", "disaster: the most advanced replica, without all data"));
+    }
+}
+
 static void decide_final(const struct promote_facts *f, struct promote_plan *plan)
 {
-    if (!plan->is_drained &&
+    int maybe = silent_maybe(f);
+    if ((!plan->is_drained || maybe >= 0) &&
         look_again(f, plan, LOOKS_FINAL, RULE("P50", "who is silent may have more: asked again"))) {
         return;
     }
@@ -300,11 +326,13 @@ static void decide_final(const struct promote_facts *f, struct promote_plan *pla
         end(plan, PROMOTE_REFUSED, RULE("P52", "the deadline has passed, nothing was sent"));
         return;
     }
-    order(plan, (size_t)plan->candidate, PROMOTE_ORDER_PROMOTE);
-    order(plan, (size_t)plan->candidate, PROMOTE_ORDER_ROLE);
-    say(plan, 0,
-        plan->is_drained ? RULE("P54", "everything has arrived")
-                         : RULE("P54", "disaster: the most advanced replica, without all data"));
+    if (maybe >= 0 && !f->order->is_disaster) {
+        measure(f, plan, (size_t)maybe);
+        end(plan, PROMOTE_UNKNOWN,
+            RULE("P51", "the one that may have been promoted earlier is silent"));
+        return;
+    }
+    promote(plan, maybe >= 0);
 }
 
 /* Planned, or only a look at the data: everything must be there. */

@@ -43,6 +43,7 @@ struct promote_run {
     struct loop_timer timer; /* the start; a pause */
     enum promote_goal goal;
     struct switch_order order;
+    struct addr maybe;
     int64_t connect_timeout_ms;
     mono_ms deadline;
     mono_ms drain_until;
@@ -299,6 +300,9 @@ static void finish(struct promote_run *r)
     struct promote_result result = {
         .outcome = r->plan.outcome, .change = change_of(r), .nodes = r->nodes, .count = r->count
     };
+    if (result.outcome == PROMOTE_UNKNOWN && r->plan.candidate >= 0) {
+        result.maybe = r->nodes[r->plan.candidate].addr;
+    }
     rewrite_late(r);
     r->on_done(&result, r->arg); /* may free the run */
 }
@@ -512,6 +516,7 @@ static void decide(struct promote_run *r)
         .candidate = r->candidate,
         .was_sent = r->was_sent,
         .was_lost = r->was_lost,
+        .maybe = r->maybe,
     };
     promote_decide(&facts, &r->plan);
     tell_progress(r);
@@ -568,6 +573,7 @@ struct promote_run *promote_run_start(const struct promote_options *o)
     r->loop = o->loop;
     r->goal = o->goal;
     r->order = o->order;
+    r->maybe = o->maybe;
     r->connect_timeout_ms = o->connect_timeout_ms;
     r->may_command = o->may_command;
     r->on_done = o->on_done;

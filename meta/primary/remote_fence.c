@@ -69,17 +69,21 @@ struct search {
     const struct addr *found; /* NULL: none */
 };
 
+static void look_for_one(struct search *search, const struct addr *redis)
+{
+    for (size_t k = 0; k < search->order->redis_count; k++) {
+        if (addr_eq(redis, &search->order->redis[k])) {
+            search->found = &search->order->redis[k];
+        }
+    }
+}
+
 static void look_for(struct cluster_meta *cluster, void *arg)
 {
-    struct search *search = arg;
     for (size_t s = 0; s < cluster->shards.count; s++) {
         const struct shard_meta *shard = &cluster->shards.items[s];
         for (size_t i = 0; i < shard->redises.count; i++) {
-            for (size_t k = 0; k < search->order->redis_count; k++) {
-                if (addr_eq(&shard->redises.items[i].addr, &search->order->redis[k])) {
-                    search->found = &search->order->redis[k];
-                }
-            }
+            look_for_one(arg, &shard->redises.items[i].addr);
         }
     }
 }

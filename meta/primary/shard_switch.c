@@ -176,14 +176,19 @@ void switch_undo(struct switch_shard *s)
         return;
     }
     bool is_news = r->fence != before->fence || r->saved.is_known != before->saved.is_known ||
-                   !addr_eq(&r->promoted, &before->promoted);
+                   r->is_promoting != before->is_promoting;
     r->fence = before->fence;
     r->master = before->master;
     r->saved = before->saved;
-    r->promoted = before->promoted;
+    r->is_promoting = before->is_promoting;
     if (is_news) {
         switch_write(s);
     }
+}
+
+static bool may_have_promoted(const struct switch_record *r)
+{
+    return r->is_promoting || !addr_is_none(&r->promoted) || !addr_is_none(&r->maybe);
 }
 
 /* One that was promoted here, and one that is fenced: by whoever had this shard before. */
@@ -200,7 +205,7 @@ static void go_on_from(struct switch_shard *s)
                  log_int(s->shard_id), "fence", fence_state_text(r->fence), "epoch",
                  log_int(r->epoch));
         switch_keep(s, 0);
-    } else if (!addr_is_none(&r->promoted) && !switch_is_primary(s) && left_ms > 0) {
+    } else if (may_have_promoted(r) && !switch_is_primary(s) && left_ms > 0) {
         s->held_until = now + left_ms; /* the metadata does not know of it yet */
     }
     if (tree && switch_is_primary(s) && !addr_is_none(&r->promoted)) {

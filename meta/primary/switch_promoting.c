@@ -163,6 +163,8 @@ static void become_primary(struct switch_shard *s, const struct addr *master)
     s->may_follow = true;
     s->held_until = MONO_NEVER;
     s->record.promoted = *master;
+    s->record.is_promoting = false;
+    s->record.maybe = (struct addr){ 0 };
     s->record.fence = FENCE_NONE;
     s->record.saved = (struct fence_saved){ 0 };
     switch_write(s);
@@ -253,6 +255,11 @@ static void end_promotion(struct switch_shard *s, const struct promote_result *r
         /* perhaps it is a master now: nobody may point it elsewhere until the console knows what it wants */
         s->held_until = loop_now(s->all->opt.loop) + s->all->opt.hold_ms;
     }
+    if (result->outcome == PROMOTE_UNKNOWN && !addr_is_none(&result->maybe) &&
+        !addr_eq(&result->maybe, &s->record.maybe)) {
+        s->record.maybe = result->maybe;
+        switch_write(s);
+    }
     end_change(s, &change);
 }
 
@@ -306,6 +313,7 @@ static bool start(struct switch_shard *s, enum promote_goal goal)
         .client_name = duty->client_name,
         .goal = goal,
         .order = s->job->order,
+        .maybe = s->record.maybe,
         .connect_timeout_ms = s->all->opt.connect_timeout_ms,
         .deadline_ms = switch_job_left_ms(s),
         .may_command = switch_may_step,
@@ -320,14 +328,11 @@ static bool start(struct switch_shard *s, enum promote_goal goal)
 /* ---- the steps ---- */
 
 /* Whoever has the shard next must not take one that was promoted a moment ago for a stray: the record says so before. Which one it
- * will be is not known yet; that it says something is what counts (go_on_from). */
+ * will be is not known yet. */
 static void intend_promotion(struct switch_shard *s)
 {
-    struct cluster_meta *cluster;
-    const struct shard_meta *shard;
-    if (addr_is_none(&s->record.promoted) && switch_meta(s, &cluster, &shard) &&
-        shard->redises.count > 0) {
-        s->record.promoted = shard->redises.items[0].addr;
+    if (addr_is_none(&s->record.promoted) && !s->record.is_promoting) {
+        s->record.is_promoting = true;
         s->is_dirty = true;
     }
 }

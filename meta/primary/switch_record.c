@@ -85,6 +85,8 @@ static const struct jfield record_fields[] = {
     { .name = "offset", .type = JF_INT64, .offset = RECORD(offset) },
     { .name = "replId", .type = JF_CUSTOM, .offset = RECORD(repl_id), .decode = decode_repl_id },
     { .name = "promoted", .type = JF_CUSTOM, .offset = RECORD(promoted), .decode = decode_addr },
+    { .name = "promoting", .type = JF_BOOL, .offset = RECORD(is_promoting) },
+    { .name = "maybePromoted", .type = JF_CUSTOM, .offset = RECORD(maybe), .decode = decode_addr },
     { .name = "wallMs", .type = JF_INT64, .offset = RECORD(at) },
     { 0 },
 };
@@ -118,6 +120,10 @@ char *switch_record_to_text(const struct switch_record *r)
     json_object_set_new(json, "offset", json_integer(r->offset));
     set_text(json, "replId", r->repl_id);
     set_addr(json, "promoted", &r->promoted);
+    if (r->is_promoting) {
+        json_object_set_new(json, "promoting", json_true());
+    }
+    set_addr(json, "maybePromoted", &r->maybe);
     json_object_set_new(json, "wallMs", json_integer(r->at));
     char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);

@@ -2,7 +2,7 @@
  * knows it, too: the highest epoch, and the fence in force (dr-switchover.md 9.2 (1), (3)).
  *
  * Node /<ns>/switchover/<clusterDbId>/<shardDbId>, JSON {"epoch","fence":"held|frozen|none","master":"ip:port","saved":{...},"offset","replId",
- * "promoted":"ip:port","wallMs"}. Written before the first command of a fence (the saved settings would be lost with the process), and
+ * "promoted":"ip:port","promoting","maybePromoted":"ip:port","wallMs"}. Written before the first command of a fence (the saved settings would be lost with the process), and
  * with the result. An epoch of 0 (Java) is never refused and never lowers a stored one. Garbage in the node counts as no record and is
  * logged. Codec pure, any thread; the rest loop. */
 #ifndef META_PRIMARY_SWITCH_RECORD_H
@@ -19,6 +19,8 @@ struct switch_record {
     char repl_id[REPL_ID_SIZE];
     int64_t offset;
     struct addr promoted; /* by the last promotion here; none */
+    bool is_promoting;    /* a promotion was begun here; whom it took is not written yet */
+    struct addr maybe;    /* got a promotion and never answered: it may be a master; none */
     wall_ms at;
     int32_t version; /* of the node, for zk_set; -1: there is none */
 };

@@ -1,7 +1,7 @@
 /* promote_decide_golden.c - the decision about a promotion: whom, when, whether.
  *
  * Input: {"goal":"check|drain|promote", "mode":"planned|disaster", "order":{"id","offset"} (no key: no masterInfo), "drain_left_ms",
- * "left_ms", "sent_to":"ip:port", "lost", "nodes":[{"addr", "is":"master|replica|keeper|other|silent|new", "of":"ip:port", "link", "id", "id2",
+ * "left_ms", "sent_to":"ip:port", "lost", "maybe":"ip:port", "nodes":[{"addr", "is":"master|replica|keeper|other|silent|new", "of":"ip:port", "link", "id", "id2",
  * "second", "offset", "priority", "tries", "error"}]}. A silent node keeps what it said before; a new one was not asked. No key: unknown,
  * but link connected, priority 100, 1 try, and 1,000 ms left of each time. */
 #include <inttypes.h>
@@ -163,7 +163,8 @@ static int decide(const json_t *input, struct str *out, struct xp_err *err)
     (void)snprintf(order.repl_id, sizeof(order.repl_id), "%s", text(told, "id", ""));
     if (word_from(input, "goal", goals, &goal, err) != 0 ||
         word_from(input, "mode", modes, &mode, err) != 0 ||
-        nodes_from(input, nodes, &facts.count, err) != 0 || sent_from(input, &facts, err) != 0) {
+        nodes_from(input, nodes, &facts.count, err) != 0 || sent_from(input, &facts, err) != 0 ||
+        addr_from(input, "maybe", &facts.maybe, err) != 0) {
         return err->code;
     }
     facts.goal = (enum promote_goal)goal;

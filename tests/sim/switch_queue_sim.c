@@ -245,6 +245,8 @@ static void promotion_ends(enum promote_outcome outcome, int port)
     };
     if (outcome == PROMOTE_OK) {
         result.change.new_master = addr_of("10.0.1.1", port);
+    } else if (outcome == PROMOTE_UNKNOWN) {
+        result.maybe = addr_of("10.0.1.1", port);
     }
     run->o.on_done(&result, run->o.arg);
 }
@@ -764,6 +766,69 @@ static void a_fence_is_taken_over_and_asserted(void **state)
     fence_ends(FENCE_GOAL_FREEZE, FENCE_FROZEN); /* again and again */
 }
 
+static void a_crash_in_the_middle_of_a_promotion(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    begin_promotion(5);
+    assert_true(w.node.is_promoting);
+    lose(); /* what came of it is not written by us */
+    promotion_ends(PROMOTE_OK, 6380);
+    gain();
+    zk_settles();
+    assert_int_equal(stance(), STANCE_KEEP_OFF); /* no stray */
+    document("jq", "fra", "Normal", 2);
+    shard_switch_cluster(w.all, dc_store_cluster_by_id(w.store, CLUSTER_ID));
+    assert_int_equal(w.appointments, 0); /* who it is, nobody knows */
+    begin_promotion(6);                  /* it is asked for again, and finds it */
+    promotion_ends(PROMOTE_OK, 6380);
+    zk_settles();
+    assert_int_equal(w.node.promoted.port, 6380);
+    assert_false(w.node.is_promoting);
+    assert_int_equal(w.appointed.port, 6380);
+}
+
+/* Who may have been promoted is told to the next run, of the next owner, too; until somebody was. */
+static void a_promotion_whose_outcome_is_unknown(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    begin_promotion(5);
+    assert_true(addr_is_none(&promotion_now()->o.maybe));
+    promotion_ends(PROMOTE_UNKNOWN, 6379);
+    assert_false(last()->is_success);
+    assert_int_equal(stance(), STANCE_KEEP_OFF);
+    zk_settles();
+    assert_int_equal(w.node.maybe.port, 6379);
+    lose();
+    gain();
+    zk_settles();
+    assert_int_equal(stance(), STANCE_KEEP_OFF);
+    assert_int_equal(w.appointments, 0);
+    begin_promotion(6);
+    assert_int_equal(promotion_now()->o.maybe.port, 6379);
+    promotion_ends(PROMOTE_OK, 6380);
+    zk_settles();
+    assert_true(addr_is_none(&w.node.maybe));
+}
+
+/* Nothing was sent: nobody is kept off because of it. */
+static void a_promotion_whose_record_is_late(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    ask(SWITCH_PROMOTE, 5);
+    let_pass(5000);
+    assert_int_equal(last()->rc, XP_TIMEOUT);
+    zk_settles();
+    assert_false(w.node.is_promoting);
+    assert_int_equal(w.node.epoch, 5);
+    assert_int_equal(stance(), STANCE_NONE);
+}
+
 #define TEST(open, name) cmocka_unit_test_setup_teardown(name, open, close_world)
 
 int main(void)
@@ -788,6 +853,9 @@ int main(void)
         TEST(open_primary, a_slot_regained_while_the_record_is_read),
         TEST(open_primary, a_slot_regained_while_a_fence_is_asserted_again),
         TEST(open_primary, a_fence_is_taken_over_and_asserted),
+        TEST(open_backup, a_crash_in_the_middle_of_a_promotion),
+        TEST(open_backup, a_promotion_whose_outcome_is_unknown),
+        TEST(open_backup, a_promotion_whose_record_is_late),
     };
     return cmocka_run_group_tests_name("switch_queue", tests, NULL, NULL);
 }

@@ -38,13 +38,16 @@ static void what_is_written_is_read(void **state)
                                     .repl_id = REPL_ID,
                                     .offset = INT64_C(1) << 40,
                                     .promoted = addr_of("10.0.0.2", 6380),
+                                    .is_promoting = true,
+                                    .maybe = addr_of("10.0.0.3", 6381),
                                     .at = 1700000000000,
                                     .version = 5 };
     AUTO_FREE char *text = switch_record_to_text(&record);
     assert_string_equal(text, "{\"epoch\":42,\"fence\":\"frozen\",\"master\":\"10.0.0.1:6379\","
                               "\"saved\":{\"minSlaves\":1,\"maxLagS\":10,\"writableReplica\":true},"
                               "\"offset\":1099511627776,\"replId\":\"" REPL_ID "\","
-                              "\"promoted\":\"10.0.0.2:6380\",\"wallMs\":1700000000000}");
+                              "\"promoted\":\"10.0.0.2:6380\",\"promoting\":true,"
+                              "\"maybePromoted\":\"10.0.0.3:6381\",\"wallMs\":1700000000000}");
     struct switch_record again = read_text(text);
     assert_int_equal(again.epoch, 42);
     assert_int_equal(again.fence, FENCE_FROZEN);
@@ -55,6 +58,7 @@ static void what_is_written_is_read(void **state)
     assert_string_equal(again.repl_id, REPL_ID);
     assert_int_equal(again.offset, record.offset);
     assert_true(addr_eq(&again.promoted, &record.promoted));
+    assert_true(again.is_promoting && addr_eq(&again.maybe, &record.maybe));
     assert_int_equal(again.at, record.at);
     assert_int_equal(again.version, -1); /* the node's, not the text's */
 }
