@@ -156,8 +156,11 @@ def switch_once(world, outer, clusters, sampled):
             raise RuntimeError(f"refused: {refused[:3]}")
         began = time.monotonic()
         ask(world, "domigration", {"ticketId": asked["ticketId"]})
-        wait_over(world, asked["ticketId"], len(clusters))
+        failed = wait_over(world, asked["ticketId"], len(clusters))
         took_s = time.monotonic() - began
+        leave_out(world, asked["ticketId"], clusters, failed)
+        if any(c.name in failed for c in sampled):
+            raise RuntimeError("a cluster with writers was not switched")
         for cluster in clusters:
             cluster.primary = target
         clients.wait_acked()
@@ -165,24 +168,36 @@ def switch_once(world, outer, clusters, sampled):
     return gaps, took_s, clients.lost()
 
 
+def is_healthy(world):
+    return world.console.get("/api/migration/migration/system/health/status")["state"] != -1
+
+
 def results(world, ticket):
     return world.console.get(f"/api/migration/checkstatus/{ticket}", timeout=LIMIT_S)["results"]
 
 
 def wait_over(world, ticket, count):
+    """Returns the clusters that were not switched: name -> why."""
     deadline = time.monotonic() + LIMIT_S
     while any(r["status"] in ("INITED", "MIGRATING") for r in results(world, ticket)):
         if time.monotonic() > deadline:
             raise RuntimeError(f"event {ticket} is not over after {LIMIT_S} s")
         time.sleep(LOOK_S[0] + LOOK_S[1] * count)
-    failed = [r for r in results(world, ticket) if r["status"] != "SUCCESS"]
+    return {r["clusterName"]: f"{r['msg']}: {r.get('reason')}" for r in results(world, ticket) if r["status"] != "SUCCESS"}
+
+
+def leave_out(world, ticket, clusters, failed):
+    """Those that were not switched are rolled back and are in no further event."""
+    for name, why in failed.items():
+        print(f"not switched: {name}: {why}", file=sys.stderr, flush=True)
     if failed:
-        detail = world.console.get(f"/api/v2/migrations/{ticket}", timeout=LIMIT_S)["clusters"]
-        reasons = [c.get("reason") for c in detail]
-        raise RuntimeError(f"{len(failed)} not switched: {failed[:3]}; {reasons[:3]}")
+        ask(world, "rollback", {"ticketId": ticket, "clusters": list(failed)})
+    clusters[:] = [c for c in clusters if c.name not in failed]
 
 
 def measure(world, outer, clusters, runs, sampled=None):
+    """Takes clusters that were not switched out of the list; returns how many, last."""
+    before = len(clusters)
     gaps, times, lost = [], [], 0
     for _ in range(runs):
         settle(clusters)
@@ -190,7 +205,7 @@ def measure(world, outer, clusters, runs, sampled=None):
         gaps += some_gaps
         times.append(took_s)
         lost += some_lost
-    return gaps, times, lost
+    return gaps, times, lost, before - len(clusters)
 
 
 def settle(clusters):
@@ -234,7 +249,7 @@ def measure_small(report, world, outer, shards, runs):
     bare = bare_cluster(world, shards)
     clusters = create(world, f"small{shards}-", 1, shards)
     gaps_before, sums_before = measure_bare(bare, runs)
-    gaps, times, lost = measure(world, outer, clusters, runs)
+    gaps, times, lost, _ = measure(world, outer, clusters, runs)
     gaps_after, sums_after = measure_bare(bare, runs)
     bare_gaps, bare_sums = gaps_before + gaps_after, sums_before + sums_after
     spread(report, f"{name}: write gap", gaps, bar=GAP_P99_BAR_MS)
@@ -259,12 +274,14 @@ def measure_large(report, world, outer, wanted, shards, runs):
     report.facts[f"clusters of {shards}"] = {"wanted": wanted, "made": count}
     clusters = create(world, f"many{shards}-", count, shards)
     sampled = clusters[::max(1, count // SAMPLED)][:SAMPLED]
-    gaps, times, lost = measure(world, outer, clusters, runs, sampled)
+    everyone = list(clusters)
+    gaps, times, lost, failed = measure(world, outer, clusters, runs, sampled)
     spread(report, f"{name}: write gap of {len(gaps) // runs} watched shards", gaps, bar=GAP_P99_BAR_MS)
     report.figure(f"{name}: slowest event", max(times), "s", THOUSAND_BAR_S)
     report.figure(f"{name}: clusters switched a second", count * runs / sum(times), "/s")
+    report.figure(f"{name}: clusters that were not switched", failed, "", 0)
     report.figure(f"{name}: acknowledged writes lost", lost, "", 0)
-    remove(world, clusters)
+    remove(world, everyone)
 
 
 def available_mb():
@@ -284,6 +301,7 @@ def main():
         with World(dcs=[HOME, AWAY], shards=0, metas=1, console_settings={"credis.service.address": outer.url, "log.level": "info"},
                    meta_settings={"log.level": "info"}) as world:
             world.start()
+            wait_until(lambda: is_healthy(world), LIMIT_S, "the console to find that switches can be made")  # it looks every 30 s
             measure_small(report, world, outer, 1, args.runs)
             measure_small(report, world, outer, 10, args.runs)
             if args.two:
