@@ -387,6 +387,7 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->is_asserted = false;
     s->asserted_at = MONO_NEVER;
     s->settle_pause_ms = 0;
+    s->settle_looks = 0;
     read_record(s);
 }
 

@@ -56,9 +56,12 @@ void switch_following_look(struct switch_shard *s)
 static void note_follow(struct switch_shard *s)
 {
     struct switch_record *r = &s->record;
-    bool is_news = s->job->order.epoch > r->epoch || !addr_is_none(&r->promoted);
+    bool is_news = s->job->order.epoch > r->epoch || !addr_is_none(&r->promoted) ||
+                   r->is_promoting || !addr_is_none(&r->maybe);
     r->epoch = s->job->order.epoch > r->epoch ? s->job->order.epoch : r->epoch;
     r->promoted = (struct addr){ 0 };
+    r->is_promoting = false;
+    r->maybe = (struct addr){ 0 };
     s->may_follow = true;
     s->held_until = MONO_NEVER;
     if (is_news) {

@@ -278,7 +278,7 @@ static int ask_for(enum switch_step step, int64_t epoch, int64_t deadline_ms)
     struct switch_request request = { .step = step,
                                       .cluster = "c1",
                                       .shard = "s1",
-                                      .dc = "jq",
+                                      .dc = step == SWITCH_FOLLOW ? "fra" : "jq",
                                       .order = { .epoch = epoch, .deadline_ms = deadline_ms } };
     return shard_switch_start(w.all, &request, on_answer, NULL, &err);
 }
@@ -829,6 +829,25 @@ static void a_promotion_whose_record_is_late(void **state)
     assert_int_equal(stance(), STANCE_NONE);
 }
 
+static void who_follows_promotes_nobody_any_more(void **state)
+{
+    (void)state;
+    w.node = (struct switch_record){
+        .epoch = 4, .is_promoting = true, .maybe = addr_of("10.0.1.1", 6379), .version = 0
+    };
+    gain();
+    zk_settles();
+    ask(SWITCH_FOLLOW, 5);
+    zk_settles();
+    assert_false(w.node.is_promoting);
+    assert_true(addr_is_none(&w.node.maybe));
+    assert_int_equal(stance(), STANCE_FOLLOW);
+    let_pass(4000);
+    assert_int_equal(w.answers, 1);
+    assert_false(last()->is_success); /* its Redis never followed; the order holds */
+    assert_int_equal(stance(), STANCE_FOLLOW);
+}
+
 #define TEST(open, name) cmocka_unit_test_setup_teardown(name, open, close_world)
 
 int main(void)
@@ -856,6 +875,7 @@ int main(void)
         TEST(open_backup, a_crash_in_the_middle_of_a_promotion),
         TEST(open_backup, a_promotion_whose_outcome_is_unknown),
         TEST(open_backup, a_promotion_whose_record_is_late),
+        TEST(open_primary, who_follows_promotes_nobody_any_more),
     };
     return cmocka_run_group_tests_name("switch_queue", tests, NULL, NULL);
 }
