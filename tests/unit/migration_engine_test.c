@@ -6,6 +6,7 @@
 
 #include "console/migration/migration_engine.h"
 #include "shared/base/fault.h"
+#include "shared/base/list.h"
 #include "shared/base/thread.h"
 #include "tests/unit/console_fixture.h"
 
@@ -163,18 +164,27 @@ int migration_ask_check(const struct migration_cluster_row *row, enum migration_
 /* ---- stand-ins: the calls ---- */
 
 struct sent_call {
+    struct list link;
     struct loop_timer timer;
     int64_t id;
     enum migration_call call;
 };
+
+static struct list calls_under_way;
+
+static void forget_call(struct sent_call *c)
+{
+    list_remove(&c->link);
+    loop_timer_stop(&c->timer);
+    free(c);
+}
 
 static void sent_call_over(struct loop_timer *t)
 {
     struct sent_call *c = CONTAINER_OF(t, struct sent_call, timer);
     struct migration_result result = { .call = c->call, .outcome = OUTCOME_OK };
     int64_t id = c->id;
-    loop_timer_stop(&c->timer);
-    free(c);
+    forget_call(c);
     s.called(&result, id, s.called_arg);
 }
 
@@ -183,6 +193,7 @@ static void answer_call(int64_t id, enum migration_call call)
     struct sent_call *c = xcalloc(1, sizeof(*c));
     c->id = id;
     c->call = call;
+    list_push_back(&calls_under_way, &c->link);
     loop_timer_init(&c->timer, s.loop, sent_call_over);
     loop_timer_start(&c->timer, s.call_ms);
 }
@@ -298,6 +309,7 @@ XP_ANNOTATE_(no_thread_safety_analysis) static int setup(void **state)
     s.loop = loop_new();
     s.pool = worker_pool_new(s.loop, "worker", 2, 100, NULL, NULL, NULL);
     s.call_ms = 1;
+    list_init(&calls_under_way);
     loop_timer_init(&s.tick, s.loop, tick);
     must("POST", "/api/zone", "{\"name\":\"SHA\"}");
     must("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"jq\",\"description\":\"d\"}");
@@ -313,6 +325,9 @@ XP_ANNOTATE_(no_thread_safety_analysis) static int teardown(void **state)
     migration_engine_stop(s.engine);
     worker_pool_free(s.pool);
     migration_engine_free(s.engine);
+    while (!list_is_empty(&calls_under_way)) {
+        forget_call(LIST_ENTRY(calls_under_way.next, struct sent_call, link));
+    }
     loop_free(s.loop);
     fixture_close(&s.f);
     return 0;
