@@ -75,7 +75,8 @@ def endpoints():
     """(method, path) of each route that takes a body and is offered; a new one is covered by being in the table."""
     listed = subprocess.run([built("xpipe-console"), "--print-routes"], capture_output=True, text=True, check=True).stdout
     values = {"cluster": "demo", "shard": "s1", "dc": "jq", "tag": "t", "role": "master", "ip": "10.0.0.1", "port": "6379",
-              "az": "az1", "id": "1", "active": "1"}
+              "az": "az1", "id": "1", "active": "1", "event": "1", "ticket": "1", "value": "true", "action": "process", "key": "k", "type": "t",
+              "minutes": "1", "name": "n", "region": "r"}
     found = []
     for line in listed.splitlines():
         method, path, _, _, limit, help_text = line.split(" ", 5)
