@@ -490,36 +490,39 @@ struct tx {
     bool is_kept; /* in the open transaction: acknowledged when that is committed */
     bool
         saw_others; /* ran in the open transaction behind others: what it answers depends on them, a refusal too */
-    struct list link; /* of its group */
 };
 
 /* The transactions that share one commit, in the order of the line. */
 struct tx_group {
     struct db_pool *pool;
     struct db *db;
-    struct list members;
+    struct list members; /* by their tickets */
     int count;
     int kept_count; /* in the open transaction */
     bool is_open;
 };
 
-static int tx_failed(struct tx *tx, const struct db *db, int rc, const struct xp_err *why)
+static struct tx *tx_of(struct list *ticket_link)
+{
+    return CONTAINER_OF(LIST_ENTRY(ticket_link, struct db_ticket, link), struct tx, ticket);
+}
+
+static void tx_failed(struct tx *tx, const struct db *db, int rc, const struct xp_err *why)
 {
     tx->rc = rc;
     tx->err = *why;
     tx->trouble = db->trouble;
     tx->is_kept = false;
     tx->saw_others = false;
-    return rc;
 }
 
 /* The open transaction is gone, and with it all that was seen in it. */
 static void group_lost(struct tx_group *g, int rc, const struct xp_err *why)
 {
     list_for_each (link, &g->members) {
-        struct tx *tx = LIST_ENTRY(link, struct tx, link);
+        struct tx *tx = tx_of(link);
         if (tx->is_kept || tx->saw_others) {
-            (void)tx_failed(tx, g->db, rc, why);
+            tx_failed(tx, g->db, rc, why);
         }
     }
     g->is_open = false;
@@ -586,7 +589,7 @@ static void tx_run(struct tx_group *g, struct tx *tx) XP_REQUIRES(g->pool->write
     g->db->trouble = DB_WELL;
     int rc = tx_begin(g, tx, &why);
     if (rc != 0) { /* no savepoint: the transaction is what it was before */
-        (void)tx_failed(tx, g->db, rc, &why);
+        tx_failed(tx, g->db, rc, &why);
         return;
     }
     bool saw_others = tx->saw_others;
@@ -602,7 +605,7 @@ static void tx_run(struct tx_group *g, struct tx *tx) XP_REQUIRES(g->pool->write
         g->kept_count++;
         return;
     }
-    (void)tx_failed(tx, g->db, rc, &why);
+    tx_failed(tx, g->db, rc, &why);
     tx->saw_others = saw_others;
     tx_undo(g, rc, &why);
 }
@@ -626,7 +629,7 @@ static void group_commit(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
         return;
     }
     list_for_each (link, &g->members) {
-        struct tx *tx = LIST_ENTRY(link, struct tx, link);
+        struct tx *tx = tx_of(link);
         if (tx->is_kept && fault_hit(FAULT_db_commit)) {
             tx->rc = xp_fail(&tx->err, XP_TIMEOUT,
                              "database '%s': committed, answer lost by fault point", g->db->path);
@@ -637,7 +640,7 @@ static void group_commit(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
 static void group_note(const struct tx_group *g)
 {
     list_for_each (link, &g->members) {
-        const struct tx *tx = LIST_ENTRY(link, struct tx, link);
+        const struct tx *tx = tx_of(link);
         if (tx->rc == 0) {
             note_written(g->pool);
         } else {
@@ -651,10 +654,9 @@ static void group_run(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
 {
     struct db_ticket *ticket;
     while (g->count < GROUP_MAX && (ticket = db_queue_next(&g->pool->queue)) != NULL) {
-        struct tx *tx = CONTAINER_OF(ticket, struct tx, ticket);
-        list_push_back(&g->members, &tx->link);
+        list_push_back(&g->members, &ticket->link);
         g->count++;
-        tx_run(g, tx);
+        tx_run(g, tx_of(&ticket->link));
     }
     if (g->kept_count > 0) {
         group_commit(g);
@@ -664,19 +666,13 @@ static void group_run(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
 
 static void lead(struct db_pool *pool)
 {
-    struct list served;
     struct tx_group group = { .pool = pool };
     list_init(&group.members);
-    list_init(&served);
     mutex_lock(&group.pool->write_lock);
     group.db = group.pool->writer;
     group_run(&group);
     mutex_unlock(&group.pool->write_lock);
-    struct list *link;
-    while ((link = list_pop_front(&group.members)) != NULL) {
-        list_push_back(&served, &LIST_ENTRY(link, struct tx, link)->ticket.link);
-    }
-    db_queue_leave(&pool->queue, &served);
+    db_queue_leave(&pool->queue, &group.members);
 }
 
 int db_tx(struct db_pool *pool, int (*fn)(struct db *, void *, struct xp_err *), void *arg,

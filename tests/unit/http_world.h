@@ -4,6 +4,7 @@
 #define TESTS_UNIT_HTTP_WORLD_H
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -328,7 +329,8 @@ struct answer {
     struct str body;
 };
 
-static inline int dial(const struct world *w)
+/* 'small_window': small segments and a small buffer, so that the kernel cannot take a whole document for a client that does not read. */
+static inline int dial_as(const struct world *w, bool small_window)
 {
     struct sockaddr_in sa = { .sin_family = AF_INET,
                               .sin_port = htons((uint16_t)http_server_port(w->server)) };
@@ -336,9 +338,20 @@ static inline int dial(const struct world *w)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval limit = { .tv_sec = LIMIT_MS / 1000 };
     assert_true(fd >= 0);
+    int few = 4096;
+    int segment = 536;
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+    if (small_window) {
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof(few)), 0);
+        assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)), 0);
+    }
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     return fd;
+}
+
+static inline int dial(const struct world *w)
+{
+    return dial_as(w, false);
 }
 
 static inline bool send_bytes(int fd, const char *bytes, size_t length)

@@ -112,10 +112,10 @@ static void every_job_runs_and_is_answered_once(void **state)
     free(tasks);
 }
 
-static void wait_for_runs(struct bench *b, int count)
+static void wait_for_count(int *value, int count)
 {
     mono_ms limit = clock_mono_ms() + LIMIT_MS;
-    while (get(&b->run_count) < count) {
+    while (get(value) < count) {
         assert_true(clock_mono_ms() < limit);
         (void)usleep(500);
     }
@@ -142,7 +142,7 @@ static void the_queue_has_a_limit(void **state)
     struct task refused = task_of(&b);
     running.is_gated = true;
     assert_int_equal(worker_submit(b.pool, &running.job, NULL), 0);
-    wait_for_runs(&b, 1);
+    wait_for_count(&b.run_count, 1);
     assert_int_equal(worker_submit(b.pool, &waiting[0].job, NULL), 0);
     assert_int_equal(worker_submit(b.pool, &waiting[1].job, NULL), 0);
     assert_int_equal(worker_pool_waiting(b.pool), 2);
@@ -169,7 +169,7 @@ static void a_job_that_waited_too_long_is_not_run(void **state)
     first.is_gated = true;
     late.job.deadline = clock_mono_ms(); /* over as soon as it waits */
     assert_int_equal(worker_submit(b.pool, &first.job, NULL), 0);
-    wait_for_runs(&b, 1);
+    wait_for_count(&b.run_count, 1);
     assert_int_equal(worker_submit(b.pool, &late.job, NULL), 0);
     open_gate(&b);
     assert_true(loop_wait(b.loop, two_done, &b, LIMIT_MS));
@@ -202,7 +202,7 @@ static void shutdown_answers_everybody(void **state)
     running.is_gated = true;
     assert_int_equal(worker_submit(b.pool, &finished.job, NULL), 0);
     assert_int_equal(worker_submit(b.pool, &running.job, NULL), 0);
-    wait_for_runs(&b, 2);
+    wait_for_count(&b.run_count, 2);
     assert_int_equal(worker_submit(b.pool, &waiting[0].job, NULL), 0);
     assert_int_equal(worker_submit(b.pool, &waiting[1].job, NULL), 0);
     assert_int_equal(pthread_create(&opener, NULL, open_gate_when_closing, &b), 0);
@@ -258,7 +258,6 @@ static void a_job_may_be_done_anywhere(void **state)
     struct bench b;
     struct task tasks[COUNT];
     bench_open(&b, 3, COUNT);
-    mono_ms limit = clock_mono_ms() + LIMIT_MS;
     for (int i = 0; i < COUNT; i++) {
         tasks[i] = task_of(&b);
         tasks[i].job.done = done_on_worker;
@@ -266,10 +265,7 @@ static void a_job_may_be_done_anywhere(void **state)
         assert_int_equal(worker_submit(b.pool, &tasks[i].job, NULL), 0);
     }
     for (int i = 0; i < COUNT; i++) {
-        while (get(&tasks[i].done_count) == 0) {
-            assert_true(clock_mono_ms() < limit);
-            (void)usleep(500);
-        }
+        wait_for_count(&tasks[i].done_count, 1);
     }
     bench_close(&b);
     for (int i = 0; i < COUNT; i++) {
