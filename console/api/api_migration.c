@@ -206,7 +206,11 @@ struct ticket_body {
 
 static const struct jfield ticket_fields[] = {
     JF_TABLE(JF_TABLE_ANY_CASE),
-    INT_FIELD("ticketId", struct ticket_body, ticket),
+    { .name = "ticketId",
+      .type = JF_CUSTOM,
+      .offset = offsetof(struct ticket_body, ticket),
+      .decode = decode_opt_i64,
+      .flags = JF_REQUIRED },
     { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ticket_body, clusters) },
     { 0 },
 };
