@@ -33,7 +33,9 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                                      .connect_timeout_ms = c->connect_timeout_ms,
                                                      .timeout_ms = c->publish_timeout_ms });
     migration_engine_configure(m->engine, &engine);
-    return migration_calls_configure(m->calls, &calls, err);
+    return migration_calls_configure(m->surveys, &calls, err) == 0
+               ? migration_calls_configure(m->calls, &calls, err)
+               : err->code;
 }
 
 int app_migration_start(struct app_migration *m, struct loop *loop, struct catalog *catalog,
@@ -47,12 +49,14 @@ int app_migration_start(struct app_migration *m, struct loop *loop, struct catal
     m->outer_http = http_client_new(loop, OUTER_THREADS, OUTER_QUEUE);
     m->outer = outer_client_new(loop, m->outer_http);
     m->pool = worker_pool_new(loop, "migration", POOL_THREADS, POOL_QUEUE_MAX, NULL, NULL, NULL);
-    m->calls =
-        migration_calls_new(&(struct migration_calls_options){ .loop = loop,
-                                                               .pool = m->pool,
-                                                               .catalog = catalog,
-                                                               .outer = m->outer,
-                                                               .threads = (int)c->threads_count });
+    struct migration_calls_options calls = { .loop = loop,
+                                             .pool = m->pool,
+                                             .catalog = catalog,
+                                             .outer = m->outer,
+                                             .threads = (int)c->threads_count };
+    m->calls = migration_calls_new(&calls);
+    calls.threads = (int)c->survey_threads_count;
+    m->surveys = migration_calls_new(&calls);
     m->engine = migration_engine_new(
         &(struct migration_engine_options){ .loop = loop,
                                             .pool = m->pool,
@@ -79,9 +83,11 @@ void app_migration_stop(struct app_migration *m)
     }
     migration_engine_stop(m->engine);
     migration_calls_close(m->calls);
+    migration_calls_close(m->surveys);
     http_client_free(m->outer_http);
     worker_pool_free(m->pool);
     migration_engine_free(m->engine);
     migration_calls_free(m->calls);
+    migration_calls_free(m->surveys);
     outer_client_free(m->outer);
 }

@@ -12,6 +12,8 @@ struct app_migration {
     struct outer_client *outer;
     struct worker_pool *pool; /* turns do not wait behind requests */
     struct migration_calls *calls;
+    struct migration_calls
+        *surveys; /* plans and verdicts: no step of a migration waits behind them */
     struct migration_engine *engine;
 };
 

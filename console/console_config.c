@@ -157,6 +157,8 @@ const struct config_row console_config_rows[] = {
       "Clusters of all migration events between the check and the publication at the same time; the others wait in order", NULL },
     { "console", "console.migration.threads", CFG_INT, AT(migration.threads_count), "32", 1, 256, "count", false,
       "Calls of migrations to the metaserver of each DC at the same time", NULL },
+    { "console", "console.migration.survey.threads", CFG_INT, AT(migration.survey_threads_count), "4", 1, 64, "count", false,
+      "Questions of plans and readiness verdicts to the metaserver of each DC at the same time, beside the calls of migrations", NULL },
     { "console", "console.migration.mode", CFG_TEXT, AT(migration.mode), "auto", 4, 8, "auto, planned, disaster", true,
       "How a migration is made that was asked for without a mode: planned (fence and data are proved, else back), disaster (goes on at the deadlines, losses are stored), auto (disaster only where nobody reaches the source)", check_mode },
     { "console", "console.migration.retries", CFG_INT, AT(migration.retries_count), "1", 0, 10, "count", true,
@@ -220,6 +222,7 @@ int64_t console_config_files_needed(const void *config)
     const struct console_config *c = config;
     int64_t database = 3 * (c->workers_count + 1);
     int64_t calls = 2 * (c->notify_threads_count + c->container_checks_count);
-    int64_t migrations = 4 * c->migration.threads_count + 4 * c->migration.parallel_count;
+    int64_t lanes = c->migration.threads_count + c->migration.survey_threads_count;
+    int64_t migrations = 4 * lanes + 4 * c->migration.parallel_count;
     return c->connections_max_count + calls + migrations + database + 128;
 }

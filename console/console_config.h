@@ -46,6 +46,7 @@ struct console_config {
     struct migration_config { /* console.migration.* */
         int64_t parallel_count;
         int64_t threads_count;
+        int64_t survey_threads_count;
         char *mode;
         int64_t retries_count;
         int64_t outage_max_ms;

@@ -87,6 +87,7 @@ static void call_free(struct call *c)
     execution_log_free(c->log);
     fence_ways_free(c->ways);
     check_round_free(c->check);
+    shard_survey_free(c->survey);
     free(c->follow);
     for (size_t i = 0; i < c->shard_count; i++) {
         free(c->shards[i]);
@@ -123,17 +124,36 @@ static void call_abandon(struct call *c)
     if (c->is_finished) {
         return;
     }
+    migration_surveyed_fn *surveyed = c->surveyed;
+    void *arg = c->arg;
     c->is_finished = true;
     c->owner->active_count--;
     loop_timer_stop(&c->answer_timer);
     fence_ways_free(TAKE(c->ways));
+    c->surveyed = NULL;
     if (c->refs == 0) {
         call_free(c);
     }
+    if (surveyed) {
+        surveyed(NULL, arg);
+    }
+}
+
+static void deliver_survey(struct call *c)
+{
+    migration_surveyed_fn *surveyed = TAKE(c->surveyed);
+    struct shard_survey *survey = TAKE(c->survey);
+    void *arg = c->arg;
+    call_abandon(c);
+    surveyed(survey, arg);
 }
 
 static void deliver(struct call *c)
 {
+    if (c->surveyed) {
+        deliver_survey(c);
+        return;
+    }
     migration_called_fn *done = c->done;
     void *arg = c->arg;
     struct migration_result result = c->result;
@@ -165,6 +185,15 @@ static bool is_waiting_to_answer(const struct call *c)
     return loop_timer_is_running(&c->answer_timer);
 }
 
+static void answer(struct call *c)
+{
+    if (c->is_starting) {
+        loop_timer_start(&c->answer_timer, 0);
+    } else {
+        deliver(c);
+    }
+}
+
 void call_finish(struct call *c, enum call_outcome outcome, const char *server_text)
 {
     if (c->is_finished || is_waiting_to_answer(c)) {
@@ -180,11 +209,13 @@ void call_finish(struct call *c, enum call_outcome outcome, const char *server_t
     log_debug("migration.call", "cluster", c->cluster, "shard", c->shard, "call",
               migration_call_text(c->plan.call), "outcome", call_outcome_text(c->result.outcome),
               "us", log_int(clock_mono_us() - c->started_us));
-    if (c->is_starting) {
-        loop_timer_start(&c->answer_timer, 0);
-    } else {
-        deliver(c);
-    }
+    answer(c);
+}
+
+void call_finish_survey(struct call *c, struct shard_survey *take_survey)
+{
+    c->survey = take_survey;
+    answer(c);
 }
 
 /* ---- requests to metaservers ---- */
@@ -616,8 +647,8 @@ static void copy_masters(struct call *c, const struct migration_cluster_row *row
     }
 }
 
-static struct call *call_new(struct migration_calls *m, const struct migration_cluster_row *row,
-                             const struct migration_plan_call *plan)
+/* What every call has, whatever it is about. */
+static struct call *call_bare(struct migration_calls *m, const struct migration_plan_call *plan)
 {
     struct call *c = xcalloc(1, sizeof(*c));
     c->owner = m;
@@ -630,6 +661,15 @@ static struct call *call_new(struct migration_calls *m, const struct migration_c
                                            .follow = plan->follow };
     loop_timer_init(&c->answer_timer, m->o.loop, answer_timer_fired);
     list_init(&c->places_link);
+    list_push_back(&m->calls, &c->link);
+    m->active_count++;
+    return c;
+}
+
+static struct call *call_new(struct migration_calls *m, const struct migration_cluster_row *row,
+                             const struct migration_plan_call *plan)
+{
+    struct call *c = call_bare(m, plan);
     copy_cluster(c, row);
     if (plan->shard < row->shard_count) {
         copy_shard(c, &row->shards[plan->shard]);
@@ -639,8 +679,6 @@ static struct call *call_new(struct migration_calls *m, const struct migration_c
     } else if (plan->call == CALL_PUBLISH) {
         copy_masters(c, row);
     }
-    list_push_back(&m->calls, &c->link);
-    m->active_count++;
     return c;
 }
 
@@ -697,6 +735,30 @@ void migration_call_start(struct migration_calls *m, const struct migration_clus
     } else {
         begin(c);
     }
+    c->is_starting = false;
+    (void)call_drop(c);
+}
+
+void migration_survey_start(struct migration_calls *m, const char *cluster, const char *shard,
+                            struct shard_survey *take_survey, migration_surveyed_fn *done,
+                            void *arg)
+{
+    XP_ON_LOOP();
+    const struct survey_dc *dest = shard_survey_dest(take_survey);
+    if (m->is_closed) {
+        shard_survey_free(take_survey);
+        done(NULL, arg);
+        return;
+    }
+    struct call *c = call_bare(m, &(struct migration_plan_call){ .call = CALL_CHECK });
+    c->cluster = xstrdup(cluster);
+    c->shard = xstrdup(shard);
+    c->dest_dc = xstrdup(dest ? dest->dc : "");
+    c->surveyed = done;
+    c->arg = arg;
+    c->is_starting = true;
+    call_hold(c);
+    call_survey(c, take_survey);
     c->is_starting = false;
     (void)call_drop(c);
 }

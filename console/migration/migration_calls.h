@@ -16,6 +16,7 @@
 #include "console/catalog/catalog.h"
 #include "console/migration/migration_decide.h"
 #include "console/migration/outer_client.h"
+#include "console/migration/shard_survey.h"
 #include "shared/net/http_client.h"
 
 struct migration_calls;
@@ -52,6 +53,12 @@ typedef void migration_called_fn(struct migration_result *take_result, int64_t m
                                  void *arg);
 void migration_call_start(struct migration_calls *, const struct migration_cluster_row *row,
                           const struct migration_plan_call *, migration_called_fn *, void *arg);
+/* What a CHECK asks, outside of a migration: every DC of the survey, at once, about a switch of the shard to the survey's destination. Changes
+ * nothing, knows no epoch. The callback runs on the loop exactly once, not inside this call, with the answers; NULL, perhaps inside: the
+ * calls are closed. */
+typedef void migration_surveyed_fn(struct shard_survey *take_survey, void *arg);
+void migration_survey_start(struct migration_calls *, const char *cluster, const char *shard,
+                            struct shard_survey *take_survey, migration_surveyed_fn *, void *arg);
 int migration_calls_active(const struct migration_calls *);
 /* The migration is over: its addresses are not needed any more. */
 void migration_calls_forget(struct migration_calls *, int64_t migration_cluster_id);

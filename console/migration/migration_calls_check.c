@@ -3,88 +3,46 @@
 #include <string.h>
 
 #include "console/migration/migration_calls_internal.h"
-#include "console/migration/switch_judge.h"
 #include "shared/base/mem.h"
 #include "shared/base/banned.h"
 
-struct seen_dc {
-    char *dc;
-    bool is_source;
-    bool is_dest;
-    struct switch_check *check; /* NULL: no answer */
-    char *error;
-    bool is_unreachable;
-};
-
 struct check_round {
-    struct seen_dc dcs[MIGRATION_DCS_MAX];
-    size_t count;
+    struct shard_survey *survey;
     size_t waiting;
+    int64_t asked_us;
 };
 
 void check_round_free(struct check_round *r)
 {
-    if (!r) {
-        return;
+    if (r) {
+        shard_survey_free(r->survey);
+        free(r);
     }
-    for (size_t i = 0; i < r->count; i++) {
-        free(r->dcs[i].dc);
-        free(r->dcs[i].error);
-        if (r->dcs[i].check) {
-            switch_check_done(r->dcs[i].check);
-            free(r->dcs[i].check);
-        }
-    }
-    free(r);
 }
 
-/* Asked for without a mode: a source DC that does not answer is the reason for the switch, not an objection to it. */
-static bool counts_as_disaster(const struct call *c)
-{
-    bool is_silent = false;
-    for (size_t i = 0; i < c->check->count; i++) {
-        const struct seen_dc *dc = &c->check->dcs[i];
-        is_silent = is_silent || (dc->is_source && !dc->check);
-    }
-    return c->is_disaster || (c->mode == MODE_AUTO && is_silent);
-}
+/* ---- the check of a migration ---- */
 
 static void judge(const struct call *c, struct judge_verdict *ret_verdict)
 {
-    const struct check_round *r = c->check;
-    struct judge_dc dcs[MIGRATION_DCS_MAX] = { 0 };
-    for (size_t i = 0; i < r->count; i++) {
-        const struct seen_dc *dc = &r->dcs[i];
-        dcs[i] = (struct judge_dc){ .dc = dc->dc,
-                                    .is_source = dc->is_source,
-                                    .is_dest = dc->is_dest,
-                                    .was_asked = true,
-                                    .check = dc->check,
-                                    .error = dc->error };
-    }
-    struct judge_facts facts = { .dcs = dcs,
-                                 .count = r->count,
-                                 .is_disaster = counts_as_disaster(c),
-                                 .max_lag_bytes = c->owner->settings.max_lag_bytes,
-                                 .drain_ms = c->owner->settings.drain_ms };
-    switch_judge(&facts, ret_verdict);
+    const struct shard_survey *survey = c->check->survey;
+    enum migration_mode mode = c->is_disaster ? MODE_DISASTER : c->mode;
+    struct judge_facts limits = { .is_disaster = shard_survey_is_disaster(survey, mode),
+                                  .max_lag_bytes = c->owner->settings.max_lag_bytes,
+                                  .drain_ms = c->owner->settings.drain_ms };
+    shard_survey_judge(survey, &limits, ret_verdict);
 }
 
 /* Nothing but silence is in the way: another try may find it over. */
-static bool is_unreachable(const struct check_round *r)
+static bool is_unreachable(const struct call *c)
 {
-    for (size_t i = 0; i < r->count; i++) {
-        if (r->dcs[i].is_dest) {
-            return r->dcs[i].is_unreachable;
-        }
-    }
-    return false;
+    const struct survey_dc *dest = shard_survey_dest(c->check->survey);
+    return dest && dest->is_unreachable;
 }
 
 static bool is_stale(const struct call *c)
 {
-    for (size_t i = 0; i < c->check->count; i++) {
-        const struct switch_check *check = c->check->dcs[i].check;
+    for (size_t i = 0; i < c->check->survey->count; i++) {
+        const struct switch_check *check = c->check->survey->dcs[i].check;
         if (check && check->is_ours && check->epoch > c->epoch) {
             return true;
         }
@@ -128,11 +86,13 @@ static void finish_check(struct call *c)
         call_finish(c, OUTCOME_STALE, NULL);
         return;
     }
-    enum call_outcome no = is_unreachable(c->check) ? OUTCOME_UNREACHABLE : OUTCOME_REFUSED;
+    enum call_outcome no = is_unreachable(c) ? OUTCOME_UNREACHABLE : OUTCOME_REFUSED;
     call_finish(c, may ? OUTCOME_OK : no, NULL);
 }
 
-static void note_answer(struct seen_dc *dc, const struct meta_answer *a)
+/* ---- asking ---- */
+
+static void note_answer(struct survey_dc *dc, const struct meta_answer *a)
 {
     struct xp_err err = { 0 };
     if (a->kind != META_ANSWERED) {
@@ -149,11 +109,22 @@ static void note_answer(struct seen_dc *dc, const struct meta_answer *a)
     dc->check = check;
 }
 
+static void all_answered(struct call *c)
+{
+    if (c->surveyed) {
+        call_finish_survey(c, TAKE(c->check->survey));
+    } else {
+        finish_check(c);
+    }
+}
+
 static void on_check(struct call *c, const struct meta_answer *a, uint64_t token)
 {
-    note_answer(&c->check->dcs[token], a);
+    struct survey_dc *dc = &c->check->survey->dcs[token];
+    dc->took_us = clock_mono_us() - c->check->asked_us;
+    note_answer(dc, a);
     if (--c->check->waiting == 0) {
-        finish_check(c);
+        all_answered(c);
     }
 }
 
@@ -161,10 +132,12 @@ static void ask_all(struct call *c)
 {
     struct check_round *r = c->check;
     AUTO_FREE char *path = meta_path(c, "changeprimarydc/check", c->shard, c->dest_dc);
-    r->waiting = r->count + 1; /* one for this loop: nothing ends before all are asked */
-    for (size_t i = 0; i < r->count; i++) {
+    size_t count = r->survey->count;
+    r->waiting = count + 1; /* one for this loop: nothing ends before all are asked */
+    r->asked_us = clock_mono_us();
+    for (size_t i = 0; i < count; i++) {
         struct meta_request request = { .method = "GET",
-                                        .dc = r->dcs[i].dc,
+                                        .dc = r->survey->dcs[i].dc,
                                         .path = path,
                                         .timeout_ms = c->owner->settings.check_ms,
                                         .done = on_check,
@@ -172,28 +145,40 @@ static void ask_all(struct call *c)
         meta_send(c, &request);
     }
     if (--r->waiting == 0) {
-        finish_check(c);
+        all_answered(c);
     }
+}
+
+static void begin(struct call *c, struct shard_survey *take_survey)
+{
+    c->check = xcalloc(1, sizeof(*c->check));
+    c->check->survey = take_survey;
+    ask_all(c);
 }
 
 static void have_places(struct call *c)
 {
+    struct xp_err err = { 0 };
     if (!c->places) {
         execution_log_error(c->log, "%s", c->places_error);
         call_finish(c, OUTCOME_UNREACHABLE, NULL);
         return;
     }
-    c->check = xcalloc(1, sizeof(*c->check));
-    for (size_t i = 0; i < c->places->dc_count; i++) {
+    struct shard_survey *survey = xcalloc(1, sizeof(*survey));
+    for (size_t i = 0; i < c->places->dc_count; i++) { /* at most as many as fit */
         const struct place_dc *dc = &c->places->dcs[i];
-        c->check->dcs[c->check->count++] = (struct seen_dc){ .dc = xstrdup(dc->name),
-                                                             .is_source = dc->id == c->source_dc_id,
-                                                             .is_dest = dc->id == c->dest_dc_id };
+        xp_check(shard_survey_add(survey, dc->name, dc->id == c->source_dc_id,
+                                  dc->id == c->dest_dc_id, &err) == 0);
     }
-    ask_all(c);
+    begin(c, survey);
 }
 
 void call_check(struct call *c)
 {
     call_with_places(c, true, have_places);
+}
+
+void call_survey(struct call *c, struct shard_survey *take_survey)
+{
+    begin(c, take_survey);
 }

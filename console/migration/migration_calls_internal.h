@@ -86,6 +86,8 @@ struct call {
     struct fence_ways *ways;
     struct check_round *check;
     struct follow_round *follow;
+    migration_surveyed_fn *surveyed; /* a survey, no step of a migration; NULL */
+    struct shard_survey *survey;     /* all are in: on the way to its answer */
 };
 
 struct migration_calls {
@@ -138,6 +140,9 @@ int64_t deadline_within(int64_t timeout_ms);
 
 /* ---- the calls that have a file of their own ---- */
 void call_check(struct call *); /* migration_calls_check.c */
+void call_survey(struct call *, struct shard_survey *take_survey);
+/* The end of a survey. */
+void call_finish_survey(struct call *, struct shard_survey *take_survey);
 void check_round_free(struct check_round *);
 void call_fence(struct call *); /* migration_calls_fence.c: HOLD, FREEZE, RELEASE */
 void fence_ways_free(struct fence_ways *);

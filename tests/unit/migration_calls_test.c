@@ -538,6 +538,76 @@ static void a_dead_source_is_a_disaster_only_when_nothing_was_asked_for(void **s
     assert_int_equal(run(CALL_CHECK), OUTCOME_UNREACHABLE);
 }
 
+/* ---- the same questions outside of a migration ---- */
+
+static struct shard_survey *surveyed;
+static bool was_surveyed;
+
+static void on_survey(struct shard_survey *take_survey, void *arg)
+{
+    (void)arg;
+    shard_survey_free(surveyed);
+    surveyed = take_survey;
+    was_surveyed = true;
+}
+
+static bool is_surveyed(void *arg)
+{
+    (void)arg;
+    return was_surveyed;
+}
+
+static struct shard_survey *survey_new(void)
+{
+    struct xp_err err = { 0 };
+    struct shard_survey *survey = xcalloc(1, sizeof(*survey));
+    assert_int_equal(shard_survey_add(survey, "jq", true, false, &err), 0);
+    assert_int_equal(shard_survey_add(survey, "oy", false, true, &err), 0);
+    return survey;
+}
+
+static void start_survey(struct loop_timer *t)
+{
+    (void)t;
+    was_surveyed = false;
+    migration_survey_start(site->calls, "c 1", "s1", survey_new(), on_survey, NULL);
+    assert_false(was_surveyed); /* never inside the call */
+}
+
+static void survey_when_closed(struct loop_timer *t)
+{
+    (void)t;
+    was_surveyed = false;
+    migration_calls_close(site->calls);
+    migration_survey_start(site->calls, "c 1", "s1", survey_new(), on_survey, NULL);
+}
+
+static void run_survey(void (*start)(struct loop_timer *))
+{
+    loop_timer_init(&start_timer, site->loop, start);
+    loop_timer_start(&start_timer, 0);
+    was_surveyed = false;
+    assert_true(script_wait(&site->source, is_surveyed, NULL, SCRIPT_LIMIT_MS));
+}
+
+static void a_survey_asks_all_dcs(void **state)
+{
+    (void)state;
+    answer_check(&site->source);
+    script_stop(&site->dest);
+    run_survey(start_survey);
+    assert_int_equal(surveyed->count, 2);
+    assert_true(saw(&site->source, "GET /api/meta/changeprimarydc/check/c%201/s1/oy"));
+    assert_non_null(shard_survey_source(surveyed)->check);
+    assert_true(shard_survey_source(surveyed)->took_us > 0);
+    assert_null(shard_survey_dest(surveyed)->check);
+    assert_true(shard_survey_dest(surveyed)->is_unreachable);
+    assert_non_null(shard_survey_dest(surveyed)->error);
+    assert_int_equal(migration_calls_active(site->calls), 0);
+    run_survey(survey_when_closed);
+    assert_null(surveyed);
+}
+
 /* ---- the outer client ---- */
 
 static void without_an_outer_client_nobody_is_told(void **state)
@@ -671,6 +741,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_demotion_names_the_source, setup, teardown),
         cmocka_unit_test_setup_teardown(other_dcs_follow, setup, teardown),
         cmocka_unit_test_setup_teardown(all_dcs_are_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_survey_asks_all_dcs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dead_source_is_a_disaster_only_when_nothing_was_asked_for,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(without_an_outer_client_nobody_is_told, setup, teardown),
