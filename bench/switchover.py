@@ -17,12 +17,11 @@ from takeover import percentile
 from harness.cluster import World
 from harness.processes import wait_until
 from harness.redis_server import RedisServer
-from harness.switch import OuterClient, wait_unfenced
-from harness.witness import Writer
+from harness import events
+from harness.events import Clients, OuterClient, other_dc
 
 HOME, AWAY = "jq", "fra"
 LIMIT_S = 120  # of every wait; far more than a quiet machine needs
-WRITE_PAUSE_S = 0.001
 GAP_P99_BAR_MS = 300
 ROUND_TRIPS_BAR = 10  # times the sum of the round trips
 THOUSAND_BAR_S = 60
@@ -39,56 +38,6 @@ class SmallRedis(RedisServer):
         return [*super()._more_config(), "hz 1", "dynamic-hz no", "latency-tracking no", "activerehashing no"]
 
 
-class Clients:
-    """A writer for each shard of some clusters; follow() tells one of its master, as the outer client does."""
-
-    def __init__(self, clusters, outer=None):
-        self.writers = {}
-        self.outer = outer
-        self.clusters = clusters
-        for cluster in clusters:
-            where = {r.address: (r.ip, r.port) for r in cluster.all_redises()}
-            for shard in cluster.shards:
-                self.writers[cluster.name, shard] = Writer(shard, where, cluster.master(shard).address, pause=WRITE_PAUSE_S)
-            if outer:
-                outer.followers[cluster.name] = lambda published, c=cluster: self._published(c, set(published))
-
-    def _published(self, cluster, addresses):
-        for shard in cluster.shards:
-            mine = {r.address for dc in cluster.dcs for r in cluster.redises[dc][shard]} & addresses
-            if mine:
-                self.follow(cluster, shard, mine.pop())
-
-    def follow(self, cluster, shard, address):
-        self.writers[cluster.name, shard].follow(address)
-
-    def __enter__(self):
-        for writer in self.writers.values():
-            writer.start()
-        self.wait_acked()
-        return self
-
-    def __exit__(self, *exc):
-        for writer in self.writers.values():
-            writer.stop()
-        if self.outer:
-            self.outer.followers.clear()
-
-    def wait_acked(self):
-        since = time.monotonic()
-        wait_until(lambda: all(w.acked_after(since) for w in self.writers.values()), LIMIT_S, "acknowledged writes of every shard")
-
-    def gaps_ms(self, since):
-        return [w.gap_ms(since) for w in self.writers.values()]
-
-    def lost(self):
-        return sum(len(self.writers[c.name, s].lost(c.master(s))) for c in self.clusters for s in c.shards)
-
-
-def other(cluster):
-    return AWAY if cluster.primary == HOME else HOME
-
-
 # ---- the bare commands ----
 
 def bare_cluster(world, shards):
@@ -101,7 +50,7 @@ def bare_cluster(world, shards):
 
 def bare_switch(cluster, shard, clients):
     """Fence, drain, freeze, promote, tell the client; then what is outside of the gap. Returns ms of the round trips within the gap."""
-    old, new = (cluster.redises[dc][shard][0] for dc in (cluster.primary, other(cluster)))
+    old, new = (cluster.redises[dc][shard][0] for dc in (cluster.primary, other_dc(cluster)))
     saved = old.run("CONFIG", "GET", "min-replicas-to-write")[1]
     began = time.monotonic()
     old.run("CONFIG", "SET", "min-replicas-to-write", REFUSE_ALL)
@@ -128,40 +77,33 @@ def measure_bare(cluster, runs):
             with Clients([cluster]) as clients:
                 began = time.monotonic()
                 sums += pool.map(lambda s: bare_switch(cluster, s, clients), cluster.shards)
-                clients.wait_acked()
+                clients.wait_acked(LIMIT_S)
                 gaps += clients.gaps_ms(began)
-            cluster.primary = other(cluster)
-            wait_until(lambda: all(cluster.redises[other(cluster)][s][0].run("ROLE")[3] == "connected" for s in cluster.shards), LIMIT_S,
+            cluster.primary = other_dc(cluster)
+            wait_until(lambda: all(cluster.redises[other_dc(cluster)][s][0].run("ROLE")[3] == "connected" for s in cluster.shards), LIMIT_S,
                        "the bare Redis to follow")
     return gaps, sums
 
 
 # ---- the product ----
 
-def ask(world, path, body):
-    answer = world.console.request("POST", f"/api/migration/{path}", body, timeout=LIMIT_S)
-    if answer.status_code != 200:
-        raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:2000]}")
-    return answer.json()
-
-
 def switch_once(world, outer, clusters, sampled):
     """One event of all clusters; (gaps in ms, seconds of the event, lost writes)."""
-    source, target = clusters[0].primary, other(clusters[0])
+    source, target = clusters[0].primary, other_dc(clusters[0])
     with Clients(sampled, outer) as clients:
-        asked = ask(world, "checkandprepare", {"fromIdc": source, "toIdc": target, "clusters": [c.name for c in clusters],
-                                               "isForce": False, "mode": "planned"})
+        asked = events.prepare(world.console, [c.name for c in clusters], source, target, mode="planned")
         refused = [r for r in asked["results"] if not r["success"]]
         if refused:
             raise RuntimeError(f"refused: {refused[:3]}")
+        ticket = asked["ticketId"]
         began = time.monotonic()
-        ask(world, "domigration", {"ticketId": asked["ticketId"]})
-        failed = wait_over(world, asked["ticketId"], len(clusters))
+        events.ask(world.console, "domigration", {"ticketId": ticket})
+        failed = events.wait_over(world.console, ticket, LIMIT_S, LOOK_S[0] + LOOK_S[1] * len(clusters))
         took_s = time.monotonic() - began
-        leave_out(world, asked["ticketId"], clusters, failed)
+        leave_out(world, ticket, clusters, failed)
         for cluster in clusters:
             cluster.primary = target
-        clients.wait_acked()
+        clients.wait_acked(LIMIT_S)
         gaps = clients.gaps_ms(began)
     return gaps, took_s, clients.lost()
 
@@ -170,26 +112,12 @@ def is_healthy(world):
     return world.console.get("/api/migration/migration/system/health/status")["state"] != -1
 
 
-def results(world, ticket):
-    return world.console.get(f"/api/migration/checkstatus/{ticket}", timeout=LIMIT_S)["results"]
-
-
-def wait_over(world, ticket, count):
-    """Returns the clusters that were not switched: name -> why."""
-    deadline = time.monotonic() + LIMIT_S
-    while any(r["status"] in ("INITED", "MIGRATING") for r in results(world, ticket)):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"event {ticket} is not over after {LIMIT_S} s")
-        time.sleep(LOOK_S[0] + LOOK_S[1] * count)
-    return {r["clusterName"]: f"{r['msg']}: {r.get('reason')}" for r in results(world, ticket) if r["status"] != "SUCCESS"}
-
-
 def leave_out(world, ticket, clusters, failed):
     """Those that were not switched are rolled back and are in no further event."""
     for name, why in failed.items():
         print(f"not switched: {name}: {why}", file=sys.stderr, flush=True)
     if failed:
-        ask(world, "rollback", {"ticketId": ticket, "clusters": list(failed)})
+        events.ask(world.console, "rollback", {"ticketId": ticket, "clusters": list(failed)})
     clusters[:] = [c for c in clusters if c.name not in failed]
 
 
@@ -198,24 +126,12 @@ def measure(world, outer, clusters, runs, sampled=None):
     before = len(clusters)
     gaps, times, lost = [], [], 0
     for _ in range(runs):
-        settle(clusters)
+        events.settle(clusters, LIMIT_S)
         some_gaps, took_s, some_lost = switch_once(world, outer, clusters, [c for c in sampled or clusters if c in clusters])
         gaps += some_gaps
         times.append(took_s)
         lost += some_lost
     return gaps, times, lost, before - len(clusters)
-
-
-def settle(clusters):
-    """Everything follows the right one, data written now is everywhere, no fence of before is left: what the check of a switch looks for."""
-    for cluster in clusters:
-        cluster.wait_whole(timeout=LIMIT_S)
-        for shard in cluster.shards:
-            cluster.write("settled", cluster.primary, shard)
-    for cluster in clusters:
-        for shard in cluster.shards:
-            cluster.wait_read("settled", cluster.primary, shard)
-        wait_unfenced(cluster.all_redises(), LIMIT_S)
 
 
 def create(world, name, count, shards):

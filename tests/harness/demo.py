@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.cluster import World  # noqa: E402
 from harness.processes import wait_until  # noqa: E402
-from harness.switch import OuterClient, wait_unfenced  # noqa: E402
-from harness.witness import Prober, Writer  # noqa: E402
+from harness import events  # noqa: E402
+from harness.events import Clients, OuterClient, settle  # noqa: E402
 
 CLUSTER = "demo"
 HOME, AWAY = "jq", "fra"
@@ -185,89 +185,23 @@ def heal_trees(story, orders, plain):
     story.say("whole again")
 
 
-class Clients:
-    """A writer for each one-way cluster, which writes where the console has told the outer client to, and a prober of every Redis."""
-
-    def __init__(self, outer, clusters):
-        self.outer, self.clusters = outer, clusters
-        self.writers = {c.name: self._writer(c) for c in clusters}
-        self.prober = Prober({c.name: c.all_redises() for c in clusters})
-
-    def _writer(self, cluster):
-        writer = Writer("s1", {r.address: (r.ip, r.port) for r in cluster.all_redises()}, cluster.master().address)
-        self.outer.followers[cluster.name] = lambda published: writer.follow(published[0])
-        return writer
-
-    def __enter__(self):
-        for witness in (*self.writers.values(), self.prober):
-            witness.start()
-        self.wait_acked()
-        return self
-
-    def __exit__(self, *exc):
-        for witness in (*self.writers.values(), self.prober):
-            witness.stop()
-        self.outer.followers.clear()
-
-    def wait_acked(self):
-        """Waits until every writer has a write acknowledged that began after now."""
-        since = time.monotonic()
-        wait_until(lambda: all(w.acked_after(since) for w in self.writers.values()), 15, "acknowledged writes of every cluster")
-
-
-class NotSwitched(AssertionError):
-    """A switch that was refused or did not succeed."""
-
-
-def ask_switch(world, clusters, target, mode):
-    """checkandprepare and domigration; the ticket."""
-    asked = world.console.request("POST", "/api/migration/checkandprepare", {
-        "fromIdc": clusters[0].primary, "toIdc": target, "clusters": [c.name for c in clusters], "isForce": False, "mode": mode}).json()
-    if not all(r["success"] for r in asked["results"]):
-        raise NotSwitched(f"checkandprepare: {asked}")
-    started = world.console.request("POST", "/api/migration/domigration", {"ticketId": asked["ticketId"]}).json()
-    if not started["success"]:
-        raise NotSwitched(f"domigration: {started}")
-    return asked["ticketId"]
-
-
-def wait_switched(world, clusters, target, ticket):
-    def is_over():
-        results = world.console.get(f"/api/migration/checkstatus/{ticket}")["results"]
-        if any(r["status"] in ("FAIL", "ROLLBACKSUCCESS") for r in results):
-            raise NotSwitched(f"checkstatus of {ticket}: {results}")
-        return all(r["status"] == "SUCCESS" for r in results)
-    deadline = time.monotonic() + 30
-    while not is_over():
-        if time.monotonic() > deadline:
-            raise NotSwitched(f"ticket {ticket} is not over: {world.console.get(f'/api/migration/checkstatus/{ticket}')}")
-        time.sleep(0.02)
-    for cluster in clusters:
-        cluster.primary = target
-
-
-def settle(clusters):
-    """Trees are whole, data written now is everywhere, and no fence of a switch before is left."""
-    for cluster in clusters:
-        cluster.wait_whole()
-        cluster.write("settled", str(cluster.primary))
-        cluster.wait_read("settled", str(cluster.primary))
-        wait_unfenced(cluster.all_redises())
+def clients_of(outer, clusters):
+    """A writer for each of the clusters, which have one shard, and a prober."""
+    return Clients(clusters, outer, probed={c.name: c.all_redises() for c in clusters})
 
 
 def switch(story, world, outer, clusters, target):
     settle(clusters)
     source = clusters[0].primary
-    with Clients(outer, clusters) as clients:
+    with clients_of(outer, clusters) as clients:
         began = time.monotonic()
-        ticket = ask_switch(world, clusters, target, "planned")
-        wait_switched(world, clusters, target, ticket)
+        ticket = events.switch(world.console, clusters, target, mode="planned")
         took = time.monotonic() - began
         clients.wait_acked()
     story.say(f"{source} -> {target}: checked, fenced, drained, promoted and published in {took:.2f} s (ticket {ticket})")
     problems = clients.prober.two_masters()
     for cluster in clusters:
-        writer = clients.writers[cluster.name]
+        writer = clients.writers[cluster.name, "s1"]
         lost = writer.lost(cluster.master())
         problems += [f"{cluster.name}: {len(lost)} acknowledged writes are not in {target}"] if lost else []
         story.say(f"    {cluster.name}: the longest time without an acknowledged write was {writer.gap_ms(began):.0f} ms; "
@@ -293,7 +227,7 @@ def lose_dc(story, world, outer, clusters):
     story.heading("A disaster: the active DC is lost, and comes back")
     settle(clusters)
     redises, containers, metas = dc_processes(world, clusters, HOME)
-    with Clients(outer, clusters) as clients:
+    with clients_of(outer, clusters) as clients:
         wait_until(lambda: all(len(w.log) >= SOME_WRITES for w in clients.writers.values()), 15, "some writes of every cluster")
         killed = time.monotonic()
         for process in (*redises, *containers, *metas):
@@ -301,8 +235,7 @@ def lose_dc(story, world, outer, clusters):
         story.say(f"kill -9 of all in {HOME} that serves them: {len(redises)} Redis, {len(containers)} containers with their keepers, "
                   f"{len(metas)} metaservers")
         asked = time.monotonic()
-        ticket = ask_switch(world, clusters, AWAY, "disaster")
-        wait_switched(world, clusters, AWAY, ticket)
+        ticket = events.switch(world.console, clusters, AWAY, mode="disaster")
         clients.wait_acked()
         story.say(f"forced switch to {AWAY} in {time.monotonic() - asked:.2f} s (ticket {ticket}, mode disaster); the report of losses:")
         report_losses(story, world, clusters, clients, ticket, killed)
@@ -321,7 +254,7 @@ def report_losses(story, world, clusters, clients, ticket, killed):
     told = {c["cluster"]: c for c in world.console.get(f"/api/v2/migrations/{ticket}")["clusters"]}
     for cluster in clusters:
         shard, = told[cluster.name]["shards"]
-        writer = clients.writers[cluster.name]
+        writer = clients.writers[cluster.name, "s1"]
         acked = [w for w in writer.acked() if w.sent < killed]
         bytes_lost = "not known, nobody of the old DC answers" if shard["lostBytes"] is None else shard["lostBytes"]
         story.say(f"    {cluster.name}: the console says unfenced: {_yes(shard['unfenced'])}, drained: {_yes(shard['drained'])}, lost bytes: "
@@ -338,7 +271,7 @@ def report_return(story, cluster, clients, killed, returned):
                   f"have until {taken[-1].sent - returned:.1f} s after the return, when the metaservers had fenced it or had it follow")
     else:
         story.say(f"    {cluster.name}: no Redis of {HOME} took a write after its return")
-    writer = clients.writers[cluster.name]
+    writer = clients.writers[cluster.name, "s1"]
     number_of = {w.number: w for w in writer.acked()}
     lost = [n for n in writer.lost(cluster.master()) if number_of[n].sent > killed]
     if lost:

@@ -13,21 +13,20 @@ and the outer client. Keepers are not: their addresses are those of their contai
 names of processes ("console", "meta-jq-1", "redis-f07-jq-s1-1", "container-jq-1": its keepers too).
 """
 import os
-import socket
 import sqlite3
-import struct
 import time
 from contextlib import closing
 
 import redis
 import requests
 
+from . import events
 from .cluster import World
+from .events import Clients, OuterClient, is_held, other_dc, redises_of
 from .processes import HOST, Timeout, wait_until
 from .redis_server import RedisServer
 from .relay import Relay
-from .scripted import ScriptedServer
-from .witness import Prober, Writer
+from .who import Who
 
 RESTING = ("Success", "Aborted", "ForceEnd", "CheckingFail", "PartialRetryFail", "PublishFail", "RollBackFail")
 TERMINAL = ("Success", "Aborted", "ForceEnd")
@@ -35,66 +34,6 @@ AGREE_S = 10.0  # I3
 REST_S = 30.0
 CONNECT_MS = 1000  # beside relays that ask who is calling, on a machine that does other things beside
 LOADED_S = float(os.environ.get("XPIPE_LOADED_S", "3"))  # how much longer a bound may take on a machine that does other things beside
-
-
-class Who:
-    """Names the process that has opened a connection of this machine. pids() gives name -> pid; children of containers count as their container."""
-
-    def __init__(self, pids):
-        self._pids = pids
-
-    def __call__(self, near, far):
-        """Of the connection from address 'near' to 'far', both (ip, port)."""
-        inode = _inode_of(near, far)
-        if not inode:
-            return None
-        for name, pid in self._pids():
-            for p in (pid, *_children(pid)) if name.startswith("container") else (pid,):
-                if _has_socket(p, inode):
-                    return name
-        return None
-
-
-NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST = 4, 20, 1
-ALL_STATES, ANY_COOKIE = 0xFFFFFFFF, 0xFFFFFFFF
-INODE_AT = 16 + 4 + 48 + 16  # header, state, addresses, queues
-
-
-def _inode_of(near, far):
-    """Asks the kernel for the one socket: /proc/net/tcp has thousands of lines while other tests run. 0 or None: there is none."""
-    ends = struct.pack("!HH4s12x4s12x", near[1], far[1], socket.inet_aton(near[0]), socket.inet_aton(far[0]))
-    body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, ALL_STATES) + ends + struct.pack("=III", 0, ANY_COOKIE, ANY_COOKIE)
-    head = struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as s:
-        s.settimeout(1.0)
-        s.send(head + body)
-        answer = s.recv(4096)
-    if struct.unpack_from("=H", answer, 4)[0] != SOCK_DIAG_BY_FAMILY:
-        return None
-    return struct.unpack_from("=I", answer, INODE_AT)[0]
-
-
-def _children(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            return [int(p) for p in f.read().split()]
-    except OSError:
-        return []
-
-
-def _has_socket(pid, inode):
-    wanted, folder = f"socket:[{inode}]", f"/proc/{pid}/fd"
-    try:
-        return any(_link(f"{folder}/{fd}") == wanted for fd in os.listdir(folder))
-    except OSError:
-        return False
-
-
-def _link(path):
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None
 
 
 class RelayedRedis(RedisServer):
@@ -131,38 +70,17 @@ class DirectRedis(RelayedRedis):
         return f"{self.ip}:{self.port}"
 
 
-class OuterClient(ScriptedServer):
-    """The client-routing platform: is asked before a switch and told of it. publishes: (time, cluster, dc, [addresses])."""
-
-    def __init__(self):
-        self.publishes = []
-        self.followers = {}  # cluster -> function of the addresses
-        self.may = True          # checkcluster
-        self.takes = True        # primarydc
-        super().__init__()
-
-    def answer(self, method, path, body):
-        words = path.strip("/").split("/")
-        if words[:2] == ["keeperApi", "checkcluster"]:
-            return 200, self.may
-        if words[:2] == ["keeperApi", "primarydc"]:
-            if not self.takes:
-                return 200, {"success": False, "message": "the test says no"}
-            self.publishes.append((time.monotonic(), words[2], words[3], list(body)))
-            self.followers.get(words[2], lambda _: None)(list(body))
-        return 200, {"success": True, "message": "ok"}
-
-
 class SwitchWorld(World):
     """A World with relays everywhere and an outer client. meta_relay[dc]: to the metaservers of the DC, from the console and from other DCs;
-    console_relay: to the console; outer_relay: to the outer client."""
+    console_relay: to the console; outer_relay: to the outer client, which with 'webhook' is only told."""
 
-    def __init__(self, zookeepers, namespace, dcs=("jq", "fra"), console_settings=None, **options):
+    def __init__(self, zookeepers, namespace, dcs=("jq", "fra"), console_settings=None, meta_settings=None, webhook=False, **options):
         self.outer = OuterClient()
         self.who = Who(self._pids)
+        self._is_webhook = webhook
         super().__init__(dcs=list(dcs), shards=0, zookeepers=zookeepers, namespace=namespace,
                          console_settings={"console.migration.connect.timeout.ms": CONNECT_MS, **(console_settings or {})},
-                         meta_settings={"meta.switch.connect.milli": CONNECT_MS}, **options)
+                         meta_settings={"meta.switch.connect.milli": CONNECT_MS, **(meta_settings or {})}, **options)
 
     def _connect_addresses(self):
         self.outer_relay = Relay([self.outer.port], who=self.who)
@@ -170,7 +88,8 @@ class SwitchWorld(World):
         self.meta_relay = {dc.name: Relay([dc.meta.port], who=self.who) for dc in self.dcs.values()}
         urls = {name: relay.url for name, relay in self.meta_relay.items()}
         self.console.set_metaservers(urls)
-        self.console.more_settings.setdefault("credis.service.address", self.outer_relay.url)
+        key, path = ("console.migration.webhook.url", self.outer.hook_path) if self._is_webhook else ("credis.service.address", "")
+        self.console.more_settings[key] = self.outer_relay.url + path
         for dc in self.dcs.values():
             for meta in dc.metas:
                 meta.set_addresses(self.console_relay.url, urls)
@@ -238,13 +157,13 @@ class Drill:
         self.world, self.name = world, name
         self._writers_wanted, self._prober_wanted = writers, prober
         self._writer_options = {"batch": batch, "size": size, **({} if pause is None else {"pause": pause})}
+        self._clients = None
         self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(direct),
                                      keepers=keepers)
         for server in self.cluster.all_redises():
             for line in config:
                 server.run("CONFIG", "SET", *line.split())
         self.home, self.away = self.cluster.dcs[0], self.cluster.dcs[1]
-        self.writers, self.prober = {}, None
         self.tickets = []
         self._is_over = False
         self.began = time.monotonic()
@@ -256,9 +175,7 @@ class Drill:
     def __enter__(self):
         try:
             self.cluster.create()
-            self.cluster.wait_whole()
-            self.settle()
-            self.wait_unfenced()
+            events.settle([self.cluster])
             self.watch()
         except BaseException:
             self._end(True)
@@ -268,44 +185,33 @@ class Drill:
     def __exit__(self, kind, *_):
         self._end(kind is not None)
 
-    def settle(self):
-        """Data written in the primary DC is everywhere: what a check of a switch will look for."""
-        for shard in self.cluster.shards:
-            self.cluster.write("settled", self.name, shard)
-            self.cluster.wait_read("settled", self.name, shard)
-
     def wait_unfenced(self, timeout=15.0):
         """The settings of every Redis are its own again: metaservers put them back within seconds of the end of a switch, and those of new
         Redis in backup DCs, which they hold until they follow."""
-        wait_unfenced(self.cluster.all_redises(), timeout)
+        events.wait_unfenced(self.cluster.all_redises(), timeout)
 
     def watch(self):
-        servers = {r.address: r for r in self.cluster.all_redises()}
-        where = {address: (r.ip, r.port) for address, r in servers.items()}
-        if self._writers_wanted:
-            self.writers = {s: Writer(s, where, self.cluster.master(s).address, **self._writer_options).start()
-                            for s in self.cluster.shards}
-            self.world.outer.followers[self.name] = self._follow
-        if self._prober_wanted:
-            self.prober = Prober({s: self.redises(s) for s in self.cluster.shards}).start()
-        self.wait_acks()
+        if self._writers_wanted or self._prober_wanted:
+            self._clients = Clients([self.cluster] if self._writers_wanted else [], self.world.outer, **self._writer_options,
+                                    probed={s: self.redises(s) for s in self.cluster.shards} if self._prober_wanted else None)
+            self._clients.start()
 
-    def _follow(self, addresses):
-        for shard, writer in self.writers.items():
-            mine = {r.address for r in self.redises(shard)}
-            for address in addresses:
-                if address in mine:
-                    writer.follow(address)
+    @property
+    def writers(self):
+        """Shard -> Writer."""
+        return {shard: writer for (_, shard), writer in self._clients.writers.items()} if self._clients else {}
+
+    @property
+    def prober(self):
+        return self._clients.prober if self._clients else None
 
     def wait_acks(self, timeout=10.0, shards=None):
         """Every shard (or some) has a write acknowledged that began after now."""
-        since = time.monotonic()
-        def all_acked():
-            return all(w.acked_after(since) for s, w in self.writers.items() if shards is None or s in shards)
-        wait_until(all_acked, timeout, f"acknowledged writes of {self.name}")
+        if self._clients:
+            self._clients.wait_acked(timeout, shards)
 
     def redises(self, shard, dc=None):
-        return [r for d in ([dc] if dc else self.cluster.dcs) for r in self.cluster.redises[d][shard]]
+        return redises_of(self.cluster, shard, [dc] if dc else None)
 
     def old_master(self, shard="s1"):
         return self.cluster.master(shard)
@@ -314,34 +220,28 @@ class Drill:
 
     def prepare(self, clusters=None, to=None, **fields):
         """checkandprepare; the whole answer."""
-        source = self.cluster.primary
-        target = to or next(dc for dc in self.cluster.dcs if dc != source)
-        answer = self.console.request("POST", "/api/migration/checkandprepare",
-                                      {"fromIdc": source, "toIdc": target, "clusters": clusters or [self.name],
-                                       "isForce": False, **fields}, timeout=20)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return events.prepare(self.console, clusters or [self.name], self.cluster.primary, to or other_dc(self.cluster), **fields)
+
+    def ticket(self, **fields):
+        """checkandprepare, which has to succeed; the ticket."""
+        answer = self.prepare(**fields)
+        assert answer["results"][0]["success"], answer
+        self.tickets.append(answer["ticketId"])
+        return answer["ticketId"]
 
     def go(self, ticket):
-        answer = self.console.request("POST", "/api/migration/domigration", {"ticketId": ticket}, timeout=20)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return events.ask(self.console, "domigration", {"ticketId": ticket}, timeout=20)
 
     def switch(self, mode=None, **fields):
         """checkandprepare and domigration; the ticket."""
-        answer = self.prepare(**({"mode": mode} if mode else {}), **fields)
-        assert answer["results"][0]["success"], answer
-        ticket = answer["ticketId"]
-        self.tickets.append(ticket)
+        ticket = self.ticket(**({"mode": mode} if mode else {}), **fields)
         started = self.go(ticket)
         assert started["success"], started
         return ticket
 
     def roll_back(self, ticket):
         """The result of the one cluster."""
-        answer = self.console.request("POST", "/api/migration/rollback", {"ticketId": ticket, "clusters": [self.name]}, timeout=130)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["results"][0]
+        return events.ask(self.console, "rollback", {"ticketId": ticket, "clusters": [self.name]})["results"][0]
 
     def ask(self, ticket, word):
         """process, cancel, forceProcess, forceEnd as a page asks; the requests.Response."""
@@ -412,7 +312,7 @@ class Drill:
 
     def gap_ms(self, since=None):
         """The longest time without an acknowledged write, over all shards."""
-        return max(w.gap_ms(self.began if since is None else since) for w in self.writers.values())
+        return max(self._clients.gaps_ms(self.began if since is None else since))
 
     def fingerprint(self):
         """What a repeated request must not change. Who follows whom may still be on its way to what it should be."""
@@ -533,15 +433,13 @@ class Drill:
     # the end
 
     def stop_witnesses(self):
-        for witness in (*self.writers.values(), self.prober):
-            if witness and witness.is_alive():
-                witness.stop()
+        if self._clients:
+            self._clients.stop()
 
     def _end(self, failed):
         if self._is_over:
             return
         self._is_over = True
-        self.world.outer.followers.pop(self.name, None)
         self.stop_witnesses()
         self.world.outer.may = self.world.outer.takes = True
         self.world.heal(self.cluster)
@@ -572,24 +470,9 @@ def _print_quietly(make):
         print(f"({type(e).__name__}: {e})")
 
 
-def _is_held(server):
-    reply = server.run("CONFIG", "GET", "min-*-to-write")
-    words = reply.values() if isinstance(reply, dict) else reply[1::2]
-    return any(int(n) > 1000 for n in words)
-
-
-def wait_unfenced(redises, timeout=15.0):
-    """Waits until no running one of them is held."""
-    def all_free():
-        held = [r.name for r in redises if r.running and _is_held(r)]
-        assert not held, f"held: {held}"
-        return True
-    wait_until(all_free, timeout, "the fences to be over")
-
-
 def _is_writable(server):
     try:
-        return server.run("ROLE")[0] == "master" and not _is_held(server)
+        return server.run("ROLE")[0] == "master" and not is_held(server)
     except (redis.exceptions.RedisError, OSError):
         return False
 

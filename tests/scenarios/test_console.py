@@ -26,8 +26,7 @@ POINTS = {
 
 def crash_at(d, point, mode="planned"):
     """A ticket whose console dies at the point and is started again."""
-    ticket = d.prepare(mode=mode)["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode=mode)
     if not set_fault(d.console, point if "=" in point else f"{point}=crash"):
         pytest.skip("this build has no fault points")
     try:
@@ -82,8 +81,7 @@ def test_the_console_is_killed_while_it_rolls_back(any_site, drill, point):
 @pytest.mark.parametrize("fault", ["migration_before_commit=error:3@4", "db_before_commit=error:3@6", "db_commit=error:2@6"])
 def test_the_database_cannot_be_written_for_a_while(site, drill, fault):
     d = drill(site)
-    ticket = d.prepare()["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket()
     if not set_fault(d.console, fault):
         pytest.skip("this build has no fault points")
     d.go(ticket)
@@ -98,8 +96,7 @@ def test_a_release_that_fails_is_no_aborted_switch(site, drill):
     """The source's Redis of one shard hangs when it is to be released."""
     d = drill(site)
     master = d.old_master("s1")
-    ticket = d.prepare(mode="planned")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="planned")
     if not set_fault(d.console, "migration_before_drain=error,migration_before_release=delay:400"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
@@ -121,8 +118,7 @@ def test_a_release_that_fails_is_no_aborted_switch(site, drill):
 def test_a_release_that_takes_too_long_is_no_aborted_switch(site, drill):
     """The source's metaserver and the ways around it are silent."""
     d = drill(site)
-    ticket = d.prepare(mode="planned")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="planned")
     if not set_fault(d.console, "migration_before_drain=error,migration_before_release=delay:400"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
@@ -142,8 +138,7 @@ def test_a_release_that_takes_too_long_is_no_aborted_switch(site, drill):
 def test_a_release_behind_the_metaservers_back_stays(site, drill):
     """The console releases the Redis itself; the source's metaserver, which still knows of the fence, is heard of again."""
     d = drill(site)
-    ticket = d.prepare(mode="planned")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="planned")
     if not set_fault(d.console, "migration_before_drain=error,migration_before_release=delay:400"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
@@ -162,8 +157,7 @@ def test_a_release_behind_the_metaservers_back_stays(site, drill):
 def test_retry_after_repair_touches_only_what_failed(site, drill):
     """From PartialRetryFail: one shard's promotion fails, the other one's is done."""
     d = drill(site)
-    ticket = d.prepare(mode="planned")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="planned")
     if not set_fault(d.console, "migration_before_promote=error:20@2"):
         pytest.skip("this build has no fault points")
     d.go(ticket)

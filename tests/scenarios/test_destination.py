@@ -46,8 +46,7 @@ def test_the_destinations_metaserver_dies_before_the_promotion(any_site, drill):
     site = any_site
     d = drill(site)
     meta = site.dcs[AWAY].meta
-    ticket = d.prepare(mode="planned")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="planned")
     site.meta_relay[AWAY].set("delay", amount=100)
     d.go(ticket)
     wait_until(lambda: d.status(ticket) == "Migrating", 10, "it to migrate")
@@ -67,8 +66,7 @@ def test_the_destinations_metaserver_dies_before_the_promotion(any_site, drill):
 def test_the_answer_to_the_promotion_is_lost(any_site, drill):
     site = any_site
     d = drill(site, shards=1)
-    ticket = d.prepare()["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket()
     if not set_fault(site.console, "migration_before_promote=delay:400"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
@@ -110,8 +108,7 @@ def test_all_redis_of_the_destination_are_down(site, drill):
 def test_a_redis_of_the_destination_dies_after_the_check(any_site, drill):
     site = any_site
     d = drill(site)
-    ticket = d.prepare(mode="planned")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="planned")
     if not set_fault(site.console, "migration_after_check=delay:1500@2"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
@@ -234,8 +231,7 @@ def test_the_most_advanced_replica_is_promoted(keeper_site, drill):
     first.run("CONFIG", "SET", "repl-timeout", "3600")
     first.pause()
     d.wait_acks()
-    ticket = d.prepare(mode="disaster")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="disaster")
     d.go(ticket)
     status = d.wait_rest(ticket)
     first.resume()

@@ -83,8 +83,7 @@ def test_two_events_for_one_cluster_at_once(site, drill):
 def test_an_event_that_is_processed_many_times_at_once_runs_once(site, drill):
     """One console owns a database (its lock keeps a second one out): the asks of several platforms meet in it."""
     d = drill(site)
-    ticket = d.prepare()["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket()
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(d.go(ticket))) for _ in range(6)]
     for t in threads:
@@ -164,8 +163,7 @@ def test_the_outer_client_is_down_at_the_publication(site, drill):
 def test_a_roll_back_while_it_migrates(site, drill):
     """The destination's metaserver does not answer the drain: nothing is promoted when the operator wants back."""
     d = drill(site)
-    ticket = d.prepare(mode="planned")["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket(mode="planned")
     for shard in d.cluster.shards:
         for r in d.redises(shard, d.home):
             r.relay.set("throttle", amount=1, of=lambda name: "fra" in name)
@@ -189,8 +187,7 @@ def test_checkstatus_in_every_state(site, drill):
     """The states are written behind the console's back: it only has to tell them."""
     import sqlite3
     d = drill(site, shards=1, writers=False, prober=False)
-    ticket = d.prepare()["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket()
     assert d.told(ticket)["status"] == "INITED"
     for status, word in MAPPED.items():
         with sqlite3.connect(d.console.db_path, timeout=5) as db:
@@ -211,8 +208,7 @@ def test_checkstatus_in_every_state(site, drill):
 @pytest.mark.fast
 def test_topology_edits_are_refused_while_locked(site, drill):
     d = drill(site)
-    ticket = d.prepare()["ticketId"]
-    d.tickets.append(ticket)
+    ticket = d.ticket()
     name, r = d.name, d.redises("s1", d.away)[1]
     edits = [("DELETE", f"/api/shards/{name}/s2", None), ("DELETE", f"/api/redises/{d.away}/{name}/s1", [r.address]),
              ("DELETE", f"/api/clusters/{name}/dcs/{d.away}", None), ("DELETE", f"/api/cluster/{name}?checkEmpty=false", None),

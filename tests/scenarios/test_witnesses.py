@@ -6,7 +6,8 @@ import pytest
 from harness.processes import Workspace, stays, wait_until
 from harness.redis_server import RedisServer
 from harness.relay import Relay
-from harness.switch import RelayedRedis, Who
+from harness.switch import RelayedRedis
+from harness.who import Who
 from harness.witness import Prober, Writer
 
 
