@@ -1,10 +1,16 @@
 """Redis processes: plain ones, and CRDT Redis (the stand-in module, or the real one when it is configured).
 
+XPIPE_REDIS_SERVERS lists programs of other servers (Redis 4.0, 6.2, Valkey..), separated by blanks or colons, for the tests that take a
+program: the tests of fences and drains run against each of them. Without it: the redis-server of the PATH.
+
 XPIPE_CRDT_SERVER and XPIPE_CRDT_MODULE name a real CRDT Redis and its module; tests that are marked for both then run
 against it. The stand-in's own commands (STANDIN.*) exist only without them.
 """
+import functools
 import os
+import re
 import socket
+import subprocess
 
 import redis
 
@@ -15,6 +21,24 @@ REAL_SERVER = os.environ.get("XPIPE_CRDT_SERVER")
 REAL_MODULE = os.environ.get("XPIPE_CRDT_MODULE")
 COMMAND_TIMEOUT_S = 5.0
 ALREADY = "OK Already connected to specified master"  # PEEROF
+
+
+def redis_programs():
+    return os.environ.get("XPIPE_REDIS_SERVERS", "").replace(":", " ").split() or ["redis-server"]
+
+
+@functools.lru_cache(maxsize=None)
+def redis_version(program):
+    """"redis-7.0.15", "valkey-9.1.2"."""
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.match(r"(\w+) server v=([\d.]+)", text)
+    if not found:
+        raise ValueError(f"{program} --version says {text!r}")
+    return f"{found[1].lower()}-{found[2]}"
+
+
+def redis_major(program):
+    return int(redis_version(program).split("-")[1].split(".")[0])
 
 
 def uses_real_crdt():
@@ -109,9 +133,10 @@ class RedisServer(RedisClient, Process):
 
     program = "redis-server"
 
-    def __init__(self, workspace, name, config=()):
+    def __init__(self, workspace, name, config=(), program=None):
         """config: further lines of redis.conf."""
         super().__init__(workspace, name)
+        self.program = program or self.program
         self.port = free_port()
         self.conf_path = self.dir / "redis.conf"
         self._write_config(config)
@@ -122,7 +147,7 @@ class RedisServer(RedisClient, Process):
         self.conf_path.write_text("\n".join(base + self._more_config() + list(lines)) + "\n")
 
     def _more_config(self):
-        return ["repl-diskless-sync yes", "enable-debug-command yes"]
+        return ["repl-diskless-sync yes", *(["enable-debug-command yes"] if redis_major(self.program) >= 7 else [])]
 
     def command(self):
         return [self.program, self.conf_path]

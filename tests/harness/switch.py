@@ -44,7 +44,7 @@ class RelayedRedis(RedisServer):
     def __init__(self, workspace, name, config=()):
         super().__init__(workspace, name)
         self.relay = Relay([self.port], who=self.who)
-        self._write_config([f"replica-announce-ip {HOST}", f"replica-announce-port {self.relay.port}", *config])
+        self._write_config([f"slave-announce-ip {HOST}", f"slave-announce-port {self.relay.port}", *config])
 
     @property
     def address(self):
@@ -63,7 +63,7 @@ class DirectRedis(RelayedRedis):
     """Without relay in between: for load that Python would be too slow for."""
 
     def _write_config(self, lines):
-        super()._write_config([x for x in lines if not x.startswith("replica-announce")])
+        super()._write_config([x for x in lines if not x.startswith("slave-announce")])
 
     @property
     def address(self):
@@ -97,8 +97,8 @@ class SwitchWorld(World):
     def _pids(self):
         return [(p.name, p.pid) for p in list(self.workspace.processes) if p.pid]
 
-    def redis_class(self, direct=False):
-        return type("RelayedRedis", (DirectRedis if direct else RelayedRedis,), {"who": staticmethod(self.who)})
+    def redis_class(self, direct=False, program=RelayedRedis.program):
+        return type("RelayedRedis", (DirectRedis if direct else RelayedRedis,), {"who": staticmethod(self.who), "program": program})
 
     def dc_of(self, name):
         """The DC of a process; None: the console's site."""
@@ -153,13 +153,12 @@ class Drill:
     """One cluster of two shards with its witnesses. Leaves the world as it was, or says with world.is_spoilt that it cannot."""
 
     def __init__(self, world, name, shards=2, replicas=1, keepers=None, writers=True, prober=True, batch=1, pause=None, size=0,
-                 config=(), direct=False):
+                 config=(), direct=False, program=RelayedRedis.program):
         self.world, self.name = world, name
         self._writers_wanted, self._prober_wanted = writers, prober
         self._writer_options = {"batch": batch, "size": size, **({} if pause is None else {"pause": pause})}
         self._clients = None
-        self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(direct),
-                                     keepers=keepers)
+        self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(direct, program), keepers=keepers)
         for server in self.cluster.all_redises():
             for line in config:
                 server.run("CONFIG", "SET", *line.split())

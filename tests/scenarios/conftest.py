@@ -1,6 +1,8 @@
-"""Fixtures of the scenarios, and the list of them that ends a run: "ok F01 ..", "not ok F01 ..", "todo F33 ..", a summary.
+"""Fixtures of the scenarios, and the list of them that ends a run: "ok F01 ..", "not ok F01 ..", "todo F33 ..", a summary. A run in which
+not all is ok fails: also for a known defect (xfail), a scenario without a test, and one whose tests were all skipped.
 
-A world is shared by the scenarios of a session that want the same one; a scenario that failed spoils it, and the next gets a new one.
+A world is shared by the scenarios of a process that want the same one; a scenario that failed spoils it, and the next gets a new one.
+With pytest-xdist each worker has worlds of its own.
 """
 import os
 import sys
@@ -14,12 +16,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from catalogue import SCENARIOS  # noqa: E402
 from harness.processes import Workspace  # noqa: E402
+from harness.redis_server import redis_programs, redis_version  # noqa: E402
 from harness.switch import Drill, SwitchWorld  # noqa: E402
 from harness.zookeeper import ZooKeeper  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 HOME, AWAY = "jq", "fra"
-_results = {}  # scenario -> [(test, verdict, why)]
+SITES = {"plain": {}, "keepers": {"containers": 2}}
+_results = {}  # scenario -> [(test, verdict, why, seconds)]
+_listed = set()  # the scenarios that have a test at all
 _reports = None
 
 
@@ -51,15 +56,15 @@ def pytest_collection_modifyitems(config, items):
     keep = [i for i in items if (not wanted or _scenario(i) in wanted)
             and (not config.getoption("--fast") or i.get_closest_marker("fast") or _scenario(i) is None)]
     config.hook.pytest_deselected(items=[i for i in items if i not in keep])
-    config.scenarios_listed = {_scenario(i) for i in items} - {None}  # those that have a test at all
+    _listed.update({_scenario(i) for i in items} - {None})
     items[:] = sorted(keep, key=lambda i: (_scenario(i) or "", "site" not in i.fixturenames))
 
 
 def _verdict(report):
     if hasattr(report, "wasxfail"):
-        return "not ok" if report.skipped or report.passed else "not ok", report.wasxfail
+        return "not ok", report.wasxfail
     if report.skipped:
-        return "skipped", str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        return "skipped", str(report.longrepr[2] if isinstance(report.longrepr, (tuple, list)) else report.longrepr)
     if report.failed:
         text = getattr(getattr(report.longrepr, "reprcrash", None), "message", "") or str(report.longrepr)
         return "not ok", " ".join(text.split())[:160]
@@ -70,31 +75,58 @@ def _verdict(report):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    scenario = _scenario(item)
-    if scenario and (report.when == "call" or not report.passed):
-        _results.setdefault(scenario, []).append((item.name, *_verdict(report)))
+    report.scenario = _scenario(item)
+    report.verdict = _verdict(report)  # what xdist hands on of a failure is less
+
+
+def pytest_runtest_logreport(report):
+    if report.scenario and (report.when == "call" or not report.passed):
+        name = report.nodeid.rsplit("::", 1)[-1]
+        _results.setdefault(report.scenario, []).append((name, *report.verdict, report.duration))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """What a worker of pytest-xdist has collected; this process collects nothing then."""
+    _listed.update(getattr(node, "workeroutput", {}).get("listed", []))
+
+
+def _states():
+    """Scenario -> "ok", "not ok", "todo", "skipped", "not run"."""
+    return {scenario: _state(scenario, [r[1] for r in _results.get(scenario, [])]) for scenario in SCENARIOS}
+
+
+def _state(scenario, verdicts):
+    if scenario not in _listed:
+        return "todo"
+    return next((v for v in ("not ok", "ok", "skipped") if v in verdicts), "not run")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["listed"] = sorted(_listed)
+    elif session.exitstatus == pytest.ExitCode.OK and set(_states().values()) & {"not ok", "todo", "skipped"}:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter, config):
     """One line for each scenario. Those that a --scenario or --fast run left out are counted, not listed."""
     if hasattr(config, "workerinput"):
         return
-    listed = getattr(config, "scenarios_listed", set())
-    counts = {"ok": 0, "not ok": 0, "todo": 0, "skipped": 0, "not run": 0}
+    states = _states()
     terminalreporter.section("scenarios of dr-switchover.md 6.2")
-    for scenario, what in SCENARIOS.items():
+    for scenario, state in states.items():
         results = _results.get(scenario, [])
-        bad = [r for r in results if r[1] == "not ok"]
-        state = ("todo" if scenario not in listed else "not run" if not results else "not ok" if bad
-                 else "ok" if any(r[1] == "ok" for r in results) else "skipped")
-        counts[state] += 1
         if state == "not run":
             continue
-        terminalreporter.line(f"{state} {scenario} {what}" + (f" ({len(results)} tests)" if len(results) > 1 else ""))
-        for name, verdict, why in results:
+        seconds = sum(r[3] for r in results)
+        terminalreporter.line(f"{state} {scenario} {SCENARIOS[scenario]} ({len(results)} tests, {seconds:.0f} s)")
+        for name, verdict, why, _ in results:
             if verdict != "ok":
                 terminalreporter.line(f"    {verdict} {name}: {why}")
-    terminalreporter.line("scenarios: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    counts = [f"{list(states.values()).count(state)} {state}" for state in ("ok", "not ok", "todo", "skipped", "not run")]
+    terminalreporter.line("scenarios: " + ", ".join(counts))
 
 
 @pytest.fixture(autouse=True)
@@ -176,9 +208,15 @@ def keeper_site(worlds):
     return worlds.get(containers=2)
 
 
-@pytest.fixture(params=["plain", "keepers"])
+@pytest.fixture(params=SITES)
 def any_site(request, worlds):
-    return worlds.get() if request.param == "plain" else worlds.get(containers=2)
+    return worlds.get(**SITES[request.param])
+
+
+@pytest.fixture(params=redis_programs(), ids=redis_version)
+def redis_program(request):
+    """redis-server; with XPIPE_REDIS_SERVERS each of those programs."""
+    return request.param
 
 
 _numbers = iter(range(10_000))

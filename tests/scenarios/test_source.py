@@ -236,7 +236,7 @@ def test_redis_that_cannot_rewrite_their_configuration(any_site, drill):
     assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
     for r in d.cluster.all_redises():
         r.conf_path.rmdir()
-        r._write_config([f"replica-announce-ip {r.ip}", f"replica-announce-port {r.relay.port}"])
+        r._write_config([f"slave-announce-ip {r.ip}", f"slave-announce-port {r.relay.port}"])
     old = d.redises("s1", HOME)[0]
     since = time.monotonic()
     old.kill()
