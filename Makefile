@@ -264,10 +264,11 @@ sim-mutants: ## guards removed one at a time from a copy of the tree: the simula
 check-integration: all fakes $(BENCH) ## real processes on free ports; ARGS="-k name" goes to pytest
 	@RESULTS=$(RESULTS) TESTS="$(TESTS)" JOBS=$(PYTEST_JOBS) tests/tools/pytest.sh integration$(SUFFIX) $(BUILD) $(PYTHON) $(ARGS)
 # The console's fault points are needed: a debug build, whatever MODE is.
+SCENARIO_WORKERS ?= 2
 check-scenarios: ## switchovers with what can break: F01 to F40 of dr-switchover.md 6.2; T=F07,F09 runs some, FAST=1 those of `make test`
 	@$(MAKE) --no-print-directory MODE=debug $(call own_build,debug) scenarios-run
 scenarios-run: all fakes
-	@RESULTS=$(RESULTS) TESTS=tests/scenarios INTEGRATION_TIMEOUT_S=$(or $(INTEGRATION_TIMEOUT_S),3000) \
+	@RESULTS=$(RESULTS) TESTS=tests/scenarios WORKERS=$(SCENARIO_WORKERS) INTEGRATION_TIMEOUT_S=$(or $(INTEGRATION_TIMEOUT_S),3000) \
 	    tests/tools/pytest.sh scenarios$(SUFFIX) $(BUILD) $(PYTHON) $(if $(T),--scenario=$(T)) $(if $(FAST),--fast) $(ARGS)
 check-asan: ## unit, golden and simulation (SEEDS) with the address and undefined-behavior sanitizers
 	$(MAKE) MODE=asan $(call own_build,asan) SEEDS=$(or $(SEEDS),$(SANITIZER_SEEDS)) check-unit check-golden check-sim

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Runs the integration tests and stores "passed failed" in RESULTS (BUILD/results) for total.sh:
-#   [RESULTS=folder] [JOBS=n] [TESTS="a.py b.py"] pytest.sh LAYER BUILD PYTHON [pytest arguments]
+#   [RESULTS=folder] [JOBS=n | WORKERS=n] [TESTS="a.py b.py"] pytest.sh LAYER BUILD PYTHON [pytest arguments]
 #
 # With JOBS, whole files run at the same time (pytest-xdist), and the tests marked serial, which have bars on time, after
-# them one by one. Errors count as failures, skipped tests count as neither. At the time limit pytest is interrupted as by
+# them one by one. With WORKERS, single tests run at the same time, in one pytest. Errors count as failures, skipped tests count as neither. At the time limit pytest is interrupted as by
 # Ctrl-C, so that its fixtures still end the servers they started.
 set -uo pipefail
 
@@ -40,6 +40,8 @@ run_tests() {
 if [ "${JOBS:-1}" -gt 1 ]; then
     run_tests together -n "$JOBS" --dist loadfile -m "not serial" "$@" || status=$?
     run_tests serial -m serial "$@" || [ $? -eq 5 ] || status=1
+elif [ "${WORKERS:-1}" -gt 1 ]; then
+    run_tests all -n "$WORKERS" --dist load "$@" || status=$?
 else
     run_tests all "$@" || status=$?
 fi
