@@ -3,8 +3,9 @@
 #   [RESULTS=folder] [JOBS=n | WORKERS=n] [TESTS="a.py b.py"] pytest.sh LAYER BUILD PYTHON [pytest arguments]
 #
 # With JOBS, whole files run at the same time (pytest-xdist), and the tests marked serial, which have bars on time, after
-# them one by one. With WORKERS, single tests run at the same time, in one pytest. Errors count as failures, skipped tests count as neither. At the time limit pytest is interrupted as by
-# Ctrl-C, so that its fixtures still end the servers they started.
+# them one by one. With WORKERS, single tests run at the same time, in one pytest. Errors count as failures, skipped tests
+# count as neither. At the time limit pytest is interrupted as by Ctrl-C, so that its fixtures still end the servers they
+# started.
 set -uo pipefail
 
 if [ $# -lt 3 ]; then
