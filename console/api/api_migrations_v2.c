@@ -1,6 +1,6 @@
 /* api_migrations_v2.c - migrations as resources (design D2): failures are RFC 9457 problems with their true status (envelope.h).
  *
- *   POST /api/v2/migrations          {"from","to","clusters":[...],"mode","policy","operator","tag","dryRun"} -> 201, or 200 of a dry run;
+ *   POST /api/v2/migrations          {"from","to","clusters":[...] or "all":true,"mode","policy","operator","tag","dryRun"} -> 201, or 200 of a dry run;
  *                                    409 when none of the clusters can be migrated
  *   POST .../{id}/process|cancel|rollback|force|force-end   {"clusters":[...]}, absent: all (process: as the policy says) -> 202;
  *                                    409 when all of them refuse */
@@ -19,6 +19,7 @@ struct create_body {
     char *from;
     char *to;
     struct names clusters;
+    enum tri all;
     char *mode;
     char *policy;
     char *operator_name;
@@ -34,10 +35,8 @@ static const struct jfield create_fields[] = {
       .offset = offsetof(struct create_body, from),
       .flags = JF_REQUIRED },
     TEXT_FIELD("to", struct create_body, to),
-    { .name = "clusters",
-      .type = JF_STRINGS,
-      .offset = offsetof(struct create_body, clusters),
-      .flags = JF_REQUIRED },
+    { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct create_body, clusters) },
+    TRI_FIELD("all", struct create_body, all),
     TEXT_FIELD("mode", struct create_body, mode),
     TEXT_FIELD("policy", struct create_body, policy),
     TEXT_FIELD("operator", struct create_body, operator_name),
@@ -90,7 +89,10 @@ static void answer_created(const struct http_req *req, struct http_resp *resp,
 {
     json_t *list = created_json(result);
     if (!has_accepted(result)) {
-        answer_conflict(req, resp, "none of the clusters can be migrated", "clusters", list);
+        answer_conflict(req, resp,
+                        result->count > 0 ? "none of the clusters can be migrated"
+                                          : "from: no cluster has this active DC",
+                        "clusters", list);
         return;
     }
     json_t *id = is_dry_run ? json_null() : json_integer(result->event_id);
@@ -113,12 +115,13 @@ static int create(struct http_req *req, const struct create_body *body, bool is_
                                      .to_dc = body->to,
                                      .clusters = (const char *const *)body->clusters.items,
                                      .count = body->clusters.count,
+                                     .is_all = body->all == TRI_YES,
                                      .operator_name = user,
                                      .tag = text_is_empty(body->tag) ? "api_v2" : body->tag,
                                      .is_dry_run = is_dry_run };
     int rc = migration_read_words(body->mode, body->policy, &request.mode, &request.policy, err);
-    if (rc == 0 && request.count == 0) {
-        rc = xp_fail(err, XP_INVALID, "clusters: at least one");
+    if (rc == 0 && request.count == 0 && !request.is_all) {
+        rc = xp_fail(err, XP_INVALID, "clusters: at least one, or \"all\": true");
     }
     if (rc == 0) {
         rc = migration_system_refuses(req, err);

@@ -323,13 +323,46 @@ struct creation {
     size_t count;
 };
 
+static int refuse_too_many(size_t count, struct xp_err *err)
+{
+    return count <= CLUSTERS_MAX
+               ? 0
+               : xp_fail(err, XP_TOO_LARGE, "clusters: %zu, at most %d in one event", count,
+                         CLUSTERS_MAX);
+}
+
+static int name_all_of_source(struct creation *cr, struct db *db, struct xp_err *err)
+{
+    const char *from = dc_alias_inner(cr->cat->alias, cr->request->from_dc);
+    CLEANUP(db_stmt_done)
+    struct db_stmt s =
+        query_open(db, Q_MIGRATION_CLUSTERS_OF_DC, QUERY_ARGS(QT(from), QI(CLUSTERS_MAX + 1)));
+    int rc = 0;
+    while ((rc = db_step(&s, err)) == DB_ROW) {
+        struct event_cluster_result *item = ARRAY_ADD(cr->result->items, cr->result->count);
+        item->cluster = xstrdup(db_col_text(&s, 0));
+    }
+    return rc == 0 ? refuse_too_many(cr->result->count, err) : rc;
+}
+
+static int name_clusters(struct creation *cr, struct db *db, struct xp_err *err)
+{
+    if (cr->request->is_all) {
+        return name_all_of_source(cr, db, err);
+    }
+    for (size_t i = 0; i < cr->request->count; i++) {
+        struct event_cluster_result *item = ARRAY_ADD(cr->result->items, cr->result->count);
+        item->cluster = xstrdup(cr->request->clusters[i]);
+    }
+    return 0;
+}
+
 static int choose_all(struct creation *cr, struct db *db, struct xp_err *err)
 {
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < cr->request->count; i++) {
-        struct event_cluster_result *item = ARRAY_ADD(cr->result->items, cr->result->count);
+    int rc = name_clusters(cr, db, err);
+    for (size_t i = 0; rc == 0 && i < cr->result->count; i++) {
+        struct event_cluster_result *item = &cr->result->items[i];
         struct choice c = { .cat = cr->cat, .db = db, .request = cr->request, .result = item };
-        item->cluster = xstrdup(cr->request->clusters[i]);
         rc = judge(&c, err);
         if (rc == 0 && item->reason == FAIL_NONE) {
             *ARRAY_ADD(cr->chosen, cr->count) = (struct chosen){ c.cluster, c.active.id, c.to.id };
@@ -392,9 +425,13 @@ static int create_in(struct change *change, void *arg, struct xp_err *err)
 static int check_names(const struct event_request *request, struct xp_err *err)
 {
     struct map seen CLEANUP(map_done) = MAP_INIT(MAP_TEXT_NOCASE);
-    if (request->count > CLUSTERS_MAX) {
-        return xp_fail(err, XP_TOO_LARGE, "clusters: %zu, at most %d in one event", request->count,
-                       CLUSTERS_MAX);
+    if (request->is_all && (request->count > 0 || text_is_empty(request->from_dc))) {
+        return xp_fail(err, XP_INVALID,
+                       "all: goes with a source DC, and without names of clusters");
+    }
+    int rc = refuse_too_many(request->count, err);
+    if (rc != 0) {
+        return rc;
     }
     for (size_t i = 0; i < request->count; i++) {
         if (map_put(&seen, request->clusters[i], &seen)) {

@@ -11,6 +11,7 @@ struct event_request {
     const char *to_dc;   /* NULL or "": chosen */
     const char *const *clusters;
     size_t count;
+    bool is_all; /* no names: every cluster whose active DC is from_dc */
     enum migration_mode mode;
     enum migration_policy policy;
     const char *operator_name; /* "api_call", the user of a page, "Beacon" */

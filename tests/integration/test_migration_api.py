@@ -72,6 +72,22 @@ def test_lock_cancel_and_documents(console):
     console.ok("DELETE", "/api/shards/demo/s1", message="Successfully deleted shard")
 
 
+def test_a_whole_dc(console):
+    """Who must leave a DC at night does not list its clusters."""
+    for name, dcs in (("other", ["jq", "oy"]), ("away", ["oy", "jq"])):
+        one_way_cluster(console, name, dcs)
+    asked = {"from": "jq", "to": "oy", "all": True}
+    plan = console.call("POST", "/api/v2/migrations?dry_run=true", asked)
+    assert {c["cluster"]: c["accepted"] for c in plan["clusters"]} == {"demo": True, "other": False}  # it has no shard
+    made = console.call("POST", "/api/v2/migrations", {**asked, "policy": "all"}, status=201)
+    assert [c["cluster"] for c in made["clusters"] if c["accepted"]] == ["demo"]
+    assert cluster_status(console) == "Lock"
+    none = console.call("POST", "/api/v2/migrations", {"from": "nowhere", "all": True}, status=409)
+    assert none["detail"] == "from: no cluster has this active DC"
+    both = console.call("POST", "/api/v2/migrations", {**asked, "clusters": ["demo"]}, status=400)
+    assert both["detail"].startswith("all: goes with a source DC")
+
+
 def test_check_fails_without_metaservers(console):
     number = ticket(console)
     start = {"ticketId": number}
