@@ -8,6 +8,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "shared/crdt/crdt_info.h"
+#include "shared/switch/tree_commands.h"
 
 #include "shared/base/banned.h"
 
@@ -20,7 +21,7 @@ static const char *const state_words[] = { "KEEPER", "GETSTATE" };
 static const char *const server_words[] = { "INFO", "server" };
 static const char *const replication_words[] = { "INFO", "replication" };
 /* The older name: every Redis knows it, the newer one only those from 5 on. */
-const char *const tree_priority_words[3] = { "CONFIG", "GET", "slave-priority" };
+const char *const tree_priority_words[3] = { "CONFIG", "GET", TREE_PRIORITY_KEY };
 
 #define PRIORITY_AGAIN_MS   60000  /* somebody may have changed it */
 #define PRIORITY_REFUSED_MS 600000 /* it does not tell it, or took no other */

@@ -7,12 +7,11 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
+#include "shared/switch/tree_commands.h"
 
 #include "shared/base/banned.h"
 
-#define RETRY_FIRST_MS  2000 /* first pause where asking again may well help; doubles */
-#define WORDS_MAX       32   /* of a command, those of its route included */
-#define NUMBER_TEXT_MAX 16
+#define RETRY_FIRST_MS 2000 /* first pause where asking again may well help; doubles */
 
 static const char *const role_words[] = { "ROLE" };
 static const char *const state_words[] = { "KEEPER", "GETSTATE" };
@@ -122,86 +121,26 @@ static void drop(struct tree_duty *duty, struct run_step *step, const char *why)
 
 /* ---- the words ---- */
 
-struct command {
-    const char *words[WORDS_MAX];
-    size_t count;
-    char number[NUMBER_TEXT_MAX]; /* its port, or its priority */
-    char *route;                  /* owned, cut at its blanks */
-};
-
-static void command_done(struct command *command)
+static struct tree_order order_of(const struct run_step *step)
 {
-    free(command->route);
-}
-
-static void add(struct command *command, const char *word)
-{
-    xp_check(command->count < WORDS_MAX);
-    command->words[command->count++] = word;
-}
-
-static void add_target(struct command *command, const struct run_step *step)
-{
-    (void)snprintf(command->number, sizeof(command->number), "%d", step->target.port);
-    add(command, step->target.host);
-    add(command, command->number);
-}
-
-/* Every word of the route is an argument of its own: as one argument a keeper ignores it and connects directly. */
-static void add_route(struct command *command, const char *route)
-{
-    command->route = xstrdup(route);
-    add(command, "PROXY");
-    add(command, "ROUTE");
-    char *rest = command->route;
-    for (char *word; (word = strtok_r(rest, " ", &rest));) {
-        add(command, word);
-    }
-    add(command, "TCP");
-}
-
-static void build(const struct run_step *step, struct command *command)
-{
-    *command = (struct command){ 0 };
-    switch (step->kind) {
-    case STEP_SET_ACTIVE:
-    case STEP_SET_BACKUP:
-        add(command, "KEEPER");
-        add(command, "SETSTATE");
-        add(command, step->kind == STEP_SET_ACTIVE ? "ACTIVE" : "BACKUP");
-        add_target(command, step);
-        if (step->route && step->route[0]) {
-            add_route(command, step->route);
-        }
-        break;
-    case STEP_FOLLOW:
-        add(command, step->verb);
-        add_target(command, step);
-        break;
-    case STEP_PROMOTE:
-        add(command, step->verb);
-        add(command, "NO");
-        add(command, "ONE");
-        break;
-    case STEP_SET_PRIORITY:
-        (void)snprintf(command->number, sizeof(command->number), "%d", step->priority);
-        add(command, "CONFIG");
-        add(command, "SET");
-        add(command, tree_priority_words[2]);
-        add(command, command->number);
-        break;
-    }
+    static const enum tree_command_kind kinds[] = {
+        [STEP_SET_ACTIVE] = TREE_COMMAND_SET_ACTIVE,
+        [STEP_SET_BACKUP] = TREE_COMMAND_SET_BACKUP,
+        [STEP_FOLLOW] = TREE_COMMAND_FOLLOW,
+        [STEP_PROMOTE] = TREE_COMMAND_PROMOTE,
+        [STEP_SET_PRIORITY] = TREE_COMMAND_SET_PRIORITY,
+    };
+    return (struct tree_order){ .kind = kinds[step->kind],
+                                .verb = step->verb,
+                                .target = &step->target,
+                                .route = step->route,
+                                .priority = step->priority };
 }
 
 static char *command_text(const struct run_step *step)
 {
-    CLEANUP(command_done) struct command command;
-    struct str text = STR_INIT(4096);
-    build(step, &command);
-    for (size_t i = 0; i < command.count; i++) {
-        str_printf(&text, "%s%s", i ? " " : "", command.words[i]);
-    }
-    return str_take(&text);
+    struct tree_order order = order_of(step);
+    return tree_command_text(&order);
 }
 
 /* ---- after a command ---- */
@@ -318,8 +257,9 @@ static bool send_words(struct run_step *step, const char *const *words, size_t c
 
 static void send_command(struct tree_duty *duty, struct run_step *step)
 {
-    CLEANUP(command_done) struct command command;
-    build(step, &command);
+    CLEANUP(tree_command_done) struct tree_command command;
+    struct tree_order order = order_of(step);
+    tree_command_build(&order, &command);
     step->phase = STEP_COMMANDS;
     if (!send_words(step, command.words, command.count, on_command)) {
         step->phase = STEP_LOOKS; /* nothing was sent */

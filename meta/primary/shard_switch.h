@@ -24,7 +24,7 @@
 #define META_PRIMARY_SHARD_SWITCH_H
 
 #include "meta/keepers/tree_duty.h"
-#include "meta/primary/promote.h"
+#include "shared/switch/promote.h"
 #include "meta/primary/switch_record.h"
 #include "shared/switch/fence.h"
 

@@ -47,7 +47,8 @@ enum fence_order_kind {                   /* what a round sends to one Redis */
                         FENCE_ORDER_FREEZE,
                         FENCE_ORDER_RELEASE,
                         FENCE_ORDER_PROBE,
-                        FENCE_ORDER_OFFSET, /* INFO replication again */
+                        FENCE_ORDER_OFFSET,  /* INFO replication again */
+                        FENCE_ORDER_REWRITE, /* CONFIG REWRITE, behind the result of a freeze */
 };
 
 struct fence_node { /* one Redis as seen so far */

@@ -92,7 +92,7 @@ static void take_replica(struct fence_node *n, struct line value)
     }
 }
 
-static void settle_offset(struct fence_node *n)
+void fence_settle_offset(struct fence_node *n)
 {
     bool is_held = n->role.kind == ROLE_KIND_MASTER && n->min_slaves >= FENCE_MIN_SLAVES;
     n->readings++;
@@ -131,7 +131,7 @@ static void take_replication(struct fence_node *n, const struct rreply *reply)
     }
     n->offset_before = n->offset;
     n->offset = followed > offset ? followed : offset;
-    settle_offset(n);
+    fence_settle_offset(n);
 }
 
 static bool has_no_file(const struct rreply *reply)
@@ -184,6 +184,32 @@ static void take_set(struct fence_node *n, const struct fence_step *step,
         n->max_lag_s = step->value;
     } else {
         n->is_writable_replica = step->value == 0;
+    }
+}
+
+/* ---- before an answer ---- */
+
+bool fence_is_change(enum fence_order_kind kind)
+{
+    return kind == FENCE_ORDER_HOLD || kind == FENCE_ORDER_FREEZE || kind == FENCE_ORDER_RELEASE;
+}
+
+void fence_expect(struct fence_node *n, enum fence_order_kind kind)
+{
+    bool is_change = fence_is_change(kind);
+    n->was_asked = true;
+    n->is_silent = false;
+    n->why = RCONN_ANSWERED;
+    if (is_change) {
+        n->tries++;
+        n->readings = 0;
+        n->settled_offset = -1;
+    }
+    if (is_change || kind == FENCE_ORDER_PROBE || kind == FENCE_ORDER_LOOK) {
+        n->error[0] = '\0';
+    }
+    if (is_change || kind == FENCE_ORDER_PROBE || n->probe == PROBE_ACCEPTED) {
+        n->probe = PROBE_NONE;
     }
 }
 

@@ -149,6 +149,9 @@ size_t fence_commands(const struct fence_words *words, const struct fence_node *
     case FENCE_ORDER_OFFSET:
         ADD(&b, STEP(.ask = ASK_REPLICATION), "INFO", "replication");
         break;
+    case FENCE_ORDER_REWRITE:
+        ADD(&b, STEP(.ask = ASK_REWRITE), "CONFIG", "REWRITE");
+        break;
     }
     xp_check(b.count <= FENCE_COMMANDS_MAX);
     return b.count;

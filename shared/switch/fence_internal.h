@@ -41,6 +41,11 @@ size_t fence_commands(const struct fence_words *, const struct fence_node *, siz
                       enum fence_order_kind kind, struct party_order *ret_orders,
                       struct fence_step *ret_steps);
 
+bool fence_is_change(enum fence_order_kind kind);
+/* An order goes to the node: what it was is what is known of it until it answers. */
+void fence_expect(struct fence_node *, enum fence_order_kind kind);
+/* A reading of the offset is in the node: do two agree? */
+void fence_settle_offset(struct fence_node *);
 /* Notes an answer (never NULL) in the node; a refusal goes to 'error'. */
 void fence_take(struct fence_node *, const struct fence_step *, const struct rreply *reply,
                 bool *ret_has_no_file);

@@ -47,15 +47,14 @@ struct fence_run {
 };
 
 static const char *const order_texts[] = {
-    [FENCE_ORDER_LOOK] = "look at",  [FENCE_ORDER_HOLD] = "hold",
-    [FENCE_ORDER_FREEZE] = "freeze", [FENCE_ORDER_RELEASE] = "release",
-    [FENCE_ORDER_PROBE] = "probe",   [FENCE_ORDER_OFFSET] = "read offset of",
+    [FENCE_ORDER_LOOK] = "look at",
+    [FENCE_ORDER_HOLD] = "hold",
+    [FENCE_ORDER_FREEZE] = "freeze",
+    [FENCE_ORDER_RELEASE] = "release",
+    [FENCE_ORDER_PROBE] = "probe",
+    [FENCE_ORDER_OFFSET] = "read offset of",
+    [FENCE_ORDER_REWRITE] = "rewrite the file of",
 };
-
-static bool is_change(enum fence_order_kind kind)
-{
-    return kind == FENCE_ORDER_HOLD || kind == FENCE_ORDER_FREEZE || kind == FENCE_ORDER_RELEASE;
-}
 
 /* ---- the result ---- */
 
@@ -129,9 +128,9 @@ static void rewrite_late(struct fence_run *r)
     size_t count = 0;
     for (size_t i = 0; i < r->count; i++) {
         if (r->is_rewritten_late[i] && !r->has_no_file[i] && !r->nodes[i].is_silent) {
-            orders[count] =
-                (struct party_order){ .member = i, .words = { "CONFIG", "REWRITE" }, .count = 2 };
-            count++;
+            struct fence_step step;
+            count += fence_commands(&r->words, &r->nodes[i], i, FENCE_ORDER_REWRITE, &orders[count],
+                                    &step);
         }
     }
     if (count > 0) {
@@ -168,25 +167,10 @@ static void finish(struct fence_run *r)
 
 static void decide(struct fence_run *r);
 
-/* What a node was is what is known of it until it answers. */
 static void expect(struct fence_run *r, size_t node, enum fence_order_kind kind)
 {
-    struct fence_node *n = &r->nodes[node];
-    n->was_asked = true;
-    n->is_silent = false;
-    n->why = RCONN_ANSWERED;
-    if (is_change(kind)) {
-        n->tries++;
-        n->readings = 0;
-        n->settled_offset = -1;
-        r->is_rewritten_late[node] = r->is_rewritten_late[node] || kind == FENCE_ORDER_FREEZE;
-    }
-    if (is_change(kind) || kind == FENCE_ORDER_PROBE || kind == FENCE_ORDER_LOOK) {
-        n->error[0] = '\0';
-    }
-    if (is_change(kind) || kind == FENCE_ORDER_PROBE || n->probe == PROBE_ACCEPTED) {
-        n->probe = PROBE_NONE;
-    }
+    fence_expect(&r->nodes[node], kind);
+    r->is_rewritten_late[node] = r->is_rewritten_late[node] || kind == FENCE_ORDER_FREEZE;
 }
 
 static void answered(const struct party_answer *answers, size_t count, void *arg)
@@ -211,7 +195,7 @@ static void answered(const struct party_answer *answers, size_t count, void *arg
 static void tell_order(struct fence_run *r, size_t node, enum fence_order_kind kind)
 {
     const struct fence_node *n = &r->nodes[node];
-    if (is_change(kind)) {
+    if (fence_is_change(kind)) {
         execution_log_info(r->log, "%s %s (%s, %s)", order_texts[kind], ADDR_TEXT(&n->addr),
                            r->plan.rule, r->plan.why);
     }
@@ -274,7 +258,7 @@ static bool is_allowed(struct fence_run *r)
     struct xp_err err = { 0 };
     bool has_change = false;
     for (size_t i = 0; i < r->plan.order_count; i++) {
-        has_change = has_change || is_change(r->plan.orders[i].kind);
+        has_change = has_change || fence_is_change(r->plan.orders[i].kind);
     }
     if (!has_change || !r->may_command || r->may_command(r->arg, &err) == 0) {
         return true;

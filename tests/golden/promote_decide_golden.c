@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "meta/primary/promote.h"
+#include "shared/switch/promote.h"
 #include "shared/base/mem.h"
 #include "tests/golden/golden.h"
 

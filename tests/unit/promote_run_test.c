@@ -1,6 +1,6 @@
 /* promote_run_test.c - promotions on real Redis: a master with two replicas and writers that go on, a replica that hangs, a replica
  * behind, a promotion whose answer is lost, nobody, several masters. */
-#include "meta/primary/promote.h"
+#include "shared/switch/promote.h"
 
 #include <inttypes.h>
 #include <limits.h>

@@ -8,34 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "meta/primary/promote.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "shared/base/thread.h"
+#include "shared/switch/promote_internal.h"
 
 #include "shared/base/banned.h"
 
 #define DRAIN_DEFAULT_MS 2000 /* x-pipe's */
 #define ROUND_MIN_MS     50
 #define RESERVE_MAX_MS   500 /* of a promotion, kept for what comes after the drain */
-#define COMMANDS_MAX     4   /* of one order */
 #define NO_KIND          (-1)
-
-enum ask {
-    ASK_ROLE,
-    ASK_ROLE_AFTER, /* a promotion: an error of it counts only while it is no master */
-    ASK_REPLICATION,
-    ASK_SETTINGS,
-    ASK_SERVER,
-    ASK_XSLAVEOF,
-    ASK_SLAVEOF,
-    ASK_REWRITE,
-};
-
-struct step { /* what one command of a round is about */
-    size_t node;
-    enum ask ask;
-};
 
 struct promote_run {
     struct loop *loop;
@@ -63,7 +46,7 @@ struct promote_run {
     bool was_lost;
     bool is_waiting_told;
     struct promote_plan plan;
-    struct step steps[PARTY_ORDERS_MAX];
+    struct promote_step steps[PARTY_ORDERS_MAX];
 };
 
 /* ---- answers ---- */
@@ -139,35 +122,35 @@ static bool has_no_file(const struct rreply *reply)
     return line && strcspn(line + strlen("config_file:"), "\r\n") == 0;
 }
 
-static void take(struct promote_run *r, const struct step *step, const struct rreply *reply)
+static void take(struct promote_run *r, const struct promote_step *step, const struct rreply *reply)
 {
     struct promote_node *n = &r->nodes[step->node];
     switch (step->ask) {
-    case ASK_ROLE:
-    case ASK_ROLE_AFTER:
+    case PROMOTE_ASK_ROLE:
+    case PROMOTE_ASK_ROLE_AFTER:
         redis_role_read(reply, &n->role);
         if (rreply_is_error(reply)) {
             note_error(n, reply);
-        } else if (n->role.kind == ROLE_KIND_MASTER && step->ask == ASK_ROLE_AFTER) {
+        } else if (n->role.kind == ROLE_KIND_MASTER && step->ask == PROMOTE_ASK_ROLE_AFTER) {
             n->error[0] = '\0';
         }
         break;
-    case ASK_REPLICATION:
+    case PROMOTE_ASK_REPLICATION:
         take_replication(n, reply);
         break;
-    case ASK_SETTINGS:
+    case PROMOTE_ASK_SETTINGS:
         take_settings(n, reply);
         break;
-    case ASK_SERVER:
+    case PROMOTE_ASK_SERVER:
         r->has_no_file[step->node] = has_no_file(reply);
         break;
-    case ASK_SLAVEOF:
+    case PROMOTE_ASK_SLAVEOF:
         if (rreply_is_error(reply)) {
             note_error(n, reply);
         }
         break;
-    case ASK_XSLAVEOF:
-    case ASK_REWRITE:
+    case PROMOTE_ASK_XSLAVEOF:
+    case PROMOTE_ASK_REWRITE:
         break;
     }
 }
@@ -277,15 +260,15 @@ static void rewrite_late(struct promote_run *r)
 {
     for (size_t i = 0; i < r->plan.order_count; i++) {
         size_t node = r->plan.orders[i].node;
-        const struct party_order rewrite = { .member = node,
-                                             .words = { "CONFIG", "REWRITE" },
-                                             .count = 2 };
+        struct party_order rewrite[PROMOTE_COMMANDS_MAX];
+        struct promote_step steps[PROMOTE_COMMANDS_MAX];
+        size_t count = promote_commands(node, r->plan.orders[i].kind, rewrite, steps);
         if (r->has_no_file[node]) {
             execution_log_warn(r->log,
                                "%s has no config file: a restart brings it back as it was before",
                                ADDR_TEXT(&r->nodes[node].addr));
         } else {
-            redis_party_round(r->party, &rewrite, 1, loop_now(r->loop) + r->connect_timeout_ms,
+            redis_party_round(r->party, rewrite, count, loop_now(r->loop) + r->connect_timeout_ms,
                               ignore_answers, NULL);
         }
     }
@@ -308,48 +291,6 @@ static void finish(struct promote_run *r)
 }
 
 /* ---- one round ---- */
-
-static size_t add(struct promote_run *r, struct party_order *orders, size_t count,
-                  struct party_order order, enum ask ask)
-{
-    while (order.count < ARRAY_LEN(order.words) && order.words[order.count]) {
-        order.count++;
-    }
-    orders[count] = order;
-    r->steps[count] = (struct step){ .node = order.member, .ask = ask };
-    return count + 1;
-}
-#define ADD(ask, ...)                                                                              \
-    count = add(r, orders, count,                                                                  \
-                (struct party_order){ .member = node, .words = { __VA_ARGS__ } }, (ask))
-
-/* XSLAVEOF exists in x-pipe's builds only, where the SLAVEOF behind it finds everything done. */
-static size_t commands(struct promote_run *r, struct party_order *orders, size_t count, size_t node,
-                       enum promote_order_kind kind)
-{
-    switch (kind) {
-    case PROMOTE_ORDER_LOOK:
-        ADD(ASK_ROLE, "ROLE");
-        ADD(ASK_REPLICATION, "INFO", "replication");
-        ADD(ASK_SETTINGS, "CONFIG", "GET", "*slave*");
-        ADD(ASK_SERVER, "INFO", "server");
-        break;
-    case PROMOTE_ORDER_OFFSET:
-        ADD(ASK_ROLE, "ROLE");
-        ADD(ASK_REPLICATION, "INFO", "replication");
-        break;
-    case PROMOTE_ORDER_PROMOTE:
-        ADD(ASK_XSLAVEOF, "XSLAVEOF", "NO", "ONE");
-        ADD(ASK_SLAVEOF, "SLAVEOF", "NO", "ONE");
-        break;
-    case PROMOTE_ORDER_ROLE:
-        ADD(ASK_ROLE_AFTER, "ROLE");
-        break;
-    case PROMOTE_ORDER_REWRITE: /* rewrite_late */
-        break;
-    }
-    return count;
-}
 
 /* ROLE goes with a promotion, or asks what became of it: it is no try of its own. */
 static void expect(struct promote_run *r, size_t node, enum promote_order_kind kind)
@@ -417,7 +358,7 @@ static void answered(const struct party_answer *answers, size_t count, void *arg
             n->is_silent = true;
             n->why = answers[i].why;
         }
-        if (r->steps[i].ask == ASK_XSLAVEOF || r->steps[i].ask == ASK_SLAVEOF) {
+        if (r->steps[i].ask == PROMOTE_ASK_XSLAVEOF || r->steps[i].ask == PROMOTE_ASK_SLAVEOF) {
             bool was_sent = answers[i].why != RCONN_NOT_CONNECTED;
             is_promotion = true;
             was_reached |= was_sent;
@@ -450,9 +391,10 @@ static void start_round(struct promote_run *r)
     struct party_order orders[PARTY_ORDERS_MAX];
     size_t count = 0;
     int64_t limit = round_limit(r);
-    for (size_t i = 0; i < r->plan.order_count && count + COMMANDS_MAX <= PARTY_ORDERS_MAX; i++) {
+    for (size_t i = 0; i < r->plan.order_count && count + PROMOTE_COMMANDS_MAX <= PARTY_ORDERS_MAX;
+         i++) {
         size_t node = r->plan.orders[i].node;
-        count = commands(r, orders, count, node, r->plan.orders[i].kind);
+        count += promote_commands(node, r->plan.orders[i].kind, &orders[count], &r->steps[count]);
         expect(r, node, r->plan.orders[i].kind);
     }
     redis_party_round(r->party, orders, count, loop_now(r->loop) + limit, answered, r);

@@ -21,7 +21,7 @@
  * way, and its priority is not 0 or that of all is (P34 says so otherwise). The history of the order: its replication id is the one of the node, or the one that the node (or whom it
  * follows) had before a promotion; what came after that promotion does not count.
  */
-#include "meta/primary/promote.h"
+#include "shared/switch/promote.h"
 
 #include <string.h>
 

@@ -11,8 +11,8 @@
  * A promotion that timed out is unknown: ROLE decides. Whom it was sent to is told (maybe), and is to be said to the next run: while that one is
  * silent, nobody else is promoted (planned), or the log says so (disaster).
  * promote_decide is pure; promote_run carries out, and asks may_command before the promotion. Thread: promote_decide any; the rest loop. */
-#ifndef META_PRIMARY_PROMOTE_H
-#define META_PRIMARY_PROMOTE_H
+#ifndef SHARED_SWITCH_PROMOTE_H
+#define SHARED_SWITCH_PROMOTE_H
 
 #include "shared/net/redis_role.h"
 #include "shared/switch/execution_log.h"
