@@ -60,10 +60,9 @@ bool switch_is_primary(const struct switch_shard *s)
     return cluster && text_eq(cluster->active_dc, dc_store_dc(s->all->opt.store));
 }
 
-bool switch_is_migrating(const struct switch_shard *s)
+bool switch_is_fenced(const struct switch_shard *s)
 {
-    const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
-    return cluster && cluster->is_migrating;
+    return s->record.fence == FENCE_HELD || s->record.fence == FENCE_FROZEN;
 }
 
 int switch_may_command(void *arg, struct xp_err *err)
@@ -111,11 +110,6 @@ void switch_look(const struct switch_shard *s)
 
 /* ---- records ---- */
 
-static bool is_fenced(const struct switch_shard *s)
-{
-    return s->record.fence == FENCE_HELD || s->record.fence == FENCE_FROZEN;
-}
-
 static void on_record_read(int rc, const struct switch_record *record, void *arg);
 static void on_record_written(int rc, const struct switch_record *record, void *arg);
 
@@ -147,6 +141,16 @@ static void read_others(struct shard_switches *all)
     }
 }
 
+/* How many of the owned shards are fenced is on /metrics: told with each change of a record or of who owns it. */
+static void count_fence(struct switch_shard *s)
+{
+    bool is_one = s->is_owned && s->is_known && switch_is_fenced(s);
+    if (is_one != s->is_counted) {
+        s->is_counted = is_one;
+        metric_add(&switch_fences, is_one ? 1 : -1);
+    }
+}
+
 static void write_record(struct switch_shard *s)
 {
     if (s->is_writing || s->is_reading || !s->is_known) {
@@ -161,6 +165,7 @@ static void write_record(struct switch_shard *s)
 
 void switch_write(struct switch_shard *s)
 {
+    count_fence(s);
     s->is_dirty = true;
     if (!loop_timer_is_running(&s->record_timer)) {
         write_record(s);
@@ -176,10 +181,11 @@ void switch_undo(struct switch_shard *s)
         return;
     }
     bool is_news = r->fence != before->fence || r->saved.is_known != before->saved.is_known ||
-                   r->is_promoting != before->is_promoting;
+                   r->is_promoting != before->is_promoting || r->kept.count != before->kept.count;
     r->fence = before->fence;
     r->master = before->master;
     r->saved = before->saved;
+    r->kept = before->kept;
     r->is_promoting = before->is_promoting;
     if (is_news) {
         switch_write(s);
@@ -199,15 +205,15 @@ static void go_on_from(struct switch_shard *s)
     int64_t age_ms = clock_wall_ms() - r->at;
     int64_t left_ms = s->all->opt.hold_ms - (age_ms > 0 ? age_ms : 0);
     struct tree_duty *tree = switch_tree(s);
-    if (is_fenced(s)) {
+    if (switch_is_fenced(s)) {
         s->held_until = now + s->all->opt.hold_ms;
         log_info("switch.fence_taken_over", "cluster", log_int(s->cluster_id), "shard",
                  log_int(s->shard_id), "fence", fence_state_text(r->fence), "epoch",
                  log_int(r->epoch));
-        switch_keep(s, 0);
     } else if (may_have_promoted(r) && !switch_is_primary(s) && left_ms > 0) {
         s->held_until = now + left_ms; /* the metadata does not know of it yet */
     }
+    switch_keep(s, 0);
     if (tree && switch_is_primary(s) && !addr_is_none(&r->promoted)) {
         tree_duty_appoint(tree, &r->promoted);
     }
@@ -223,6 +229,7 @@ static void take_record(struct switch_shard *s, const struct switch_record *reco
     }
     s->record.version = record->version;
     s->record.epoch = epoch;
+    count_fence(s);
     if (is_first) {
         go_on_from(s);
         switch_look(s);
@@ -318,6 +325,8 @@ static struct switch_shard *shard_new(struct shard_switches *all, int64_t cluste
 static void shard_free(struct switch_shard *s)
 {
     struct shard_switches *all = s->all;
+    s->is_known = false;
+    count_fence(s);
     loop_timer_stop(&s->record_timer);
     loop_timer_stop(&s->job_timer);
     switch_keep_stop(s);
@@ -334,6 +343,7 @@ static void shard_free(struct switch_shard *s)
     }
     switch_forget(s);
     execution_log_free(s->orphan_log);
+    switch_strays_forget(s);
     free(s->last_error);
     free(s);
 }
@@ -357,17 +367,6 @@ void switch_settled(struct switch_shard *s)
     }
 }
 
-static void count_fences(struct shard_switches *all)
-{
-    int64_t count = 0;
-    size_t at = 0;
-    for (const struct map_slot *slot; (slot = map_next(&all->shards, &at));) {
-        const struct switch_shard *s = slot->value;
-        count += s->is_owned && is_fenced(s);
-    }
-    metric_set(&switch_fences, count);
-}
-
 void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *cluster,
                          const char *shard)
 {
@@ -381,11 +380,13 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->is_known = false;
     s->is_dirty = false;
     s->record = (struct switch_record){ .version = -1 };
+    count_fence(s);
     s->held_until = MONO_NEVER;
     s->may_follow = false;
-    s->stray = (struct addr){ 0 };
+    switch_strays_forget(s);
     s->is_asserted = false;
     s->asserted_at = MONO_NEVER;
+    s->find_at = MONO_NEVER;
     s->settle_pause_ms = 0;
     s->settle_looks = 0;
     read_record(s);
@@ -412,6 +413,7 @@ void shard_switch_lost(struct shard_switches *all, int64_t cluster_id, int64_t s
     s->is_owned = false;
     s->is_dirty = false;
     s->is_known = false;
+    count_fence(s);
     s->tenure++;
     loop_timer_stop(&s->record_timer);
     list_remove(&s->to_read);
@@ -421,7 +423,6 @@ void shard_switch_lost(struct shard_switches *all, int64_t cluster_id, int64_t s
     switch_jobs_fail(s, &err);
     switch_settled(s); /* perhaps not yet: what is under way ends at its next question, and tells */
     read_others(all);
-    count_fences(all);
 }
 
 void shard_switch_cluster(struct shard_switches *all, const struct cluster_meta *cluster)
@@ -432,25 +433,15 @@ void shard_switch_cluster(struct shard_switches *all, const struct cluster_meta 
             continue;
         }
         s->may_follow &= cluster->is_migrating;
-        if (is_fenced(s)) {
-            switch_keep(s, 0);
-        }
+        switch_keep(s, 0);
         struct tree_duty *tree = switch_tree(s);
         if (tree && switch_is_primary(s) && !addr_is_none(&s->record.promoted)) {
             tree_duty_appoint(tree, &s->record.promoted);
         }
     }
-    count_fences(all);
 }
 
 /* ---- what others ask ---- */
-
-/* A fence that the periodic duties have to leave alone: it is the primary DC's, or the cluster is on its way and this shard was not
- * told to follow yet. */
-static bool is_fence_in_force(const struct switch_shard *s)
-{
-    return is_fenced(s) && (switch_is_primary(s) || (switch_is_migrating(s) && !s->may_follow));
-}
 
 enum duty_stance shard_switch_stance(const struct shard_switches *all, int64_t cluster_id,
                                      int64_t shard_id)
@@ -459,11 +450,14 @@ enum duty_stance shard_switch_stance(const struct shard_switches *all, int64_t c
     if (!s || !s->is_owned) {
         return STANCE_NONE;
     }
+    struct keep_facts facts;
+    switch_keep_facts(s, &facts);
     bool is_held = s->held_until != MONO_NEVER && loop_now(all->opt.loop) < s->held_until;
+    bool is_in_force = keep_is_in_force(&facts);
     if (!s->is_known || (s->job && switch_changes(s->job->step))) {
-        return is_fence_in_force(s) ? STANCE_FENCED : STANCE_KEEP_OFF;
+        return is_in_force ? STANCE_FENCED : STANCE_KEEP_OFF;
     }
-    if (is_fence_in_force(s) && (is_held || switch_is_migrating(s))) {
+    if (is_in_force && (is_held || facts.is_migrating)) {
         return STANCE_FENCED;
     }
     if (s->may_follow) {

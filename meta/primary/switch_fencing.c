@@ -22,6 +22,26 @@ struct fence_saved switch_saved(const struct fence_saved *seen)
     return saved;
 }
 
+void switch_others_seen(const struct fence_run *run, const struct addr *master,
+                        struct switch_kept_list *ret_others)
+{
+    struct addr redis;
+    struct fence_saved seen;
+    for (size_t i = 0; i < SWITCH_REDIS_MAX; i++) {
+        if (fence_run_seen(run, i, &redis, &seen) && !addr_eq(&redis, master)) {
+            struct fence_saved saved = switch_saved(&seen);
+            (void)switch_kept_add(ret_others, &redis, &saved);
+        }
+    }
+}
+
+void switch_keep_others(struct switch_shard *s, const struct switch_kept_list *others)
+{
+    for (size_t i = 0; i < others->count; i++) {
+        (void)switch_kept_add(&s->record.kept, &others->items[i].redis, &others->items[i].saved);
+    }
+}
+
 /* 'extra' says goal, hint, saved, deadline, drain, callback and log. NULL: the shard is not in the metadata. */
 struct fence_run *switch_fence_run(struct switch_shard *s, const struct fence_options *extra)
 {
@@ -87,7 +107,7 @@ static void note_unfinished(struct switch_shard *s)
     const struct shard_switches_options *opt = &s->all->opt;
     s->is_asserted = false;
     s->held_until = loop_now(opt->loop) + opt->hold_ms;
-    if (s->record.fence == FENCE_HELD || s->record.fence == FENCE_FROZEN) {
+    if (switch_is_fenced(s)) {
         switch_keep(s, opt->reassert_ms / 4);
     }
 }
@@ -132,10 +152,25 @@ static void on_fenced(const struct switch_fence *result, void *arg)
 
 /* ---- what is there before ---- */
 
+/* Of one that is fenced already what is written down is true, whatever stands there now. */
+static void note_saved(struct switch_shard *s, const struct switch_fence *seen)
+{
+    struct switch_record *r = &s->record;
+    const struct switch_kept *kept = switch_kept_find(&r->kept, &seen->master);
+    if (seen->state != FENCE_RELEASED && kept) {
+        r->saved = kept->saved;
+    } else if (seen->state == FENCE_RELEASED || !r->saved.is_known) {
+        r->saved = switch_saved(&seen->saved);
+    }
+    switch_kept_remove(&r->kept, &seen->master);
+}
+
 static void on_looked(const struct switch_fence *result, void *arg)
 {
     struct switch_shard *s = arg;
     struct switch_fence copy = *result;
+    struct switch_kept_list others = { 0 };
+    switch_others_seen(s->fence_run, &copy.master, &others);
     fence_run_free(TAKE(s->fence_run));
     if (!s->job || s->job->waits_for_record) {
         execution_log_free(TAKE(s->orphan_log));
@@ -150,7 +185,8 @@ static void on_looked(const struct switch_fence *result, void *arg)
         end_fencing(s, &copy);
         return;
     }
-    s->record.saved = switch_saved(&copy.saved);
+    note_saved(s, &copy);
+    switch_keep_others(s, &others);
     switch_fencing(s);
 }
 
@@ -182,7 +218,8 @@ static enum fence_goal goal_of(enum switch_step step)
                                    : FENCE_GOAL_RELEASE;
 }
 
-/* What the record says before the first command. True: it says so already. */
+/* What the record says before the first command. True: it says so already. A release ends the fence before it is carried out, and
+ * whatever comes of it: who releases by another way must not find it asserted again. The settings stay until they are given back. */
 static bool intend(struct switch_shard *s)
 {
     struct switch_record *r = &s->record;
@@ -191,6 +228,9 @@ static bool intend(struct switch_shard *s)
     if (is_fencing(s->job->step)) {
         is_there &= r->fence != FENCE_NONE && !s->job->is_looked;
         r->fence = r->fence == FENCE_NONE ? FENCE_HELD : r->fence;
+    } else {
+        is_there &= r->fence == FENCE_NONE;
+        r->fence = FENCE_NONE;
     }
     return is_there;
 }
@@ -221,7 +261,8 @@ void switch_fencing(struct switch_shard *s)
         switch_end_error(s, &err);
         return;
     }
-    if (is_fencing(job->step) && !s->record.saved.is_known && !job->is_looked) {
+    bool is_known = switch_is_fenced(s) && s->record.saved.is_known;
+    if (is_fencing(job->step) && !is_known && !job->is_looked) {
         (void)start(s, FENCE_GOAL_LOOK, on_looked);
         return;
     }

@@ -2,6 +2,7 @@
 #ifndef META_PRIMARY_SWITCH_INTERNAL_H
 #define META_PRIMARY_SWITCH_INTERNAL_H
 
+#include "meta/primary/keep_decide.h"
 #include "meta/primary/shard_switch.h"
 #include "shared/base/list.h"
 #include "shared/base/map.h"
@@ -42,6 +43,12 @@ struct
     struct switch_change change;
 };
 
+struct stray { /* a master that nobody corrects, as told by its duty */
+    struct addr redis;
+    bool is_due;     /* it was told of, and is to be held */
+    mono_ms held_at; /* seen to be held; MONO_NEVER */
+};
+
 struct
     switch_shard { /* one owned shard, or one that is left and whose last command is not answered */
     struct shard_switches *all;
@@ -52,6 +59,7 @@ struct
     /* record */
     struct switch_record record; /* as it should be; in ZooKeeper when it is not dirty */
     bool is_known;
+    bool is_counted; /* among those that are fenced */
     bool is_reading;
     bool is_writing;
     bool is_dirty;
@@ -74,8 +82,12 @@ struct
     struct execution_log *keep_log; /* nobody reads it */
     bool is_keep_commanding;
     uint64_t keep_tenure;
-    struct addr stray; /* being held by keep_run; none */
-    bool is_asserted;  /* the last look found the fence in force */
+    enum keep_duty kept; /* what keep_run is for */
+    struct stray *strays;
+    size_t stray_count;
+    mono_ms find_at;  /* the promoted one is looked for again; MONO_NEVER: at once */
+    size_t stray_at;  /* the one that keep_run is about */
+    bool is_asserted; /* the last look found the fence in force */
     mono_ms asserted_at;
     struct switch_settle *settle; /* settings being put back */
     int64_t settle_pause_ms;
@@ -102,7 +114,7 @@ bool switch_meta(const struct switch_shard *, struct cluster_meta **ret_cluster,
                  const struct shard_meta **ret_shard);
 size_t switch_redises(const struct shard_meta *, struct addr *ret_addrs /* SWITCH_REDIS_MAX */);
 bool switch_is_primary(const struct switch_shard *); /* this DC, in the metadata in memory */
-bool switch_is_migrating(const struct switch_shard *);
+bool switch_is_fenced(const struct switch_shard *);  /* the record says so */
 int switch_may_command(void *shard, struct xp_err *err);
 /* For the run of the step under way. One that was given up with its job, when the slot was lost, commands nothing any more, also when the slot is
  * ours again. */
@@ -138,8 +150,12 @@ void switch_fencing(struct switch_shard *);
 void switch_promoting(struct switch_shard *);
 void switch_following(struct switch_shard *);
 void switch_following_look(struct switch_shard *);
-/* Settings and state as a fence found them, for one that was not recorded. */
+/* What a fence has to write down of what it saw: never its own values. */
 struct fence_saved switch_saved(const struct fence_saved *seen);
+/* The settings of masters beside 'master', and that they go into the record. */
+void switch_others_seen(const struct fence_run *, const struct addr *master,
+                        struct switch_kept_list *ret_others);
+void switch_keep_others(struct switch_shard *, const struct switch_kept_list *others);
 struct fence_run *switch_fence_run(struct switch_shard *, const struct fence_options *extra);
 
 /* switch_keeping.c */
@@ -150,6 +166,10 @@ void switch_keep_stop(struct switch_shard *);              /* nothing more is se
 void switch_keep_yield(struct switch_shard *, bool is_same_way);
 void switch_keep_leave(struct switch_shard *); /* the slot is lost: what is not commanding ends */
 void switch_keep_init(struct switch_shard *);
+void switch_keep_facts(const struct switch_shard *, struct keep_facts *ret_facts);
+void switch_strays_forget(struct switch_shard *);
+void switch_stray_follows(struct switch_shard *,
+                          const struct addr *redis); /* it is none any more */
 
 /* switch_settle.c */
 void switch_settle_start(struct switch_shard *);

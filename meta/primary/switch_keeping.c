@@ -8,13 +8,9 @@
 
 #include "shared/base/banned.h"
 
-#define KEEPING_MAX 64 /* runs at once on this metaserver */
-#define BUSY_MS     50
-
-static bool is_fenced(const struct switch_shard *s)
-{
-    return s->record.fence == FENCE_HELD || s->record.fence == FENCE_FROZEN;
-}
+#define KEEPING_MAX   64 /* runs at once on this metaserver */
+#define BUSY_MS       50
+#define FIND_AGAIN_MS 5000
 
 void switch_keep(struct switch_shard *s, int64_t delay_ms)
 {
@@ -60,7 +56,7 @@ void switch_keep_yield(struct switch_shard *s, bool is_same_way)
     if (!switch_settle_is_commanding(s)) {
         switch_settle_stop(s);
     }
-    if (is_fenced(s)) {
+    if (switch_is_fenced(s)) {
         switch_keep(s, s->all->opt.reassert_ms); /* unless the step says otherwise */
     }
 }
@@ -70,6 +66,44 @@ static bool has_step(const struct switch_shard *s)
 {
     return s->job && s->job->step != SWITCH_CHECK &&
            (s->job->step != SWITCH_FOLLOW || s->job->waits_for_record);
+}
+
+static struct stray *due_stray(const struct switch_shard *s)
+{
+    for (size_t i = 0; i < s->stray_count; i++) {
+        if (s->strays[i].is_due) {
+            return &s->strays[i];
+        }
+    }
+    return NULL;
+}
+
+void switch_keep_facts(const struct switch_shard *s, struct keep_facts *ret_facts)
+{
+    const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
+    const struct switch_record *r = &s->record;
+    *ret_facts = (struct keep_facts){
+        .is_busy = has_step(s) || s->keep_run || s->settle || s->is_writing || s->is_dirty ||
+                   s->all->keeping >= KEEPING_MAX,
+        .is_fenced = switch_is_fenced(s),
+        .is_primary = switch_is_primary(s),
+        .is_migrating = cluster && cluster->is_migrating,
+        .may_follow = s->may_follow,
+        .is_stray_due = due_stray(s) != NULL,
+        .is_find_due = r->is_promoting && addr_is_none(&r->promoted) &&
+                       (s->find_at == MONO_NEVER || loop_now(s->all->opt.loop) >= s->find_at),
+        .has_settings = r->saved.is_known || r->kept.count > 0,
+        .is_look_wanted = s->settle_looks > 0,
+    };
+}
+
+/* Does the metadata still say what this run began with? */
+static bool is_kept_duty(const struct switch_shard *s)
+{
+    struct keep_facts facts;
+    switch_keep_facts(s, &facts);
+    return s->kept == KEEP_ASSERT ? keep_is_in_force(&facts)
+                                  : keep_may_correct(&facts) && !facts.is_primary;
 }
 
 /* A step that begins does not wait for what was only looked at; nothing is sent any more then. */
@@ -82,6 +116,9 @@ static int may_keep(void *arg, struct xp_err *err)
     if (s->keep_tenure != s->tenure) {
         return xp_fail(err, XP_NOT_OWNER, "the slot of the shard was lost meanwhile");
     }
+    if (!is_kept_duty(s)) {
+        return xp_fail(err, XP_CONFLICT, "the metadata says something else of the cluster now");
+    }
     int rc = switch_may_command(s, err);
     s->is_keep_commanding |= rc == 0;
     return rc;
@@ -90,8 +127,6 @@ static int may_keep(void *arg, struct xp_err *err)
 static void start(struct switch_shard *s, const struct fence_options *what)
 {
     struct fence_options options = *what;
-    options.hint = s->record.master;
-    options.saved = s->record.saved;
     options.deadline_ms = s->all->opt.fence_ms;
     options.may_command = may_keep;
     options.log = s->keep_log = execution_log_new(NULL);
@@ -146,14 +181,15 @@ static void on_seen(const struct switch_fence *result, void *arg)
     struct addr master = result->master;
     struct fence_saved saved = result->saved;
     bool is_there = result->state != FENCE_UNREACHABLE;
+    struct switch_kept_list others = { 0 };
+    switch_others_seen(s->keep_run, &master, &others);
     if (!end_run(s)) {
         return;
     }
-    bool is_wanted = is_fenced(s) || !addr_is_none(&s->stray);
-    if (is_there && is_wanted && !s->record.saved.is_known) {
+    if (is_there && switch_is_fenced(s) && !s->record.saved.is_known) {
         s->record.saved = switch_saved(&saved);
-        s->record.master = addr_is_none(&s->stray) ? master : s->stray;
-        s->record.fence = is_fenced(s) ? s->record.fence : FENCE_HELD;
+        s->record.master = master;
+        switch_keep_others(s, &others);
         switch_write(s);
     }
     switch_keep(s, is_there ? 0 : s->all->opt.reassert_ms / 4);
@@ -164,6 +200,8 @@ static void assert_fence(struct switch_shard *s)
 {
     struct fence_options options = {
         .goal = s->record.fence == FENCE_FROZEN ? FENCE_GOAL_FREEZE : FENCE_GOAL_HOLD,
+        .hint = s->record.master,
+        .saved = s->record.saved,
         .on_done = on_kept,
     };
     if (!s->record.saved.is_known) {
@@ -171,6 +209,9 @@ static void assert_fence(struct switch_shard *s)
         options.on_done = on_seen;
     }
     start(s, &options);
+    if (!s->keep_run) {
+        switch_keep(s, s->all->opt.reassert_ms);
+    }
 }
 
 /* ---- strays ---- */
@@ -183,79 +224,186 @@ static void on_stray_held(const struct switch_fence *result, void *arg)
     if (!end_run(s)) {
         return;
     }
+    struct stray *stray = &s->strays[s->stray_at];
     bool is_held = state == FENCE_HELD || state == FENCE_FROZEN;
-    s->asserted_at = is_held ? loop_now(s->all->opt.loop) : MONO_NEVER;
+    stray->held_at = is_held ? loop_now(s->all->opt.loop) : MONO_NEVER;
     if (was_commanding) {
         metric_add(&switch_strays, is_held);
         log_warn("switch.stray", "cluster", log_int(s->cluster_id), "shard", log_int(s->shard_id),
-                 "redis", ADDR_TEXT(&s->stray), "state", fence_state_text(state), "why",
+                 "redis", ADDR_TEXT(&stray->redis), "state", fence_state_text(state), "why",
                  "a writable master in a backup DC, and what it should follow is not known");
     }
-    switch_keep(s, s->all->opt.reassert_ms); /* settles it when it follows */
+    /* settles it when it follows */
+    switch_keep(s, due_stray(s) ? 0 : s->all->opt.reassert_ms);
     switch_job_recorded(s);
 }
 
+static void on_stray_seen(const struct switch_fence *result, void *arg)
+{
+    struct switch_shard *s = arg;
+    struct fence_saved saved = switch_saved(&result->saved);
+    bool is_there = result->state == FENCE_RELEASED || result->state == FENCE_HELD;
+    if (!end_run(s)) {
+        return;
+    }
+    struct stray *stray = &s->strays[s->stray_at];
+    if (is_there && switch_kept_add(&s->record.kept, &stray->redis, &saved)) {
+        stray->is_due = true; /* with the next turn, which has its settings */
+        switch_write(s);
+    }
+    switch_keep(s, 0);
+    switch_job_recorded(s);
+}
+
+/* One beyond those whose settings can be kept is held all the same. */
 static void hold_stray(struct switch_shard *s)
 {
+    struct stray *stray = due_stray(s);
+    const struct switch_kept *kept = switch_kept_find(&s->record.kept, &stray->redis);
+    bool is_seen = kept || s->record.kept.count >= SWITCH_KEPT_MAX;
     struct fence_options options = {
-        .goal = s->record.saved.is_known ? FENCE_GOAL_HOLD : FENCE_GOAL_LOOK,
-        .redis = &s->stray,
+        .goal = is_seen ? FENCE_GOAL_HOLD : FENCE_GOAL_LOOK,
+        .redis = &stray->redis,
         .redis_count = 1,
-        .on_done = s->record.saved.is_known ? on_stray_held : on_seen,
+        .hint = stray->redis,
+        .saved = kept ? kept->saved : (struct fence_saved){ 0 },
+        .on_done = is_seen ? on_stray_held : on_stray_seen,
     };
+    stray->is_due = false;
+    s->stray_at = (size_t)(stray - s->strays);
     start(s, &options);
+}
+
+/* NULL: there are as many already as a shard has Redis. */
+static struct stray *stray_of(struct switch_shard *s, const struct addr *redis)
+{
+    for (size_t i = 0; i < s->stray_count; i++) {
+        if (addr_eq(&s->strays[i].redis, redis)) {
+            return &s->strays[i];
+        }
+    }
+    if (s->stray_count >= SWITCH_REDIS_MAX) {
+        return NULL;
+    }
+    s->strays = xrealloc(s->strays, s->stray_count + 1, sizeof(*s->strays));
+    s->strays[s->stray_count] = (struct stray){ .redis = *redis, .held_at = MONO_NEVER };
+    return &s->strays[s->stray_count++];
+}
+
+void switch_strays_forget(struct switch_shard *s)
+{
+    free(TAKE(s->strays));
+    s->stray_count = 0;
+}
+
+void switch_stray_follows(struct switch_shard *s, const struct addr *redis)
+{
+    for (size_t i = 0; i < s->stray_count; i++) {
+        if (addr_eq(&s->strays[i].redis, redis)) {
+            s->strays[i].held_at = MONO_NEVER;
+        }
+    }
 }
 
 void shard_switch_stray(struct shard_switches *all, int64_t cluster_id, int64_t shard_id,
                         const struct addr *master)
 {
     struct switch_shard *s = switch_find(all, cluster_id, shard_id);
-    if (!s || !s->is_owned || !s->is_known || has_step(s) || s->keep_run || s->settle) {
+    struct keep_facts facts;
+    if (!s || !s->is_owned || !s->is_known || has_step(s)) {
         return;
     }
-    bool is_held_already = addr_eq(master, &s->stray) && s->asserted_at != MONO_NEVER &&
-                           mono_age(loop_now(all->opt.loop), s->asserted_at) < all->opt.reassert_ms;
-    if (!is_held_already && all->keeping < KEEPING_MAX && !switch_is_primary(s)) {
-        s->stray = *master;
-        hold_stray(s);
+    switch_keep_facts(s, &facts);
+    struct stray *stray =
+        facts.is_primary || !keep_may_correct(&facts) ? NULL : stray_of(s, master);
+    bool is_held = stray && stray->held_at != MONO_NEVER &&
+                   mono_age(loop_now(all->opt.loop), stray->held_at) < all->opt.reassert_ms;
+    if (stray && !is_held && !stray->is_due) {
+        stray->is_due = true;
+        switch_keep(s, 0);
     }
+}
+
+/* ---- the promoted one, after a crash between the promotion and its record ---- */
+
+static void on_master_seen(const struct switch_fence *result, void *arg)
+{
+    struct switch_shard *s = arg;
+    struct switch_record *r = &s->record;
+    struct addr master = result->master;
+    bool is_master = result->state == FENCE_RELEASED;
+    struct switch_kept_list others = { 0 };
+    switch_others_seen(s->keep_run, &master, &others);
+    if (!end_run(s)) {
+        return;
+    }
+    if (is_master && others.count == 0 && r->is_promoting && switch_is_primary(s)) {
+        log_info("switch.promoted_found", "cluster", log_int(s->cluster_id), "shard",
+                 log_int(s->shard_id), "redis", ADDR_TEXT(&master));
+        r->promoted = master;
+        r->is_promoting = false;
+        r->maybe = (struct addr){ 0 };
+        switch_write(s);
+        struct tree_duty *tree = switch_tree(s);
+        if (tree) {
+            tree_duty_appoint(tree, &master);
+        }
+    } else {
+        s->find_at = loop_now(s->all->opt.loop) + FIND_AGAIN_MS;
+        switch_keep(s, FIND_AGAIN_MS);
+    }
+    switch_job_recorded(s);
+}
+
+static void find_master(struct switch_shard *s)
+{
+    struct fence_options options = { .goal = FENCE_GOAL_LOOK, .on_done = on_master_seen };
+    start(s, &options);
 }
 
 /* ---- the rhythm ---- */
 
-static bool is_busy(const struct switch_shard *s)
+static void settle(struct switch_shard *s)
 {
-    return has_step(s) || s->keep_run || s->settle || s->is_writing || s->is_dirty ||
-           s->all->keeping >= KEEPING_MAX;
+    s->settle_looks -= s->settle_looks > 0;
+    switch_settle_start(s);
+}
+
+static void forget_fence(struct switch_shard *s)
+{
+    s->record.fence = FENCE_NONE;
+    switch_write(s);
+}
+
+static void later(struct switch_shard *s)
+{
+    switch_keep(s, BUSY_MS);
+}
+
+static void nothing(struct switch_shard *s)
+{
+    (void)s;
 }
 
 static void keep_fire(struct loop_timer *timer)
 {
+    static void (*const carry_out[])(struct switch_shard *) = {
+        [KEEP_NOTHING] = nothing,     [KEEP_LATER] = later,      [KEEP_ASSERT] = assert_fence,
+        [KEEP_HOLD] = hold_stray,     [KEEP_FIND] = find_master, [KEEP_SETTLE] = settle,
+        [KEEP_FORGET] = forget_fence,
+    };
     struct switch_shard *s = CONTAINER_OF(timer, struct switch_shard, keep_timer);
     struct cluster_meta *cluster;
     const struct shard_meta *shard;
+    struct keep_facts facts;
+    struct keep_plan plan;
     if (!s->is_owned || !s->is_known || !switch_meta(s, &cluster, &shard)) {
         return;
     }
-    if (!is_fenced(s) && (s->settle_looks == 0 || switch_is_primary(s))) {
-        s->settle_looks = 0;
-    } else if (is_busy(s)) {
-        switch_keep(s, BUSY_MS);
-    } else if (!is_fenced(s)) {
-        s->settle_looks--; /* the console, or another DC's metaserver, fenced here while nobody answered */
-        switch_settle_start(s);
-    } else if (switch_is_primary(s) || (cluster->is_migrating && !s->may_follow)) {
-        assert_fence(s);
-        if (!s->keep_run) {
-            switch_keep(s, s->all->opt.reassert_ms);
-        }
-    } else if (!s->record.saved.is_known && addr_is_none(&s->stray)) {
-        /* nothing was ever overwritten: who follows has nothing to get back */
-        s->record.fence = FENCE_NONE;
-        switch_write(s);
-    } else {
-        switch_settle_start(s);
-    }
+    switch_keep_facts(s, &facts);
+    keep_decide(&facts, &plan);
+    s->kept = plan.duty == KEEP_LATER ? s->kept : plan.duty; /* of the run under way */
+    carry_out[plan.duty](s);
 }
 
 void switch_keep_init(struct switch_shard *s)

@@ -155,6 +155,18 @@ static void end_change(struct switch_shard *s, struct switch_change *take_change
     switch_end_change(s, take_change);
 }
 
+/* The promoted one has its settings; the master that an earlier fence held here gets them when it follows. */
+static void end_fence(struct switch_shard *s, const struct addr *promoted)
+{
+    struct switch_record *r = &s->record;
+    if (r->saved.is_known && !addr_is_none(&r->master)) {
+        (void)switch_kept_add(&r->kept, &r->master, &r->saved);
+    }
+    switch_kept_remove(&r->kept, promoted);
+    r->fence = FENCE_NONE;
+    r->saved = (struct fence_saved){ 0 };
+}
+
 /* The memory of this member says so now; the others are told by who took the request. */
 static void become_primary(struct switch_shard *s, const struct addr *master)
 {
@@ -165,9 +177,9 @@ static void become_primary(struct switch_shard *s, const struct addr *master)
     s->record.promoted = *master;
     s->record.is_promoting = false;
     s->record.maybe = (struct addr){ 0 };
-    s->record.fence = FENCE_NONE;
-    s->record.saved = (struct fence_saved){ 0 };
+    end_fence(s, master);
     switch_write(s);
+    switch_keep(s, 0);
     if (dc_store_set_active(opt->store, s->cluster_id, dc_store_dc(opt->store), loop_now(opt->loop),
                             &err) != 0) {
         execution_log_warn(s->job->log, "%s", err.msg);
@@ -215,12 +227,13 @@ static bool needs_release(const struct switch_shard *s, const struct promote_res
 
 static bool release(struct switch_shard *s)
 {
+    const struct switch_kept *kept = switch_kept_find(&s->record.kept, &s->job->change.new_master);
     struct fence_options options = {
         .goal = FENCE_GOAL_RELEASE,
         .redis = &s->job->change.new_master,
         .redis_count = 1,
         .hint = s->job->change.new_master,
-        .saved = switch_saved(&s->record.saved),
+        .saved = switch_saved(kept ? &kept->saved : &s->record.saved),
         .deadline_ms = switch_job_left_ms(s),
         .on_done = on_released,
         .log = s->job->log,

@@ -76,12 +76,38 @@ static int decode_saved(const json_t *value, void *field, struct xp_err *err)
     return rc;
 }
 
+#define KEPT(member) offsetof(struct switch_kept, member)
+/* clang-format off */
+static const struct jfield kept_fields[] = {
+    { .name = "redis", .type = JF_CUSTOM, .offset = KEPT(redis), .flags = JF_REQUIRED, .decode = decode_addr },
+    { .name = "saved", .type = JF_CUSTOM, .offset = KEPT(saved), .flags = JF_REQUIRED, .decode = decode_saved },
+    { 0 },
+};
+/* clang-format on */
+
+static int decode_kept(const json_t *value, void *field, struct xp_err *err)
+{
+    struct switch_kept_list list = { .count = json_array_size(value) };
+    if (!json_is_array(value) || list.count > SWITCH_KEPT_MAX) {
+        return xp_fail(err, XP_INVALID, "it is no list of at most %d", SWITCH_KEPT_MAX);
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        int rc = jd_object(json_array_get(value, i), kept_fields, &list.items[i], err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    *(struct switch_kept_list *)field = list;
+    return 0;
+}
+
 /* clang-format off */
 static const struct jfield record_fields[] = {
     { .name = "epoch", .type = JF_ID, .offset = RECORD(epoch), .flags = JF_REQUIRED },
     { .name = "fence", .type = JF_CUSTOM, .offset = RECORD(fence), .flags = JF_REQUIRED, .decode = decode_fence },
     { .name = "master", .type = JF_CUSTOM, .offset = RECORD(master), .decode = decode_addr },
     { .name = "saved", .type = JF_CUSTOM, .offset = RECORD(saved), .decode = decode_saved },
+    { .name = "kept", .type = JF_CUSTOM, .offset = RECORD(kept), .decode = decode_kept },
     { .name = "offset", .type = JF_INT64, .offset = RECORD(offset) },
     { .name = "replId", .type = JF_CUSTOM, .offset = RECORD(repl_id), .decode = decode_repl_id },
     { .name = "promoted", .type = JF_CUSTOM, .offset = RECORD(promoted), .decode = decode_addr },
@@ -105,18 +131,36 @@ static void set_addr(json_t *json, const char *name, const struct addr *addr)
     set_text(json, name, addr_is_none(addr) ? "" : ADDR_TEXT(addr));
 }
 
+static json_t *saved_json(const struct fence_saved *saved)
+{
+    return json_pack("{s:I, s:I, s:b}", "minSlaves", (json_int_t)saved->min_slaves, "maxLagS",
+                     (json_int_t)saved->max_lag_s, "writableReplica", saved->was_writable_replica);
+}
+
+static void set_kept(json_t *json, const struct switch_kept_list *kept)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < kept->count; i++) {
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o}", "redis", ADDR_TEXT(&kept->items[i].redis),
+                                        "saved", saved_json(&kept->items[i].saved)));
+    }
+    if (kept->count > 0) {
+        json_object_set_new(json, "kept", list);
+    } else {
+        json_decref(list);
+    }
+}
+
 char *switch_record_to_text(const struct switch_record *r)
 {
     json_t *json =
         json_pack("{s:I, s:s}", "epoch", (json_int_t)r->epoch, "fence", fence_state_text(r->fence));
     set_addr(json, "master", &r->master);
     if (r->saved.is_known) {
-        json_object_set_new(json, "saved",
-                            json_pack("{s:I, s:I, s:b}", "minSlaves",
-                                      (json_int_t)r->saved.min_slaves, "maxLagS",
-                                      (json_int_t)r->saved.max_lag_s, "writableReplica",
-                                      r->saved.was_writable_replica));
+        json_object_set_new(json, "saved", saved_json(&r->saved));
     }
+    set_kept(json, &r->kept);
     json_object_set_new(json, "offset", json_integer(r->offset));
     set_text(json, "replId", r->repl_id);
     set_addr(json, "promoted", &r->promoted);

@@ -2,20 +2,23 @@
  * knows it, too: the highest epoch, and the fence in force (dr-switchover.md 9.2 (1), (3)).
  *
  * Node /<ns>/switchover/<clusterDbId>/<shardDbId>, JSON {"epoch","fence":"held|frozen|none","master":"ip:port","saved":{...},"offset","replId",
- * "promoted":"ip:port","promoting","maybePromoted":"ip:port","wallMs"}. Written before the first command of a fence (the saved settings would be lost with the process), and
+ * "promoted":"ip:port","promoting","maybePromoted":"ip:port","kept":[{"redis":"ip:port","saved":{...}}],"wallMs"}. Written before the first command of a fence (the saved settings would be lost with the process), and
  * with the result. An epoch of 0 (Java) is never refused and never lowers a stored one. Garbage in the node counts as no record and is
  * logged. Codec pure, any thread; the rest loop. */
 #ifndef META_PRIMARY_SWITCH_RECORD_H
 #define META_PRIMARY_SWITCH_RECORD_H
 
+#include "meta/primary/switch_kept.h"
 #include "shared/net/zk.h"
 #include "shared/switch/switch_words.h"
 
 struct switch_record {
     int64_t epoch;
-    enum fence_state fence; /* NONE, HELD or FROZEN */
-    struct addr master;     /* that is fenced; none */
-    struct fence_saved saved;
+    enum fence_state fence;   /* NONE, HELD or FROZEN */
+    struct addr master;       /* that is fenced; none */
+    struct fence_saved saved; /* of 'master' */
+    struct switch_kept_list
+        kept; /* strays of a backup DC, and masters that were fenced beside 'master' */
     char repl_id[REPL_ID_SIZE];
     int64_t offset;
     struct addr promoted; /* by the last promotion here; none */

@@ -1,7 +1,7 @@
-/* switch_settle.c - what a fence overwrote is put back on a Redis that follows again: min-slaves-to-write and its lag. A later promotion would
- * else leave it refusing every write. Only a replica that really follows somebody, and only the value that the fence sets: whatever
- * else stands there was set by people. The fence is over when everybody whom it may concern was seen to be so.
- * slave-read-only stays 'yes' where the fence had to set it: a replica is no place to write to. */
+/* switch_settle.c - what a fence overwrote is put back on a Redis that follows again: min-slaves-to-write, its lag and slave-read-only. A later
+ * promotion would else leave it refusing every write. Only a replica that really follows somebody, only the value that the fence sets, and each
+ * gets its own of before (the record: 'saved' of the master, 'kept' of the others): whatever else stands there was set by people. The fence is
+ * over when everybody whom it may concern was seen to be so. Nothing of a cluster under migration, until it is told to follow (keep_decide.h). */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,14 +14,22 @@
 
 #define PAUSE_MAX_MS 10000
 #define NUMBER_MAX   24
+#define LOOKS        3 /* commands to each, to see what is there */
+#define ORDERS       4 /* at most, to give its settings back */
 
 struct switch_settle {
     struct switch_shard *shard;
     struct redis_party *party;
     struct addr redis[SWITCH_REDIS_MAX];
     size_t count;
-    bool is_clean[SWITCH_REDIS_MAX]; /* a replica of somebody, without the fence's value */
-    bool is_asked[SWITCH_REDIS_MAX]; /* to take its value back */
+    bool is_clean[SWITCH_REDIS_MAX];     /* a replica of somebody, with its own settings */
+    bool is_held[SWITCH_REDIS_MAX];      /* min-slaves-to-write is the fence's */
+    bool is_read_only[SWITCH_REDIS_MAX]; /* slave-read-only is yes */
+    bool is_asked[SWITCH_REDIS_MAX];     /* to take its values back */
+    char numbers[SWITCH_REDIS_MAX][2][NUMBER_MAX];
+    struct party_order orders[ORDERS * SWITCH_REDIS_MAX];
+    bool is_rewrite[ORDERS * SWITCH_REDIS_MAX];
+    size_t order_count;
     bool is_commanding;
     uint64_t tenure; /* of the shard, when it began */
 };
@@ -44,10 +52,32 @@ bool switch_settle_is_commanding(const struct switch_shard *s)
     return s->settle && s->settle->is_commanding;
 }
 
+/* Its own; of one that nothing was written down of: what Redis has by itself. */
+static struct fence_saved saved_of(const struct switch_settle *settle, size_t redis)
+{
+    static const struct fence_saved unknown;
+    const struct switch_record *r = &settle->shard->record;
+    const struct addr *addr = &settle->redis[redis];
+    const struct switch_kept *kept = switch_kept_find(&r->kept, addr);
+    bool is_master = addr_eq(addr, &r->master);
+    return switch_saved(kept ? &kept->saved : is_master ? &r->saved : &unknown);
+}
+
 /* ---- the end ---- */
 
+/* Not in the metadata any more: nobody of ours. */
+static bool is_clean(const struct switch_settle *settle, const struct addr *redis)
+{
+    for (size_t i = 0; i < settle->count; i++) {
+        if (addr_eq(&settle->redis[i], redis)) {
+            return settle->is_clean[i];
+        }
+    }
+    return true;
+}
+
 /* Whom did the fence concern? The master that it held; all, when that was never known or is not in the metadata. */
-static bool is_over(const struct switch_settle *settle)
+static bool is_fence_over(const struct switch_settle *settle)
 {
     const struct addr *master = &settle->shard->record.master;
     bool is_all_clean = true;
@@ -60,39 +90,68 @@ static bool is_over(const struct switch_settle *settle)
     return is_all_clean;
 }
 
-static void end(struct switch_shard *s, bool is_done)
+/* True: the record says something else now. */
+static bool note_clean(const struct switch_settle *settle)
 {
-    bool is_ours = s->is_owned && s->settle->tenure == s->tenure;
-    switch_settle_stop(s);
-    if (!is_ours) {
-        if (s->is_owned) { /* again: it says nothing of the shard as it is now */
-            switch_job_recorded(s);
-        } else {
-            switch_settled(s);
+    struct switch_shard *s = settle->shard;
+    struct switch_record *r = &s->record;
+    size_t kept = r->kept.count;
+    bool is_fence = switch_is_fenced(s) || r->saved.is_known;
+    bool is_over = is_fence && is_fence_over(settle);
+    for (size_t i = kept; i-- > 0;) {
+        struct addr redis = r->kept.items[i].redis;
+        if (is_clean(settle, &redis)) {
+            switch_stray_follows(s, &redis);
+            switch_kept_remove(&r->kept, &redis);
         }
-        return;
     }
-    if (is_done && s->record.fence == FENCE_NONE) {
-        s->settle_looks = 0;
-        s->settle_pause_ms = 0;
-    } else if (is_done) {
-        s->settle_looks = 0;
+    if (is_over) {
         log_info("switch.fence_over", "cluster", log_int(s->cluster_id), "shard",
                  log_int(s->shard_id), "why", "its Redis follows, with its own settings again");
-        s->record.fence = FENCE_NONE;
-        s->record.saved = (struct fence_saved){ 0 };
-        s->stray = (struct addr){ 0 };
-        s->asserted_at = MONO_NEVER;
-        s->settle_pause_ms = 0;
+        r->fence = FENCE_NONE;
+        r->saved = (struct fence_saved){ 0 };
+    }
+    return is_over || r->kept.count != kept;
+}
+
+static int64_t next_pause_ms(const struct switch_shard *s)
+{
+    int64_t next_ms = s->settle_pause_ms * 2;
+    int64_t first_ms = s->all->opt.reassert_ms;
+    next_ms = next_ms < first_ms ? first_ms : next_ms;
+    return next_ms < PAUSE_MAX_MS ? next_ms : PAUSE_MAX_MS;
+}
+
+/* Again later: for who does not follow yet; and, while others may have fenced here, for who did not answer. */
+static void go_on(struct switch_shard *s, bool is_news, bool is_all_clean)
+{
+    const struct switch_record *r = &s->record;
+    bool is_left = switch_is_fenced(s) || r->saved.is_known || r->kept.count > 0;
+    s->settle_pause_ms = is_left || !is_all_clean ? next_pause_ms(s) : 0;
+    s->settle_looks = is_all_clean ? 0 : s->settle_looks;
+    if (is_news) {
         switch_write(s);
-    } else {
-        int64_t next_ms = s->settle_pause_ms * 2;
-        int64_t first_ms = s->all->opt.reassert_ms;
-        s->settle_pause_ms = next_ms < first_ms ? first_ms : next_ms;
-        s->settle_pause_ms = s->settle_pause_ms < PAUSE_MAX_MS ? s->settle_pause_ms : PAUSE_MAX_MS;
+    }
+    if (is_left || !is_all_clean) {
         switch_keep(s, s->settle_pause_ms);
     }
-    switch_job_recorded(s);
+}
+
+static void end(struct switch_shard *s)
+{
+    const struct switch_settle *settle = s->settle;
+    bool is_ours = s->is_owned && settle->tenure == s->tenure;
+    bool is_news = is_ours && note_clean(settle);
+    bool is_all_clean = is_ours && is_fence_over(settle);
+    switch_settle_stop(s);
+    if (is_ours) {
+        go_on(s, is_news, is_all_clean);
+    }
+    if (s->is_owned) {
+        switch_job_recorded(s);
+    } else {
+        switch_settled(s);
+    }
 }
 
 /* ---- the values back ---- */
@@ -107,53 +166,70 @@ static void on_restored(const struct party_answer *answers, size_t count, void *
     struct switch_settle *settle = arg;
     bool was_refused[SWITCH_REDIS_MAX] = { false };
     for (size_t i = 0; i < count; i++) {
-        bool is_rewrite = i % 3 == 2; /* a Redis without a config file has nothing to rewrite */
-        was_refused[answers[i].member] |= !is_rewrite && !is_ok(&answers[i]);
+        /* a Redis without a config file has nothing to rewrite */
+        was_refused[answers[i].member] |= !settle->is_rewrite[i] && !is_ok(&answers[i]);
     }
     for (size_t i = 0; i < settle->count; i++) {
         if (settle->is_asked[i] && !was_refused[i]) {
             settle->is_clean[i] = true;
             metric_add(&switch_settles, 1);
             log_info("switch.settings_back", "redis", ADDR_TEXT(&settle->redis[i]),
-                     "min_slaves_to_write", log_int(settle->shard->record.saved.min_slaves));
+                     "min_slaves_to_write", log_int(saved_of(settle, i).min_slaves));
         }
     }
-    end(settle->shard, is_over(settle));
+    end(settle->shard);
+}
+
+static void add(struct switch_settle *settle, size_t redis, const char *setting, const char *value)
+{
+    settle->orders[settle->order_count++] = (struct party_order){
+        .member = redis, .words = { "CONFIG", "SET", setting, value }, .count = 4
+    };
+}
+
+/* The lag first: with 0 the count is not looked at. */
+static void add_orders(struct switch_settle *settle, size_t redis)
+{
+    struct fence_saved saved = saved_of(settle, redis);
+    char *min_slaves = settle->numbers[redis][0];
+    char *max_lag = settle->numbers[redis][1];
+    (void)snprintf(min_slaves, NUMBER_MAX, "%lld", (long long)saved.min_slaves);
+    (void)snprintf(max_lag, NUMBER_MAX, "%lld", (long long)saved.max_lag_s);
+    if (settle->is_held[redis]) {
+        add(settle, redis, "min-slaves-max-lag", max_lag);
+        add(settle, redis, "min-slaves-to-write", min_slaves);
+    }
+    if (settle->is_read_only[redis] && saved.was_writable_replica) {
+        add(settle, redis, "slave-read-only", "no");
+    }
+    settle->is_rewrite[settle->order_count] = true;
+    settle->orders[settle->order_count++] =
+        (struct party_order){ .member = redis, .words = { "CONFIG", "REWRITE" }, .count = 2 };
+}
+
+static bool may_command(struct switch_shard *s)
+{
+    struct keep_facts facts;
+    struct xp_err err;
+    bool is_step_waiting = s->job && s->job->waits_for_record && s->job->step != SWITCH_CHECK;
+    switch_keep_facts(s, &facts);
+    return !is_step_waiting && keep_may_correct(&facts) && switch_may_command(s, &err) == 0;
 }
 
 static void restore(struct switch_settle *settle)
 {
     struct switch_shard *s = settle->shard;
-    struct fence_saved saved = switch_saved(&s->record.saved);
-    char min_slaves[NUMBER_MAX];
-    char max_lag[NUMBER_MAX];
-    struct party_order orders[3 * SWITCH_REDIS_MAX];
-    size_t count = 0;
-    (void)snprintf(min_slaves, sizeof(min_slaves), "%lld", (long long)saved.min_slaves);
-    (void)snprintf(max_lag, sizeof(max_lag), "%lld", (long long)saved.max_lag_s);
     for (size_t i = 0; i < settle->count; i++) {
         if (settle->is_asked[i]) {
-            orders[count] = (struct party_order){
-                .member = i, .words = { "CONFIG", "SET", "min-slaves-max-lag", max_lag }, .count = 4
-            };
-            orders[count + 1] =
-                (struct party_order){ .member = i,
-                                      .words = { "CONFIG", "SET", "min-slaves-to-write",
-                                                 min_slaves },
-                                      .count = 4 };
-            orders[count + 2] =
-                (struct party_order){ .member = i, .words = { "CONFIG", "REWRITE" }, .count = 2 };
-            count += 3;
+            add_orders(settle, i);
         }
     }
-    struct xp_err err;
-    bool is_step_waiting = s->job && s->job->waits_for_record && s->job->step != SWITCH_CHECK;
-    if (count == 0 || is_step_waiting || switch_may_command(s, &err) != 0) {
-        end(s, count == 0 && is_over(settle));
+    if (settle->order_count == 0 || !may_command(s)) {
+        end(s);
         return;
     }
     settle->is_commanding = true;
-    redis_party_round(settle->party, orders, count,
+    redis_party_round(settle->party, settle->orders, settle->order_count,
                       loop_now(s->all->opt.loop) + s->all->opt.fence_ms, on_restored, settle);
 }
 
@@ -170,14 +246,19 @@ static int64_t value_of(const struct rreply *reply)
 static void on_looked(const struct party_answer *answers, size_t count, void *arg)
 {
     struct switch_settle *settle = arg;
-    for (size_t i = 0; i + 1 < count; i += 2) {
+    for (size_t i = 0; i + LOOKS <= count; i += LOOKS) {
         struct redis_role role;
         size_t at = answers[i].member;
         redis_role_read(answers[i].reply, &role);
         int64_t value = value_of(answers[i + 1].reply);
+        const char *read_only = rreply_text(rreply_at(answers[i + 2].reply, 1), NULL);
         bool follows = role.kind == ROLE_KIND_REPLICA && !addr_is_none(&role.master);
-        settle->is_asked[at] = follows && value == FENCE_MIN_SLAVES;
-        settle->is_clean[at] = follows && value >= 0 && value != FENCE_MIN_SLAVES;
+        settle->is_held[at] = value == FENCE_MIN_SLAVES;
+        settle->is_read_only[at] = text_eq(read_only, "yes");
+        bool is_changed = settle->is_held[at] ||
+                          (settle->is_read_only[at] && saved_of(settle, at).was_writable_replica);
+        settle->is_asked[at] = follows && value >= 0 && is_changed;
+        settle->is_clean[at] = follows && value >= 0 && !is_changed;
     }
     restore(settle);
 }
@@ -185,7 +266,7 @@ static void on_looked(const struct party_answer *answers, size_t count, void *ar
 void switch_settle_start(struct switch_shard *s)
 {
     const struct duty_env *duty = s->all->opt.duty;
-    struct party_order orders[2 * SWITCH_REDIS_MAX];
+    struct party_order orders[LOOKS * SWITCH_REDIS_MAX];
     struct cluster_meta *cluster;
     const struct shard_meta *shard;
     if (!switch_meta(s, &cluster, &shard)) {
@@ -207,11 +288,14 @@ void switch_settle_start(struct switch_shard *s)
     settle->party = redis_party_new(&options);
     s->settle = settle;
     for (size_t i = 0; i < settle->count; i++) {
-        orders[2 * i] = (struct party_order){ .member = i, .words = { "ROLE" }, .count = 1 };
-        orders[2 * i + 1] = (struct party_order){
+        orders[LOOKS * i] = (struct party_order){ .member = i, .words = { "ROLE" }, .count = 1 };
+        orders[LOOKS * i + 1] = (struct party_order){
             .member = i, .words = { "CONFIG", "GET", "min-slaves-to-write" }, .count = 3
         };
+        orders[LOOKS * i + 2] = (struct party_order){
+            .member = i, .words = { "CONFIG", "GET", "slave-read-only" }, .count = 3
+        };
     }
-    redis_party_round(settle->party, orders, 2 * settle->count,
+    redis_party_round(settle->party, orders, LOOKS * settle->count,
                       loop_now(s->all->opt.loop) + s->all->opt.fence_ms, on_looked, settle);
 }

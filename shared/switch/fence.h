@@ -129,6 +129,10 @@ struct fence_options {
 struct fence_run;
 /* on_done runs once, not inside this call; it may free the run. */
 struct fence_run *fence_run_start(const struct fence_options *);
+/* One Redis (index in the options, any number) and its settings as they were read first. False: there is none, or it never said that it is a
+ * master or frozen. */
+bool fence_run_seen(const struct fence_run *, size_t index, struct addr *ret_redis,
+                    struct fence_saved *ret_saved);
 void fence_run_free(
     struct fence_run *); /* also before it is over: sends nothing more; NULL is fine */
 

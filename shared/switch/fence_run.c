@@ -370,6 +370,19 @@ struct fence_run *fence_run_start(const struct fence_options *o)
     return r;
 }
 
+bool fence_run_seen(const struct fence_run *r, size_t index, struct addr *ret_redis,
+                    struct fence_saved *ret_saved)
+{
+    const struct fence_node *n = index < r->count ? &r->nodes[index] : NULL;
+    bool is_one = n && (n->role.kind == ROLE_KIND_MASTER ||
+                        (n->role.kind == ROLE_KIND_REPLICA && addr_is_none(&n->role.master)));
+    if (is_one && n->seen.is_known) {
+        *ret_redis = n->addr;
+        *ret_saved = n->seen;
+    }
+    return is_one && n->seen.is_known;
+}
+
 void fence_run_free(struct fence_run *r)
 {
     if (!r) {

@@ -136,6 +136,7 @@ def test_a_java_console_switches_there_and_back(world, cluster):
 
 def test_our_console_with_epochs(world, cluster):
     old = cluster.master()
+    old.run("CONFIG", "SET", "slave-read-only", "no")
     held = read_only(world, HOME, cluster, True, phase="hold", epoch=7, deadline_ms=2000)
     assert held["fence"] == "held" and refuses(old) and held["epoch"] == 7, held
     assert old.role == "master"  # replication goes on
@@ -164,6 +165,8 @@ def test_our_console_with_epochs(world, cluster):
     assert followed["errorType"] == "SUCCESS", followed
     cluster.primary = AWAY
     cluster.wait_whole()
+    wait_until(lambda: old.run("CONFIG", "GET", "slave-read-only")[1] == "no", 15, "its own setting")
+    assert min_slaves(old) == "0"
     again = check(world, AWAY, cluster, AWAY)
     assert again["errorType"] == "PRIMARY_DC_ALREADY_IS_NEW" and again["errorMessage"] == f"{AWAY} already primary dc"
     assert check(world, HOME, cluster, HOME)["errorType"] == "SUCCESS"

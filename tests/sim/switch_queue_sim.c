@@ -1,7 +1,7 @@
 /* switch_queue_sim.c - the steps of one shard (shard_switch.h) in virtual time. Below them are fakes: runs that end when the test says so
  * and ask before they command, and one record in a ZooKeeper that answers when the test says so. Who joins whom, deadlines, stale
  * epochs, and a slot that is lost, and regained, at every point. */
-#include "meta/primary/shard_switch.h"
+#include "meta/primary/switch_internal.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "tests/sim/fake_loop.h"
+#include "tests/sim/fake_rconn.h"
 #include "tests/unit/unit.h"
 
 #include "shared/base/banned.h"
@@ -36,7 +37,16 @@ struct told { /* one answer */
     struct addr new_master;
 };
 
+enum { FIRST_PORT = 6379, REDIS = 2 };
+struct redis { /* what the settling of settings sees and changes */
+    bool follows;
+    int64_t min_slaves;
+    bool is_read_only;
+    int changes;
+};
+
 static struct world {
+    struct redis redis[REDIS];
     struct loop *loop;
     struct dc_store *store;
     struct duty_env env;
@@ -54,6 +64,7 @@ static struct world {
     int puts;                  /* that were carried out */
     struct told told[ANSWERS_MAX];
     int answers;
+    int64_t seen_min_slaves; /* of who is looked at */
     struct addr appointed;
     int appointments;
 } w;
@@ -75,6 +86,13 @@ void fence_run_free(struct fence_run *run)
         list_remove(&run->link);
         free(run);
     }
+}
+
+bool fence_run_seen(const struct fence_run *run, size_t index, struct addr *ret_redis,
+                    struct fence_saved *ret_saved)
+{
+    (void)run, (void)index, (void)ret_redis, (void)ret_saved;
+    return false;
 }
 
 struct promote_run *promote_run_start(const struct promote_options *o)
@@ -167,6 +185,64 @@ static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_
     return 0;
 }
 
+static struct rreply *text_reply(enum rreply_type type, const char *text)
+{
+    return rreply_new_text(type, text, strlen(text));
+}
+
+static struct rreply *pair(const char *name, const char *value)
+{
+    struct rreply *items[] = { text_reply(RREPLY_BULK, name), text_reply(RREPLY_BULK, value) };
+    return rreply_new_array(items, ARRAY_LEN(items));
+}
+
+static struct rreply *role_of(const struct redis *r)
+{
+    struct rreply *replica[] = { text_reply(RREPLY_BULK, "slave"),
+                                 text_reply(RREPLY_BULK, "10.9.9.9"), rreply_new_integer(6379),
+                                 text_reply(RREPLY_BULK, "connected"), rreply_new_integer(100) };
+    struct rreply *nobody[] = { text_reply(RREPLY_BULK, "master"), rreply_new_integer(100),
+                                rreply_new_array(NULL, 0) };
+    if (r->follows) {
+        rreply_free(rreply_new_array(nobody, ARRAY_LEN(nobody)));
+        return rreply_new_array(replica, ARRAY_LEN(replica));
+    }
+    rreply_free(rreply_new_array(replica, ARRAY_LEN(replica)));
+    return rreply_new_array(nobody, ARRAY_LEN(nobody));
+}
+
+static void set(struct redis *r, const char *name, const char *value)
+{
+    r->changes++;
+    if (text_eq(name, "min-slaves-to-write")) {
+        int64_t number;
+        assert_true(text_to_i64(value, strlen(value), 0, INT32_MAX, &number));
+        r->min_slaves = number;
+    } else if (text_eq(name, "slave-read-only")) {
+        r->is_read_only = text_eq(value, "yes");
+    }
+}
+
+static struct rreply *on_command(const struct addr *addr, size_t argc, const char *const *argv,
+                                 void *arg)
+{
+    (void)arg;
+    assert_in_range(addr->port, FIRST_PORT, FIRST_PORT + REDIS - 1);
+    struct redis *r = &w.redis[addr->port - FIRST_PORT];
+    AUTO_FREE char *min_slaves = xasprintf("%lld", (long long)r->min_slaves);
+    if (text_eq(argv[0], "ROLE")) {
+        return role_of(r);
+    }
+    if (argc == 3 && text_eq(argv[1], "GET")) {
+        return text_eq(argv[2], "slave-read-only") ? pair(argv[2], r->is_read_only ? "yes" : "no")
+                                                   : pair(argv[2], min_slaves);
+    }
+    if (argc == 4 && text_eq(argv[1], "SET")) {
+        set(r, argv[2], argv[3]);
+    }
+    return text_reply(RREPLY_STATUS, "OK");
+}
+
 /* ---- ZooKeeper answers ---- */
 
 /* rc 0: it was carried out, in the order of versions. */
@@ -230,10 +306,12 @@ static void fence_ends(enum fence_goal goal, enum fence_state state)
 {
     struct fence_run *run = fence_now();
     assert_int_equal(run->o.goal, goal);
-    struct switch_fence result = { .state = state,
-                                   .master = addr_of("10.0.1.1", 6379),
-                                   .saved = { .is_known = true, .min_slaves = 1, .max_lag_s = 5 },
-                                   .offset = 100 };
+    struct switch_fence result = {
+        .state = state,
+        .master = addr_of("10.0.1.1", 6379),
+        .saved = { .is_known = true, .min_slaves = w.seen_min_slaves, .max_lag_s = 5 },
+        .offset = 100
+    };
     run->o.on_done(&result, run->o.arg);
 }
 
@@ -338,11 +416,13 @@ static void ignore_routes(void *arg)
 
 static int open_in(const char *active, const char *backup)
 {
-    w = (struct world){ .node = { .version = -1 } };
+    w = (struct world){ .node = { .version = -1 }, .seen_min_slaves = 1 };
     fake_clock_set(1000000, 1700000000000);
     list_init(&w.fences);
     list_init(&w.promotions);
     w.loop = loop_new();
+    fake_redis_reset();
+    fake_redis_handle(on_command, NULL);
     struct dc_listener listener = { .on_cluster = ignore_cluster, .on_routes = ignore_routes };
     w.store = dc_store_new("jq", &listener);
     w.env = (struct duty_env){ .loop = w.loop, .store = w.store, .may_command = may_command };
@@ -426,11 +506,43 @@ static void a_fence_is_written_down_before_and_after(void **state)
     fence_ends(FENCE_GOAL_FREEZE, FENCE_FROZEN);
     zk_settles();
     assert_int_equal(w.node.fence, FENCE_FROZEN);
+    assert_int_equal(metric_value(&switch_fences), 1);
     ask(SWITCH_RELEASE, 5);
+    zk_settles(); /* before it is carried out */
+    assert_int_equal(w.node.fence, FENCE_NONE);
+    assert_int_equal(w.node.saved.min_slaves, 1);
+    assert_int_equal(metric_value(&switch_fences), 0);
     fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
     zk_settles();
     assert_int_equal(w.node.fence, FENCE_NONE);
+    assert_false(w.node.saved.is_known);
     assert_int_equal(stance(), STANCE_NONE);
+}
+
+/* The console, or another DC's metaserver, releases it then: the fence must not come again. */
+static void a_release_that_is_not_proved_ends_the_fence(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    begin_hold(5);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    ask(SWITCH_RELEASE, 5);
+    zk_settles();
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_NONE);
+    zk_settles();
+    assert_int_equal(w.node.fence, FENCE_NONE);
+    assert_int_equal(w.node.saved.min_slaves, 1); /* for the next try */
+    assert_int_equal(stance(), STANCE_KEEP_OFF);
+    let_pass(5000);
+    assert_true(list_is_empty(&w.fences));
+    ask(SWITCH_RELEASE, 5);
+    zk_settles();
+    assert_int_equal(fence_now()->o.saved.min_slaves, 1);
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    zk_settles();
+    assert_false(w.node.saved.is_known);
 }
 
 static void a_repeat_joins_and_others_wait(void **state)
@@ -789,6 +901,27 @@ static void a_crash_in_the_middle_of_a_promotion(void **state)
     assert_int_equal(w.appointed.port, 6380);
 }
 
+/* Nobody asks for it again: the only master of what is the primary DC by now was promoted. */
+static void the_promoted_one_is_found(void **state)
+{
+    (void)state;
+    w.node = (struct switch_record){ .epoch = 5, .is_promoting = true, .version = 0 };
+    gain();
+    zk_settles();
+    let_pass(60);
+    assert_true(list_is_empty(&w.fences)); /* this DC is a backup one */
+    document("jq", "fra", "Normal", 2);
+    shard_switch_cluster(w.all, dc_store_cluster_by_id(w.store, CLUSTER_ID));
+    let_pass(60);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_NONE); /* none yet */
+    let_pass(6000);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    assert_int_equal(w.node.promoted.port, 6379);
+    assert_false(w.node.is_promoting);
+    assert_int_equal(w.appointed.port, 6379);
+}
+
 /* Who may have been promoted is told to the next run, of the next owner, too; until somebody was. */
 static void a_promotion_whose_outcome_is_unknown(void **state)
 {
@@ -848,12 +981,151 @@ static void who_follows_promotes_nobody_any_more(void **state)
     assert_int_equal(stance(), STANCE_FOLLOW);
 }
 
+/* ---- strays ---- */
+
+static void stray_is_held(int port, int64_t min_slaves)
+{
+    w.seen_min_slaves = min_slaves;
+    let_pass(1);
+    assert_int_equal(fence_now()->o.redis[0].port, port);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles(); /* its settings are written down before */
+    let_pass(60);
+    assert_int_equal(fence_now()->o.redis[0].port, port);
+    assert_int_equal(fence_now()->o.saved.min_slaves, min_slaves);
+    assert_true(fence_may());
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+}
+
+static void tell_stray(int port)
+{
+    struct addr redis = addr_of("10.0.1.1", port);
+    shard_switch_stray(w.all, CLUSTER_ID, SHARD_ID, &redis);
+}
+
+static void each_stray_keeps_its_own_settings(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    tell_stray(6379);
+    tell_stray(6380);
+    stray_is_held(6379, 3);
+    stray_is_held(6380, 0);
+    assert_int_equal(w.node.fence, FENCE_NONE); /* nobody ordered one */
+    assert_int_equal(w.node.kept.count, 2);
+    assert_int_equal(w.node.kept.items[0].saved.min_slaves, 3);
+    assert_int_equal(w.node.kept.items[1].saved.min_slaves, 0);
+    tell_stray(6379); /* it is held */
+    let_pass(60);
+    assert_true(list_is_empty(&w.fences));
+    w.redis[0] = (struct redis){ .min_slaves = FENCE_MIN_SLAVES, .follows = true };
+    w.redis[1] = (struct redis){ .min_slaves = FENCE_MIN_SLAVES };
+    let_pass(5000); /* one follows, one does not */
+    assert_int_equal(w.redis[0].min_slaves, 3);
+    assert_int_equal(w.redis[1].changes, 0);
+    zk_settles();
+    assert_int_equal(w.node.kept.count, 1);
+    w.redis[1].follows = true;
+    let_pass(15000);
+    assert_int_equal(w.redis[1].min_slaves, 0);
+    zk_settles();
+    assert_int_equal(w.node.kept.count, 0);
+}
+
+/* What the fence overwrote of the old master, once it follows; nothing before a step says that it may. */
+static void settings_come_back_with_the_follow(void **state)
+{
+    (void)state;
+    w.node = (struct switch_record){ .epoch = 4,
+                                     .fence = FENCE_FROZEN,
+                                     .master = addr_of("10.0.1.1", 6379),
+                                     .saved = { .is_known = true,
+                                                .min_slaves = 2,
+                                                .max_lag_s = 7,
+                                                .was_writable_replica = true },
+                                     .version = 0 };
+    w.redis[0] =
+        (struct redis){ .min_slaves = FENCE_MIN_SLAVES, .is_read_only = true, .follows = true };
+    w.redis[1] = (struct redis){ .is_read_only = true, .follows = true };
+    document("fra", "jq", "Migrating", 2);
+    gain();
+    zk_settles();
+    let_pass(60);
+    fence_ends(FENCE_GOAL_FREEZE, FENCE_NONE); /* the fence, as long as it is in force */
+    let_pass(200);
+    assert_int_equal(w.redis[0].changes, 0);
+    ask(SWITCH_FOLLOW, 4);
+    let_pass(4000 + 100);
+    let_pass(1000);
+    zk_settles();
+    assert_int_equal(w.redis[0].min_slaves, 2);
+    assert_false(w.redis[0].is_read_only);
+    assert_true(w.redis[1].is_read_only); /* its own, and nobody changed it */
+    assert_int_equal(w.node.fence, FENCE_NONE);
+    assert_false(w.node.saved.is_known);
+}
+
+static void the_next_migration_stops_the_settling(void **state)
+{
+    (void)state;
+    w.node = (struct switch_record){ .epoch = 4, .version = 0 };
+    w.node.kept.items[w.node.kept.count++] =
+        (struct switch_kept){ .redis = addr_of("10.0.1.1", 6379),
+                              .saved = { .is_known = true, .max_lag_s = 10 } };
+    w.redis[0] = (struct redis){ .min_slaves = FENCE_MIN_SLAVES };
+    gain();
+    zk_settles();
+    let_pass(1500);
+    document("fra", "jq", "Migrating", 2);
+    shard_switch_cluster(w.all, dc_store_cluster_by_id(w.store, CLUSTER_ID));
+    w.redis[0].follows = true;
+    let_pass(20000);
+    assert_int_equal(w.redis[0].changes, 0);
+    document("fra", "jq", "Normal", 3);
+    shard_switch_cluster(w.all, dc_store_cluster_by_id(w.store, CLUSTER_ID));
+    let_pass(100);
+    assert_int_equal(w.redis[0].min_slaves, 0);
+}
+
+static void metadata_says(const char *status, int version)
+{
+    document("fra", "jq", status, version);
+    shard_switch_cluster(w.all, dc_store_cluster_by_id(w.store, CLUSTER_ID));
+}
+
+static void a_cluster_under_migration_has_no_strays(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    tell_stray(6379);
+    let_pass(1);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    let_pass(60);
+    assert_true(fence_may());
+    metadata_says("Migrating", 2); /* in the middle of the hold */
+    assert_false(fence_may());
+    fence_ends(FENCE_GOAL_HOLD, FENCE_NONE);
+    tell_stray(6379);
+    let_pass(5000);
+    assert_true(list_is_empty(&w.fences));
+    ask(SWITCH_FOLLOW, 5); /* the switch's own step */
+    zk_settles();
+    tell_stray(6379);
+    let_pass(60);
+    assert_true(fence_may());
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+}
+
 #define TEST(open, name) cmocka_unit_test_setup_teardown(name, open, close_world)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(open_primary, a_fence_is_written_down_before_and_after),
+        TEST(open_primary, a_release_that_is_not_proved_ends_the_fence),
         TEST(open_primary, a_repeat_joins_and_others_wait),
         TEST(open_primary, the_queue_has_an_end),
         TEST(open_primary, an_older_epoch_is_refused),
@@ -873,9 +1145,14 @@ int main(void)
         TEST(open_primary, a_slot_regained_while_a_fence_is_asserted_again),
         TEST(open_primary, a_fence_is_taken_over_and_asserted),
         TEST(open_backup, a_crash_in_the_middle_of_a_promotion),
+        TEST(open_backup, the_promoted_one_is_found),
         TEST(open_backup, a_promotion_whose_outcome_is_unknown),
         TEST(open_backup, a_promotion_whose_record_is_late),
         TEST(open_primary, who_follows_promotes_nobody_any_more),
+        TEST(open_backup, each_stray_keeps_its_own_settings),
+        TEST(open_backup, settings_come_back_with_the_follow),
+        TEST(open_backup, the_next_migration_stops_the_settling),
+        TEST(open_backup, a_cluster_under_migration_has_no_strays),
     };
     return cmocka_run_group_tests_name("switch_queue", tests, NULL, NULL);
 }

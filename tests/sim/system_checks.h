@@ -7,7 +7,8 @@
  *   leader        only the first in the election queue writes slot records
  *   hold-down     after standing still for over 2 s a metaserver only observes for meta.pause.hold.milli
  *   draining      a metaserver that was told to end commands nothing
- *   migration     no command for a cluster that the sender knows to be under migration
+ *   migration     no command for a cluster that the sender knows to be under migration (no switch is ordered here: of a real one its
+ *                 own steps, and the fence that they ordered, are the exception)
  *   versions      of the document and of each cluster never go back; what was deleted does not come back
  *   brakes        one document never takes away more than meta.removal.limit
  *   harmful       no command that damages a Redis; of a one-way cluster none to a Redis of the primary DC, and none that makes a
