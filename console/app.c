@@ -49,7 +49,8 @@ static int configure(struct app *app, struct xp_err *err)
     if (notifier_configure(app->notifier, &settings, err) < 0) {
         return err->code;
     }
-    return app_migration_configure(&app->migration, c, err);
+    int rc = app_migration_configure(&app->migration, c, err);
+    return rc != 0 ? rc : app_readiness_configure(&app->readiness, c, err);
 }
 
 /* While draining, only what observes the process is still answered. */
@@ -183,12 +184,14 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
         return err->code;
     }
     start_migration_health(app, loop);
+    app_readiness_start(&app->readiness, loop, &app->catalog, app->migration.engine, c);
     app->api = (struct api_context){ .daemon = daemon,
                                      .catalog = &app->catalog,
                                      .documents = app->documents,
                                      .notifier = app->notifier,
                                      .container_health = app->container_health,
                                      .migration_health = app->migration_health,
+                                     .readiness = app->readiness.board,
                                      .migration = { .engine = app->migration.engine,
                                                     .ask = migration_engine_ask,
                                                     .wake = migration_engine_wake },
@@ -227,6 +230,7 @@ static void drain(void *arg)
 {
     struct app *app = arg;
     app_migration_drain(&app->migration);
+    app_readiness_drain(&app->readiness);
     notifier_stop(app->notifier);
     container_health_stop(app->container_health);
     migration_health_stop(app->migration_health);
@@ -258,6 +262,7 @@ static void stop(void *arg)
     if (app->pool) {
         worker_pool_free(app->pool); /* handlers ask the engine until here */
     }
+    app_readiness_stop(&app->readiness);
     app_migration_stop(&app->migration);
     store_watch_free(app->watch);
     notifier_free(app->notifier);

@@ -7,6 +7,7 @@
 
 #include "console/api/request.h"
 #include "console/app_migration.h"
+#include "console/app_readiness.h"
 #include "console/console_config.h"
 #include "console/health/container_health.h"
 #include "console/migration/migration_health.h"
@@ -34,6 +35,7 @@ struct app {
     struct document_cache *documents;
     struct notifier *notifier;
     struct app_migration migration;
+    struct app_readiness readiness;
     struct http_server *server;
     struct loop_timer drain_timer;
 };

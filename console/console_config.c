@@ -158,7 +158,7 @@ const struct config_row console_config_rows[] = {
     { "console", "console.migration.threads", CFG_INT, AT(migration.threads_count), "32", 1, 256, "count", false,
       "Calls of migrations to the metaserver of each DC at the same time", NULL },
     { "console", "console.migration.survey.threads", CFG_INT, AT(migration.survey_threads_count), "4", 1, 64, "count", false,
-      "Questions of plans and readiness verdicts to the metaserver of each DC at the same time, beside the calls of migrations", NULL },
+      "Questions of plans to the metaserver of each DC at the same time, beside the calls of migrations", NULL },
     { "console", "console.migration.mode", CFG_TEXT, AT(migration.mode), "auto", 4, 8, "auto, planned, disaster", true,
       "How a migration is made that was asked for without a mode: planned (fence and data are proved, else back), disaster (goes on at the deadlines, losses are stored), auto (disaster only where nobody reaches the source)", check_mode },
     { "console", "console.migration.retries", CFG_INT, AT(migration.retries_count), "1", 0, 10, "count", true,
@@ -193,6 +193,18 @@ const struct config_row console_config_rows[] = {
       "How often the console looks whether migrations can be made: database, metaservers, outer client", NULL },
     { "console", "console.migrate.system.check.timeout.ms", CFG_INT, AT(health_timeout_ms), "2000", 10, 60000, "ms", true,
       "Time for one question of that look", NULL },
+    { "console", "console.dr.readiness.milli", CFG_INT, AT(readiness.round_ms), "300000", 0, DAY_MS, "ms", true,
+      "How often every one-way cluster is looked at, whether it could be switched to its other DCs now; 0: never", NULL },
+    { "console", "console.dr.readiness.calls.per.second", CFG_INT, AT(readiness.calls_per_s), "200", 1, 100000, "calls/s", true,
+      "Limit of the questions to metaservers for readiness verdicts; a tenth of it while migrations hold writes back", NULL },
+    { "console", "console.dr.readiness.parallel", CFG_INT, AT(readiness.parallel_count), "4", 1, 64, "count", false,
+      "Clusters that are looked at for readiness at the same time; each DC has so many threads for the questions", NULL },
+    { "console", "console.dr.readiness.age.max.milli", CFG_INT, AT(readiness.age_max_ms), "900000", 100, 7 * DAY_MS, "ms", true,
+      "A readiness verdict that is older than this counts as UNKNOWN", NULL },
+    { "console", "console.dr.readiness.settle.milli", CFG_INT, AT(readiness.settle_ms), "5000", 0, DAY_MS, "ms", true,
+      "How long after a change of its metadata, or the end of its migration, a cluster is looked at out of turn", NULL },
+    { "console", "console.dr.readiness.clusters.max", CFG_INT, AT(readiness.clusters_max_count), "50000", 1, 1000000, "count", false,
+      "Clusters whose readiness is kept in memory", NULL },
     { "console", "console.migration.webhook.url", CFG_TEXT, AT(migration.webhook_url), "", 0, 2048, "", true,
       "Told of each switch by POST when there is no credis.service.address; empty: nobody", check_url },
     { "console", "credis.service.address", CFG_TEXT, AT(migration.credis_url), "", 0, 2048, "", true,
@@ -208,6 +220,11 @@ int console_config_check(const void *config, struct xp_err *err)
         return xp_fail(err, XP_INVALID,
                        "console.notify.retry.max.ms is below console.notify.retry.min.ms");
     }
+    const struct readiness_config *r = &c->readiness;
+    if (r->age_max_ms < r->round_ms) {
+        return xp_fail(err, XP_INVALID,
+                       "console.dr.readiness.age.max.milli is below console.dr.readiness.milli");
+    }
     const struct migration_config *m = &c->migration;
     if (m->outage_max_ms < m->drain_timeout_ms) {
         return xp_fail(
@@ -222,7 +239,8 @@ int64_t console_config_files_needed(const void *config)
     const struct console_config *c = config;
     int64_t database = 3 * (c->workers_count + 1);
     int64_t calls = 2 * (c->notify_threads_count + c->container_checks_count);
-    int64_t lanes = c->migration.threads_count + c->migration.survey_threads_count;
+    int64_t lanes = c->migration.threads_count + c->migration.survey_threads_count +
+                    c->readiness.parallel_count;
     int64_t migrations = 4 * lanes + 4 * c->migration.parallel_count;
     return c->connections_max_count + calls + migrations + database + 128;
 }

@@ -64,6 +64,14 @@ struct console_config {
         char *webhook_url;
         char *credis_url; /* credis.service.address */
     } migration;
+    struct readiness_config { /* console.dr.readiness.* */
+        int64_t round_ms;
+        int64_t calls_per_s;
+        int64_t parallel_count;
+        int64_t age_max_ms;
+        int64_t settle_ms;
+        int64_t clusters_max_count;
+    } readiness;
 };
 
 extern const struct config_row console_config_rows[];

@@ -12,6 +12,7 @@
 #include "console/health/container_health.h"
 #include "console/migration/migration_engine.h"
 #include "console/migration/migration_health.h"
+#include "console/migration/readiness_board.h"
 #include "console/notify/notifier.h"
 #include "shared/model/json_decode.h"
 #include "shared/net/daemon.h"
@@ -39,6 +40,7 @@ struct api_context {
     struct container_health *container_health;
     struct migration_port migration;           /* zeroed in unit tests without it */
     struct migration_health *migration_health; /* NULL: it counts as healthy */
+    struct readiness_board *readiness;         /* NULL, in unit tests: nobody looks */
     struct outer_client *outer;                /* NULL: nobody out there is told */
     struct worker_pool
         *pool;              /* for what goes on behind an answer of the loop; NULL in unit tests */

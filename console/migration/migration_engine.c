@@ -708,6 +708,11 @@ void migration_engine_stop(struct migration_engine *e)
 }
 
 /* What refuses writes is brought to its end, as long as the daemon's drain lasts. */
+int migration_engine_active(const struct migration_engine *e)
+{
+    return e->slots;
+}
+
 bool migration_engine_is_idle(const struct migration_engine *e)
 {
     if (e->is_busy || e->looks > 0) {

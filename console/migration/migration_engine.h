@@ -29,6 +29,8 @@ void migration_engine_configure(struct migration_engine *, const struct migratio
 void migration_engine_stop(
     struct migration_engine *); /* begins nothing new; idle when the turn under way is over */
 bool migration_engine_is_idle(const struct migration_engine *);
+/* Clusters that have a slot: between the check and the publication. Loop. */
+int migration_engine_active(const struct migration_engine *);
 void migration_engine_free(struct migration_engine *);
 
 /* A new event was stored: take it up (does not start it). Any thread. */

@@ -116,13 +116,8 @@ static void show_new(struct readiness *r, const struct readiness_target *t)
 {
     struct readiness_view *known = readiness_board_get(r->o.board, t->id);
     if (!known) {
-        size_t count = t->to.count > 0 ? t->to.count : 1;
-        struct readiness_view *view = readiness_view_new(t->id, t->cluster, t->from, count);
-        for (size_t i = 0; i < count; i++) {
-            view->items[i].to = xstrdup(i < t->to.count ? t->to.items[i] : "");
-            view->items[i].lag_bytes = -1;
-        }
-        (void)readiness_board_put(r->o.board, view);
+        (void)readiness_board_put(r->o.board,
+                                  readiness_view_unknown(t->id, t->cluster, t->from, &t->to));
     }
     readiness_view_unref(known);
 }
@@ -276,18 +271,18 @@ void readiness_pump(struct readiness *r)
         return;
     }
     r->is_pumping = true; /* what ends a look asks for the next one */
-    look_go_on(r);
+    readiness_go_on(r);
     while (r->tokens > 0 && r->active < r->o.parallel) {
         int64_t id = take_next(r);
         if (id == 0) {
             break;
         }
-        look_start(r, id);
+        readiness_look_start(r, id);
     }
     r->is_pumping = false;
 }
 
-void look_ended(struct readiness *r, int64_t id, bool wants_again)
+void readiness_look_ended(struct readiness *r, int64_t id, bool wants_again)
 {
     r->active--;
     if (r->is_stopped) {
@@ -367,7 +362,7 @@ void readiness_stop(struct readiness *r)
     }
     r->is_stopped = true;
     loop_timer_stop(&r->timer);
-    looks_drop(r);
+    readiness_drop(r);
 }
 
 void readiness_free(struct readiness *r)
@@ -386,6 +381,6 @@ void readiness_free(struct readiness *r)
     map_done(&r->waiting);
     readiness_targets_done(&r->round.page);
     free(r->news.changes.ids);
-    dcs_done(r);
+    readiness_dcs_done(r);
     free(r);
 }

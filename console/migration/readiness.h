@@ -4,7 +4,7 @@
  * Order: clusters whose metadata changed or whose migration ended, 'settle_ms' after it; the round (the first one at once, the later ones spread
  * over 'round_ms'); clusters that are not ready or did not answer, again after a tenth of a round. At most 'parallel' clusters at a time, one shard of
  * each, and 'calls_per_s' questions; a tenth of that while migrations hold writes back (is_busy). A DC whose metaserver did not answer three times in a row is asked
- * every 10 s only. Clusters that an event holds are not asked about.
+ * once in a tenth of a round only, at most every 10 s. Clusters that an event holds are not asked about.
  * Threads and connections are its own: those of 'calls', and one that reads the database ('pool').
  * Owner: loop; the board: any thread. */
 #ifndef CONSOLE_MIGRATION_READINESS_H

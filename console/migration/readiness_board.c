@@ -16,9 +16,9 @@ struct readiness_board {
     size_t clusters_max;
     int64_t age_max_ms; /* atomic */
     struct mutex lock;
-    struct readiness_view **views XP_GUARDED_BY_MEMBER(lock); /* by id, ascending */
-    size_t count XP_GUARDED_BY_MEMBER(lock);
-    size_t room XP_GUARDED_BY_MEMBER(lock);
+    struct readiness_view **shown XP_GUARDED_BY_MEMBER(lock); /* by id, ascending */
+    size_t shown_count XP_GUARDED_BY_MEMBER(lock);
+    size_t shown_room XP_GUARDED_BY_MEMBER(lock);
 };
 
 /* ---- views ---- */
@@ -32,6 +32,18 @@ struct readiness_view *readiness_view_new(int64_t id, const char *cluster, const
     v->cluster = xstrdup(cluster);
     v->from = xstrdup(from);
     v->count = count;
+    return v;
+}
+
+struct readiness_view *readiness_view_unknown(int64_t id, const char *cluster, const char *from,
+                                              const struct names *to)
+{
+    size_t count = to->count > 0 ? to->count : 1;
+    struct readiness_view *v = readiness_view_new(id, cluster, from, count);
+    for (size_t i = 0; i < count; i++) {
+        v->items[i].to = xstrdup(i < to->count ? to->items[i] : "");
+        v->items[i].lag_bytes = -1;
+    }
     return v;
 }
 
@@ -86,15 +98,15 @@ struct readiness_board *readiness_board_new(size_t clusters_max)
     return b;
 }
 
-void readiness_board_free(struct readiness_board *b)
+void readiness_board_free(struct readiness_board *b) XP_ALONE
 {
     if (!b) {
         return;
     }
-    for (size_t i = 0; i < b->count; i++) {
-        readiness_view_unref(b->views[i]);
+    for (size_t i = 0; i < b->shown_count; i++) {
+        readiness_view_unref(b->shown[i]);
     }
-    free(b->views);
+    free(b->shown);
     mutex_done(&b->lock);
     free(b);
 }
@@ -113,10 +125,10 @@ static int64_t age_max_of(const struct readiness_board *b)
 static size_t place_of(const struct readiness_board *b, int64_t id) XP_REQUIRES(b->lock)
 {
     size_t low = 0;
-    size_t high = b->count;
+    size_t high = b->shown_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (b->views[middle]->id < id) {
+        if (b->shown[middle]->id < id) {
             low = middle + 1;
         } else {
             high = middle;
@@ -127,19 +139,20 @@ static size_t place_of(const struct readiness_board *b, int64_t id) XP_REQUIRES(
 
 static bool is_at(const struct readiness_board *b, size_t at, int64_t id) XP_REQUIRES(b->lock)
 {
-    return at < b->count && b->views[at]->id == id;
+    return at < b->shown_count && b->shown[at]->id == id;
 }
 
 static void insert_at(struct readiness_board *b, size_t at, struct readiness_view *take)
     XP_REQUIRES(b->lock)
 {
-    if (b->count == b->room) {
-        b->room = b->room ? 2 * b->room : 64;
-        b->views = xrealloc(b->views, b->room, sizeof(struct readiness_view *));
+    if (b->shown_count == b->shown_room) {
+        b->shown_room = b->shown_room ? 2 * b->shown_room : 64;
+        b->shown = xrealloc(b->shown, b->shown_room, sizeof(struct readiness_view *));
     }
-    memmove(&b->views[at + 1], &b->views[at], (b->count - at) * sizeof(struct readiness_view *));
-    b->views[at] = take;
-    b->count++;
+    memmove(&b->shown[at + 1], &b->shown[at],
+            (b->shown_count - at) * sizeof(struct readiness_view *));
+    b->shown[at] = take;
+    b->shown_count++;
 }
 
 bool readiness_board_put(struct readiness_board *b, struct readiness_view *take)
@@ -149,9 +162,9 @@ bool readiness_board_put(struct readiness_board *b, struct readiness_view *take)
     mutex_lock(&b->lock);
     size_t at = place_of(b, take->id);
     if (is_at(b, at, take->id)) {
-        unwanted = b->views[at];
-        b->views[at] = take;
-    } else if (b->count < b->clusters_max) {
+        unwanted = b->shown[at];
+        b->shown[at] = take;
+    } else if (b->shown_count < b->clusters_max) {
         insert_at(b, at, take);
     } else {
         unwanted = take;
@@ -164,9 +177,10 @@ bool readiness_board_put(struct readiness_board *b, struct readiness_view *take)
 
 static struct readiness_view *take_out(struct readiness_board *b, size_t at) XP_REQUIRES(b->lock)
 {
-    struct readiness_view *v = b->views[at];
-    b->count--;
-    memmove(&b->views[at], &b->views[at + 1], (b->count - at) * sizeof(struct readiness_view *));
+    struct readiness_view *v = b->shown[at];
+    b->shown_count--;
+    memmove(&b->shown[at], &b->shown[at + 1],
+            (b->shown_count - at) * sizeof(struct readiness_view *));
     return v;
 }
 
@@ -188,11 +202,11 @@ void readiness_board_keep(struct readiness_board *b, int64_t after, int64_t befo
     size_t next = 0;
     mutex_lock(&b->lock);
     size_t at = place_of(b, after + 1);
-    while (at < b->count && b->views[at]->id < before) {
-        while (next < count && ids[next] < b->views[at]->id) {
+    while (at < b->shown_count && b->shown[at]->id < before) {
+        while (next < count && ids[next] < b->shown[at]->id) {
             next++;
         }
-        if (next < count && ids[next] == b->views[at]->id) {
+        if (next < count && ids[next] == b->shown[at]->id) {
             at++;
         } else {
             readiness_view_unref(take_out(b, at));
@@ -207,7 +221,7 @@ struct readiness_view *readiness_board_get(struct readiness_board *b, int64_t cl
     mutex_lock(&b->lock);
     size_t at = place_of(b, cluster_id);
     if (is_at(b, at, cluster_id)) {
-        v = b->views[at];
+        v = b->shown[at];
         view_ref(v);
     }
     mutex_unlock(&b->lock);
@@ -230,10 +244,10 @@ struct readiness_counts readiness_board_count(struct readiness_board *b, mono_ms
     struct readiness_counts counts = { 0 };
     int64_t age_max_ms = age_max_of(b);
     mutex_lock(&b->lock);
-    counts.clusters = (int64_t)b->count;
-    for (size_t i = 0; i < b->count; i++) {
-        for (size_t k = 0; k < b->views[i]->count; k++) {
-            count_item(&counts, &b->views[i]->items[k], now, age_max_ms);
+    counts.clusters = (int64_t)b->shown_count;
+    for (size_t i = 0; i < b->shown_count; i++) {
+        for (size_t k = 0; k < b->shown[i]->count; k++) {
+            count_item(&counts, &b->shown[i]->items[k], now, age_max_ms);
         }
     }
     mutex_unlock(&b->lock);
@@ -268,8 +282,8 @@ static json_t *item_json(const struct readiness_view *v, const struct readiness_
     return json_pack("{s:o, s:I, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:o}", "cluster",
                      jd_text(v->cluster), "clusterId", (json_int_t)v->id, "from",
                      jd_text(dc_alias_outer(outer, v->from)), "to",
-                     jd_text(dc_alias_outer(outer, item->to)), "verdict",
-                     readiness_level_text(shown->planned), "disasterVerdict",
+                     item->to[0] ? jd_text(dc_alias_outer(outer, item->to)) : json_null(),
+                     "verdict", readiness_level_text(shown->planned), "disasterVerdict",
                      readiness_level_text(shown->disaster), "since", event_date(item->since_wall),
                      "checkedAt", event_date(item->looked_wall), "ageMs", number_or_null(age_ms),
                      "shards", (json_int_t)v->shards, "lagBytes", number_or_null(item->lag_bytes),
@@ -326,8 +340,8 @@ static size_t get_next(struct readiness_board *b, int64_t after_id, struct readi
 {
     size_t count = 0;
     mutex_lock(&b->lock);
-    for (size_t at = place_of(b, after_id + 1); at < b->count && count < max; at++) {
-        ret[count] = b->views[at];
+    for (size_t at = place_of(b, after_id + 1); at < b->shown_count && count < max; at++) {
+        ret[count] = b->shown[at];
         view_ref(ret[count++]);
     }
     mutex_unlock(&b->lock);

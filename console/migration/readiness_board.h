@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "console/catalog/catalog.h"
 #include "console/migration/readiness_decide.h"
 
 struct readiness_item { /* one destination */
@@ -34,6 +35,9 @@ struct readiness_view { /* immutable after readiness_board_put */
 /* One reference, of the caller; items are zeroed. Copies the names. */
 struct readiness_view *readiness_view_new(int64_t id, const char *cluster, const char *from,
                                           size_t count);
+/* Of a cluster that nobody has looked at: one item for each of 'to', or one that there is none. */
+struct readiness_view *readiness_view_unknown(int64_t id, const char *cluster, const char *from,
+                                              const struct names *to);
 void readiness_view_unref(struct readiness_view *); /* NULL is fine */
 const struct readiness_item *readiness_view_find(const struct readiness_view *,
                                                  const char *to); /* NULL */

@@ -153,6 +153,11 @@ void readiness_decide(const struct readiness_facts *f, struct readiness_verdict 
                  MIGRATION_SHARDS_MAX);
         return;
     }
+    if (f->dc[0] == '\0') {
+        set_levels(v, READINESS_NOT_READY);
+        give_own(v, "R24", true, "no other DC of its zone is there for it");
+        return;
+    }
     if (t->silent_shards > 0) {
         decide_silent(f, v);
         return;

@@ -6,6 +6,7 @@
  *   R14  the DC's metaserver does not answer: once, the verdict of before stays; in two looks in a row  UNKNOWN
  *   R20  a migration event holds the cluster                   UNKNOWN   (looked at when it is over)
  *   R22  no shards, or more than can be migrated               NOT_READY
+ *   R24  no DC that it could be switched to: none in the zone, or none active   NOT_READY
  *   J..  rules of switch_judge.c: an error is NOT_READY, a warning WARNING
  *
  * Two verdicts: of a planned switch, and of a disaster switch (what concerns the source, or the way from it, only warns).
@@ -45,7 +46,7 @@ void readiness_weigh(struct readiness_tally *, const char *shard, const struct s
                      const struct judge_facts *limits);
 
 struct readiness_facts {
-    const char *dc;       /* the destination */
+    const char *dc;       /* the destination; "" there is none */
     int64_t held_by;      /* event that holds the cluster; 0 none */
     int64_t shards;       /* of the cluster */
     int64_t silent_looks; /* before this one, in a row */

@@ -58,15 +58,16 @@ struct readiness {
 #define READINESS_CALL 1000 /* tokens of one question */
 
 /* ---- readiness_look.c ---- */
-/* Reads the cluster, asks, decides, puts its view on the board; in the end look_ended. */
-void look_start(struct readiness *, int64_t id);
-void look_go_on(struct readiness *); /* those that are ready ask, as long as there are tokens */
-void looks_drop(struct readiness *); /* at the end: those that wait for tokens */
-void dcs_done(struct readiness *);
+/* Reads the cluster, asks, decides, puts its view on the board; in the end readiness_look_ended. */
+void readiness_look_start(struct readiness *, int64_t id);
+void readiness_go_on(
+    struct readiness *);                 /* those that are ready ask, as long as there are tokens */
+void readiness_drop(struct readiness *); /* at the end: those that wait for tokens */
+void readiness_dcs_done(struct readiness *);
 void readiness_look_metrics(void);
 
 /* ---- readiness.c ---- */
-void look_ended(struct readiness *, int64_t id, bool wants_again);
+void readiness_look_ended(struct readiness *, int64_t id, bool wants_again);
 void readiness_pump(struct readiness *);
 
 #endif

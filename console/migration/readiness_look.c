@@ -11,7 +11,7 @@
 
 #include "shared/base/banned.h"
 
-enum { FAILURES_MAX = 3, BRAKE_MS = 10000 };
+enum { FAILURES_MAX = 3, BRAKE_MAX_MS = 10000, BRAKE_PART = 10 /* of a round */ };
 
 struct dc_state {
     int failures; /* in a row */
@@ -60,13 +60,19 @@ static struct dc_state *dc_of(struct readiness *r, const char *dc)
     return state;
 }
 
+static int64_t brake_ms(const struct readiness *r)
+{
+    int64_t part_ms = r->settings.round_ms / BRAKE_PART;
+    return part_ms < BRAKE_MAX_MS ? part_ms : BRAKE_MAX_MS;
+}
+
 /* A time without questions is followed by one question. */
 static bool is_left_alone(struct readiness *r, const char *dc)
 {
     struct dc_state *state = dc_of(r, dc);
     mono_ms now = loop_now(r->o.loop);
     if (state->failures < FAILURES_MAX || now >= state->retry_at) {
-        state->retry_at = now + BRAKE_MS;
+        state->retry_at = now + brake_ms(r);
         return false;
     }
     return true;
@@ -84,7 +90,7 @@ static void note_dc(struct readiness *r, const struct survey_dc *dc)
         return;
     }
     state->failures++;
-    state->retry_at = loop_now(r->o.loop) + BRAKE_MS;
+    state->retry_at = loop_now(r->o.loop) + brake_ms(r);
     free(state->why);
     state->why = xstrdup(dc->error ? dc->error : "no answer");
     if (state->failures == FAILURES_MAX) {
@@ -92,7 +98,7 @@ static void note_dc(struct readiness *r, const struct survey_dc *dc)
     }
 }
 
-void dcs_done(struct readiness *r)
+void readiness_dcs_done(struct readiness *r)
 {
     size_t at = 0;
     const struct map_slot *slot;
@@ -120,7 +126,7 @@ static void end_look(struct look *l, bool wants_again)
     struct readiness *r = l->owner;
     int64_t id = l->id;
     look_free(l);
-    look_ended(r, id, wants_again);
+    readiness_look_ended(r, id, wants_again);
 }
 
 static void copy_reasons(struct readiness_item *item, const struct readiness_reason *reasons,
@@ -339,7 +345,7 @@ static void ask(struct look *l)
                            surveyed, l);
 }
 
-void look_go_on(struct readiness *r)
+void readiness_go_on(struct readiness *r)
 {
     struct list *link;
     while (r->tokens > 0 && (link = list_pop_front(&r->ready))) {
@@ -387,7 +393,7 @@ static void was_read(struct job *job)
     readiness_pump(r);
 }
 
-void look_start(struct readiness *r, int64_t id)
+void readiness_look_start(struct readiness *r, int64_t id)
 {
     struct look *l = xcalloc(1, sizeof(*l));
     l->owner = r;
@@ -403,7 +409,7 @@ void look_start(struct readiness *r, int64_t id)
 }
 
 /* Those that wait for tokens: nobody else holds them. */
-void looks_drop(struct readiness *r)
+void readiness_drop(struct readiness *r)
 {
     struct list *link;
     while ((link = list_pop_front(&r->ready))) {

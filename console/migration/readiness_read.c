@@ -30,33 +30,19 @@ void readiness_targets_done(struct readiness_targets *targets)
     *targets = (struct readiness_targets){ 0 };
 }
 
-/* Types that can be switched, as a JSON list. */
-static char *types_json(void)
+static unsigned switchable_types(void)
 {
-    json_auto_t *list = json_array();
+    unsigned types = 0;
     for (int type = CLUSTER_ONE_WAY; type <= CLUSTER_HETERO; type++) {
-        const struct cluster_type_info *info = cluster_type_info((enum cluster_type)type);
-        if (info->can_migrate) {
-            (void)json_array_append_new(list, json_string(info->name));
-        }
+        types |= cluster_type_info((enum cluster_type)type)->can_migrate ? TYPE_BIT(type) : 0;
     }
-    return json_dumps(list, JSON_COMPACT);
-}
-
-static void read_lines(const char *text, struct names *ret)
-{
-    const char *cursor = text ? text : "";
-    const char *part;
-    size_t length;
-    while (text_next_part(&cursor, "\n", &part, &length)) {
-        *ARRAY_ADD(ret->items, ret->count) = xstrndup(part, length);
-    }
+    return types;
 }
 
 static int read_targets(struct db *db, int64_t after_id, int limit, struct readiness_targets *ret,
                         struct xp_err *err)
 {
-    AUTO_FREE char *types = types_json();
+    AUTO_FREE char *types = types_json(switchable_types());
     CLEANUP(db_stmt_done)
     struct db_stmt s =
         query_open(db, Q_READINESS_CLUSTERS, QUERY_ARGS(QI(after_id), QI(limit), QT(types)));
@@ -67,8 +53,8 @@ static int read_targets(struct db *db, int64_t after_id, int limit, struct readi
                                         .cluster = query_text(&s, 1),
                                         .held_by = db_col_i64(&s, 2),
                                         .from = query_text(&s, 3) };
-        read_lines(db_col_text(&s, 4), &t->to);
-        read_lines(db_col_text(&s, 5), &t->others);
+        split_lines(db_col_text(&s, 4), &t->to);
+        split_lines(db_col_text(&s, 5), &t->others);
     }
     return rc;
 }

@@ -107,6 +107,9 @@ static void note_end(struct switch_shard *s, const struct switch_job *job, const
     struct cluster_meta *cluster;
     const struct shard_meta *shard;
     bool is_there = switch_meta(s, &cluster, &shard);
+    if (job->step == SWITCH_CHECK && !error) {
+        return; /* the console asks for every shard again and again (readiness): it has its numbers */
+    }
     log_info("switch.step", "cluster", is_there ? cluster->name : log_int(s->cluster_id), "shard",
              is_there ? shard->name : log_int(s->shard_id), "step", switch_step_text(job->step),
              "epoch", log_int(job->order.epoch), "ms", log_int(now - job->began), "error", error);
