@@ -26,6 +26,14 @@ static int read_types(const struct console_config *config, unsigned *ret_default
     return 0;
 }
 
+static struct container_health_settings container_settings(const struct console_config *c)
+{
+    return (struct container_health_settings){ .period_ms = c->container_check_period_ms,
+                                               .connect_timeout_ms =
+                                                   c->container_check_connect_timeout_ms,
+                                               .timeout_ms = c->container_check_timeout_ms };
+}
+
 static int configure(struct app *app, struct xp_err *err)
 {
     const struct console_config *c = &app->config;
@@ -141,15 +149,14 @@ static void start_migration_health(struct app *app, struct loop *loop)
 static void start_container_health(struct app *app, struct loop *loop)
 {
     const struct console_config *c = &app->config;
-    app->container_health = container_health_new(&(struct container_health_options){
-        .loop = loop,
-        .pool = app->pool,
-        .client = app->container_client,
-        .catalog = &app->catalog,
-        .parallel = (int)c->container_checks_count,
-        .period_ms = c->container_check_period_ms,
-        .connect_timeout_ms = c->container_check_connect_timeout_ms,
-        .timeout_ms = c->container_check_timeout_ms });
+    struct container_health_settings settings = container_settings(c);
+    app->container_health = container_health_new(
+        &(struct container_health_options){ .loop = loop,
+                                            .pool = app->pool,
+                                            .client = app->container_client,
+                                            .catalog = &app->catalog,
+                                            .parallel = (int)c->container_checks_count },
+        &settings);
     app->catalog.keeper_rules.is_unhealthy = container_health_is_unhealthy;
     app->catalog.keeper_rules.arg = app->container_health;
 }
@@ -221,6 +228,8 @@ static void reloaded(void *arg)
 {
     struct app *app = arg;
     struct xp_err err = { 0 };
+    struct container_health_settings settings = container_settings(&app->config);
+    container_health_configure(app->container_health, &settings);
     if (configure(app, &err) < 0) {
         log_error("config.not_applied", "why", err.msg);
     }

@@ -21,7 +21,7 @@ struct state {
 
 struct container_health {
     struct container_health_options options;
-    struct loop_timer timer;
+    struct loop_timer timer; /* runs between two rounds */
     struct job job;
     struct keeper_container_rows rows; /* what the job read */
     int read_result;
@@ -29,6 +29,7 @@ struct container_health {
     size_t next; /* the round: the first one not asked yet */
     int asking;
     struct mutex lock;
+    struct container_health_settings settings XP_GUARDED_BY_MEMBER(lock);
     struct state *states
         XP_GUARDED_BY_MEMBER(lock); /* active containers, by id; replaced by the loop alone */
     size_t state_count XP_GUARDED_BY_MEMBER(lock);
@@ -47,17 +48,25 @@ static bool is_true(const struct http_reply *reply)
            text[4 + strspn(text + 4, " \t\r\n")] == '\0';
 }
 
-static struct http_call call_of(const struct container_health *h, const char *url)
+static struct container_health_settings settings_of(struct container_health *h)
 {
+    mutex_lock(&h->lock);
+    struct container_health_settings settings = h->settings;
+    mutex_unlock(&h->lock);
+    return settings;
+}
+
+static struct http_call call_of(struct container_health *h, const char *url)
+{
+    struct container_health_settings settings = settings_of(h);
     return (struct http_call){ .method = "GET",
                                .url = url,
-                               .connect_timeout_ms = h->options.connect_timeout_ms,
-                               .timeout_ms = h->options.timeout_ms,
+                               .connect_timeout_ms = settings.connect_timeout_ms,
+                               .timeout_ms = settings.timeout_ms,
                                .max_reply_bytes = REPLY_MAX_BYTES };
 }
 
-int container_health_ask(const struct container_health *h, const struct addr *addr,
-                         struct xp_err *err)
+int container_health_ask(struct container_health *h, const struct addr *addr, struct xp_err *err)
 {
     AUTO_FREE char *url = xasprintf("http://%s/health", ADDR_TEXT(addr));
     struct http_call call = call_of(h, url);
@@ -192,7 +201,7 @@ static void ask_more(struct container_health *h)
         }
     }
     if (h->asking == 0) {
-        loop_timer_start(&h->timer, h->options.period_ms);
+        loop_timer_start(&h->timer, settings_of(h).period_ms);
     }
 }
 
@@ -223,22 +232,36 @@ static void begin_round(struct loop_timer *timer)
     struct container_health *h = CONTAINER_OF(timer, struct container_health, timer);
     h->job = (struct job){ .run = read_rows, .done = have_rows, .deadline = MONO_FOREVER };
     if (worker_submit(h->options.pool, &h->job, NULL) != 0) { /* full: at the next time */
-        loop_timer_start(&h->timer, h->options.period_ms);
+        loop_timer_start(&h->timer, settings_of(h).period_ms);
     }
 }
 
 /* ---- life ---- */
 
 struct container_health *
-container_health_new(const struct container_health_options *options) XP_ALONE
+container_health_new(const struct container_health_options *options,
+                     const struct container_health_settings *settings) XP_ALONE
 {
     struct container_health *h = xcalloc(1, sizeof(*h));
     h->options = *options;
+    h->settings = *settings;
     mutex_init(&h->lock);
     metric_register(&unhealthy_gauge);
     loop_timer_init(&h->timer, options->loop, begin_round);
     loop_timer_start(&h->timer, 0);
     return h;
+}
+
+void container_health_configure(struct container_health *h,
+                                const struct container_health_settings *settings)
+{
+    mutex_lock(&h->lock);
+    bool is_period_new = settings->period_ms != h->settings.period_ms;
+    h->settings = *settings;
+    mutex_unlock(&h->lock);
+    if (is_period_new && !h->is_stopped && loop_timer_is_running(&h->timer)) {
+        loop_timer_start(&h->timer, settings->period_ms);
+    }
 }
 
 void container_health_stop(struct container_health *h)

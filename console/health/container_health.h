@@ -22,13 +22,20 @@ struct container_health_options { /* all borrowed until container_health_free */
     struct http_client *client; /* 'parallel' threads, for nothing else: dead hosts hold them */
     struct catalog *catalog;
     int parallel;
-    int64_t period_ms; /* from the end of a round to the next */
+};
+
+struct container_health_settings { /* may change at run time */
+    int64_t period_ms;             /* from the end of a round to the next */
     int64_t connect_timeout_ms;
     int64_t timeout_ms; /* of one question */
 };
 
 /* The first round begins with the loop. */
-struct container_health *container_health_new(const struct container_health_options *);
+struct container_health *container_health_new(const struct container_health_options *,
+                                              const struct container_health_settings *);
+/* For the questions from now on; another period also for the wait that runs. */
+void container_health_configure(struct container_health *,
+                                const struct container_health_settings *);
 void container_health_stop(struct container_health *); /* nothing further is asked */
 void container_health_free(struct container_health *); /* after pool and client; NULL is fine */
 
@@ -36,7 +43,7 @@ void container_health_free(struct container_health *); /* after pool and client;
 bool container_health_is_unhealthy(void *arg, int64_t container_id);
 
 /* Blocks for at most timeout_ms. XP_INVALID: `Keeper container with ip:<ip>, port:<n> is unhealthy`. */
-int container_health_ask(const struct container_health *, const struct addr *,
+int container_health_ask(struct container_health *, const struct addr *,
                          struct xp_err *) XP_MUST_CHECK;
 
 #endif

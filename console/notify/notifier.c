@@ -56,6 +56,8 @@ struct lane { /* one DC; owner: loop */
     struct map rows; /* by cluster: sending, refused, told */
     int sending_count;
     int refused_count;
+    int64_t
+        refresh_idx; /* > 0: to be told to fetch its document, since the settings changed at this version */
     int failures; /* in a row, of the whole lane */
     mono_ms retry_at;
     struct lane_metrics *metrics;
@@ -301,6 +303,14 @@ static void settle(struct notifier *n, struct lane *lane, struct row *row,
     }
 }
 
+/* Refused or not sent: it is due until it is told. */
+static void note_refreshed(struct lane *lane, const struct row *row, const struct push_item *item)
+{
+    if (item->kind == PUSH_REFRESH && row->state == ROW_TOLD && item->idx >= lane->refresh_idx) {
+        lane->refresh_idx = 0;
+    }
+}
+
 static int64_t rows_in_hand(const struct notifier *n)
 {
     int64_t count = 0;
@@ -333,6 +343,7 @@ static void push_done(int rc, const struct http_reply *reply, const struct xp_er
         forget_row(lane, row);
     } else {
         settle(n, lane, row, &p->item, reply->status);
+        note_refreshed(lane, row, &p->item);
     }
     if (n->has_newer || n->waiting_count > rows_in_hand(n)) {
         n->look_again = true;
@@ -496,7 +507,10 @@ static void fill_turn(struct notifier *n, struct notify_turn *turn)
         struct turn_lane *out = &turn->lanes[turn->lane_count++];
         forget_stale(lane, now);
         int room = lane_room(n, lane, now);
-        *out = (struct turn_lane){ .dc_id = lane->dc_id, .room = room < left ? room : left };
+        *out = (struct turn_lane){ .dc_id = lane->dc_id,
+                                   .dc = xstrdup(lane->dc),
+                                   .refresh_idx = lane->refresh_idx,
+                                   .room = room < left ? room : left };
         left -= out->room > 0 ? out->room : 0;
         copy_busy(lane, now, out);
         if (is_ack_due) {
@@ -590,10 +604,23 @@ static void start_turn(struct notifier *n)
 
 /* ---- when ---- */
 
+static bool is_refresh_due(const struct notifier *n)
+{
+    size_t at = 0;
+    const struct map_slot *slot;
+    while ((slot = map_next(&n->lanes, &at))) {
+        const struct lane *lane = slot->value;
+        if (lane->refresh_idx > 0 && lane->url) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_due(const struct notifier *n, mono_ms now)
 {
-    return n->look_again || n->waiting_count > 0 || n->outbox_failed || acks_due(n, now) ||
-           store_version(n->o.catalog->store) != n->seen_version;
+    return n->look_again || n->waiting_count > 0 || is_refresh_due(n) || n->outbox_failed ||
+           acks_due(n, now) || store_version(n->o.catalog->store) != n->seen_version;
 }
 
 static int64_t next_wait_ms(const struct notifier *n, mono_ms now)
@@ -682,12 +709,16 @@ int notifier_configure(struct notifier *n, const struct notifier_settings *setti
     if (meta_urls_load(&n->urls, settings->metaservers, n->o.catalog->alias, err) < 0) {
         return err->code;
     }
+    bool are_types_new = settings->types != n->settings.types;
     n->settings = *settings;
     n->settings.metaservers = NULL;
     size_t at = 0;
     const struct map_slot *slot;
     while ((slot = map_next(&n->lanes, &at))) {
-        set_url(n, slot->value);
+        struct lane *lane = slot->value;
+        set_url(n, lane);
+        /* What was not pushed until now is known to no metaserver, unless it has fetched since. */
+        lane->refresh_idx = are_types_new ? n->seen_version : lane->refresh_idx;
     }
     n->look_again = true;
     if (!n->is_stopped) {

@@ -41,7 +41,7 @@ struct notifier_settings { /* may change at run time */
 
 /* Starts with the first timer; borrows the options' objects for its life. */
 struct notifier *notifier_new(const struct notifier_options *);
-/* Copies. XP_INVALID: metaservers is not an object of texts. */
+/* Copies. XP_INVALID: metaservers is not an object of texts. Other types than before: every DC fetches its document at once. */
 int notifier_configure(struct notifier *, const struct notifier_settings *,
                        struct xp_err *) XP_MUST_CHECK;
 /* Starts nothing more; notifier_is_idle is true when nothing is under way. For a drain. */

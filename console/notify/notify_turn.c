@@ -26,6 +26,7 @@ static void lanes_done(struct notify_turn *turn)
             free(turn->lanes[i].busy[b].cluster);
         }
         free(turn->lanes[i].busy);
+        free(turn->lanes[i].dc);
     }
     free(turn->lanes);
 }
@@ -92,6 +93,13 @@ static int build_body(const struct notify_turn *turn, const struct outbox_row *r
     return 0;
 }
 
+static char *refresh_body(const struct outbox_row *row)
+{
+    json_auto_t *json =
+        json_pack("{s:o, s:I}", "dc", jd_text(row->dc_name), "version", (json_int_t)row->idx);
+    return json_dumps(json, JSON_COMPACT);
+}
+
 static int prepare(const struct notify_turn *turn, const struct outbox_row *row,
                    struct push_item *item, struct xp_err *err)
 {
@@ -99,9 +107,7 @@ static int prepare(const struct notify_turn *turn, const struct outbox_row *row,
     enum push_kind kind = PUSH_DELETED;
     if (row->cluster_name[0] == '\0') {
         kind = PUSH_REFRESH;
-        json_auto_t *json =
-            json_pack("{s:o, s:I}", "dc", jd_text(row->dc_name), "version", (json_int_t)row->idx);
-        body = json_dumps(json, JSON_COMPACT);
+        body = refresh_body(row);
     } else if (!row->is_deleted) {
         int rc = build_body(turn, row, &body, err);
         if (rc < 0) {
@@ -149,6 +155,31 @@ static int choose(struct notify_turn *turn, const struct turn_lane *lane,
     return needless_count > 0 ? outbox_ack(turn->catalog->store, needless, needless_count, err) : 0;
 }
 
+static bool is_refresh_chosen(const struct notify_turn *turn, int64_t dc_id)
+{
+    for (size_t i = 0; i < turn->item_count; i++) {
+        if (turn->items[i].dc_id == dc_id && turn->items[i].kind == PUSH_REFRESH) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Not from the outbox: what the settings changed. Beside the room, once in a while. */
+static int add_refresh(struct notify_turn *turn, const struct turn_lane *lane, struct xp_err *err)
+{
+    struct outbox_row row = { .dc_id = lane->dc_id,
+                              .dc_name = lane->dc,
+                              .cluster_name = (char[]){ "" },
+                              .idx = lane->refresh_idx };
+    bool is_newer_known = false;
+    if (is_busy(lane, &row, &is_newer_known) || is_refresh_chosen(turn, lane->dc_id)) {
+        return 0;
+    }
+    turn->items = xrealloc(turn->items, turn->item_count + 1, sizeof(*turn->items));
+    return prepare(turn, &row, &turn->items[turn->item_count++], err);
+}
+
 static int look_at_lane(struct notify_turn *turn, const struct turn_lane *lane, struct xp_err *err)
 {
     if (lane->room <= 0) {
@@ -159,6 +190,9 @@ static int look_at_lane(struct notify_turn *turn, const struct turn_lane *lane, 
     if (rc == 0) {
         rc = choose(turn, lane, &rows, err);
         outbox_rows_done(&rows);
+    }
+    if (rc == 0 && lane->refresh_idx > 0) {
+        rc = add_refresh(turn, lane, err);
     }
     return rc;
 }

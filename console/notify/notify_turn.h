@@ -28,7 +28,10 @@ struct busy_row { /* a row the loop is dealing with: not to be chosen */
 
 struct turn_lane {
     int64_t dc_id;
+    char *dc;
     int room; /* pushes that may start */
+    int64_t
+        refresh_idx; /* > 0: without a row of the outbox too, the DC is told to fetch its document at this version */
     struct busy_row *busy;
     size_t busy_count;
 };

@@ -4,6 +4,7 @@
 #include "shared/base/banned.h"
 
 static __thread enum thread_role my_role = THREAD_ANY;
+static __thread void (*my_release)(void);
 
 void thread_set_role(enum thread_role role, const char *name)
 {
@@ -16,6 +17,21 @@ void thread_set_role(enum thread_role role, const char *name)
 enum thread_role thread_role(void)
 {
     return my_role;
+}
+
+void thread_keeps(void (*release)(void))
+{
+    xp_check(!my_release || my_release == release);
+    my_release = release;
+}
+
+void thread_rest(void)
+{
+    void (*release)(void) = my_release;
+    my_release = NULL;
+    if (release) {
+        release();
+    }
 }
 
 void mutex_init(struct mutex *m)

@@ -17,6 +17,11 @@ enum thread_role { THREAD_ANY, THREAD_LOOP, THREAD_WORKER, THREAD_HTTP, THREAD_Z
 void thread_set_role(enum thread_role role, const char *name);
 enum thread_role thread_role(void);
 
+/* What this thread keeps for its next work and could make again (connections): 'release' gives it back when the thread rests,
+ * that is when it has had nothing to do for a while. Said again after each rest; one function for each thread. */
+void thread_keeps(void (*release)(void));
+void thread_rest(void); /* releases; called by who gives this thread its work (worker.h) */
+
 #define XP_ON_ROLE_(role) xp_check(thread_role() == THREAD_ANY || thread_role() == (role))
 #define XP_ON_LOOP()      XP_ON_ROLE_(THREAD_LOOP)
 #define XP_ON_WORKER()    XP_ON_ROLE_(THREAD_WORKER)

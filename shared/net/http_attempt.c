@@ -1,8 +1,10 @@
-/* http_attempt.c - see http_attempt.h. One easy handle per thread, kept between calls for its connections; every option is
- * set again for each call, because curl_easy_reset forgets them. */
+/* http_attempt.c - see http_attempt.h. One easy handle per thread, kept between calls for its connections, until the thread
+ * rests: curl looks at a kept connection only when the handle is used, so one that the other side has closed would stay for
+ * as long as the thread has nothing to do. Every option is set again for each call, because curl_easy_reset forgets them. */
 #include "shared/net/http_attempt.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
+#include "shared/base/thread.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -36,6 +38,12 @@ void http_attempt_init(void)
     (void)pthread_once(&once, init_once);
 }
 
+static void give_handle_back(void)
+{
+    free_handle(pthread_getspecific(handle_key));
+    xp_check(pthread_setspecific(handle_key, NULL) == 0);
+}
+
 static CURL *thread_handle(void)
 {
     http_attempt_init();
@@ -43,6 +51,7 @@ static CURL *thread_handle(void)
     if (!handle) {
         handle = curl_easy_init();
         xp_check(handle != NULL && pthread_setspecific(handle_key, handle) == 0);
+        thread_keeps(give_handle_back);
     }
     curl_easy_reset(handle);
     return handle;

@@ -5,7 +5,9 @@
  * no allocation and worker_pool_free can answer what finished but was not delivered yet. */
 #include "shared/net/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "shared/base/metrics.h"
 #include "shared/base/thread.h"
@@ -46,6 +48,7 @@ struct worker_pool {
     struct list finished XP_GUARDED_BY_MEMBER(lock);
     struct courier *courier XP_GUARDED_BY_MEMBER(lock); /* NULL: none is under way */
     int next_number XP_GUARDED_BY_MEMBER(lock);         /* for the names of the threads */
+    int64_t rest_ms XP_GUARDED_BY_MEMBER(lock);
     bool is_closing XP_GUARDED_BY_MEMBER(lock);
 };
 
@@ -118,6 +121,7 @@ static void courier_arrived(struct loop_msg *msg)
 struct idler {
     struct list link;
     pthread_cond_t work; /* waits with the lock */
+    bool is_resting;     /* since its last job it has given back what it kept */
 };
 
 static void wake_one(struct worker_pool *p) XP_REQUIRES(p->lock)
@@ -128,13 +132,61 @@ static void wake_one(struct worker_pool *p) XP_REQUIRES(p->lock)
     }
 }
 
+static struct timespec time_in(int64_t wait_ms)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += wait_ms / 1000;
+    t.tv_nsec += wait_ms % 1000 * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+/* False: nobody needed it for so long that it may rest. */
+static bool wait_to_be_woken(struct worker_pool *p, struct idler *me) XP_REQUIRES(p->lock)
+{
+    if (me->is_resting) {
+        xp_check(pthread_cond_wait(&me->work, &p->lock.raw) == 0);
+        return true;
+    }
+    struct timespec end = time_in(p->rest_ms);
+    int rc = pthread_cond_clockwait(&me->work, &p->lock.raw, CLOCK_MONOTONIC, &end);
+    xp_check(rc == 0 || rc == ETIMEDOUT);
+    return rc == 0 || !list_is_linked(&me->link);
+}
+
+/* Out of the list meanwhile: a job that comes now wakes another one, or is found afterwards. */
+static void rest(struct worker_pool *p, struct idler *me) XP_REQUIRES(p->lock)
+{
+    list_remove(&me->link);
+    mutex_unlock(&p->lock);
+    thread_rest();
+    mutex_lock(&p->lock);
+    me->is_resting = true;
+}
+
+static void join_idle(struct worker_pool *p, struct idler *me) XP_REQUIRES(p->lock)
+{
+    if (list_is_linked(&me->link)) {
+        return; /* woken by chance */
+    }
+    if (me->is_resting) {
+        list_push_back(&p->idle, &me->link);
+    } else { /* new here, or woken for a job that another one took */
+        list_push_front(&p->idle, &me->link);
+    }
+}
+
 static void wait_for_work(struct worker_pool *p, struct idler *me) XP_REQUIRES(p->lock)
 {
     while (list_is_empty(&p->waiting) && !p->is_closing) {
-        if (!list_is_linked(&me->link)) { /* new here, or woken for a job that another one took */
-            list_push_front(&p->idle, &me->link);
+        join_idle(p, me);
+        if (!wait_to_be_woken(p, me)) {
+            rest(p, me);
         }
-        xp_check(pthread_cond_wait(&me->work, &p->lock.raw) == 0);
     }
     if (list_is_linked(&me->link)) { /* woken by chance just when a job came */
         list_remove(&me->link);
@@ -215,6 +267,7 @@ struct worker_pool *worker_pool_new(struct loop *l, const char *name, int thread
     p->thread_init = thread_init;
     p->thread_done = thread_done;
     p->arg = arg;
+    p->rest_ms = WORKER_REST_MS;
     mutex_init(&p->lock);
     list_init(&p->idle);
     list_init(&p->waiting);
@@ -252,6 +305,13 @@ int worker_submit(struct worker_pool *p, struct job *job, struct xp_err *err)
     }
     mutex_unlock(&p->lock);
     return is_accepted ? 0 : refuse(p, is_closing, err);
+}
+
+void worker_pool_set_rest(struct worker_pool *p, int64_t rest_ms)
+{
+    mutex_lock(&p->lock);
+    p->rest_ms = rest_ms;
+    mutex_unlock(&p->lock);
 }
 
 int worker_pool_waiting(struct worker_pool *p)

@@ -6,12 +6,16 @@
  * A passed deadline is noticed when a worker takes the job, so 'done' may come as late as the jobs before it end.
  * Every blocking call inside 'run' has a time-out of its own; the pool cannot interrupt it.
  * Bound: 'queue_max' jobs wait at most; one more is refused, never waited for.
- * A job goes to the thread that became idle last: few threads serve a small load, with warm caches and connections.
+ * A job goes to the thread that became idle last: few threads serve a small load, with warm caches and connections. The others
+ * rest after WORKER_REST_MS: what they kept for their next job is given back (thread_rest), and they are taken last.
  * Thread: worker_submit from any thread; done runs on the loop. */
 #ifndef SHARED_NET_WORKER_H
 #define SHARED_NET_WORKER_H
 
 #include "shared/net/loop.h"
+
+/* Below the 30 s after which our own server closes an idle connection. */
+#define WORKER_REST_MS 20000
 
 struct worker_pool;
 
@@ -35,6 +39,8 @@ int worker_submit(struct worker_pool *, struct job *, struct xp_err *) XP_MUST_C
  * returns (XP_UNAVAILABLE for jobs that never ran). Loop must still exist. NULL is fine.
  * Thread: main, while the loop does not run (or the loop thread itself). */
 void worker_pool_free(struct worker_pool *);
+/* Another time than WORKER_REST_MS, for those threads that begin to wait from now on. */
+void worker_pool_set_rest(struct worker_pool *, int64_t rest_ms);
 int worker_pool_waiting(struct worker_pool *); /* jobs that no thread has taken yet */
 
 #endif

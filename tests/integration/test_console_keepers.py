@@ -1,6 +1,7 @@
 """Keeper containers, the automatic choice of keepers, reports and pushes: console-api.md 5.0, 5.1, 3.7 against the real binary."""
 import json
 import re
+import signal
 import threading
 import time
 
@@ -158,6 +159,22 @@ def test_a_silent_or_dead_container_is_refused_in_time(console, containers):
     seen = len(c.requests)
     assert console.call("POST", "/api/keepercontainer", c.edit("xx"))["message"] == "DC name does not exist"
     assert len(c.requests) == seen
+
+
+def test_health_settings_are_applied_by_sighup(workspace, metas, containers):
+    """The running wait, of an hour, is cut short; then a hung container is given up after the new time."""
+    console = Console(workspace, metaservers=json.dumps({dc: m.url for dc, m in metas.items()}),
+                      **{**CHECKS, "console.keepercontainer.check.period.ms": 3600000,
+                         "console.keepercontainer.check.timeout.ms": 60000}).start()
+    install(console, ("jq", "oy"))
+    one, = containers(1)
+    add(console, one)
+    one.released.clear()
+    console.settings.update(CHECKS)
+    console.write_config()
+    console.signal(signal.SIGHUP)
+    wait_until(lambda: is_unhealthy(console, one), 10, "the container is seen as unhealthy")
+    assert "config.not_applied" not in console.log()
 
 
 def test_unhealthy_containers_are_not_chosen(console, containers):

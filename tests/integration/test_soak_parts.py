@@ -1,10 +1,11 @@
 """The judges of tests/soak judged: each finds what it is there for, and nothing in a healthy run."""
 import json
+import os
 import socket
 import sqlite3
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,20 +21,23 @@ import resources  # noqa: E402
 from harness.relay import Relay  # noqa: E402
 
 
-def life(memory=20.0, memory_step=0.0, fds=10, fd_step=0.0, threads=None, calls=56, samples=20, work=None):
+def life(memory=20.0, memory_step=0.0, fds=10, fd_step=0.0, threads=None, calls=56, call_step=0.0, samples=20, work=None):
     g = resources.Generation(SimpleNamespace(name="meta", pid=1))
-    g.quiet = [(i, memory + i * memory_step, fds + i * fd_step, (threads or {}).get(i, 8), calls, (work or {}).get(i, 100)) for i in range(samples)]
+    g.quiet = [(i, memory + i * memory_step, fds + i * fd_step, (threads or {}).get(i, 8), calls + i * call_step, (work or {}).get(i, 100))
+               for i in range(samples)]
+    g.kinds = [Counter({"log": int(q[2])}) for q in g.quiet]
     return g
 
 
 def test_flat_is_no_problem():
     assert life().problems() == []
     assert life(memory_step=0.01).problems() == []
+    assert life(calls=20, call_step=0.5).problems() == []
 
 
 @pytest.mark.parametrize("grown, word", [
     (life(memory_step=0.5), "memory grew"), (life(fd_step=1), "descriptors grew"), (life(threads={15: 9}), "threads grew"),
-    (life(calls=57), "descriptors of calls")])
+    (life(calls=57), "descriptors of calls"), (life(calls=0, call_step=2.5), "descriptors of calls grew"), (life(fd_step=1), "log +17")])
 def test_growth_is_a_problem(grown, word):
     found = grown.problems()
     assert len(found) == 1 and word in found[0]
@@ -47,6 +51,33 @@ def test_memory_is_judged_from_the_last_rise_of_work():
     assert step.problems() == []
     assert "memory grew" in life(memory_step=0.6, work=rises).problems()[0]
     assert life(memory_step=5, work={i: 100 * 2 ** i for i in range(20)}).problems() == []
+
+
+def test_kinds_of_descriptors():
+    assert [resources.kind_of(t) for t in ("/tmp/a/console.db-wal", "socket:[123]", "anon_inode:[eventpoll]", "pipe:[7]")] == \
+        ["console.db-wal", "socket", "anon_inode", "pipe"]
+
+
+def test_every_socket_has_its_place(tmp_path):
+    """Of a process of its own: one that it serves, one of a call, one whose other side has reset it (no table has it), a file."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    call = socket.create_connection(("127.0.0.1", port))
+    served, _ = listener.accept()
+    dead = socket.create_connection(("127.0.0.1", port))
+    reset, _ = listener.accept()
+    reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    me = resources.Generation(SimpleNamespace(name="me", pid=os.getpid()))
+    me.sample_quiet(port, set(), resources.sockets())
+    reset.close()
+    with open(tmp_path / "file", "w"):
+        me.sample_quiet(port, set(), resources.sockets())
+    dead.close()
+    me.sample_quiet(port, set(), resources.sockets())
+    assert [q[4] - me.quiet[0][4] for q in me.quiet] == [0, 0, -1]
+    assert [q[2] - me.quiet[0][2] for q in me.quiet] == [0, 1, 0]
+    for s in (call, served, listener):
+        s.close()
 
 
 def test_a_short_life_is_not_judged():

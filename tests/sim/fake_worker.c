@@ -179,6 +179,12 @@ int worker_submit(struct worker_pool *p, struct job *job, struct xp_err *err)
     return 0;
 }
 
+/* Threads of the simulation keep nothing. */
+void worker_pool_set_rest(struct worker_pool *p, int64_t rest_ms)
+{
+    xp_check(p && rest_ms > 0);
+}
+
 int worker_pool_waiting(struct worker_pool *p)
 {
     return p->waiting_count;

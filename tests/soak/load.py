@@ -211,6 +211,8 @@ class RestClient(Load):
         before = self.clusters[name]
         if self._send("PUT", "/api/cluster", {"clusterName": name, "organizationId": org}, name, before, before):
             self.orgs[name] = org
+        else:
+            self.orgs.pop(name, None)  # this one or the one before
 
     def op_delete(self, name):
         self._send("DELETE", f"/api/cluster/{name}?checkEmpty=false", None, name, self.clusters[name], None)

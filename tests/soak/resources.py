@@ -7,11 +7,13 @@ Flat means, for a generation with JUDGED_FROM quiet samples or more after its fi
   memory       median of the last third <= median of the first third + max(RSS_SLACK_MB, RSS_SLACK of it), over the samples since
                the most work this life ever had (descriptors, a connection a Redis) last rose by more than WORK_STEP: a member
                that gets the slots of two others keeps the memory it needed then, and that is no leak
-  descriptors  those that follow from no work (not connections with Redis, of HTTP clients, or of calls): the same with FD_SLACK
-  calls        connections to other daemons and what libcurl keeps beside them: at most PER_THREAD for each thread, as each caller
-               has a handle of its own, made when it is first used, that keeps a few connections
+  descriptors  those that are no sockets: the same with FD_SLACK
+  calls        sockets that are not connections with Redis or of HTTP clients: connections to other daemons, and what libcurl keeps
+               beside them. A thread that calls has a handle of its own that keeps a few, until it has had nothing to do for 20 s. So
+               at most PER_THREAD for each thread, and the same with CALL_SLACK
   threads      never more than at the first quiet sample + THREAD_SLACK
 """
+import collections
 import os
 import statistics
 import time
@@ -23,8 +25,10 @@ RSS_SLACK_MB = 3.0
 RSS_SLACK = 0.10
 WORK_STEP = 0.10
 FD_SLACK = 4
+CALL_SLACK = 24     # more threads were busy at once in the last cycles than in the first ones
 PER_THREAD = 7      # five kept connections, and a pair of sockets to wake it
 THREAD_SLACK = 0
+TABLE_READINGS = 3
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1048576
 
 
@@ -36,31 +40,33 @@ def thread_count(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def kind_of(target):
+    """What a descriptor is, by the text of its link: the name of its file, or what the kernel calls it; without what is its own."""
+    return target.rsplit("/", 1)[-1] if target.startswith("/") else target.split(":[", 1)[0]
+
+
 def descriptors(pid):
-    """How many are open, and the inodes of the sockets among them."""
-    inodes, count = set(), 0
+    """How many are open of each kind, and the inodes of the sockets among them."""
+    inodes, kinds = set(), collections.Counter()
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
             target = os.readlink(f"/proc/{pid}/fd/{fd}")
         except OSError:
             continue
-        count += 1
+        kinds[kind_of(target)] += 1
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
-    return count, inodes
-
-
-def unix_sockets():
-    """The inodes of all unix sockets: libcurl's pairs."""
-    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+    return kinds, inodes
 
 
 def sockets():
-    """inode -> (local port, remote port) of all TCP sockets."""
+    """inode -> (local port, remote port) of all TCP sockets. Read more than once: what comes and goes meanwhile shifts the
+    table, and then a reading leaves out sockets that were there all the time."""
     table = {}
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        table[words[9]] = (int(words[1].rsplit(":", 1)[1], 16), int(words[2].rsplit(":", 1)[1], 16))
+    for _ in range(TABLE_READINGS):
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            words = line.split()
+            table[words[9]] = (int(words[1].rsplit(":", 1)[1], 16), int(words[2].rsplit(":", 1)[1], 16))
     return table
 
 
@@ -69,19 +75,22 @@ class Generation:
         self.name, self.pid, self.began = daemon.name, daemon.pid, time.monotonic()
         self.rss_max = self.rss_sum = 0.0
         self.fd_max = self.thread_max = self.samples = 0
-        self.quiet = []  # (minutes, rss, descriptors of no work, threads, calls, most descriptors so far)
+        self.kinds = []  # of the descriptors of files, beside 'quiet'
+        self.quiet = []  # (minutes, rss, descriptors of files, threads, calls, most descriptors so far)
 
     def sample(self):
         rss, threads, fds = rss_mb(self.pid), thread_count(self.pid), len(os.listdir(f"/proc/{self.pid}/fd"))
         self.rss_max, self.rss_sum, self.samples = max(self.rss_max, rss), self.rss_sum + rss, self.samples + 1
         self.fd_max, self.thread_max = max(self.fd_max, fds), max(self.thread_max, threads)
 
-    def sample_quiet(self, own_port, redis_ports, table, pairs):
-        fds, inodes = descriptors(self.pid)
+    def sample_quiet(self, own_port, redis_ports, table):
+        kinds, inodes = descriptors(self.pid)
+        fds = kinds.total()
         ports = [table[i] for i in inodes if i in table]
         served = sum(local == own_port or remote in redis_ports for local, remote in ports)
-        calls = len(ports) - served + len(inodes & pairs)
-        self.quiet.append(((time.monotonic() - self.began) / 60, rss_mb(self.pid), fds - served - calls, thread_count(self.pid), calls,
+        calls = kinds.pop("socket", 0) - served  # a connection that the other side has reset is in no table any more
+        self.kinds.append(kinds)
+        self.quiet.append(((time.monotonic() - self.began) / 60, rss_mb(self.pid), kinds.total(), thread_count(self.pid), calls,
                            max(fds, self.fd_max)))
 
     @property
@@ -107,6 +116,11 @@ class Generation:
         n = max(1, len(values) // 3)
         return statistics.median(values[:n]), statistics.median(values[-n:])
 
+    def grown(self):
+        """Which descriptors of files the last quiet sample has more of than the first judged one: "socket +3"."""
+        more = self.kinds[-1] - self.kinds[WARM_UP]
+        return ", ".join(f"{kind} +{count}" for kind, count in sorted(more.items()))
+
     def slope(self, column):
         """Least squares, per minute."""
         xs, ys = [q[0] for q in self.judged], [q[column] for q in self.judged]
@@ -123,7 +137,10 @@ class Generation:
             found.append(f"memory grew from {first:.1f} to {last:.1f} MB, {self.slope(1):.2f} MB/min")
         first, last = self.thirds(2)
         if last > first + FD_SLACK:
-            found.append(f"descriptors grew from {first:g} to {last:g}")
+            found.append(f"descriptors grew from {first:g} to {last:g}: {self.grown()}")
+        first, last = self.thirds(4)
+        if last > first + CALL_SLACK:
+            found.append(f"descriptors of calls grew from {first:g} to {last:g}")
         calls = max(q[4] for q in self.quiet)
         if calls > PER_THREAD * self.quiet[0][3]:
             found.append(f"{calls} descriptors of calls with {self.quiet[0][3]} threads")
@@ -163,8 +180,8 @@ class Resources:
         self._each(lambda daemon, life: life.sample())
 
     def quiet(self):
-        table, pairs = sockets(), unix_sockets()
-        self._each(lambda daemon, life: life.sample_quiet(daemon.port, self.redis_ports, table, pairs))
+        table = sockets()
+        self._each(lambda daemon, life: life.sample_quiet(daemon.port, self.redis_ports, table))
         for daemon in self.daemons:
             self._count_lines(daemon)
 

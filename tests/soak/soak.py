@@ -365,7 +365,8 @@ class Soak:
         for text in self.resources.problems(judge_memory="asan" not in build_dir().name):
             self.violation("resources", text)
         for life in self.resources.all():
-            self.log("life", name=life.name, minutes=round(life.minutes, 1), quiet=[[round(x, 2) for x in q] for q in life.quiet])
+            self.log("life", name=life.name, minutes=round(life.minutes, 1), quiet=[[round(x, 2) for x in q] for q in life.quiet],
+                     kinds=[dict(k) for k in life.kinds])
         for name, lines in self.resources.lines_per_minute.items():
             if lines > LINES_PER_MINUTE_MAX:
                 self.violation("log", f"{name}: {lines:.0f} lines a minute")

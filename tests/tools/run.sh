@@ -2,7 +2,7 @@
 # Runs the test binaries of one layer: run.sh LAYER BINARY...
 #
 # One line per binary: verdict, seconds, tests passed and failed, name. The output of a binary is shown only
-# when it failed. A binary that crashes, runs no test or takes longer than TEST_TIMEOUT_S (default 120) has
+# when it failed. A binary that crashes, runs no test or takes longer than TEST_TIMEOUT_S (default 240) has
 # failed. With RESULTS set, "passed failed" of the layer goes to $RESULTS/LAYER for total.sh.
 set -uo pipefail
 
@@ -12,7 +12,7 @@ if [ $# -lt 1 ]; then
 fi
 layer=$1
 shift
-limit_s=${TEST_TIMEOUT_S:-120}
+limit_s=${TEST_TIMEOUT_S:-240}
 log=$(mktemp "${TMPDIR:-/tmp}/xpipe-run.XXXXXX")
 trap 'rm -f "$log"' EXIT
 export CMOCKA_MESSAGE_OUTPUT=TAP

@@ -6,7 +6,7 @@
 #include "shared/base/str.h"
 #include "shared/net/http_server.h"
 
-#define SCRIPT_LIMIT_MS 8000
+#define SCRIPT_LIMIT_MS 20000
 
 struct script {
     struct loop *loop;

@@ -1,11 +1,5 @@
 /* The HTTP client against a scripted server: each connection has a thread, and the n-th request (of all connections)
  * is answered by the n-th step of the script; the last step repeats. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,6 +12,7 @@
 #include "shared/base/str.h"
 #include "shared/base/thread.h"
 #include "shared/net/http_client.h"
+#include "tests/unit/stretch.h"
 
 #include "shared/base/banned.h"
 
@@ -260,6 +255,31 @@ static void test_get(void **state)
     server_stop(&s);
 }
 
+/* A kept connection is used again, until the thread rests. */
+static void test_a_thread_that_rests_keeps_no_connection(void **state)
+{
+    (void)state;
+    static const struct step steps[] = { { OK_REPLY, KEEP } };
+    static const size_t connections_after[] = { 1, 1, 2, 2 };
+    struct server s;
+    START(s, steps);
+    struct http_call call = call_to(s.port, "GET");
+    for (size_t i = 0; i < ARRAY_LEN(connections_after); i++) {
+        struct http_reply reply;
+        struct xp_err err;
+        if (i == 2) {
+            thread_rest();
+        }
+        assert_int_equal(run(&call, &reply, &err), 0);
+        http_reply_done(&reply);
+        mutex_lock(&s.lock);
+        size_t connections = s.connections;
+        mutex_unlock(&s.lock);
+        assert_int_equal(connections, connections_after[i]);
+    }
+    server_stop(&s);
+}
+
 static void test_one_header_is_kept_when_asked_for(void **state)
 {
     (void)state;
@@ -337,9 +357,9 @@ static void test_put_and_post_bodies(void **state)
     call = call_to(s.port, "POST");
     call.body_length = 2 << 20; /* curl asks "Expect: 100-continue" over 1 MiB */
     call.body = xcalloc(1, call.body_length);
-    mono_ms start = clock_mono_ms();
+    struct stretch stretch = stretch_begin();
     assert_int_equal(run(&call, &reply, &err), 0);
-    assert_true(clock_mono_ms() - start < 900); /* curl would wait 1 s for "100 Continue" */
+    assert_lasted(&stretch, 0, 900); /* curl would wait 1 s for "100 Continue" */
     http_reply_done(&reply);
     mutex_lock(&s.lock);
     assert_int_equal(s.last_body_bytes, 2 << 20);
@@ -412,10 +432,10 @@ static void test_connect_timeout(void **state)
     call.connect_timeout_ms = 200;
     struct http_reply reply;
     struct xp_err err;
-    mono_ms start = clock_mono_ms();
+    struct stretch stretch = stretch_begin();
     assert_int_equal(run(&call, &reply, &err),
                      XP_IO); /* nothing was sent, so it is not "unknown" */
-    assert_in_range(clock_mono_ms() - start, 150, 2000);
+    assert_lasted(&stretch, 150, 2000);
     for (size_t i = 0; i < ARRAY_LEN(fill); i++) {
         (void)close(fill[i]);
     }
@@ -433,9 +453,9 @@ static void test_total_timeout(void **state)
     call.retries = 3;
     struct http_reply reply;
     struct xp_err err;
-    mono_ms start = clock_mono_ms();
+    struct stretch stretch = stretch_begin();
     assert_int_equal(run(&call, &reply, &err), XP_TIMEOUT);
-    assert_in_range(clock_mono_ms() - start, 200, 2000);
+    assert_lasted(&stretch, 200, 2000);
     mutex_lock(&s.lock);
     assert_int_equal(s.requests, 1);
     mutex_unlock(&s.lock);
@@ -605,9 +625,9 @@ static void test_retries_end_with_the_time(void **state)
     call.retry_delay_ms = 50;
     struct http_reply reply;
     struct xp_err err;
-    mono_ms start = clock_mono_ms();
+    struct stretch stretch = stretch_begin();
     assert_int_equal(run(&call, &reply, &err), XP_IO);
-    assert_in_range(clock_mono_ms() - start, 200, 1500);
+    assert_lasted(&stretch, 200, 1500);
 }
 
 /* ---- http_send ---- */
@@ -709,6 +729,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_get),
+        cmocka_unit_test(test_a_thread_that_rests_keeps_no_connection),
         cmocka_unit_test(test_one_header_is_kept_when_asked_for),
         cmocka_unit_test(test_error_status_and_redirect_are_answers),
         cmocka_unit_test(test_put_and_post_bodies),

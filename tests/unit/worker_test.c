@@ -243,6 +243,51 @@ static void the_pool_may_be_freed_on_the_loop(void **state)
     bench_close(&b);
 }
 
+static int release_count; /* atomic: any worker */
+
+static void note_release(void)
+{
+    increment(&release_count);
+}
+
+static void keep_something(struct job *job)
+{
+    thread_keeps(note_release);
+    task_run(job);
+}
+
+static bool one_done(void *arg)
+{
+    return ((struct bench *)arg)->done_count == 1;
+}
+
+/* Those that keep nothing have nothing to give back; a thread that rested works again, keeps again, and rests again. */
+static void a_thread_without_work_rests(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 3, 8);
+    worker_pool_set_rest(b.pool, 20);
+    release_count = 0;
+    for (int round = 1; round <= 2; round++) {
+        struct task t = task_of(&b);
+        t.job.run = keep_something;
+        b.done_count = 0;
+        assert_int_equal(worker_submit(b.pool, &t.job, NULL), 0);
+        assert_true(loop_wait(b.loop, one_done, &b, LIMIT_MS));
+        wait_for_count(&release_count, round);
+    }
+    worker_pool_set_rest(b.pool, WORKER_REST_MS);
+    struct task tasks[8] = { 0 };
+    for (size_t i = 0; i < ARRAY_LEN(tasks); i++) {
+        tasks[i] = task_of(&b);
+        assert_int_equal(worker_submit(b.pool, &tasks[i].job, NULL), 0);
+    }
+    wait_for_count(&b.run_count, 2 + (int)ARRAY_LEN(tasks));
+    bench_close(&b);
+    assert_int_equal(release_count, 2);
+}
+
 static void done_on_worker(struct job *job)
 {
     struct task *t = CONTAINER_OF(job, struct task, job);
@@ -282,6 +327,7 @@ int main(void)
         cmocka_unit_test(a_job_that_waited_too_long_is_not_run),
         cmocka_unit_test(shutdown_answers_everybody),
         cmocka_unit_test(the_pool_may_be_freed_on_the_loop),
+        cmocka_unit_test(a_thread_without_work_rests),
         cmocka_unit_test(a_job_may_be_done_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
