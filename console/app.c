@@ -47,6 +47,7 @@ static int configure(struct app *app, struct xp_err *err)
     struct migration_health_settings health = { .metaservers = c->metaservers,
                                                 .probe = c->health_probe,
                                                 .period_ms = c->health_period_ms,
+                                                .stale_ms = c->health_stale_ms,
                                                 .connect_timeout_ms = c->health_timeout_ms,
                                                 .timeout_ms = c->health_timeout_ms };
     if (read_types(c, &types, &settings.types, err) < 0 ||
@@ -54,6 +55,9 @@ static int configure(struct app *app, struct xp_err *err)
         return err->code;
     }
     __atomic_store_n(&app->api.default_types, types, __ATOMIC_RELAXED);
+    __atomic_store_n(&app->api.migration_timeout_ms, c->migration.request_timeout_ms,
+                     __ATOMIC_RELAXED);
+    migration_waits_configure(app->waits, c->migration.requests_max_count);
     if (notifier_configure(app->notifier, &settings, err) < 0) {
         return err->code;
     }
@@ -192,6 +196,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     }
     start_migration_health(app, loop);
     app_readiness_start(&app->readiness, loop, &app->catalog, app->migration.engine, c);
+    app->waits = migration_waits_new(loop, app->pool, &app->catalog);
     app->api = (struct api_context){ .daemon = daemon,
                                      .catalog = &app->catalog,
                                      .documents = app->documents,
@@ -201,7 +206,9 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                      .readiness = app->readiness.board,
                                      .migration = { .engine = app->migration.engine,
                                                     .ask = migration_engine_ask,
-                                                    .wake = migration_engine_wake },
+                                                    .wake = migration_engine_wake,
+                                                    .waits = app->waits,
+                                                    .wait = migration_waits_add },
                                      .outer = app->migration.outer,
                                      .pool = app->pool,
                                      .address = c->ip,
@@ -243,6 +250,7 @@ static void drain(void *arg)
     notifier_stop(app->notifier);
     container_health_stop(app->container_health);
     migration_health_stop(app->migration_health);
+    migration_waits_stop(app->waits);
     loop_timer_start(&app->drain_timer, 0);
 }
 
@@ -262,6 +270,9 @@ static void stop(void *arg)
     if (app->migration_health) {
         migration_health_stop(app->migration_health);
     }
+    if (app->waits) {
+        migration_waits_stop(app->waits);
+    }
     if (app->server) {
         http_server_stop(app->server);
     }
@@ -277,6 +288,7 @@ static void stop(void *arg)
     notifier_free(app->notifier);
     container_health_free(app->container_health);
     migration_health_free(app->migration_health);
+    migration_waits_free(app->waits);
     document_cache_free(app->documents);
     store_close(app->store);
     dc_alias_free(app->alias);

@@ -31,6 +31,7 @@ struct app {
     struct container_health *container_health;
     struct http_client *health_client;
     struct migration_health *migration_health;
+    struct migration_waits *waits;
     struct worker_pool *pool;
     struct document_cache *documents;
     struct notifier *notifier;

@@ -42,6 +42,7 @@ struct console_config {
     int64_t container_checks_count;
     char *health_probe;
     int64_t health_period_ms;
+    int64_t health_stale_ms;
     int64_t health_timeout_ms;
     struct migration_config { /* console.migration.* */
         int64_t parallel_count;
@@ -61,6 +62,8 @@ struct console_config {
         int64_t publish_timeout_ms;
         char *redis_user;
         char *redis_password;
+        int64_t request_timeout_ms; /* migration.timeout.milli */
+        int64_t requests_max_count;
         char *webhook_url;
         char *credis_url; /* credis.service.address */
     } migration;

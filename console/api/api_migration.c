@@ -17,8 +17,7 @@ static json_t *text_or_null(const char *text)
 
 /* ---- health of the machinery ---- */
 
-/* May events be made? False: *ret_why says why not; free it. */
-static int check_system(const struct http_req *req, char **ret_why, struct xp_err *err)
+int migration_system_check(const struct http_req *req, char **ret_why, struct xp_err *err)
 {
     bool is_ignored = false;
     struct migration_health_view view = migration_health_get(api_context(req)->migration_health);
@@ -37,7 +36,7 @@ static int check_system(const struct http_req *req, char **ret_why, struct xp_er
 int migration_system_refuses(const struct http_req *req, struct xp_err *err)
 {
     AUTO_FREE char *why = NULL;
-    int rc = check_system(req, &why, err);
+    int rc = migration_system_check(req, &why, err);
     return rc == 0 && why ? xp_fail(err, XP_UNAVAILABLE, "%.200s", why) : rc;
 }
 
@@ -168,7 +167,7 @@ static int prepare(struct http_req *req, const struct prepare_body *body, struct
                                      .tag = "api_call" };
     int rc = migration_read_words(body->mode, body->policy, &request.mode, &request.policy, err);
     if (rc == 0) {
-        rc = check_system(req, &why, err);
+        rc = migration_system_check(req, &why, err);
     }
     if (rc != 0) {
         return rc;

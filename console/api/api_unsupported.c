@@ -16,7 +16,6 @@ FEATURE(appliers, "appliers")
 FEATURE(regions, "regions (az groups)")
 FEATURE(rules, "redis-check rules")
 FEATURE(exchange, "exchange of cluster names")
-FEATURE(beacon, "migrations by the beacon monitor: use /api/migration or /api/v2/migrations")
 FEATURE(reset, "reset of cluster locks, the engine of migrations owns them: cancel, roll back or "
                "force the event (/api/v2/migrations)")
 FEATURE(adoption, "adoption of existing sentinel monitors")
@@ -46,8 +45,6 @@ const struct http_route api_unsupported_routes[] = {
     ROW("*", "/api/dcCluster", rules),
     ROW("*", "/api/dcCluster/{cluster}", rules),
     ROW("PUT", "/api/cluster/exchangename", exchange),
-    ROW("POST", "/api/beacon/migration/sync", beacon),
-    ROW("POST", "/api/beacon/migration/bi/sync", beacon),
     ROW("POST", "/api/debug/reset/clusters/{dc}", reset),
     ROW("POST", "/api/bind/shard/sentinels/{dc}/{cluster}/{shard}", adoption),
     ROW("POST", "/api/add/shard/sentinels/{dc}/{cluster}/{shard}", adoption),

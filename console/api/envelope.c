@@ -62,7 +62,10 @@ static int strict_status(const struct http_route *route, int code)
 /* x-pipe handles these in the request itself, so that their failures have a status and the text (console-api.md 1.2). */
 static bool is_migration(const struct http_req *req)
 {
-    static const char *const prefixes[] = { "/api/migration/", "/api/dr/", "/console/migration/",
+    static const char *const prefixes[] = { "/api/migration/",
+                                            "/api/dr/",
+                                            "/console/migration/",
+                                            "/api/beacon/migration/",
                                             "/api/config/ignore/migration/",
                                             "/api/config/allow/migration/" };
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {

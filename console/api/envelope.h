@@ -8,7 +8,7 @@
  * A request with "X-XPipe-Status: strict" gets the true status (400, 404, 409, 501, 503...) for writes and malformed bodies
  * too, and the members "code" and "requestId" in every failure. What the server could not start or finish (overload,
  * draining, time-out) is 503 or 500 in either mode: nobody may take that for a refusal of the change.
- * Paths of migrations (/api/migration, /api/dr, /console/migration): the status also of a failed write, 400, 404 or 500, with
+ * Paths of migrations (/api/migration, /api/beacon/migration, /api/dr, /console/migration): the status also of a failed write, 400, 404 or 500, with
  * "message" and "exception". What a migration holds (XP_LOCKED) is 409 everywhere.
  * The v2 face (/api/v2): the true status with an RFC 9457 problem {"type","title","status","detail","instance","requestId"}.
  * Thread: any. */

@@ -49,6 +49,8 @@ int migration_asks_run(struct http_req *, struct migration_asks *, migration_ask
 /* Empty texts: auto, canary. XP_INVALID. */
 int migration_read_words(const char *mode, const char *policy, enum migration_mode *ret_mode,
                          enum migration_policy *ret_policy, struct xp_err *) XP_MUST_CHECK;
+/* Why no event may be made now, owned; NULL: they may, or that is ignored (ignore.migration.system.avail). */
+int migration_system_check(const struct http_req *, char **ret_why, struct xp_err *) XP_MUST_CHECK;
 /* XP_UNAVAILABLE with the reason while the machinery of migrations is unwell, and that is not ignored. */
 int migration_system_refuses(const struct http_req *, struct xp_err *) XP_MUST_CHECK;
 /* A new event is there: wakes the engine and the notifier. */

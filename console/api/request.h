@@ -13,6 +13,7 @@
 #include "console/migration/migration_engine.h"
 #include "console/migration/migration_health.h"
 #include "console/migration/readiness_board.h"
+#include "console/migration/migration_wait.h"
 #include "console/notify/notifier.h"
 #include "shared/model/json_decode.h"
 #include "shared/net/daemon.h"
@@ -28,9 +29,13 @@ struct migration_port {
     void (*ask)(struct migration_engine *, int64_t event_id, int64_t migration_cluster_id,
                 enum migration_ask ask, const char *actor, migration_asked_fn *, void *arg);
     void (*wake)(struct migration_engine *);
+    struct migration_waits
+        *waits; /* the door and the queue of requests that are answered at the end */
+    void (*wait)(struct migration_waits *, int64_t migration_cluster_id, mono_ms deadline,
+                 migration_waited_fn *, void *arg); /* migration_waits_add */
 };
 
-/* http_options.arg; filled before the server starts, then immutable but for default_types. */
+/* http_options.arg; filled before the server starts, then immutable but for what is atomic. */
 struct api_context {
     struct daemon *daemon; /* FIRST (daemon.h); NULL in unit tests */
     struct catalog *catalog;
@@ -43,10 +48,12 @@ struct api_context {
     struct readiness_board *readiness;         /* NULL, in unit tests: nobody looks */
     struct outer_client *outer;                /* NULL: nobody out there is told */
     struct worker_pool
-        *pool;              /* for what goes on behind an answer of the loop; NULL in unit tests */
-    const char *address;    /* for /health; "" unknown */
-    const char *dc;         /* for /health */
-    unsigned default_types; /* atomic: clusters in documents when the request names none; 0 all */
+        *pool;           /* for what goes on behind an answer of the loop; NULL in unit tests */
+    const char *address; /* for /health; "" unknown */
+    const char *dc;      /* for /health */
+    int64_t
+        migration_timeout_ms; /* atomic: of a request that is answered when a migration is over */
+    unsigned default_types;   /* atomic: clusters in documents when the request names none; 0 all */
 };
 
 struct api_context *api_context(const struct http_req *);

@@ -25,6 +25,7 @@ const struct http_route *const api_tables[] = {
     api_migrations_v2_routes,
     api_readiness_routes,
     api_bi_migration_routes,
+    api_beacon_routes,
     api_health_routes,
     api_unsupported_routes,
     daemon_routes,

@@ -25,6 +25,7 @@ extern const struct http_route api_migration_page_routes[];
 extern const struct http_route api_migrations_v2_routes[];
 extern const struct http_route api_readiness_routes[];
 extern const struct http_route api_bi_migration_routes[];
+extern const struct http_route api_beacon_routes[];
 extern const struct http_route api_health_routes[];
 extern const struct http_route api_unsupported_routes[];
 

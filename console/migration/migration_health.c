@@ -16,7 +16,6 @@
 
 enum {
     FIRST_LOOK_MS = 1000,
-    OLD_MS = 120 * 1000,
     REPLY_MAX_BYTES = 65536,
     DCS_MAX = 64,
     MESSAGE_MAX = 511,
@@ -49,6 +48,7 @@ struct migration_health {
     char cluster[NAME_MAX_BYTES + 1];
     char shard[NAME_MAX_BYTES + 1];
     int64_t period_ms;
+    int64_t stale_ms; /* atomic */
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     bool is_stopped;
@@ -292,6 +292,7 @@ int migration_health_configure(struct migration_health *h,
     }
     split_probe(h, settings->probe);
     h->period_ms = settings->period_ms;
+    __atomic_store_n(&h->stale_ms, settings->stale_ms, __ATOMIC_RELAXED);
     h->connect_timeout_ms = settings->connect_timeout_ms;
     h->timeout_ms = settings->timeout_ms;
     return 0;
@@ -324,7 +325,8 @@ struct migration_health_view migration_health_get(struct migration_health *h)
     mutex_lock(&h->lock);
     view = h->view;
     mutex_unlock(&h->lock);
-    if (view.start_ms && clock_wall_ms() - view.start_ms > OLD_MS && view.level == HEALTH_OK) {
+    int64_t stale_ms = __atomic_load_n(&h->stale_ms, __ATOMIC_RELAXED);
+    if (view.start_ms && clock_wall_ms() - view.start_ms > stale_ms && view.level == HEALTH_OK) {
         view.level = HEALTH_WARNING;
         (void)snprintf(view.message, sizeof(view.message), "not updated over 2 min\n");
     }

@@ -2,7 +2,7 @@
  * and, where the probe cluster exists, the outer client and the shard's active keeper.
  *
  *   fails   the database cannot be written; no metaserver at all answers; the outer client refuses the probe cluster
- *   warns   some metaservers do not answer; none is configured; the result is older than 2 min
+ *   warns   some metaservers do not answer; none is configured; the result is older than stale_ms (2 min)
  * Not yet looked at: healthy, as in x-pipe. Events are refused only while it fails (and never with the switch of 3.12).
  * Thread: loop, but migration_health_get: any. */
 #ifndef CONSOLE_MIGRATION_MIGRATION_HEALTH_H
@@ -26,6 +26,7 @@ struct migration_health_settings { /* may change at run time; copied */
     const char *metaservers;       /* JSON, as of the notifier */
     const char *probe;             /* "cluster1, shard1" */
     int64_t period_ms;
+    int64_t stale_ms; /* a result that is older is told as a warning */
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
 };

@@ -240,23 +240,31 @@ void http_dispatch(struct http_req *req)
 
 /* ---- deadline and stop ---- */
 
-/* Takes a share of every request that is due, so that answering needs no lock. All have the same time-out, so the due
- * ones come first. Returns owned (free). */
+void http_req_extend(struct http_req *req, int64_t timeout_ms)
+{
+    if (req->server) {
+        mutex_lock(&req->server->lock);
+        req->deadline = clock_mono_ms() + timeout_ms;
+        mutex_unlock(&req->server->lock);
+    }
+}
+
+/* Takes a share of every request that is due, so that answering needs no lock. Returns owned (free). */
 static struct http_req **collect_due(struct http_server *server, mono_ms now, size_t *ret_count)
 {
     size_t count = 0;
     mutex_lock(&server->lock);
     list_for_each (it, &server->waiting) {
-        if (LIST_ENTRY(it, struct http_req, link)->deadline > now) {
-            break;
-        }
-        count++;
+        count += LIST_ENTRY(it, struct http_req, link)->deadline <= now;
     }
     struct http_req **due = xcalloc(count, sizeof(*due));
-    struct list *at = server->waiting.next;
-    for (size_t i = 0; i < count; i++, at = at->next) {
-        due[i] = LIST_ENTRY(at, struct http_req, link);
-        (void)__atomic_add_fetch(&due[i]->refs, 1, __ATOMIC_RELAXED);
+    size_t at = 0;
+    list_for_each (it, &server->waiting) {
+        struct http_req *req = LIST_ENTRY(it, struct http_req, link);
+        if (req->deadline <= now) {
+            (void)__atomic_add_fetch(&req->refs, 1, __ATOMIC_RELAXED);
+            due[at++] = req;
+        }
     }
     mutex_unlock(&server->lock);
     *ret_count = count;

@@ -4,7 +4,7 @@
  * split, so that %2f stays inside a name), collects the body up to the route's limit, suspends the connection and
  * hands the request to the loop or to a worker. Literal segments match without regard to case.
  * Limits: header 16 KiB and 128 fields, idle connection, whole body, taking an answer, all bodies and connections from the options,
- * unanswered request after 'handler_timeout_ms' (503, the handler's later answer is dropped). At the limit of
+ * unanswered request after 'handler_timeout_ms' (or http_req_extend; 503, the handler's later answer is dropped). At the limit of
  * connections the one that has waited longest for a request makes room; when all have one, a new one is answered 503.
  * What two programs could cut into different requests (RFC 9112, 6) is refused, and its connection closed.
  * Every request gets an id (X-Request-Id: taken from the client when it is 1..64 of [A-Za-z0-9_.-], else made);
@@ -130,6 +130,8 @@ const char *http_req_id(const struct http_req *);
 /* The body as JSON (duplicate keys refused). Empty body: *ret_json = NULL and 0. Returns owned (json_decref). */
 int http_req_json(const struct http_req *, json_t **ret_json, struct xp_err *) XP_MUST_CHECK;
 
+/* The time-out of this request counts anew, from now. Inside its handler, on the loop or a worker. */
+void http_req_extend(struct http_req *, int64_t timeout_ms);
 /* Ends a request that answered HTTP_LATER: rc < 0 uses *err, else resp. Takes resp's content. Once, any thread. */
 void http_req_finish(struct http_req *, int rc, struct http_resp *, const struct xp_err *);
 

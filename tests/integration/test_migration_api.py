@@ -1,10 +1,12 @@
 """Migrations over REST against the real console, without metaservers: tickets, locks, documents, pages, history, exclusions, expiry."""
 import json
+import threading
 import time
 
 import pytest
 
 from harness.processes import wait_until
+from harness.scripted import ScriptedServer
 from test_console_api import Console, demo_with_shards, install, one_way_cluster
 
 QUICK = {"console.migration.connect.timeout.ms": 200, "console.migration.check.timeout.ms": 500,
@@ -154,3 +156,139 @@ def test_exclusions_of_bi_direction(console):
     console.ok("POST", "/console/bi-migration/sync", {**sync, "excludedDcs": []})
     assert console.call("GET", "/api/cluster/bi/excludedDcs") == []
     assert [e["publishInfo"] for e in console.call("GET", "/console/bi-migration/events")] == ["[]", '["jq"]']
+
+
+# ---- a monitor: what needs no metaservers (the rest: test_beacon.py) ----
+
+SYNC, BI_SYNC = "/api/beacon/migration/sync", "/api/beacon/migration/bi/sync"
+
+
+def bi_groups(*down):
+    return [{"name": f"b1+{dc}", "idc": dc, "nodes": [f"10.8.{i}.1:6379"], "down": dc in down} for i, dc in enumerate(("jq", "oy"))]
+
+
+def test_a_monitor_takes_a_dc_out_of_routing(workspace):
+    with Platform() as platform:
+        console = Console(workspace, **QUICK, **{"credis.service.address": platform.url, "console.migration.publish.timeout.ms": 500}).start()
+        install(console, ("jq", "oy"))
+        console.ok("POST", "/api/clusters", {"clusterName": "bi", "clusterType": "BI_DIRECTION", "dcs": ["jq", "oy"], "desc": "d",
+                                             "organizationId": 8, "clusterAdminEmails": "a@b.c"})
+        console.ok("POST", "/api/shards/bi/b1", [{"dcId": dc, "redises": f"10.8.{i}.1:6379"} for i, dc in enumerate(("jq", "oy"))],
+                   message="Successfully created shard")
+        down = {"clusterName": "bi", "groups": bi_groups("oy")}
+        assert console.call("POST", BI_SYNC, down) == {"code": 0, "msg": "success", "success": True}
+        assert [r[1:] for r in platform.seen("POST", "/keeperApi/excludedIdcs")] == [("/keeperApi/excludedIdcs/bi", ["oy"])]
+        platform.says["/keeperApi/excludedIdcs/bi"] = {"success": False, "message": "no"}
+        assert console.call("POST", BI_SYNC, {"clusterName": "bi", "groups": bi_groups("jq")})["code"] == 1
+        assert console.call("GET", "/api/cluster/bi/excludedDcs") == ["oy"]
+        assert [(e["operator"], e["status"]) for e in console.call("GET", "/console/bi-migration/events")] == [("Beacon", "Fail"), ("Beacon", "Success")]
+        assert console.call("POST", BI_SYNC, {"clusterName": "bi", "groups": bi_groups("jq", "oy")}) == {
+            "code": 1, "msg": "[bi migrate] cannot make a choice", "success": False}
+
+
+# ---- is the machinery well? Every state that 5.2 names ----
+
+STATUS, DETAIL = "/api/migration/migration/system/health/status", "/api/migration/system/health"
+
+
+class Silent(ScriptedServer):
+    """Takes requests and answers none of them from hush() until speak()."""
+
+    def __init__(self):
+        self.speaks = threading.Event()
+        self.speaks.set()
+        super().__init__()
+
+    def hush(self):
+        self.speaks.clear()
+
+    def speak(self):
+        self.speaks.set()
+
+    def close(self):
+        self.speak()
+        super().close()
+
+    def answer(self, method, path, body):
+        self.speaks.wait(20)
+        return 200, {"ip": "10.0.0.1", "port": 6380}
+
+
+class Platform(Silent):
+    """The client-routing platform: says yes, but where 'says' has something else."""
+
+    def __init__(self):
+        self.says = {}
+        super().__init__()
+
+    def answer(self, method, path, body):
+        self.speaks.wait(20)
+        return 200, self.says.get(path, {"success": True, "message": "ok"} if "checkcluster" not in path else True)
+
+
+def wait_health(console, state, message):
+    wait_until(lambda: console.call("GET", STATUS) == {"state": state, "message": message} and console.call("GET", DETAIL)["checkStartTime"] > 0,
+               15, f"the health {state} {message!r}")
+    assert console.call("GET", "/api/migration/system/health/status") == {"state": state, "message": message}
+    assert console.call("GET", "/console/migration/system/health/status") == {"state": state, "message": message}
+    detail = console.call("GET", DETAIL)
+    assert list(detail) == ["status", "message", "checkStartTime", "checkUseTimeMill"]
+    assert (detail["status"], detail["message"]) == ({0: "HEALTH", 1: "WARNING", -1: "UNHEALTH"}[state], "" if state == 0 else message)
+    assert abs(detail["checkStartTime"] / 1000 - time.time()) < 60 and detail["checkUseTimeMill"]["database"] >= 0
+
+
+def refused_everywhere(console, why):
+    """checkandprepare, the page, v2 and the monitor; until an operator ignores it."""
+    assert prepare(console, "demo")["results"][0] == {"clusterName": "demo", "fromIdc": "jq", "toIdc": None, "msg": why, "success": False,
+                                                      "failReason": "MIGRATION_SYSTEM_UNHEALTHY"}
+    pick = {"event": {"migrationClusters": [{"clusterId": 1, "sourceDcId": 1, "destinationDcId": 2}]}}
+    assert console.call("POST", "/console/migration/events", pick, status=503)["message"] == why
+    assert console.call("POST", "/api/v2/migrations", {"from": "jq", "to": "oy", "clusters": ["demo"]}, status=503)["detail"] == why
+    assert console.call("POST", SYNC, {"clusterName": "demo", "isForced": True, "targetIDC": "oy"}) == {"code": -1, "msg": why, "success": False}
+
+
+def test_the_health_of_the_machinery(workspace):
+    with Platform() as platform, Silent() as jq, Silent() as oy:
+        metas = json.dumps({"jq": jq.url, "oy": oy.url})
+        console = Console(workspace, **QUICK, **{"credis.service.address": platform.url, "metaservers": metas,
+                                                 "console.cluster.shard.for.migrate.sys.check": "demo, s1"}).start()
+        install(console, ("jq", "oy"))
+        demo_with_shards(console)
+        wait_health(console, 0, "success")
+        assert sorted(console.call("GET", DETAIL)["checkUseTimeMill"]) == ["database", "metaServers", "outerClient"]
+        assert jq.seen("GET", "/api/meta/getactivekeeper/demo/s1") and platform.seen("POST", "/keeperApi/checkcluster/demo")
+        assert console.call("GET", "/console/migration/default/cluster")["clusterName"] == "demo"
+        platform.says["/keeperApi/checkcluster/demo"] = False
+        wait_health(console, -1, "outer client: checkcluster answers false")
+        refused_everywhere(console, "outer client: checkcluster answers false")
+        console.call("POST", "/api/config/ignore/migration/system/availability/true")
+        number = ticket(console)
+        console.call("POST", "/api/migration/cancel", {"ticketId": number})
+        wait_until(lambda: cluster_status(console) == "Normal", 10, "the ticket is cancelled")
+        console.call("POST", "/api/config/ignore/migration/system/availability/false")
+        refused_everywhere(console, "outer client: checkcluster answers false")
+        del platform.says["/keeperApi/checkcluster/demo"]
+        wait_health(console, 0, "success")
+        oy.hush()
+        wait_health(console, 1, "Non-Responsed Metaservers: oy,")
+        number = ticket(console)  # a warning refuses nothing
+        console.call("POST", "/api/migration/cancel", {"ticketId": number})
+        wait_until(lambda: cluster_status(console) == "Normal", 10, "the ticket is cancelled")
+        jq.hush()
+        wait_health(console, -1, "All MetaServers Down")
+        refused_everywhere(console, "All MetaServers Down")
+        platform.hush()
+        wait_until(lambda: console.call("GET", STATUS)["message"].startswith("outer client: "), 10, "the platform is missed, too")
+        assert console.call("GET", STATUS)["state"] == -1
+
+
+def test_a_health_that_is_old_is_a_warning(workspace):
+    """A metaserver that takes a connection and never answers holds the look up."""
+    with Silent() as jq:
+        console = Console(workspace, **{**QUICK, "console.migrate.system.check.timeout.ms": 8000, "console.migrate.system.check.stale.ms": 1000},
+                          **{"metaservers": json.dumps({"jq": jq.url})}).start()
+        wait_health(console, 0, "success")
+        jq.hush()
+        wait_health(console, 1, "not updated over 2 min\n")
+        jq.speak()
+        wait_health(console, 0, "success")

@@ -21,6 +21,7 @@ struct fixture {
     struct store *store;
     struct catalog catalog;
     struct http_table *table;
+    struct migration_waits *waits;
 };
 
 struct reply {
@@ -74,11 +75,13 @@ static void fixture_open(struct fixture *f)
     f->catalog = (struct catalog){ .store = f->store, .alias = f->alias };
     f->api = (struct api_context){ .catalog = &f->catalog, .address = "", .dc = "jq" };
     f->api.documents = new_documents(f, OLD_DOCUMENTS_BYTES);
+    f->waits = migration_waits_new(NULL, NULL, &f->catalog); /* its door only */
 }
 
 static void fixture_close(struct fixture *f)
 {
     document_cache_free(f->api.documents);
+    migration_waits_free(f->waits);
     http_table_free(f->table);
     store_close(f->store);
     dc_alias_free(f->alias);

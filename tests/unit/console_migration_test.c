@@ -9,6 +9,9 @@ static struct {
     char asked[512];
     int rc;
     const char *text;
+    int wait_rc; /* how a wait for the end ends: at once */
+    enum migration_status rest;
+    int64_t waited_for;
 } script;
 
 static void scripted_ask(struct migration_engine *engine, int64_t event_id,
@@ -32,6 +35,15 @@ static void scripted_wake(struct migration_engine *engine)
     (void)engine;
 }
 
+static void scripted_wait(struct migration_waits *waits, int64_t migration_cluster_id,
+                          mono_ms deadline, migration_waited_fn *fn, void *arg)
+{
+    (void)waits;
+    assert_true(deadline > clock_mono_ms() + 10000 && deadline <= clock_mono_ms() + 15000);
+    script.waited_for = migration_cluster_id;
+    fn(script.wait_rc, script.rest, arg);
+}
+
 static void asked(const char *expected)
 {
     assert_string_equal(script.asked, expected);
@@ -41,8 +53,12 @@ static void asked(const char *expected)
 static void world(void)
 {
     memset(&script, 0, sizeof(script));
-    f.api.migration =
-        (struct migration_port){ (struct migration_engine *)&script, scripted_ask, scripted_wake };
+    f.api.migration = (struct migration_port){ .engine = (struct migration_engine *)&script,
+                                               .ask = scripted_ask,
+                                               .wake = scripted_wake,
+                                               .waits = f.waits,
+                                               .wait = scripted_wait };
+    f.api.migration_timeout_ms = 15000;
     base_data();
     must("POST", "/api/clusters", DEMO);
     must("POST", "/api/clusters",
@@ -314,12 +330,127 @@ static void exclusions(void **state)
     expect("GET", "/api/cluster/bi/excludedDcs", NULL, 200, "[]");
 }
 
+#define SYNC    "/api/beacon/migration/sync"
+#define BI_SYNC "/api/beacon/migration/bi/sync"
+#define GROUP(name, dc, node, down)                                                                \
+    "{\"name\":\"" name "\",\"idc\":\"" dc "\",\"nodes\":[\"" node "\"],\"down\":" down            \
+    ",\"masterGroup\":true}"
+#define JQ_DOWN                                                                                    \
+    "\"groups\":[" GROUP("s1+jq", "jq", "10.0.0.1:6379", "true") "," GROUP(                        \
+        "s1+oy", "oy", "10.0.0.2:6379",                                                            \
+        "false") "],\"failoverGroups\":[\"s1+jq\"],"                                               \
+                 "\"recoverGroups\":[],\"checkResults\":[],\"extra\":{\"a\":1}"
+#define DOWN "{\"clusterName\":\"demo\",\"isForced\":false,\"targetIDC\":null," JQ_DOWN "}"
+
+static void says(const char *target, const char *body, int code, const char *msg)
+{
+    char *answer AUTO_FREE = xasprintf("{\"code\":%d,\"msg\":\"%s\",\"success\":%s}", code, msg,
+                                       code == 0 ? "true" : "false");
+    expect("POST", target, body, 200, answer);
+}
+
+static void a_monitor_asks(void **state)
+{
+    (void)state;
+    world();
+    script.rest = MIG_SUCCESS;
+    says(SYNC, DOWN, 0, "success");
+    asked("1/1/1 ");
+    assert_int_equal(script.waited_for, 1);
+    struct reply event CLEANUP(reply_done) = call(&f, "GET", "/api/v2/migrations/1", NULL);
+    assert_non_null(strstr(event.body, "\"operator\":\"Beacon\""));
+    assert_non_null(strstr(event.body, "\"mode\":\"disaster\""));
+    script.rest = MIG_CHECKING_FAIL; /* asked again: the same event goes on */
+    says(SYNC, DOWN, 1, "demo migration stopped with CheckingFail");
+    asked("1/1/1 ");
+    script.wait_rc = XP_TIMEOUT;
+    expect("POST", SYNC, DOWN, 503,
+           "{\"message\":\"the migration of cluster demo goes on, event 1: ask again later\","
+           "\"exception\":\"UNAVAILABLE\"}");
+    script.wait_rc = XP_UNAVAILABLE;
+    struct reply down CLEANUP(reply_done) = call(&f, "POST", SYNC, DOWN);
+    assert_int_equal(down.status, 503);
+    script.asked[0] = '\0';
+    script.rc = XP_CONFLICT;
+    script.text = "already force publish, can not tryRollback";
+    says(SYNC, DOWN, 1, script.text);
+    says(SYNC, "{\"clusterName\":\"demo\",\"isForced\":true,\"targetIDC\":\"jq\"}", -1,
+         "demo migration conflict, my target dc jq, but current migration target dc oy");
+}
+
+static void a_monitor_is_refused(void **state)
+{
+    (void)state;
+    world();
+    expect("POST", SYNC, "{\"isForced\":true}", 400,
+           "{\"message\":\"clusterName: it is missing\",\"exception\":\"INVALID\"}");
+    expect(
+        "POST", SYNC, "{\"clusterName\":\"demo\",\"mode\":\"quick\"}", 400,
+        "{\"message\":\"mode: quick is not auto, planned or disaster\",\"exception\":\"INVALID\"}");
+    expect("POST", SYNC, "{\"clusterName\":\"demo\",\"groups\":[{\"idc\":\"jq\"}]}", 400,
+           "{\"message\":\"groups[0].name: it is missing\",\"exception\":\"INVALID\"}");
+    says(SYNC, "{\"clusterName\":\"none\"}", -1, "cluster not found:none");
+    says(SYNC, "{\"clusterName\":\"bi\"}", -1, "cluster bi not support migration");
+    says(SYNC, "{\"clusterName\":\"demo\",\"groups\":[]}", -1, "cluster meta not match for demo");
+    says(SYNC, "{\"clusterName\":\"demo\",\"isForced\":true}", -1,
+         "unknown target dc null for migration for demo");
+    says(SYNC, "{\"clusterName\":\"demo\",\"isForced\":true,\"targetIDC\":\"jq\"}", 0, "success");
+    expect("POST", "/api/config/allow/migration/auto/false", NULL, 200, "");
+    says(SYNC, DOWN, -1, "auto migration not allow");
+    says(BI_SYNC, "{\"clusterName\":\"bi\"}", -1, "auto migration not allow");
+    expect("POST", "/api/config/allow/migration/auto/true", NULL, 200, "");
+    migration_waits_configure(f.waits, 0);
+    says(SYNC, DOWN, -1, "too many migrations of monitors are under way");
+    migration_waits_configure(f.waits, 1); /* whoever was answered has left */
+    script.rest = MIG_SUCCESS;
+    says(SYNC, DOWN, 0, "success");
+    says(SYNC, DOWN, 0, "success");
+    asked("1/1/1 1/1/1 ");
+    f.api.migration.engine = NULL;
+    says(SYNC, DOWN, 1, "this console does not run migrations");
+}
+
+static void a_monitor_takes_a_dc_out(void **state)
+{
+    (void)state;
+    world();
+    must("POST", "/api/shards/bi", "[{\"shardName\":\"b1\",\"shardMonitorName\":\"b1\"}]");
+    expect(
+        "POST", "/api/shards/bi/b1",
+        "[{\"dcId\":\"jq\",\"redises\":\"10.0.1.1:6379\"},{\"dcId\":\"FRA\",\"redises\":\"10.0.1."
+        "2:6379\"}]",
+        200, "{\"state\":0,\"message\":\"Successfully created shard\"}");
+    says(BI_SYNC, DOWN, -1, "cluster demo not support migration");
+    says(BI_SYNC,
+         "{\"clusterName\":\"bi\",\"groups\":[" GROUP(
+             "b1+jq", "jq", "10.0.1.1:6379", "false") "," GROUP("b1+FRA", "fra", "10.0.1.2:6379",
+                                                                "false") "]}",
+         1, "[bi migrate] cannot make a choice");
+    says(BI_SYNC,
+         "{\"clusterName\":\"bi\",\"groups\":[" GROUP(
+             "b1+jq", "jq", "10.0.1.1:6379", "false") "," GROUP("b1+FRA-AWS", "FRA-AWS",
+                                                                "10.0.1.2:6379", "true") "]}",
+         0, "success");
+    expect("GET", "/api/cluster/bi/excludedDcs", NULL, 200, "[\"FRA-AWS\"]");
+    struct reply r CLEANUP(reply_done) = call(&f, "GET", "/console/bi-migration/events", NULL);
+    assert_non_null(strstr(r.body, "\"operator\":\"Beacon\""));
+    assert_non_null(strstr(r.body, "\"publishInfo\":\"[\\\"FRA\\\"]\",\"status\":\"Success\"}]"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(tickets), CASE(rollbacks),           CASE(topology_stays_while_locked),
-        CASE(pages),   CASE(health_and_switches), CASE(history_and_progress),
-        CASE(v2),      CASE(exclusions),
+        CASE(tickets),
+        CASE(rollbacks),
+        CASE(topology_stays_while_locked),
+        CASE(pages),
+        CASE(health_and_switches),
+        CASE(history_and_progress),
+        CASE(v2),
+        CASE(exclusions),
+        CASE(a_monitor_asks),
+        CASE(a_monitor_is_refused),
+        CASE(a_monitor_takes_a_dc_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

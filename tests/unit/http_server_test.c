@@ -305,6 +305,30 @@ static void test_handler_deadline(void **state)
     world_free(w);
 }
 
+/* Who was given more time is not the first to be answered any more, though it came first. */
+static void test_extended_deadline(void **state)
+{
+    (void)state;
+    struct world *w = world_new(10);
+    struct http_options o = default_options(w);
+    o.handler_timeout_ms = 300;
+    world_start(w, &o);
+    struct answer a;
+    int patient = dial(w);
+    assert_true(send_text(patient, GET("/longer")));
+    gate_wait_arrived(&w->gate, 1);
+    int other = dial(w);
+    assert_int_equal(ask_on(other, GET("/block"), &a), 503);
+    answer_done(&a);
+    gate_open(&w->gate);
+    assert_true(receive(patient, false, &a));
+    assert_int_equal(a.status, 200);
+    answer_done(&a);
+    (void)close(patient);
+    (void)close(other);
+    world_free(w);
+}
+
 static void test_stop_with_suspended(void **state)
 {
     (void)state;
@@ -509,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_at_once),
         cmocka_unit_test(test_client_gone_while_suspended),
         cmocka_unit_test(test_handler_deadline),
+        cmocka_unit_test(test_extended_deadline),
         cmocka_unit_test(test_stop_with_suspended),
         cmocka_unit_test(test_connection_limit),
         cmocka_unit_test(test_connections_that_work_are_not_cut),

@@ -136,6 +136,13 @@ static inline int h_block(struct http_req *req, struct http_resp *resp, struct x
     return 0;
 }
 
+/* As /block, but it may take longer. */
+static inline int h_longer(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    http_req_extend(req, 20000);
+    return h_block(req, resp, err);
+}
+
 static inline int h_conflict(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
     http_resp_text(resp, 200, "text/plain", "must not be seen");
@@ -194,6 +201,7 @@ static const struct http_route routes[] = {
     { "POST", "/json",          h_json,     HTTP_ON_LOOP,   1000000, "write", "" },
     { "GET",  "/document",      h_document, HTTP_ON_LOOP,   0,       "read",  "" },
     { "GET",  "/block",         h_block,    HTTP_ON_WORKER, 0,       "read",  "" },
+    { "GET",  "/longer",        h_longer,   HTTP_ON_WORKER, 0,       "read",  "" },
     { "GET",  "/conflict/{name}", h_conflict, HTTP_ON_LOOP, 0,       "read",  "" },
     { "GET",  "/later",         h_later,    HTTP_ON_LOOP,   0,       "read",  "" },
     { "PUT",  "/count",         h_count,    HTTP_ON_WORKER, 0,       "write", "" },
