@@ -24,7 +24,7 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                               .max_lag_bytes = c->max_lag_bytes };
     struct migration_settings engine = { .outage_max_ms = c->outage_max_ms,
                                          .expire_ms = c->expire_ms,
-                                         .retries = (int)c->retries_count };
+                                         .retry = c->retry };
     xp_check(
         migration_mode_from_text(c->mode, &engine.mode)); /* the table of keys has seen to it */
     outer_client_configure(m->outer,

@@ -161,8 +161,16 @@ const struct config_row console_config_rows[] = {
       "Questions of plans to the metaserver of each DC at the same time, beside the calls of migrations", NULL },
     { "console", "console.migration.mode", CFG_TEXT, AT(migration.mode), "auto", 4, 8, "auto, planned, disaster", true,
       "How a migration is made that was asked for without a mode: planned (fence and data are proved, else back), disaster (goes on at the deadlines, losses are stored), auto (disaster only where nobody reaches the source)", check_mode },
-    { "console", "console.migration.retries", CFG_INT, AT(migration.retries_count), "1", 0, 10, "count", true,
-      "How often a step whose outcome is unknown, or that reached nobody, is repeated", NULL },
+    { "console", "console.migration.retry.pause.ms", CFG_INT, AT(migration.retry.pause_ms), "100", 10, 60000, "ms", true,
+      "Before a call of a migration that failed is sent again; doubled before each further try", NULL },
+    { "console", "console.migration.retry.pause.max.ms", CFG_INT, AT(migration.retry.pause_max_ms), "1000", 10, 60000, "ms", true,
+      "The longest of these pauses", NULL },
+    { "console", "console.migration.retry.undoable.ms", CFG_INT, AT(migration.retry.undoable_ms), "1500", 0, 600000, "ms", true,
+      "How long a check, a fence, or a promotion that was never sent is tried again after its first failure; then it goes back; 0: never", NULL },
+    { "console", "console.migration.retry.total.ms", CFG_INT, AT(migration.retry.total_ms), "15000", 0, 600000, "ms", true,
+      "The same once something may be promoted, and on the way back: as long as a metaserver may take to restart", NULL },
+    { "console", "console.migration.check.wait.ms", CFG_INT, AT(migration.retry.check_ms), "5000", 0, 600000, "ms", true,
+      "How long a check waits for what passes by itself: settings of an earlier switch to be put back, links, lag, silence; 0: refused at once", NULL },
     { "console", "console.migration.outage.max.ms", CFG_INT, AT(migration.outage_max_ms), "10000", 100, 600000, "ms", true,
       "A planned migration that refuses writes for so long, and has promoted nothing, goes back", NULL },
     { "console", "console.migration.expire.ms", CFG_INT, AT(migration.expire_ms), "604800000", 0, 31536000000, "ms", true,
@@ -236,6 +244,11 @@ int console_config_check(const void *config, struct xp_err *err)
         return xp_fail(
             err, XP_INVALID,
             "console.migration.outage.max.ms is below console.migration.drain.timeout.ms");
+    }
+    if (m->retry.pause_max_ms < m->retry.pause_ms) {
+        return xp_fail(
+            err, XP_INVALID,
+            "console.migration.retry.pause.max.ms is below console.migration.retry.pause.ms");
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 #ifndef CONSOLE_CONSOLE_CONFIG_H
 #define CONSOLE_CONSOLE_CONFIG_H
 
+#include "console/migration/migration_decide.h"
 #include "shared/base/config.h"
 #include "shared/net/daemon.h"
 
@@ -49,7 +50,7 @@ struct console_config {
         int64_t threads_count;
         int64_t survey_threads_count;
         char *mode;
-        int64_t retries_count;
+        struct retry_limits retry;
         int64_t outage_max_ms;
         int64_t expire_ms;
         int64_t max_lag_bytes;

@@ -78,6 +78,8 @@ static void forget_calls(struct migration_shard_row *shard)
     shard->last_call = CALL_NONE;
     shard->outcome = OUTCOME_NONE;
     shard->tries = 0;
+    shard->failing_since = 0;
+    shard->failed_at = 0;
     shard->is_dirty = true;
 }
 
@@ -269,6 +271,8 @@ static void resume_shard(struct migration_shard_row *shard)
     shard->last_call = shard->pending;
     shard->outcome = OUTCOME_UNKNOWN;
     shard->tries = 0;
+    shard->failing_since = 0;
+    shard->failed_at = 0;
     shard->pending = CALL_NONE;
     shard->is_dirty = true;
 }
@@ -462,6 +466,19 @@ static void apply_release(struct migration_shard_row *shard, enum call_outcome o
     shard->saved = (struct fence_saved){ 0 };
 }
 
+/* A try in a row of them, perhaps the first. */
+static void count_failure(struct migration_shard_row *shard, enum call_outcome outcome, wall_ms now)
+{
+    if (!is_failure(outcome)) {
+        shard->failing_since = 0;
+        shard->failed_at = 0;
+        return;
+    }
+    bool is_first = shard->tries <= 1 || shard->failing_since == 0;
+    shard->failing_since = is_first ? now : shard->failing_since;
+    shard->failed_at = now;
+}
+
 static void apply_to_shard(struct migration_shard_row *shard, const struct migration_result *result,
                            wall_ms now)
 {
@@ -471,6 +488,7 @@ static void apply_to_shard(struct migration_shard_row *shard, const struct migra
     shard->last_call = result->call;
     shard->outcome = outcome;
     shard->is_dirty = true;
+    count_failure(shard, outcome, now);
     if (result->call == CALL_CHECK || result->call == CALL_PROMOTE) {
         set_text(shard, step, result->text ? result->text : "");
     } else {

@@ -77,6 +77,7 @@ static void finish_check(struct call *c)
     judge(c, verdict);
     log_verdict(c, verdict);
     bool may = verdict->may;
+    bool is_not_yet = verdict->is_not_yet;
     free(verdict);
     if (is_stale(c)) {
         execution_log_error(
@@ -86,7 +87,9 @@ static void finish_check(struct call *c)
         call_finish(c, OUTCOME_STALE, NULL);
         return;
     }
-    enum call_outcome no = is_unreachable(c) ? OUTCOME_UNREACHABLE : OUTCOME_REFUSED;
+    enum call_outcome no = is_unreachable(c) ? OUTCOME_UNREACHABLE
+                           : is_not_yet      ? OUTCOME_NOT_YET
+                                             : OUTCOME_REFUSED;
     call_finish(c, may ? OUTCOME_OK : no, NULL);
 }
 

@@ -7,16 +7,13 @@
 
 #include "shared/base/banned.h"
 
+#define PUBLISH_TRIES 2 /* of one whose answer is lost; the outer client tries by itself, too */
+
 /* ---- conditions ---- */
 
 static const struct migration_shard_row *shard_at(const struct migration_look *look, size_t i)
 {
     return &look->row->shards[i];
-}
-
-static bool check_due(const struct migration_shard_row *shard)
-{
-    return shard->results[STEP_CHECK] == RESULT_NONE && shard->pending == CALL_NONE;
 }
 
 static bool when_expired(const struct migration_look *look)
@@ -32,11 +29,17 @@ static bool precheck_due(const struct migration_cluster_row *row)
 
 static bool when_check_due(const struct migration_look *look)
 {
-    bool is_due = precheck_due(look->row);
-    for (size_t i = 0; i < look->row->shard_count; i++) {
-        is_due |= check_due(shard_at(look, i));
-    }
-    return is_due;
+    return precheck_due(look->row) || (look->checks_due > 0 && look->checks_failed == 0);
+}
+
+static bool when_check_pauses(const struct migration_look *look)
+{
+    return look->checks_pausing > 0 && look->checks_failed == 0;
+}
+
+static bool when_pausing(const struct migration_look *look)
+{
+    return look->pending > 0 || look->pausing > 0;
 }
 
 static bool when_pending(const struct migration_look *look)
@@ -145,17 +148,26 @@ static bool when_publish_due(const struct migration_look *look)
     const struct migration_cluster_row *row = look->row;
     return row->pending == CALL_NONE &&
            (row->outcome == OUTCOME_NONE ||
-            (row->outcome == OUTCOME_UNKNOWN && row->tries <= look->facts->retries));
+            (row->outcome == OUTCOME_UNKNOWN && row->tries < PUBLISH_TRIES));
 }
 
 static bool when_undo_due(const struct migration_look *look)
 {
     for (size_t i = 0; i < look->row->shard_count; i++) {
-        if (migration_undo_due(look->facts, shard_at(look, i)) != CALL_NONE) {
+        if (migration_undo_due(look->facts, shard_at(look, i), NULL) != CALL_NONE) {
             return true;
         }
     }
     return false;
+}
+
+static bool when_undo_waits(const struct migration_look *look)
+{
+    bool is_pausing = look->pending > 0;
+    for (size_t i = 0; !is_pausing && i < look->row->shard_count; i++) {
+        (void)migration_undo_due(look->facts, shard_at(look, i), &is_pausing);
+    }
+    return is_pausing;
 }
 
 static bool is_undo_open(const struct migration_look *look, const struct migration_shard_row *shard)
@@ -191,7 +203,7 @@ static void call_checks(const struct migration_look *look, struct migration_plan
         add_call(plan, CALL_PRECHECK, count, 0);
     }
     for (size_t i = 0; i < count; i++) {
-        if (check_due(shard_at(look, i))) {
+        if (migration_check_due(look->facts, shard_at(look, i))) {
             add_call(plan, CALL_CHECK, i, 0);
         }
     }
@@ -219,7 +231,7 @@ static void call_promote(const struct migration_look *look, struct migration_pla
 static void call_undo(const struct migration_look *look, struct migration_plan *plan)
 {
     for (size_t i = 0; i < look->row->shard_count; i++) {
-        enum migration_call call = migration_undo_due(look->facts, shard_at(look, i));
+        enum migration_call call = migration_undo_due(look->facts, shard_at(look, i), NULL);
         if (call != CALL_NONE) {
             add_call(plan, call, i, 0);
         }
@@ -390,11 +402,12 @@ const struct migration_rule migration_rules[] = {
     { "G20", IN(CHECKING) | IN(CHECKING_FAIL) | IN(PRE_MIGRATING), ASK_ROLLBACK, .when_text = "", .to = MIG_ABORTED, .effects = FX(END),
       .reason = why_canceled },
     { "G22", IN(CHECKING), .is_resumed = true, .when_text = "", .to = MIG_STAY, .effects = FX(CLEAR_CHECK) },
-    { "G24", IN(CHECKING), .when = when_check_due, .when_text = "pre-check of the cluster, check of a shard not begun", .to = MIG_STAY,
+    { "G24", IN(CHECKING), .when = when_check_due, .when_text = "pre-check of the cluster, check of a shard not begun, or due again", .to = MIG_STAY,
       .calls = call_checks, .calls_text = "precheck, check" },
     { "G26", IN(CHECKING), .when = when_pending, .when_text = "an answer is missing", .to = MIG_WAIT },
     { "G28", IN(CHECKING), .when = when_cluster_failed, .when_text = "the outer client does not agree", .to = MIG_CHECKING_FAIL,
       .reason = why_precheck },
+    { "G29", IN(CHECKING), .when = when_check_pauses, .when_text = "a check is to be asked again, none failed for good", .to = MIG_WAIT },
     { "G30", IN(CHECKING), .when = when_check_failed, .when_text = "a shard's check failed", .to = MIG_CHECKING_FAIL, .reason = why_check },
     { "G32", IN(CHECKING), .when_text = "all is well", .to = MIG_PRE_MIGRATING },
     { "G34", IN(CHECKING_FAIL), ASK_PROCESS, .when_text = "", .to = MIG_CHECKING, .effects = FX(CLEAR_CHECK) },
@@ -424,7 +437,7 @@ const struct migration_rule migration_rules[] = {
       .calls_text = "hold, then drain, then freeze; drain again when the freeze moved the offset" },
     { "G74", MOVING, .when = when_promote_due, .when_text = "every shard is fenced and drained (or given up), a promotion is due",
       .to = MIG_STAY, .calls = call_promote, .calls_text = "promote" },
-    { "G76", MOVING, .when = when_pending, .when_text = "an answer is missing", .to = MIG_WAIT },
+    { "G76", MOVING, .when = when_pausing, .when_text = "an answer is missing, or a call is to be sent again", .to = MIG_WAIT },
     { "G78", MOVING, .when = when_none_promoted, .when_text = "no shard could be promoted, not disaster", .to = MIG_ROLL_BACK,
       .reason = why_promotion },
     { "G80", IN(MIGRATING), .when_text = "some shards could not be promoted", .to = MIG_PARTIAL_SUCCESS, .effects = FX(CLEAR_FAILED),
@@ -446,10 +459,10 @@ const struct migration_rule migration_rules[] = {
 
     { "G100", IN(ROLL_BACK), .when = when_undo_due, .when_text = "a shard, no call of it under way, may be promoted or fenced", .to = MIG_STAY,
       .calls = call_undo, .calls_text = "demote where it may be promoted; only then release" },
-    { "G102", IN(ROLL_BACK), .when = when_pending, .when_text = "an answer is missing", .to = MIG_WAIT },
+    { "G102", IN(ROLL_BACK), .when = when_undo_waits, .when_text = "an answer is missing, or a call is to be sent again", .to = MIG_WAIT },
     { "G104", IN(ROLL_BACK), .when = when_undone, .when_text = "no shard may be promoted or fenced", .to = MIG_ABORTED,
       .effects = FX(END) | FX(FOLLOW_ALL) },
-    { "G106", IN(ROLL_BACK), .when_text = "a demotion or release failed", .to = MIG_ROLL_BACK_FAIL, .reason = why_undo },
+    { "G106", IN(ROLL_BACK), .when_text = "a demotion or release failed for good", .to = MIG_ROLL_BACK_FAIL, .reason = why_undo },
     { "G108", IN(ROLL_BACK_FAIL), ASK_PROCESS, .when_text = "", .to = MIG_ROLL_BACK, .reason = why_asked },
 };
 /* clang-format on */
@@ -493,6 +506,24 @@ void migration_plan_done(struct migration_plan *plan)
     *plan = (struct migration_plan){ 0 };
 }
 
+/* The end of the first pause. */
+static wall_ms next_again(const struct migration_look *look)
+{
+    wall_ms at = 0;
+    for (size_t i = 0; i < look->row->shard_count; i++) {
+        const struct migration_shard_row *shard = shard_at(look, i);
+        bool is_failed = shard->pending == CALL_NONE && shard->failing_since > 0;
+        wall_ms own = is_failed ? migration_again_at(look->facts, shard) : 0;
+        at = own > look->facts->now && (at == 0 || own < at) ? own : at;
+    }
+    return at;
+}
+
+static bool may_pause(const struct migration_look *look)
+{
+    return (STATUS_BIT(look->row->status) & (IN(CHECKING) | MOVING | IN(ROLL_BACK))) != 0;
+}
+
 wall_ms migration_wake_at(const struct migration_facts *facts)
 {
     const struct migration_cluster_row *row = facts->row;
@@ -506,6 +537,8 @@ wall_ms migration_wake_at(const struct migration_facts *facts)
     if (is_moving && when_undoable(&look) && look.held_since > 0 && facts->outage_max_ms > 0) {
         at = look.held_since + facts->outage_max_ms;
     }
+    wall_ms again_at = may_pause(&look) ? next_again(&look) : 0;
+    at = again_at > 0 && (at == 0 || again_at < at) ? again_at : at;
     for (size_t i = 0; (STATUS_BIT(row->status) & FOLLOWING) && i < row->follow_count; i++) {
         const struct migration_follow_row *follow = &row->follows[i];
         if (follow->result != RESULT_TRUE && !follow->is_pending &&

@@ -14,6 +14,10 @@
  *   auto: planned, until every shard whose fence failed was UNREACHABLE; then disaster, for those shards: one that could be fenced must also have drained.
  *   Promotion failed for some: PartialSuccess (one retry by itself), then PartialRetryFail. For all, and not disaster => RollBack. A promotion that was
  *   refused or not answered counts as perhaps promoted until a demotion succeeded; only an UNREACHABLE or STALE one as never sent.
+ *   Tries: a call that failed is sent again after a pause (retry_limits), and at most for so long since its first failure; what may be asked again:
+ *   a check that was not answered or says NOT_YET; hold and freeze UNKNOWN; promote UNKNOWN, UNREACHABLE; demote and release everything but STALE, for
+ *   until they succeed writes are refused. As long as nothing may be promoted the shorter limit counts: there the way back is the shorter outage. A
+ *   planned promotion of which no shard is proved is not sent again beyond outage_max_ms: it is rolled back.
  *   Asked to roll back: Initiated, Checking, CheckingFail, PreMigrating end at once; Migrating until the first promotion is sent (F31: stop, wait
  *   for what is under way, roll back); PartialSuccess, PartialRetryFail always. Never once the active DC was switched, or it is a force publish.
  *   forceProcess: CheckingFail goes to Migrating without a check; PartialSuccess, PartialRetryFail publish what was promoted, if anything was.
@@ -30,6 +34,15 @@
 
 #include "console/migration/migration_rows.h"
 
+struct retry_limits { /* of a call that failed; each try has its own time-out beyond them */
+    int64_t pause_ms; /* before the second try; doubled before each further one */
+    int64_t pause_max_ms;
+    int64_t
+        undoable_ms; /* as long as nothing may be promoted: a check, a fence, a promotion that was never sent */
+    int64_t total_ms; /* once something may be promoted, and on the way back */
+    int64_t check_ms; /* a check that says: not yet */
+};
+
 struct migration_facts {
     wall_ms now;
     const struct migration_cluster_row *row;
@@ -38,7 +51,7 @@ struct migration_facts {
     bool is_resumed; /* first look after a start or a take-over */
     int64_t outage_max_ms;
     int64_t expire_ms; /* Initiated is aborted by itself after so long; 0: never */
-    int retries; /* of hold, freeze, promote that were UNKNOWN, promote, demote, release UNREACHABLE, too */
+    struct retry_limits retry;
 };
 
 struct migration_plan_call {

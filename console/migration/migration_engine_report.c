@@ -46,6 +46,7 @@ static struct metric calls[] = {
     [OUTCOME_UNREACHABLE] = METRIC_COUNTER_INIT(calls_name, "outcome=\"unreachable\"", calls_help),
     [OUTCOME_UNKNOWN] = METRIC_COUNTER_INIT(calls_name, "outcome=\"unknown\"", calls_help),
     [OUTCOME_STALE] = METRIC_COUNTER_INIT(calls_name, "outcome=\"stale\"", calls_help),
+    [OUTCOME_NOT_YET] = METRIC_COUNTER_INIT(calls_name, "outcome=\"not_yet\"", calls_help),
 };
 
 static const char now_name[] = "xpipe_migrations";
@@ -90,7 +91,7 @@ void report_turn(const struct migration_engine *e, int64_t duration_us, size_t i
 /* The outage ends with the answer of the publication: what follows is bookkeeping. */
 void report_result(struct mig *m, const struct migration_result *result)
 {
-    if (result->outcome >= OUTCOME_NONE && result->outcome <= OUTCOME_STALE) {
+    if (result->outcome >= OUTCOME_NONE && result->outcome <= OUTCOME_NOT_YET) {
         metric_add(&calls[result->outcome], 1);
     }
     if (result->call == CALL_PUBLISH && result->outcome == OUTCOME_OK && m->held_at > 0) {

@@ -22,9 +22,41 @@ static bool has_failed(const struct migration_shard_row *shard, enum migration_c
     return shard->last_call == call && is_failure(shard->outcome);
 }
 
-static bool has_tries_left(const struct migration_facts *f, const struct migration_shard_row *shard)
+/* ---- again ---- */
+
+wall_ms migration_again_at(const struct migration_facts *f, const struct migration_shard_row *shard)
 {
-    return shard->tries <= f->retries;
+    int64_t pause = f->retry.pause_ms;
+    for (int i = 1; i < shard->tries && pause < f->retry.pause_max_ms; i++) {
+        pause *= 2;
+    }
+    return shard->failed_at + (pause < f->retry.pause_max_ms ? pause : f->retry.pause_max_ms);
+}
+
+/* 'limit_ms' since the first failure in a row. Of a call that was under way at a restart nobody knows how it ended: at once. */
+static enum again_is again_within(const struct migration_facts *f,
+                                  const struct migration_shard_row *shard, int64_t limit_ms)
+{
+    if (shard->failing_since == 0) {
+        return AGAIN_NOW;
+    }
+    wall_ms at = migration_again_at(f, shard);
+    bool was_set_back = f->now < shard->failed_at; /* the clock */
+    if (at - shard->failing_since >= limit_ms) {
+        return AGAIN_NO;
+    }
+    return at <= f->now || was_set_back ? AGAIN_NOW : AGAIN_LATER;
+}
+
+/* Goes forward only, or has to be undone where it may have been done: that is worth more patience. */
+static bool is_anything_promoted(const struct migration_cluster_row *row)
+{
+    for (size_t i = 0; i < row->shard_count; i++) {
+        if (row->shards[i].may_be_promoted) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_held(const struct migration_shard_row *shard)
@@ -54,8 +86,11 @@ static struct shard_stage stage_of_failure(const struct migration_facts *f,
                                            enum migration_call call)
 {
     const struct migration_cluster_row *row = f->row;
-    if (shard->outcome == OUTCOME_UNKNOWN && has_tries_left(f, shard)) {
-        return stage_of_call(call);
+    enum again_is again =
+        shard->outcome == OUTCOME_UNKNOWN ? again_within(f, shard, f->retry.undoable_ms) : AGAIN_NO;
+    if (again != AGAIN_NO) {
+        return (struct shard_stage){ .is = again == AGAIN_NOW ? SHARD_CALLS : SHARD_PAUSES,
+                                     .call = call };
     }
     if (is_tolerated(row, shard->outcome, true)) {
         return (struct shard_stage){ .is = SHARD_READY };
@@ -94,30 +129,98 @@ struct shard_stage migration_shard_stage(const struct migration_facts *f,
     return (struct shard_stage){ .is = SHARD_READY };
 }
 
+/* ---- checks ---- */
+
+static enum again_is check_again(const struct migration_facts *f,
+                                 const struct migration_shard_row *shard)
+{
+    switch (shard->outcome) {
+    case OUTCOME_NOT_YET:
+        return again_within(f, shard, f->retry.check_ms);
+    case OUTCOME_UNREACHABLE:
+    case OUTCOME_UNKNOWN:
+        return again_within(f, shard, f->retry.undoable_ms);
+    case OUTCOME_NONE:
+    case OUTCOME_OK:
+    case OUTCOME_REFUSED:
+    case OUTCOME_STALE:
+        break;
+    }
+    return AGAIN_NO;
+}
+
+bool migration_check_due(const struct migration_facts *f, const struct migration_shard_row *shard)
+{
+    if (shard->pending != CALL_NONE) {
+        return false;
+    }
+    return has_failed(shard, CALL_CHECK) ? check_again(f, shard) == AGAIN_NOW
+                                         : shard->results[STEP_CHECK] == RESULT_NONE;
+}
+
+/* ---- promotion ---- */
+
+/* Planned: the old masters refuse writes all the time, and as long as nobody is proved to be promoted there is a way back. */
+static bool is_outage_over(const struct migration_facts *f)
+{
+    wall_ms held_since = 0;
+    for (size_t i = 0; i < f->row->shard_count; i++) {
+        const struct migration_shard_row *shard = &f->row->shards[i];
+        if (shard->is_promoted) {
+            return false;
+        }
+        if (shard->held_at > 0 && (held_since == 0 || shard->held_at < held_since)) {
+            held_since = shard->held_at;
+        }
+    }
+    return !f->row->is_disaster && f->outage_max_ms > 0 && held_since > 0 &&
+           f->now - held_since >= f->outage_max_ms;
+}
+
+static enum again_is promote_again(const struct migration_facts *f,
+                                   const struct migration_shard_row *shard)
+{
+    bool is_again = shard->outcome == OUTCOME_UNKNOWN || shard->outcome == OUTCOME_UNREACHABLE;
+    if (!is_again || is_outage_over(f)) {
+        return AGAIN_NO;
+    }
+    return again_within(f, shard,
+                        is_anything_promoted(f->row) ? f->retry.total_ms : f->retry.undoable_ms);
+}
+
 bool migration_promote_due(const struct migration_facts *f, const struct migration_shard_row *shard)
 {
     if (shard->is_promoted || shard->pending != CALL_NONE) {
         return false;
     }
-    if (shard->last_call != CALL_PROMOTE) {
-        return true;
-    }
-    return (shard->outcome == OUTCOME_UNKNOWN || shard->outcome == OUTCOME_UNREACHABLE) &&
-           has_tries_left(f, shard);
+    return shard->last_call != CALL_PROMOTE || promote_again(f, shard) == AGAIN_NOW;
 }
 
-enum migration_call migration_undo_due(const struct migration_facts *f,
-                                       const struct migration_shard_row *shard)
+static bool is_promote_pausing(const struct migration_facts *f,
+                               const struct migration_shard_row *shard)
 {
-    if (shard->pending != CALL_NONE || !migration_may_be_anything(shard)) {
-        return CALL_NONE;
-    }
+    return !shard->is_promoted && shard->pending == CALL_NONE && shard->last_call == CALL_PROMOTE &&
+           promote_again(f, shard) == AGAIN_LATER;
+}
+
+/* ---- the way back ---- */
+
+enum migration_call migration_undo_due(const struct migration_facts *f,
+                                       const struct migration_shard_row *shard, bool *ret_pauses)
+{
+    enum again_is again = AGAIN_NO;
     enum migration_call call = shard->may_be_promoted ? CALL_DEMOTE : CALL_RELEASE;
-    if (!has_failed(shard, call)) {
-        return call;
+    if (shard->pending != CALL_NONE || !migration_may_be_anything(shard)) {
+        again = AGAIN_NO;
+    } else if (!has_failed(shard, call)) {
+        again = AGAIN_NOW;
+    } else if (shard->outcome != OUTCOME_STALE) {
+        again = again_within(f, shard, f->retry.total_ms);
     }
-    bool is_again = shard->outcome == OUTCOME_UNKNOWN || shard->outcome == OUTCOME_UNREACHABLE;
-    return is_again && has_tries_left(f, shard) ? call : CALL_NONE;
+    if (ret_pauses) {
+        *ret_pauses = again == AGAIN_LATER;
+    }
+    return again == AGAIN_NOW ? call : CALL_NONE;
 }
 
 bool migration_may_be_anything(const struct migration_shard_row *shard)
@@ -143,16 +246,28 @@ static void count_stage(const struct migration_facts *f, const struct migration_
                         struct migration_look *look)
 {
     struct shard_stage stage = migration_shard_stage(f, shard);
-    bool is_hold =
-        shard->pending == CALL_HOLD || (stage.is == SHARD_CALLS && stage.call == CALL_HOLD);
-    bool is_open = stage.is == SHARD_CALLS || stage.is == SHARD_FAILED ||
+    bool is_due = stage.is == SHARD_CALLS || stage.is == SHARD_PAUSES;
+    bool is_hold = shard->pending == CALL_HOLD || (is_due && stage.call == CALL_HOLD);
+    bool is_open = is_due || stage.is == SHARD_FAILED ||
                    (stage.is == SHARD_WAITS && shard->pending != CALL_PROMOTE);
     look->due += stage.is == SHARD_CALLS;
     look->hold_open += is_hold;
     look->fence_open += is_open;
     look->promote_due += stage.is == SHARD_READY && migration_promote_due(f, shard);
+    look->pausing +=
+        stage.is == SHARD_PAUSES || (stage.is == SHARD_READY && is_promote_pausing(f, shard));
     look->hard += stage.is == SHARD_FAILED && !stage.is_soft;
     look->soft += stage.is == SHARD_FAILED && stage.is_soft;
+}
+
+static void count_check(const struct migration_facts *f, const struct migration_shard_row *shard,
+                        struct migration_look *look)
+{
+    bool is_failed = shard->pending == CALL_NONE && has_failed(shard, CALL_CHECK);
+    enum again_is again = is_failed ? check_again(f, shard) : AGAIN_NO;
+    look->checks_due += migration_check_due(f, shard);
+    look->checks_pausing += again == AGAIN_LATER;
+    look->checks_failed += is_failed && again == AGAIN_NO;
 }
 
 void migration_look_at(const struct migration_facts *facts, struct migration_look *ret_look)
@@ -171,6 +286,7 @@ void migration_look_at(const struct migration_facts *facts, struct migration_loo
             look.held_since = shard->held_at;
         }
         count_stage(facts, shard, &look);
+        count_check(facts, shard, &look);
     }
     *ret_look = look;
 }

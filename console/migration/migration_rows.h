@@ -35,6 +35,7 @@ enum call_outcome {
     OUTCOME_UNREACHABLE, /* nobody who could have done it was reached: nothing happened */
     OUTCOME_UNKNOWN,     /* sent, no answer: it may have happened */
     OUTCOME_STALE,       /* a higher epoch is in force: another console owns it */
+    OUTCOME_NOT_YET,     /* of a check: reached, what is in the way passes by itself; asked again */
 };
 const char *call_outcome_text(enum call_outcome outcome);
 
@@ -48,6 +49,8 @@ struct migration_shard_row {
     char *texts[MIGRATION_STEPS]; /* log text of each step; NULL: none */
     enum migration_call pending;  /* sent, or about to be; CALL_NONE */
     int tries;                    /* of 'pending' or the call before, in this state */
+    wall_ms failing_since;        /* end of the first of those tries that failed; 0: none did */
+    wall_ms failed_at;            /* end of the last one */
     enum call_outcome outcome;    /* of the last call */
     enum migration_call last_call;
     enum fence_state fence; /* of the source, as last proved */

@@ -341,7 +341,7 @@ static int run_step(struct step *s, struct xp_err *err)
         .is_resumed = s->item->is_resumed,
         .outage_max_ms = settings->outage_max_ms,
         .expire_ms = settings->expire_ms,
-        .retries = settings->retries,
+        .retry = settings->retry,
     };
     if (s->item->is_resumed) {
         migration_resume(&s->row);

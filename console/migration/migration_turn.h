@@ -16,7 +16,7 @@ struct migration_settings {   /* may change at run time */
     enum migration_mode mode; /* of requests without one */
     int64_t outage_max_ms;
     int64_t expire_ms;
-    int retries;
+    struct retry_limits retry;
 };
 
 struct turn_item {

@@ -25,6 +25,7 @@ static const char *const outcome_texts[] = {
     [OUTCOME_NONE] = "",           [OUTCOME_OK] = "ok",
     [OUTCOME_REFUSED] = "refused", [OUTCOME_UNREACHABLE] = "unreachable",
     [OUTCOME_UNKNOWN] = "unknown", [OUTCOME_STALE] = "stale",
+    [OUTCOME_NOT_YET] = "not_yet",
 };
 
 const char *migration_call_text(enum migration_call call)
@@ -126,6 +127,8 @@ static const struct jfield state_fields[] = {
     { .name = "lastCall", .type = JF_CUSTOM, .offset = SHARD(last_call), .decode = decode_call },
     { .name = "outcome", .type = JF_CUSTOM, .offset = SHARD(outcome), .decode = decode_outcome },
     { .name = "tries", .type = JF_INT32, .offset = SHARD(tries) },
+    { .name = "failingSince", .type = JF_INT64, .offset = SHARD(failing_since) },
+    { .name = "failedAt", .type = JF_INT64, .offset = SHARD(failed_at) },
     { .name = "fence", .type = JF_CUSTOM, .offset = SHARD(fence), .decode = decode_fence },
     { .name = "mayBeFenced", .type = JF_BOOL, .offset = SHARD(may_be_fenced) },
     { .name = "fenceUnsure", .type = JF_BOOL, .offset = SHARD(is_fence_unsure) },
@@ -216,6 +219,8 @@ char *shard_row_state_text(const struct migration_shard_row *row)
     put(state, "lastCall", json_string(migration_call_text(row->last_call)));
     put(state, "outcome", json_string(call_outcome_text(row->outcome)));
     put(state, "tries", json_integer(row->tries));
+    put(state, "failingSince", json_integer(row->failing_since));
+    put(state, "failedAt", json_integer(row->failed_at));
     put_fence(state, row);
     put_promotion(state, row);
     put(state, "waiting", waiting_texts(row));

@@ -11,6 +11,8 @@
  *   J24 E a master in the destination                    J44 W the source is fenced already
  *   J26 P no living master in the source                 J50 W keepers: none active, not linked, not all living
  *   J28 P two or more masters in the source
+ *
+ * What may pass by itself (PASSING): settings of an earlier switch that are about to be put back, links, lag, a Redis that is silent for a moment.
  */
 #include "console/migration/switch_judge.h"
 
@@ -28,6 +30,8 @@ enum { OUTAGE_COMMANDS = 11, ADDRS_MAX = 120 };
 
 enum weight { ERROR, WARN, PLANNED };
 
+static const char *const PASSING[] = { "J26", "J30", "J34", "J36", "J38" };
+
 struct judging {
     const struct judge_facts *facts;
     struct judge_verdict *verdict;
@@ -36,6 +40,16 @@ struct judging {
     const struct check_redis *master; /* of the source; NULL: none, several, nobody knows */
 };
 
+static bool is_passing(const char *rule)
+{
+    for (size_t i = 0; i < ARRAY_LEN(PASSING); i++) {
+        if (text_eq(rule, PASSING[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void found(struct judging *j, enum weight weight, const char *rule, const char *fmt, ...)
     XP_PRINTF(4, 5);
 
@@ -43,6 +57,7 @@ static void found(struct judging *j, enum weight weight, const char *rule, const
 {
     struct judge_verdict *v = j->verdict;
     bool is_error = weight == ERROR || (weight == PLANNED && !j->facts->is_disaster);
+    v->is_not_yet = is_error ? (v->may || v->is_not_yet) && is_passing(rule) : v->is_not_yet;
     v->may &= !is_error;
     if (v->count == JUDGE_FINDINGS_MAX) {
         return;

@@ -31,7 +31,8 @@ struct judge_finding {
     char text[240];
 };
 struct judge_verdict {
-    bool may; /* no error */
+    bool may;        /* no error */
+    bool is_not_yet; /* may not, and all that is in the way may pass by itself within seconds */
     struct judge_finding findings[JUDGE_FINDINGS_MAX];
     size_t count;
     /* predictions */

@@ -1,6 +1,6 @@
 /* migration_decide_golden.c - migrations played turn by turn.
  *
- * Input: {"why", "mode":"planned|disaster|auto", "shards":2, "dcs":["A","B","C"], "outage_max_ms", "expire_ms", "retries", "turns":[...]}. The migration is
+ * Input: {"why", "mode":"planned|disaster|auto", "shards":2, "dcs":["A","B","C"], "outage_max_ms", "expire_ms", "retry":{...}, "turns":[...]}. The migration is
  * from the first DC to the second one and begins as Initiated. A turn: {"ask":"process|rollback|forceProcess|forceEnd", "resumed":true,
  * "after_ms", "answers":{"default":"ok", "hold":"unreachable", "promote/s2":"refused: text", "follow/C":"unknown", "drain":{...}}}. Answers are looked up
  * as CALL/SHARD (or DC), CALL, "default"; "none" or nothing: not answered in this turn. As an object: {"outcome", "text", "offset", "state", "drained",
@@ -89,7 +89,7 @@ static int split_answer(const char *answer, enum call_outcome *ret_outcome, cons
     const char *colon = strchr(answer, ':');
     size_t length = colon ? (size_t)(colon - answer) : strlen(answer);
     (void)snprintf(word, sizeof(word), "%.*s", (int)length, answer);
-    int outcome = word_of(word, outcome_word, OUTCOME_STALE + 1);
+    int outcome = word_of(word, outcome_word, OUTCOME_NOT_YET + 1);
     if (outcome <= OUTCOME_NONE) {
         return xp_fail(err, XP_INVALID, "'%s' is no outcome", answer);
     }
@@ -321,6 +321,7 @@ static void begin(struct play *p)
 {
     const json_t *in = p->input;
     const json_t *dcs = json_object_get(in, "dcs");
+    const json_t *retry = json_object_get(in, "retry");
     int64_t shards = number_of(in, "shards", 2);
     const char *source = json_string_value(json_array_get(dcs, 0));
     const char *dest = json_string_value(json_array_get(dcs, 1));
@@ -348,7 +349,11 @@ static void begin(struct play *p)
         .row = &p->row,
         .outage_max_ms = number_of(in, "outage_max_ms", 10000),
         .expire_ms = number_of(in, "expire_ms", 0),
-        .retries = (int)number_of(in, "retries", 1),
+        .retry = { .pause_ms = number_of(retry, "pause_ms", 0),
+                   .pause_max_ms = number_of(retry, "pause_max_ms", 1000),
+                   .undoable_ms = number_of(retry, "undoable_ms", 10),
+                   .total_ms = number_of(retry, "total_ms", 10),
+                   .check_ms = number_of(retry, "check_ms", 0) },
     };
 }
 

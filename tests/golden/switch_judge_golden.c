@@ -70,7 +70,7 @@ static int judge(const json_t *input, struct situation *s, struct str *out, stru
     };
     struct judge_verdict *verdict = xcalloc(1, sizeof(*verdict));
     switch_judge(&facts, verdict);
-    str_puts(out, verdict->may ? "may\n" : "may not\n");
+    str_puts(out, verdict->may ? "may\n" : verdict->is_not_yet ? "not yet\n" : "may not\n");
     judge_verdict_print(verdict, out);
     free(verdict);
     return 0;

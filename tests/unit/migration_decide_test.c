@@ -148,10 +148,11 @@ static enum call_outcome choose_outcome(struct sim *s, const struct migration_pl
         return OUTCOME_OK;
     }
     unsigned kind = roll(s, 100);
-    return kind < 30   ? OUTCOME_REFUSED
-           : kind < 60 ? OUTCOME_UNREACHABLE
-           : kind < 98 ? OUTCOME_UNKNOWN
-                       : OUTCOME_STALE;
+    return kind < 30                  ? OUTCOME_REFUSED
+           : kind < 60                ? OUTCOME_UNREACHABLE
+           : kind < 96                ? OUTCOME_UNKNOWN
+           : call->call == CALL_CHECK ? OUTCOME_NOT_YET
+                                      : OUTCOME_STALE;
 }
 
 static struct migration_result answer_of(struct sim *s, const struct migration_plan_call *call)
@@ -247,6 +248,19 @@ static void check_rest(struct sim *s)
     }
 }
 
+/* Whoever waits for nobody's answer has a moment at which he goes on. */
+static void check_wakes(struct sim *s)
+{
+    const struct migration_cluster_row *row = &s->row;
+    const struct migration_status_info *info = migration_status_info(row->status);
+    bool is_waiting = row->status == MIG_INITIATED || row->pending != CALL_NONE;
+    for (size_t i = 0; i < row->shard_count; i++) {
+        is_waiting |= row->shards[i].pending != CALL_NONE;
+    }
+    MUST(s, info->is_paused || info->is_terminal || is_waiting ||
+                migration_wake_at(&s->facts) > s->facts.now);
+}
+
 static void decide(struct sim *s)
 {
     bool is_more = true;
@@ -269,6 +283,7 @@ static void decide(struct sim *s)
         send(s, &plan);
     }
     check_rest(s);
+    check_wakes(s);
 }
 
 static void crash(struct sim *s)
@@ -374,7 +389,11 @@ static void begin(struct sim *s, unsigned seed)
     s->facts = (struct migration_facts){ .now = 1000000,
                                          .row = &s->row,
                                          .outage_max_ms = chance(s, 50) ? 3000 : 60000,
-                                         .retries = (int)roll(s, 3) };
+                                         .retry = { .pause_ms = roll(s, 300),
+                                                    .pause_max_ms = 300 + roll(s, 900),
+                                                    .undoable_ms = roll(s, 3) * 700,
+                                                    .total_ms = roll(s, 4) * 1500,
+                                                    .check_ms = roll(s, 3) * 2000 } };
 }
 
 static void every_run_is_safe_and_ends(void **state)

@@ -298,7 +298,7 @@ static void start_engine(int parallel)
 {
     s.engine = migration_engine_new(&(struct migration_engine_options){
         .loop = s.loop, .pool = s.pool, .catalog = &s.f.catalog, .parallel = parallel });
-    migration_engine_configure(s.engine, &(struct migration_settings){ .retries = 1 });
+    migration_engine_configure(s.engine, &(struct migration_settings){ 0 });
 }
 
 XP_ANNOTATE_(no_thread_safety_analysis) static int setup(void **state)

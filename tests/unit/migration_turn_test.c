@@ -8,9 +8,8 @@
 
 #include "shared/base/banned.h"
 
-static const struct migration_settings defaults = { .mode = MODE_PLANNED,
-                                                    .outage_max_ms = 600000,
-                                                    .retries = 1 };
+/* Nothing is tried again. */
+static const struct migration_settings defaults = { .mode = MODE_PLANNED, .outage_max_ms = 600000 };
 
 static struct migration_turn turn_of(struct world *w, struct turn_item *items, size_t count)
 {
