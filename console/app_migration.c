@@ -16,6 +16,7 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                               .redis_user = c->redis_user,
                                               .redis_password = c->redis_password,
                                               .connect_timeout_ms = c->connect_timeout_ms,
+                                              .queue_ms = c->queue_ms,
                                               .check_ms = c->check_timeout_ms,
                                               .fence_ms = c->fence_timeout_ms,
                                               .drain_ms = c->drain_timeout_ms,
@@ -23,6 +24,7 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                               .follow_ms = c->follow_timeout_ms,
                                               .max_lag_bytes = c->max_lag_bytes };
     struct migration_settings engine = { .outage_max_ms = c->outage_max_ms,
+                                         .outage_target_ms = c->outage_target_ms,
                                          .expire_ms = c->expire_ms,
                                          .retry = c->retry };
     xp_check(

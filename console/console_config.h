@@ -51,6 +51,8 @@ struct console_config {
         int64_t survey_threads_count;
         char *mode;
         struct retry_limits retry;
+        int64_t queue_ms;
+        int64_t outage_target_ms;
         int64_t outage_max_ms;
         int64_t expire_ms;
         int64_t max_lag_bytes;

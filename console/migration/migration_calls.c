@@ -1,4 +1,4 @@
-/* migration_calls.c - see migration_calls.h: the life of a call, requests to metaservers, and the calls that are one request. */
+/* migration_calls.c - see migration_calls.h: the life of a call, and the calls that are one request. */
 #include <string.h>
 
 #include "console/migration/migration_calls_internal.h"
@@ -10,10 +10,7 @@
 #include "shared/net/url.h"
 #include "shared/base/banned.h"
 
-#define QUEUE_MAX       65536 /* of a lane: all shards of all clusters of the moment */
-#define URL_MAX_BYTES   8192
-#define ANSWER_TIME_MS  100 /* between a metaserver's deadline and ours */
-#define FOLLOW_TOGETHER 16  /* shards of one cluster that are told at the same time */
+#define FOLLOW_TOGETHER 16 /* shards of one cluster that are told at the same time */
 
 /* ---- fault points: before a call nothing is sent, after it the answer is lost ---- */
 
@@ -216,134 +213,6 @@ void call_finish_survey(struct call *c, struct shard_survey *take_survey)
 {
     c->survey = take_survey;
     answer(c);
-}
-
-/* ---- requests to metaservers ---- */
-
-int64_t deadline_within(int64_t timeout_ms)
-{
-    int64_t half_ms = timeout_ms / 2;
-    return timeout_ms - ANSWER_TIME_MS > half_ms ? timeout_ms - ANSWER_TIME_MS : half_ms;
-}
-
-char *meta_path(const struct call *c, const char *word, const char *shard, const char *last)
-{
-    struct str path = STR_INIT(URL_MAX_BYTES);
-    str_printf(&path, "/api/meta/%s/", word);
-    url_add_encoded(&path, c->cluster);
-    str_putc(&path, '/');
-    url_add_encoded(&path, shard);
-    if (last) {
-        str_putc(&path, '/');
-        url_add_encoded(&path, last);
-    }
-    return str_take(&path);
-}
-
-static struct http_client *lane_of(struct migration_calls *m, const char *dc)
-{
-    struct http_client *lane = map_get(&m->lanes, dc);
-    if (!lane) {
-        lane = http_client_new(m->o.loop, m->o.threads, QUEUE_MAX);
-        map_put(&m->lanes, dc, lane);
-    }
-    return lane;
-}
-
-struct sent { /* one request; owner: the HTTP client until it answers */
-    struct call *call;
-    meta_answer_fn *done;
-    uint64_t token;
-    char *dc;
-};
-
-static struct meta_answer answer_of_failure(const struct http_reply *reply,
-                                            const struct xp_err *err)
-{
-    return (struct meta_answer){ .kind = reply->was_sent ? META_UNKNOWN : META_UNREACHABLE,
-                                 .why = err->msg };
-}
-
-static struct meta_answer answer_of_reply(const struct http_reply *reply, json_t **ret_json,
-                                          struct str *why)
-{
-    struct meta_answer a = { .status = reply->status };
-    struct xp_err err = { 0 };
-    if (reply->status < 200 || reply->status >= 300) {
-        bool is_refusal = reply->status >= 400 && reply->status < 500;
-        str_printf(why, "status %d: %.300s", reply->status, reply->body);
-        a.kind = is_refusal ? META_REFUSED : META_UNKNOWN;
-    } else if (reply->body[strspn(reply->body, " \t\r\n")] == '\0') {
-        str_puts(why, "empty response from metaserver");
-        a.kind = META_EMPTY;
-    } else if (jd_parse(reply->body, reply->length, ret_json, &err) < 0) {
-        str_printf(why, "its answer is no JSON: %s", err.msg);
-        a.kind = META_UNKNOWN;
-    } else {
-        a.json = *ret_json;
-        a.kind = META_ANSWERED;
-    }
-    a.why = str_text(why);
-    return a;
-}
-
-static void on_reply(int rc, const struct http_reply *reply, const struct xp_err *err, void *arg,
-                     uint64_t token)
-{
-    (void)token;
-    struct sent *s = arg;
-    struct call *call = s->call;
-    meta_answer_fn *done = s->done;
-    uint64_t own_token = s->token;
-    free(s->dc);
-    free(s);
-    if (!call_drop(call)) {
-        return;
-    }
-    json_auto_t *json = NULL;
-    struct str why AUTO_STR = STR_INIT(1024);
-    struct meta_answer answer =
-        rc < 0 ? answer_of_failure(reply, err) : answer_of_reply(reply, &json, &why);
-    done(call, &answer, own_token);
-}
-
-static void not_sent(struct call *call, const struct meta_request *r, const char *why)
-{
-    struct meta_answer answer = { .kind = META_UNREACHABLE, .why = why };
-    r->done(call, &answer, r->token);
-}
-
-void meta_send(struct call *call, const struct meta_request *r)
-{
-    struct migration_calls *m = call->owner;
-    json_auto_t *body = r->take_body;
-    const char *base = meta_urls_get(&m->urls, r->dc);
-    struct xp_err err = { 0 };
-    if (!base) {
-        (void)xp_fail(&err, XP_UNAVAILABLE, "no metaserver is configured for DC %s", r->dc);
-        not_sent(call, r, err.msg);
-        return;
-    }
-    AUTO_FREE char *url = xasprintf("%s%s", base, r->path);
-    AUTO_FREE char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    struct http_call http = { .method = r->method,
-                              .url = url,
-                              .body = text,
-                              .body_length = text ? strlen(text) : 0,
-                              .headers = { "Content-Type: application/json", NULL },
-                              .connect_timeout_ms = m->settings.connect_timeout_ms,
-                              .timeout_ms = r->timeout_ms,
-                              .max_reply_bytes = SWITCH_BODY_MAX,
-                              .may_come_twice = true }; /* every step may, by its epoch */
-    struct sent *s = xcalloc(1, sizeof(*s));
-    *s = (struct sent){ .call = call, .done = r->done, .token = r->token, .dc = xstrdup(r->dc) };
-    call_hold(call);
-    if (http_send(lane_of(m, r->dc), &http, on_reply, s, 0, &err) < 0) {
-        free(s->dc);
-        free(s);
-        call->refs--;
-        not_sent(call, r, err.msg);
-    }
 }
 
 /* ---- DRAIN, PROMOTE, DEMOTE: one request, one struct switch_change ---- */
@@ -829,12 +698,7 @@ void migration_calls_free(struct migration_calls *m)
         return;
     }
     migration_calls_close(m);
-    size_t at = 0;
-    const struct map_slot *slot;
-    while ((slot = map_next(&m->lanes, &at))) {
-        http_client_free(slot->value);
-    }
-    map_done(&m->lanes);
+    meta_lanes_free(m);
     list_for_each (it, &m->calls) { /* those whose outer client is gone without an answer */
         call_free(LIST_ENTRY(it, struct call, link));
     }

@@ -9,7 +9,8 @@
  * A metaserver of x-pipe proves nothing: what it did to the fence is proved from here where a Redis can be reached, else its word counts, with a
  * warning. Time limits from the config table. What was sent and not answered is OUTCOME_UNKNOWN.
  * Each DC has a lane: threads and kept connections of its own, so that a DC that does not answer costs no other one its calls, and the call
- * after a check finds its connection open. Thread: loop. */
+ * after a check finds its connection open; what refuses writes goes first there (migration_lane.h). A time limit begins when the request is
+ * sent. Thread: loop. */
 #ifndef CONSOLE_MIGRATION_MIGRATION_CALLS_H
 #define CONSOLE_MIGRATION_MIGRATION_CALLS_H
 
@@ -32,12 +33,13 @@ struct migration_calls_settings { /* may change at run time; copied */
     const char *redis_user;
     const char *redis_password;
     int64_t connect_timeout_ms; /* 300 */
-    int64_t check_ms;           /* 2,000 */
-    int64_t fence_ms;           /* 1,000: of the first way; the others have the same again */
-    int64_t drain_ms;           /* 5,000 */
-    int64_t promote_ms;         /* 2,000 */
-    int64_t follow_ms;          /* 5,000 */
-    int64_t max_lag_bytes;      /* of the check, planned; 0: not looked at */
+    int64_t queue_ms;      /* 30,000: a request's wait for a thread, in front of its own time */
+    int64_t check_ms;      /* 2,000 */
+    int64_t fence_ms;      /* 1,000: of the first way; the others have the same again */
+    int64_t drain_ms;      /* 5,000 */
+    int64_t promote_ms;    /* 2,000 */
+    int64_t follow_ms;     /* 5,000 */
+    int64_t max_lag_bytes; /* of the check, planned; 0: not looked at */
 };
 
 struct migration_calls *migration_calls_new(const struct migration_calls_options *);

@@ -94,7 +94,7 @@ struct migration_calls {
     struct migration_calls_options o;
     struct migration_calls_settings settings; /* texts owned */
     struct meta_urls urls;
-    struct map lanes;  /* inner DC name to struct http_client */
+    struct map lanes;  /* inner DC name to struct meta_lane */
     struct map places; /* by migration cluster id */
     struct list calls;
     int active_count;
@@ -107,7 +107,7 @@ bool call_drop(struct call *);
 /* The end: the outcome, and the log with 'server_text' (NULL: none) before it as the result's text. */
 void call_finish(struct call *, enum call_outcome outcome, const char *server_text);
 
-/* ---- a request to a metaserver ---- */
+/* ---- a request to a metaserver (migration_requests.c) ---- */
 enum meta_answer_kind {
     META_ANSWERED,    /* 2xx, with a JSON body */
     META_EMPTY,       /* 2xx without a body: x-pipe had nothing to do */
@@ -133,6 +133,8 @@ struct meta_request {
 };
 /* Holds the call until 'done', which runs once, perhaps inside; not for a call that is finished by then. */
 void meta_send(struct call *, const struct meta_request *);
+/* Nothing is sent any more; waits for requests that are under way. */
+void meta_lanes_free(struct migration_calls *);
 /* "/api/meta/<word>/<cluster>/<shard>[/<last>]"; owned by the caller. */
 char *meta_path(const struct call *, const char *word, const char *shard, const char *last);
 /* What the metaserver may take for it, so that its answer still comes in time. */

@@ -302,7 +302,7 @@ static void fill_item(struct migration_engine *e, struct turn_job *t, size_t at)
     item->is_resumed = m->is_resumed;
     item->ask = t->asks[at] ? t->asks[at]->what : ASK_NONE;
     item->actor = t->asks[at] ? t->asks[at]->actor : NULL;
-    if (!must_wait_for_slot(e, m)) {
+    if (!must_wait(e, m, loop_now(e->o.loop))) {
         item->results = TAKE(m->results);
         item->result_count = m->result_count;
         m->result_count = 0;
@@ -416,6 +416,9 @@ static void on_called(struct migration_result *take_result, int64_t id, void *ar
         return;
     }
     report_result(m, take_result);
+    if (take_result->call == CALL_PUBLISH && take_result->outcome == OUTCOME_OK) {
+        leave_gate(e, m, loop_now(e->o.loop)); /* writes are accepted, and clients know where */
+    }
     m->active_calls--;
     m->results = xrealloc(m->results, m->result_count + 1, sizeof(*m->results));
     m->results[m->result_count++] = *take_result;
@@ -449,9 +452,18 @@ static void note_canary(const struct migration_engine *e, const struct mig *m)
     }
 }
 
+static void take_place(struct mig *m, const struct migration_cluster_row *row)
+{
+    m->source_dc_id = row->source_dc_id;
+    m->dest_dc_id = row->dest_dc_id;
+    m->shard_count = (int64_t)row->shard_count;
+    m->is_disaster = row->mode == MODE_DISASTER;
+}
+
 static void take_row(struct migration_engine *e, struct mig *m, struct turn_item *item)
 {
     bool is_changed = item->row.status != m->status;
+    take_place(m, &item->row);
     report_row(m, item);
     count_for_event(m, item->row.status);
     m->status = item->row.status;
@@ -460,6 +472,9 @@ static void take_row(struct migration_engine *e, struct mig *m, struct turn_item
     m->is_suspect = false;
     m->wake_at = item->wake_at;
     settle_slot(e, m);
+    if (!status_is_outage(m->status)) {
+        leave_gate(e, m, loop_now(e->o.loop));
+    }
     if (is_changed) {
         note_canary(e, m);
     }
@@ -618,6 +633,8 @@ static int64_t look_at_clocks(struct migration_engine *e)
         if (m->retry_at > now && m->retry_at - now < left) {
             left = m->retry_at - now;
         }
+        int64_t kept_out_ms = keeps_out_ms(e, m, now);
+        left = kept_out_ms < left ? kept_out_ms : left;
         wait = left < wait ? left : wait;
     }
     if (e->retry_at > now && e->retry_at - now < wait) {
@@ -672,6 +689,7 @@ struct migration_engine *migration_engine_new(const struct migration_engine_opti
     e->o = *options;
     e->by_id = MAP_INIT(MAP_NUMBER);
     e->events = MAP_INIT(MAP_NUMBER);
+    e->pairs = MAP_INIT(MAP_NUMBER);
     e->retry_at = MONO_NEVER;
     e->wants_load = true;
     list_init(&e->migs);
@@ -746,6 +764,11 @@ void migration_engine_free(struct migration_engine *e)
     while ((slot = map_next(&e->events, &at))) {
         free(slot->value);
     }
+    at = 0;
+    while ((slot = map_next(&e->pairs, &at))) {
+        free(slot->value);
+    }
+    map_done(&e->pairs);
     map_done(&e->events);
     map_done(&e->by_id);
     free(e);

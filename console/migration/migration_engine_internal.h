@@ -5,11 +5,13 @@
 #define CONSOLE_MIGRATION_MIGRATION_ENGINE_INTERNAL_H
 
 #include "console/migration/migration_engine.h"
+#include "console/migration/migration_gate.h"
 #include "shared/base/list.h"
 #include "shared/base/map.h"
 #include "shared/net/waker.h"
 
-#define TURN_ITEMS_MAX 128 /* one transaction; more wait for the next one */
+#define TURN_ITEMS_MAX  128 /* one transaction; more wait for the next one */
+#define TURN_OTHERS_MAX 16  /* of those not in an outage while others are: a short turn */
 
 struct ask { /* owner: whose list it is in; the sender until it is delivered */
     struct loop_msg msg;
@@ -56,7 +58,19 @@ struct mig { /* one migration that is not over; in order of (event, cluster id) 
     int failures; /* turns in a row that failed for it alone */
     mono_ms retry_at;
     wall_ms held_at; /* earliest of its shards; 0: nothing is held */
+    /* as of the last turn */
+    int64_t source_dc_id;
+    int64_t dest_dc_id;
+    int64_t shard_count;
+    bool is_disaster; /* asked for: nothing is left to be kept short */
+    bool is_inside;   /* the gate of its two DCs */
+    mono_ms entered_at;
     int64_t follows_waiting;
+};
+
+struct dc_pair { /* a way between two DCs */
+    struct migration_gate gate;
+    bool is_wanted; /* somebody waits to enter */
 };
 
 struct migration_engine {
@@ -66,6 +80,7 @@ struct migration_engine {
     struct map by_id;
     struct list migs;
     struct map events;
+    struct map pairs;  /* by both DCs, of struct dc_pair */
     struct list inbox; /* asks for which the rows are not known yet */
     struct waker *waker;
     struct loop_timer timer;
@@ -88,9 +103,14 @@ void start_waiting(struct migration_engine *);
 void event_was_started(struct migration_engine *, struct event *);
 /* The migrations of the next turn, at most 'max' into ret; those in an outage first. */
 size_t pick_migs(struct migration_engine *, mono_ms now, struct mig **ret, size_t max);
-/* Results of this one wait: it has no slot, and none is free. Takes one where it can. */
-bool must_wait_for_slot(struct migration_engine *, struct mig *);
+/* Results of this one wait: it has no slot, and none is free; or they end its check, and too many others refuse writes. Takes the slot, and
+ * enters the gate, where it can. */
+bool must_wait(struct migration_engine *, struct mig *, mono_ms now);
 void settle_slot(struct migration_engine *, struct mig *);
+/* Leaves the gate, if it is inside: writes are accepted again, or for long not. */
+void leave_gate(struct migration_engine *, struct mig *, mono_ms now);
+/* How long nobody else may enter because this one is inside; INT64_MAX: it keeps nobody out. */
+int64_t keeps_out_ms(const struct migration_engine *, const struct mig *, mono_ms now);
 
 /* ---- migration_engine_load.c: reading, on workers ---- */
 struct loaded_row {

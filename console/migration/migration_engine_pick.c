@@ -1,7 +1,8 @@
 /* migration_engine_pick.c - which migrations are next: slots, policies of events, the items of a turn (see migration_engine_internal.h).
  *
  * A slot is held from the start of a cluster by its event to its publication, return or pause. A cluster that was asked for by itself begins
- * without one; it gets one before its fence: the results of its check wait for that. What is in its outage never waits. */
+ * without one; it gets one before its fence: the results of its check wait for that, and for the gate of its two DCs. What is in its outage never
+ * waits. */
 #include "console/migration/migration_engine_internal.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -44,9 +45,95 @@ void settle_slot(struct migration_engine *e, struct mig *m)
     }
 }
 
-bool must_wait_for_slot(struct migration_engine *e, struct mig *m)
+/* ---- gates ---- */
+
+static uint64_t pair_key(const struct mig *m)
 {
-    return is_before_outage(m->status) && !take_slot(e, m);
+    return (uint64_t)m->source_dc_id << 32 | (uint64_t)m->dest_dc_id;
+}
+
+static struct dc_pair *pair_of(struct migration_engine *e, const struct mig *m)
+{
+    struct dc_pair *pair = map_get_n(&e->pairs, pair_key(m));
+    if (!pair) {
+        pair = xcalloc(1, sizeof(*pair));
+        gate_init(&pair->gate);
+        map_put_n(&e->pairs, pair_key(m), pair);
+    }
+    pair->gate.target_ms = e->settings.outage_target_ms;
+    return pair;
+}
+
+static int64_t stay_left_ms(const struct dc_pair *pair, const struct mig *m, mono_ms now)
+{
+    return m->entered_at + gate_stay_ms(&pair->gate) - now;
+}
+
+static void count_inside(struct migration_engine *e, mono_ms now)
+{
+    size_t at = 0;
+    const struct map_slot *slot;
+    while ((slot = map_next(&e->pairs, &at))) {
+        struct dc_pair *pair = slot->value;
+        pair->is_wanted = false;
+        gate_count(&pair->gate, 0);
+    }
+    list_for_each (it, &e->migs) {
+        const struct mig *m = LIST_ENTRY(it, struct mig, link);
+        struct dc_pair *pair = m->is_inside ? pair_of(e, m) : NULL;
+        if (pair && stay_left_ms(pair, m, now) > 0) {
+            gate_count(&pair->gate, pair->gate.inside + m->shard_count);
+        }
+    }
+}
+
+int64_t keeps_out_ms(const struct migration_engine *e, const struct mig *m, mono_ms now)
+{
+    const struct dc_pair *pair = m->is_inside ? map_get_n(&e->pairs, pair_key(m)) : NULL;
+    int64_t left_ms = pair && pair->is_wanted ? stay_left_ms(pair, m, now) : 0;
+    return left_ms > 0 ? left_ms : INT64_MAX;
+}
+
+static bool enter_gate(struct migration_engine *e, struct mig *m, mono_ms now)
+{
+    if (m->is_inside || m->is_disaster) {
+        return true;
+    }
+    struct dc_pair *pair = pair_of(e, m);
+    m->is_inside = gate_enter(&pair->gate, m->shard_count);
+    m->entered_at = now;
+    pair->is_wanted |= !m->is_inside;
+    return m->is_inside;
+}
+
+void leave_gate(struct migration_engine *e, struct mig *m, mono_ms now)
+{
+    if (m->is_inside) {
+        struct dc_pair *pair = pair_of(e, m);
+        m->is_inside = false;
+        gate_left(&pair->gate, m->shard_count, now - m->entered_at, pair->is_wanted);
+    }
+}
+
+/* With these results its check is over, and its fence begins. */
+static bool is_at_gate(const struct mig *m)
+{
+    for (size_t i = 0; i < m->result_count; i++) {
+        if (m->results[i].outcome != OUTCOME_OK) {
+            return false;
+        }
+    }
+    return m->status == MIG_CHECKING && m->result_count > 0;
+}
+
+/* The results of a check are taken together: nothing comes of one alone. */
+bool must_wait(struct migration_engine *e, struct mig *m, mono_ms now)
+{
+    if (!is_before_outage(m->status)) {
+        return false;
+    }
+    bool is_missing = m->status == MIG_CHECKING && m->active_calls > 0;
+    return is_missing || !take_slot(e, m) || (is_at_gate(m) && !enter_gate(e, m, now));
 }
 
 /* ---- policies ---- */
@@ -137,7 +224,7 @@ static bool has_work(struct migration_engine *e, struct mig *m, mono_ms now)
     if (!list_is_empty(&m->asks) || m->wants_look) {
         return true;
     }
-    return m->result_count > 0 && !must_wait_for_slot(e, m);
+    return m->result_count > 0 && !must_wait(e, m, now);
 }
 
 static size_t pick_some(struct migration_engine *e, mono_ms now, bool is_outage, struct mig **ret,
@@ -170,10 +257,12 @@ static struct mig *pick_suspect(struct migration_engine *e, mono_ms now)
 /* Suspects, each alone, and all others take turns. */
 size_t pick_migs(struct migration_engine *e, mono_ms now, struct mig **ret, size_t max)
 {
+    count_inside(e, now);
     struct mig *suspect = e->was_suspect ? NULL : pick_suspect(e, now);
     if (!suspect) {
         size_t count = pick_some(e, now, true, ret, max);
-        count += pick_some(e, now, false, ret + count, max - count);
+        size_t others = count > 0 && max - count > TURN_OTHERS_MAX ? TURN_OTHERS_MAX : max - count;
+        count += pick_some(e, now, false, ret + count, others);
         suspect = count == 0 ? pick_suspect(e, now) : NULL;
         e->was_suspect = suspect != NULL;
         if (!suspect) {

@@ -15,6 +15,7 @@
 struct migration_settings {   /* may change at run time */
     enum migration_mode mode; /* of requests without one */
     int64_t outage_max_ms;
+    int64_t outage_target_ms; /* of the engine's gates; 0: none */
     int64_t expire_ms;
     struct retry_limits retry;
 };

@@ -128,7 +128,8 @@ static void configure(const char *metaservers)
                                                  .fence_ms = 300,
                                                  .drain_ms = 200,
                                                  .promote_ms = 300,
-                                                 .follow_ms = 300 };
+                                                 .follow_ms = 300,
+                                                 .queue_ms = 5000 };
     assert_int_equal(migration_calls_configure(site->calls, &settings, &err), 0);
 }
 
