@@ -13,6 +13,8 @@ and the outer client. Keepers are not: their addresses are those of their contai
 names of processes ("console", "meta-jq-1", "redis-f07-jq-s1-1", "container-jq-1": its keepers too).
 """
 import os
+import re
+import shlex
 import sqlite3
 import time
 from contextlib import closing
@@ -32,6 +34,7 @@ RESTING = ("Success", "Aborted", "ForceEnd", "CheckingFail", "PartialRetryFail",
 TERMINAL = ("Success", "Aborted", "ForceEnd")
 AGREE_S = 10.0  # I3
 REST_S = 30.0
+NAMED = re.compile(r"dc \w+, (all shards|shard \w+), \w+|on request|ended by itself")  # I4
 CONNECT_MS = 1000  # beside relays that ask who is calling, on a machine that does other things beside
 LOADED_S = float(os.environ.get("XPIPE_LOADED_S", "3"))  # how much longer a bound may take on a machine that does other things beside
 
@@ -41,10 +44,22 @@ class RelayedRedis(RedisServer):
 
     who = None  # set by the world, for all that it makes
 
-    def __init__(self, workspace, name, config=()):
+    has_file = True  # False: all of its configuration is on its command line
+
+    def __init__(self, workspace, name):
         super().__init__(workspace, name)
         self.relay = Relay([self.port], who=self.who)
-        self._write_config([f"slave-announce-ip {HOST}", f"slave-announce-port {self.relay.port}", *config])
+        self.write_config()
+
+    def write_config(self):
+        """As it was before anybody changed it."""
+        self._write_config([f"slave-announce-ip {HOST}", f"slave-announce-port {self.relay.port}"])
+
+    def command(self):
+        if self.has_file:
+            return super().command()
+        lines = [shlex.split(line) for line in self.conf_path.read_text().splitlines()]
+        return [self.program, *(word for name, *values in lines for word in (f"--{name}", *values))]
 
     @property
     def address(self):
@@ -78,6 +93,7 @@ class SwitchWorld(World):
         self.outer = OuterClient()
         self.who = Who(self._pids)
         self._is_webhook = webhook
+        self._last_actions = []
         super().__init__(dcs=list(dcs), shards=0, zookeepers=zookeepers, namespace=namespace,
                          console_settings={"console.migration.connect.timeout.ms": CONNECT_MS, **(console_settings or {})},
                          meta_settings={"meta.switch.connect.milli": CONNECT_MS, **(meta_settings or {})}, **options)
@@ -97,8 +113,9 @@ class SwitchWorld(World):
     def _pids(self):
         return [(p.name, p.pid) for p in list(self.workspace.processes) if p.pid]
 
-    def redis_class(self, direct=False, program=RelayedRedis.program):
-        return type("RelayedRedis", (DirectRedis if direct else RelayedRedis,), {"who": staticmethod(self.who), "program": program})
+    def redis_class(self, direct=False, program=RelayedRedis.program, has_file=True):
+        return type("RelayedRedis", (DirectRedis if direct else RelayedRedis,),
+                    {"who": staticmethod(self.who), "program": program, "has_file": has_file})
 
     def dc_of(self, name):
         """The DC of a process; None: the console's site."""
@@ -144,21 +161,30 @@ class SwitchWorld(World):
         for daemon in (self.console, *self.metas()):
             daemon.wait_ready()
 
+    def at_close(self, action):
+        """To be called when its processes have ended."""
+        self._last_actions.append(action)
+
     def close(self):
-        super().close()
-        self.outer.close()
+        try:
+            super().close()
+        finally:
+            self.outer.close()
+            for action in self._last_actions:
+                action()
 
 
 class Drill:
     """One cluster of two shards with its witnesses. Leaves the world as it was, or says with world.is_spoilt that it cannot."""
 
     def __init__(self, world, name, shards=2, replicas=1, keepers=None, writers=True, prober=True, batch=1, pause=None, size=0,
-                 config=(), direct=False, program=RelayedRedis.program):
+                 config=(), **server):
+        """server: see redis_class()."""
         self.world, self.name = world, name
         self._writers_wanted, self._prober_wanted = writers, prober
         self._writer_options = {"batch": batch, "size": size, **({} if pause is None else {"pause": pause})}
         self._clients = None
-        self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(direct, program), keepers=keepers)
+        self.cluster = world.one_way(name, shards=shards, replicas=replicas, server=world.redis_class(**server), keepers=keepers)
         for server in self.cluster.all_redises():
             for line in config:
                 server.run("CONFIG", "SET", *line.split())
@@ -172,14 +198,22 @@ class Drill:
         return self.world.console
 
     def __enter__(self):
+        return Drill.begin([self])[0]
+
+    @staticmethod
+    def begin(drills):
+        """Enters them all at once: they wait for the same metaservers."""
         try:
-            self.cluster.create()
-            events.settle([self.cluster])
-            self.watch()
+            for d in drills:
+                d.cluster.create()
+            events.settle([d.cluster for d in drills])
+            for d in drills:
+                d.watch()
         except BaseException:
-            self._end(True)
+            for d in drills:
+                d._end(True)
             raise
-        return self
+        return drills
 
     def __exit__(self, kind, *_):
         self._end(kind is not None)
@@ -252,7 +286,7 @@ class Drill:
 
     def told(self, ticket):
         """checkstatus of the one cluster."""
-        return self.console.get(f"/api/migration/checkstatus/{ticket}")["results"][0]
+        return next(r for r in events.told(self.console, ticket) if r["clusterName"] == self.name)
 
     def row(self, sql, *args):
         """The first row, read from the database beside the console; None: no row."""
@@ -260,14 +294,14 @@ class Drill:
             return db.execute(sql, args).fetchone()
 
     def status(self, ticket):
-        return self.row("SELECT status FROM migration_cluster_tbl WHERE migration_event_id = ?", ticket)[0]
+        return self.row("SELECT status FROM migration_cluster_tbl WHERE migration_event_id = ? AND cluster_id = ?", ticket, self.cluster_id())[0]
 
     def reason(self, ticket):
-        return self.row("SELECT reason FROM migration_cluster_tbl WHERE migration_event_id = ?", ticket)[0]
+        return self.row("SELECT reason FROM migration_cluster_tbl WHERE migration_event_id = ? AND cluster_id = ?", ticket, self.cluster_id())[0]
 
     def detail(self, ticket):
         """The cluster of GET /api/v2/migrations/{id}."""
-        return self.console.get(f"/api/v2/migrations/{ticket}")["clusters"][0]
+        return next(c for c in self.console.get(f"/api/v2/migrations/{ticket}")["clusters"] if c["cluster"] == self.name)
 
     def shard_detail(self, ticket, shard):
         return next(s for s in self.detail(ticket)["shards"] if s["shard"] == shard)
@@ -276,6 +310,23 @@ class Drill:
         """(result, text) of a step of a shard: "done", "failed", "waiting"."""
         found = next(s for s in self.shard_detail(ticket, shard)["steps"] if s["step"] == key)
         return found["result"], found["text"] or ""
+
+    def took_ms(self, ticket, call):
+        """How long each of these calls ("hold", "promote", ..) took, over all shards."""
+        return [x["durationMs"] for x in self.detail(ticket)["timeline"] if x["kind"] == "result" and x["to"] == call]
+
+    def count(self, ticket, call):
+        """Shard -> how often the call was begun."""
+        lines = [x["shard"] for x in self.detail(ticket)["timeline"] if x["kind"] == "intent" and x["to"] == call]
+        return {s: lines.count(s) for s in self.cluster.shards}
+
+    def texts(self, ticket, key):
+        """The text of a step of every shard, in one."""
+        return "\n".join(self.step(ticket, s, key)[1] for s in self.cluster.shards)
+
+    def page(self, ticket):
+        """What the page of an event is given, as text."""
+        return self.console.request("GET", f"/console/migration/events/{ticket}").text
 
     def wait_rest(self, ticket, timeout=REST_S, wanted=RESTING):
         """Waits until it is terminal or paused; the status."""
@@ -291,14 +342,14 @@ class Drill:
 
     def target(self, ticket):
         return self.row("SELECT lower(d.dc_name) FROM migration_cluster_tbl c JOIN dc_tbl d ON d.id = c.destination_dc_id "
-                        "WHERE c.migration_event_id = ?", ticket)[0]
+                        "WHERE c.migration_event_id = ? AND c.cluster_id = ?", ticket, self.cluster_id())[0]
 
     def timeline(self, ticket):
         with closing(sqlite3.connect(f"file:{self.console.db_path}?mode=ro", uri=True, timeout=5)) as db:
             rows = db.execute(
                 "SELECT l.wall_ms, l.shard_id, l.kind, l.from_state, l.to_state, l.rule, l.duration_ms, l.text FROM migration_line_tbl l "
-                "JOIN migration_cluster_tbl c ON c.id = l.migration_cluster_id WHERE c.migration_event_id = ? ORDER BY l.id",
-                (ticket,)).fetchall()
+                "JOIN migration_cluster_tbl c ON c.id = l.migration_cluster_id WHERE c.migration_event_id = ? AND c.cluster_id = ? ORDER BY l.id",
+                (ticket, self.cluster_id())).fetchall()
         begin = rows[0][0] if rows else 0
         return "\n".join(f"{at - begin:7} ms  {kind:10} shard {shard:3}  {a or '-':>13} {b:14} {rule:12} {ms:5} ms  {text[:1200]!r}"
                          for at, shard, kind, a, b, rule, ms, text in rows)
@@ -324,15 +375,15 @@ class Drill:
 
     # invariants
 
-    def check(self, ticket, writes=True, repeat=True):
-        """I1 to I6, with what the witnesses saw; everything that is wrong in one text."""
+    def check(self, ticket, writes=True, repeat=True, emptied=()):
+        """I1 to I6, with what the witnesses saw; everything that is wrong in one text. emptied: shards whose data the test itself destroyed."""
         if writes:
             self._try_acks()
         problems = [*self.i1(ticket), *self.i3(ticket), *self.i4(ticket), *self.i5()]
         if repeat and self.status(ticket) in TERMINAL:
             problems += self.i6(ticket)
         self.stop_witnesses()
-        problems += self.i1(ticket) + self.i2(ticket)
+        problems += self.i1(ticket) + self.i2(ticket, emptied)
         if problems:
             raise AssertionError("\n".join(dict.fromkeys(problems)) + f"\n{self.status(ticket)}: {self.reason(ticket)}\n"
                                  f"{self.timeline(ticket)}")
@@ -351,20 +402,24 @@ class Drill:
         unfenced = {s["shard"] for t in self.tickets for s in self.detail(t)["shards"] if s["unfenced"]}
         return [f"I1 {p}" for p in self.prober.two_masters() if p.split(":")[0] not in unfenced]
 
-    def i2(self, ticket):
+    def i2(self, ticket, emptied=()):
         """Drained: every acknowledged write is on the master of today. Else the loss is told."""
         problems = []
         status = self.status(ticket)
         if status not in TERMINAL:
             return problems
         for shard, writer in self.writers.items():
+            if shard in emptied:
+                continue
             state = self.shard_detail(ticket, shard)
             lost = writer.lost(self.cluster.master(shard))
             if lost and (status != "Success" or state["drained"]):
                 problems.append(f"I2 {shard}: {len(lost)} acknowledged writes are not on the master, the first is {lost[0]}; "
                                 f"{[w for w in writer.acked() if w.number in lost[:3]]}")
-            if status == "Success" and not state["drained"] and lost and state["lostBytes"] == 0:
-                problems.append(f"I2 {shard}: {len(lost)} writes are lost, stored are 0 bytes")
+            if status == "Success" and not state["drained"] and state["lostBytes"] is not None:
+                least = sum(writer.bytes_of(n) for n in lost)
+                if state["lostBytes"] < least:
+                    problems.append(f"I2 {shard}: {len(lost)} writes of {least} bytes are lost, stored are {state['lostBytes']}")
         return problems
 
     def i3(self, ticket):
@@ -406,7 +461,9 @@ class Drill:
         status, reason = self.status(ticket), self.reason(ticket)
         if status not in RESTING:
             return [f"I4 it is {status}, neither terminal nor paused"]
-        return [f"I4 {status} without a reason"] if status not in ("Success", "ForceEnd") and not reason else []
+        if status not in ("Success", "ForceEnd") and not NAMED.search(reason or ""):
+            return [f"I4 {status}: no DC, shard, step in {reason!r}"]
+        return []
 
     def i5(self):
         """Locked exactly while a migration is unfinished."""

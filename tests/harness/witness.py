@@ -117,6 +117,10 @@ class Writer(threading.Thread):
             return "ok"
         return "refused" if line.startswith(REFUSALS) else "unknown"
 
+    def bytes_of(self, n):
+        """Of the replication stream, at least: what it sent."""
+        return len(resp("SET", self._key(n), b"x" * self.size or n))
+
     def acked(self):
         return [w for w in self.log if w.verdict == "ok"]
 

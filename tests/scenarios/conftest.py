@@ -151,15 +151,15 @@ def zookeepers():
 
 
 class Worlds:
-    """One world of each kind; a spoilt one is thrown away."""
+    """One world of each kind (a name where the options are the same); a spoilt one is thrown away."""
 
     def __init__(self, zookeepers):
         self._zookeepers = zookeepers
         self._worlds = {}
         self._made = 0
 
-    def get(self, **options):
-        key = repr(sorted(options.items()))
+    def get(self, kind="", **options):
+        key = repr((kind, sorted(options.items())))
         world = self._worlds.get(key)
         if world and getattr(world, "is_spoilt", False):
             self._close(self._worlds.pop(key))
@@ -222,22 +222,39 @@ def redis_program(request):
 _numbers = iter(range(10_000))
 
 
+class Drills:
+    """drill(world, **options): a Drill whose cluster is named for the scenario; ended with the test."""
+
+    def __init__(self, scenario):
+        self._scenario = scenario
+        self._open = []
+
+    def __call__(self, world, **options):
+        return self._begin([self._make(world, options)])[0]
+
+    def many(self, world, count):
+        """Small ones, without witnesses."""
+        small = {"shards": 1, "replicas": 0, "writers": False, "prober": False, "direct": True}
+        return self._begin([self._make(world, small) for _ in range(count)])
+
+    def _make(self, world, options):
+        return Drill(world, f"{self._scenario}-{next(_numbers)}", **options)
+
+    def _begin(self, drills):
+        self._open += Drill.begin(drills)
+        return drills
+
+    def end(self, failed):
+        for d in reversed(self._open):
+            d.__exit__(AssertionError if failed else None, None, None)
+
+
 @pytest.fixture
 def drill(request):
-    """drill(world, **options): a Drill whose cluster is named for the scenario; ended with the test."""
-    open_ones = []
-
-    def start(world, **options):
-        marker = request.node.get_closest_marker("scenario")
-        name = f"{marker.args[0].lower() if marker else 'x'}-{next(_numbers)}"
-        d = Drill(world, name, **options)
-        d.__enter__()
-        open_ones.append(d)
-        return d
-    yield start
-    failed = getattr(request.node, "failed_call", False)
-    for d in reversed(open_ones):
-        d.__exit__(AssertionError if failed else None, None, None)
+    marker = request.node.get_closest_marker("scenario")
+    drills = Drills(marker.args[0].lower() if marker else "x")
+    yield drills
+    drills.end(getattr(request.node, "failed_call", False))
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
