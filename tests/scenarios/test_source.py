@@ -153,9 +153,11 @@ def test_a_dead_source_stops_a_planned_switch(site, drill):
     assert status in ("CheckingFail", "PartialRetryFail", "Aborted"), d.timeline(ticket)
     assert "s1" in d.reason(ticket)
     d.wait_acks(shards=["s2"])
-    for r in d.redises("s1", HOME):
-        r.start()
-    d.cluster.redises[HOME]["s1"][1].replicate(d.cluster.redises[HOME]["s1"][0])
+    master, replica = d.redises("s1", HOME)
+    master.start()
+    with open(replica.conf_path, "a", encoding="ascii") as f:
+        f.write(f"slaveof {' '.join(master.address.split(':'))}\n")
+    replica.start()
     d.cluster.wait_whole()
     if status != "Aborted":
         assert d.roll_back(ticket)["success"]
