@@ -92,14 +92,16 @@ static void grow(struct migration_gate *g, int64_t shards)
 
 void gate_left(struct migration_gate *g, int64_t shards, int64_t took_ms, bool is_wanted)
 {
-    note_best(g, most(took_ms, 1));
+    if (g->target_ms == 0) {
+        return;
+    }
+    took_ms = most(took_ms, 1);
+    note_best(g, took_ms);
     g->uncut += shards;
-    int64_t allowed_ms = limit_ms(g) + SHARD_MS * (shards - 1);
-    if (took_ms <= allowed_ms) {
-        if (is_wanted && g->probe == 0) {
-            grow(g, shards);
-        }
-    } else if (!g->was_cut || g->uncut > g->window) {
+    int64_t allowed_ms = limit_ms(g) + SHARD_MS * most(shards - 1, 0);
+    if (took_ms > allowed_ms && (!g->was_cut || g->uncut > g->window)) {
         cut(g, took_ms, allowed_ms);
+    } else if (took_ms <= allowed_ms && is_wanted && g->probe == 0) {
+        grow(g, shards);
     }
 }
