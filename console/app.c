@@ -210,6 +210,7 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
                                                     .waits = app->waits,
                                                     .wait = migration_waits_add },
                                      .outer = app->migration.outer,
+                                     .bi_asker = app->migration.bi_asker,
                                      .pool = app->pool,
                                      .address = c->ip,
                                      .dc = c->dc };

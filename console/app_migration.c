@@ -35,9 +35,13 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                                      .connect_timeout_ms = c->connect_timeout_ms,
                                                      .timeout_ms = c->publish_timeout_ms });
     migration_engine_configure(m->engine, &engine);
-    return migration_calls_configure(m->surveys, &calls, err) == 0
-               ? migration_calls_configure(m->calls, &calls, err)
-               : err->code;
+    struct bi_asker_settings links = { .metaservers = config->metaservers,
+                                       .alias = m->alias,
+                                       .connect_timeout_ms = c->connect_timeout_ms,
+                                       .timeout_ms = c->check_timeout_ms };
+    int rc = bi_asker_configure(m->bi_asker, &links, err);
+    rc = rc != 0 ? rc : migration_calls_configure(m->surveys, &calls, err);
+    return rc != 0 ? rc : migration_calls_configure(m->calls, &calls, err);
 }
 
 int app_migration_start(struct app_migration *m, struct loop *loop, struct catalog *catalog,
@@ -50,6 +54,8 @@ int app_migration_start(struct app_migration *m, struct loop *loop, struct catal
     }
     m->outer_http = http_client_new(loop, OUTER_THREADS, OUTER_QUEUE);
     m->outer = outer_client_new(loop, m->outer_http);
+    m->alias = catalog->alias;
+    m->bi_asker = bi_asker_new(loop);
     m->pool = worker_pool_new(loop, "migration", POOL_THREADS, POOL_QUEUE_MAX, NULL, NULL, NULL);
     struct migration_calls_options calls = { .loop = loop,
                                              .pool = m->pool,
@@ -91,5 +97,6 @@ void app_migration_stop(struct app_migration *m)
     migration_engine_free(m->engine);
     migration_calls_free(m->calls);
     migration_calls_free(m->surveys);
+    bi_asker_free(m->bi_asker);
     outer_client_free(m->outer);
 }

@@ -5,12 +5,15 @@
 #define CONSOLE_APP_MIGRATION_H
 
 #include "console/console_config.h"
+#include "console/migration/bi_survey.h"
 #include "console/migration/migration_engine.h"
 
 struct app_migration {
     struct http_client *outer_http;
     struct outer_client *outer;
-    struct worker_pool *pool; /* turns do not wait behind requests */
+    struct bi_asker *bi_asker;
+    const struct dc_alias *alias; /* borrowed */
+    struct worker_pool *pool;     /* turns do not wait behind requests */
     struct migration_calls *calls;
     struct migration_calls
         *surveys; /* plans and verdicts: no step of a migration waits behind them */

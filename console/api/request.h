@@ -10,6 +10,7 @@
 #include "console/catalog/redises.h"
 #include "console/documents/document_cache.h"
 #include "console/health/container_health.h"
+#include "console/migration/bi_survey.h"
 #include "console/migration/migration_engine.h"
 #include "console/migration/migration_health.h"
 #include "console/migration/readiness_board.h"
@@ -47,6 +48,7 @@ struct api_context {
     struct migration_health *migration_health; /* NULL: it counts as healthy */
     struct readiness_board *readiness;         /* NULL, in unit tests: nobody looks */
     struct outer_client *outer;                /* NULL: nobody out there is told */
+    struct bi_asker *bi_asker;                 /* NULL: nobody is asked about links */
     struct worker_pool
         *pool;           /* for what goes on behind an answer of the loop; NULL in unit tests */
     const char *address; /* for /health; "" unknown */

@@ -16,6 +16,9 @@ void bi_exclusions_done(struct bi_exclusions *e)
 {
     for (size_t i = 0; i < e->count; i++) {
         free(e->items[i].cluster);
+        free(e->items[i].links);
+        names_done(&e->items[i].dcs);
+        names_done(&e->items[i].shards);
     }
     free(e->items);
     names_done(&e->dcs);
@@ -61,25 +64,42 @@ static int resolve_dcs(struct bi_job *job, struct db *db, struct xp_err *err)
     return 0;
 }
 
-static int check_dcs(const struct bi_job *job, struct db *db, const struct cluster_ref *cluster,
-                     struct xp_err *err)
+static int check_dcs(const struct bi_job *job, const struct cluster_ref *cluster,
+                     const struct dc_refs *bound, struct xp_err *err)
 {
-    struct dc_refs bound;
     size_t left = 0;
     size_t found = 0;
-    int rc = find_cluster_dcs(db, cluster->id, &bound, err);
-    for (size_t i = 0; rc == 0 && i < bound.count; i++) {
-        bool is_out = has_name(&job->out->dcs, bound.items[i].name);
+    for (size_t i = 0; i < bound->count; i++) {
+        bool is_out = has_name(&job->out->dcs, bound->items[i].name);
         left += !is_out;
         found += is_out;
     }
-    if (rc == 0 && found < job->out->dcs.count) {
+    if (found < job->out->dcs.count) {
         return xp_fail(err, XP_INVALID, "cluster %s is not in all of the DCs %.100s", cluster->name,
                        job->dcs_text);
     }
-    if (rc == 0 && left == 0) {
+    if (left == 0) {
         return xp_fail(err, XP_INVALID, "cluster %s: no DC would be left, %.100s are all",
                        cluster->name, job->dcs_text);
+    }
+    return 0;
+}
+
+/* The record is there: what the caller needs to look at the links. */
+static int add_item(const struct bi_job *job, struct db *db, const struct cluster_ref *cluster,
+                    const struct dc_refs *bound, struct xp_err *err)
+{
+    struct bi_exclusion *item = ARRAY_ADD(job->out->items, job->out->count);
+    *item = (struct bi_exclusion){ .id = db_last_id(db), .cluster = xstrdup(cluster->name) };
+    for (size_t i = 0; i < bound->count; i++) {
+        *ARRAY_ADD(item->dcs.items, item->dcs.count) = xstrdup(bound->items[i].name);
+    }
+    CLEANUP(db_stmt_done)
+    struct db_stmt s =
+        query_open(db, Q_READINESS_SHARDS, QUERY_ARGS(QI(cluster->id), QI(BI_SHARDS_MAX)));
+    int rc;
+    while ((rc = db_step(&s, err)) == DB_ROW) {
+        *ARRAY_ADD(item->shards.items, item->shards.count) = query_text(&s, 0);
     }
     return rc;
 }
@@ -95,7 +115,9 @@ static int exclude_one(struct bi_job *job, const struct change *change, const ch
     if (rc != 0 || cluster.type != CLUSTER_BI_DIRECTION) {
         return rc;
     }
-    rc = check_dcs(job, change->db, &cluster, err);
+    struct dc_refs bound;
+    rc = find_cluster_dcs(change->db, cluster.id, &bound, err);
+    rc = rc != 0 ? rc : check_dcs(job, &cluster, &bound, err);
     if (rc == 0) {
         AUTO_FREE char *who =
             xstrndup(job->request->operator_name, strnlen(job->request->operator_name, 128));
@@ -104,12 +126,7 @@ static int exclude_one(struct bi_job *job, const struct change *change, const ch
             QUERY_ARGS(QI(cluster.id), QI(change->now_ms), QT(who), QT("Fail"), QT(job->dcs_text)),
             err);
     }
-    if (rc == 0) {
-        struct bi_exclusion *item = ARRAY_ADD(job->out->items, job->out->count);
-        *item =
-            (struct bi_exclusion){ .id = db_last_id(change->db), .cluster = xstrdup(cluster.name) };
-    }
-    return rc;
+    return rc != 0 ? rc : add_item(job, change->db, &cluster, &bound, err);
 }
 
 static int begin_in(struct change *change, void *arg, struct xp_err *err)
@@ -153,8 +170,11 @@ static int end_in(struct db *db, void *arg, struct xp_err *err)
     const struct bi_exclusions *e = arg;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < e->count; i++) {
+        const struct bi_exclusion *item = &e->items[i];
+        bool fits = item->links && strlen(item->links) <= BI_LINKS_BYTES_MAX;
         rc = query_run(db, Q_BI_SET_STATUS,
-                       QUERY_ARGS(QI(e->items[i].id), QT(e->items[i].is_told ? "Success" : "Fail")),
+                       QUERY_ARGS(QI(item->id), QT(item->is_told ? "Success" : "Fail"),
+                                  QT(fits ? item->links : "")),
                        err);
     }
     return rc;
@@ -168,6 +188,12 @@ int bi_exclusions_end(const struct catalog *cat, const struct bi_exclusions *e, 
 
 /* ---- reading ---- */
 
+static json_t *links_json(const struct db_stmt *s, int column)
+{
+    json_t *links = json_loads(db_col_text(s, column), 0, NULL);
+    return links ? links : json_null();
+}
+
 static int list_in(struct db *db, void *arg, struct xp_err *err)
 {
     const struct read_job *job = arg;
@@ -177,11 +203,12 @@ static int list_in(struct db *db, void *arg, struct xp_err *err)
     int rc = 0;
     while ((rc = db_step(&s, err)) == DB_ROW) {
         (void)json_array_append_new(
-            list, json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)db_col_i64(&s, 0),
-                            "clusterName", jd_text(db_col_text(&s, 1)), "operator",
-                            jd_text(db_col_text(&s, 2)), "operationTime",
-                            event_date(db_col_i64(&s, 3)), "publishInfo",
-                            jd_text(db_col_text(&s, 4)), "status", jd_text(db_col_text(&s, 5))));
+            list,
+            json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)db_col_i64(&s, 0),
+                      "clusterName", jd_text(db_col_text(&s, 1)), "operator",
+                      jd_text(db_col_text(&s, 2)), "operationTime", event_date(db_col_i64(&s, 3)),
+                      "links", links_json(&s, 6), "publishInfo", jd_text(db_col_text(&s, 4)),
+                      "status", jd_text(db_col_text(&s, 5))));
     }
     return rc;
 }

@@ -16,8 +16,13 @@ struct bi_request {
 struct bi_exclusion {
     int64_t id; /* of its record */
     char *cluster;
-    bool is_told; /* set by the caller */
+    struct names dcs;    /* all of the cluster, stored spelling */
+    struct names shards; /* at most BI_SHARDS_MAX */
+    bool is_told;        /* set by the caller */
+    char *links;         /* set by the caller, owned: JSON text for the record; NULL none */
 };
+#define BI_SHARDS_MAX      1024
+#define BI_LINKS_BYTES_MAX 65536 /* more is not recorded */
 struct bi_exclusions {
     struct bi_exclusion *items;
     size_t count;
@@ -29,11 +34,11 @@ void bi_exclusions_done(struct bi_exclusions *);
 int bi_exclusions_begin(const struct catalog *, const struct change_ctx *,
                         const struct bi_request *, struct bi_exclusions *ret,
                         struct xp_err *) XP_MUST_CHECK;
-/* Success or Fail, as 'is_told' says. */
+/* Success or Fail, as 'is_told' says, with 'links'. */
 int bi_exclusions_end(const struct catalog *, const struct bi_exclusions *,
                       struct xp_err *) XP_MUST_CHECK;
 
-/* [{"id","clusterName","operator","operationTime","publishInfo","status"}], the newest 1,000 first. Returned owned. */
+/* [{"id","clusterName","operator","operationTime","links","publishInfo","status"}], the newest 1,000 first. Returned owned. */
 int bi_exclusions_list(const struct catalog *, json_t **ret, struct xp_err *) XP_MUST_CHECK;
 /* ["jq"]: outer names of the DCs of a cluster that are excluded now. XP_NOT_FOUND. Returned owned. */
 int bi_exclusions_of(const struct catalog *, const char *cluster, json_t **ret,

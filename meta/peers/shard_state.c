@@ -260,9 +260,11 @@ static json_t *actual_json(const struct crdt_peer *a)
     if (!a) {
         return json_null();
     }
-    json_t *object = json_pack("{s:o, s:i, s:s, s:I}", "ip", jd_text(a->addr.host), "port",
-                               a->addr.port, "linkStatus", link_text(a), "lastIoSecondsAgo",
-                               (json_int_t)(a->last_io_s == INT64_MIN ? -1 : a->last_io_s));
+    json_t *object =
+        json_pack("{s:o, s:i, s:s, s:I, s:I}", "ip", jd_text(a->addr.host), "port", a->addr.port,
+                  "linkStatus", link_text(a), "lastIoSecondsAgo",
+                  (json_int_t)(a->last_io_s == INT64_MIN ? -1 : a->last_io_s), "replOffset",
+                  (json_int_t)(a->repl_offset == INT64_MIN ? -1 : a->repl_offset));
     struct route route;
     struct xp_err err;
     bool is_proxied = a->proxy == CRDT_PROXIED && crdt_peer_route(a, &route, &err) == 0;
@@ -326,6 +328,7 @@ static void add_plan(struct shard_duty *duty, struct shard_node *node, json_t *o
         }
         CLEANUP(str_done) struct str text = STR_INIT(65536);
         peer_plan_print(&facts, plan, &text);
+        (void)json_object_set_new(out, "masterReplOffset", json_integer(info->master_repl_offset));
         (void)json_object_set_new(out, "backstreaming", json_boolean(info->backstreaming));
         (void)json_object_set_new(out, "plan", jd_text(str_text(&text)));
     }
