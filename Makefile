@@ -302,7 +302,7 @@ demo-check: ## the same, as a test that ends by itself
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j2 all fakes
 	@exec env $(RUN_ENV) $(PYTHON) tests/harness/demo.py --check $(ARGS)
-bench: bench-poll bench-takeover bench-console bench-keepers bench-switchover ## every measurement of bench/
+bench: bench-poll bench-takeover bench-console bench-keepers bench-switchover bench-readiness ## every measurement of bench/
 bench-poll: $(BUILD)/xpipe-meta $(BENCH) ## the poller against a bare hiredis loop
 	$(call bench_script,poll)
 bench-takeover: $(BUILD)/xpipe-meta $(BENCH) ## killed, frozen and joining metaservers over 10,000 shards
@@ -313,6 +313,8 @@ bench-keepers: $(DAEMONS) $(FAKES) ## active keepers that are killed, Redis that
 	$(call bench_script,keepers)
 bench-switchover: $(DAEMONS) ## planned switches to the other DC: write gap and time, beside the bare commands
 	$(call bench_script,switchover)
+bench-readiness: $(BUILD)/xpipe-console ## readiness verdicts of 10,000 one-way clusters: CPU, memory, rate
+	$(call bench_script,readiness)
 .PHONY: soak
 soak: $(DAEMONS) $(FAKES) $(BUILD)/redis_farm ## random faults under load for MINUTES (default 2); SEED=n repeats one
 	@exec env $(RUN_ENV) MINUTES=$(MINUTES) SEED=$(SEED) $(PYTHON) tests/soak/soak.py $(ARGS)
@@ -376,5 +378,5 @@ help: ## this list
 FORCE:
 .PHONY: FORCE all fakes debug deps clean test check check-tree test-binaries check-unit check-golden check-sim docs-states \
         sim sim-mutants fuzz-binaries layer-fuzz layer-integration layer-integration-asan \
-        check-integration check-scenarios scenarios-run check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console bench-keepers bench-switchover format format-check \
+        check-integration check-scenarios scenarios-run check-asan check-tsan fuzz fuzz-run cover cover-run demo demo-check bench bench-poll bench-takeover bench-console bench-keepers bench-switchover bench-readiness format format-check \
         config-file config-check docs docs-check lint lint-size lint-tidy lint-cppcheck lint-analyzer install help
