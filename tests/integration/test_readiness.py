@@ -45,6 +45,11 @@ def wait_verdict(world, *verdicts, name="orders"):
     return of(world, name)
 
 
+def delete(world, name):
+    world.console.delete(f"/api/cluster/{name}?checkEmpty=false")
+    wait_until(lambda: name not in [i["cluster"] for i in world.console.get("/api/v2/dr/readiness")["items"]], WAIT_S, f"{name} to be gone")
+
+
 def metric(world, verdict):
     return world.console.metrics()[f'xpipe_dr_readiness{{verdict="{verdict}"}}']
 
@@ -147,8 +152,7 @@ def test_a_cluster_that_comes_and_goes(world):
     fresh = world.one_way("fresh", shards=1).create()
     fresh.wait_whole()
     wait_verdict(world, "READY", name="fresh")
-    world.console.delete("/api/cluster/fresh?checkEmpty=false")
-    wait_until(lambda: "fresh" not in str(world.console.get("/api/v2/dr/readiness")), WAIT_S, "it to be gone")
+    delete(world, "fresh")
     assert world.console.request("GET", "/api/v2/clusters/fresh/dr-readiness").status_code == 404
 
 
@@ -163,7 +167,7 @@ def test_nowhere_to_go(world):
     console.post("/api/shards/alone/s1", [{"dcId": HOME, "redises": "127.0.0.1:7777"}, {"dcId": "mars", "redises": "127.0.0.2:7777"}])
     item = wait_verdict(world, "NOT_READY", name="alone")
     assert item["to"] is None and codes(item) == {"R24"}
-    console.delete("/api/cluster/alone?checkEmpty=false")
+    delete(world, "alone")
 
 
 def test_pages_and_filters(world, orders):
