@@ -253,6 +253,8 @@ static void make_duties(struct app *app)
     app_trees_make(app);
     app_switch_make(app);
     app->trees.on_stray = app_switch_stray;
+    app->trees.on_lost = app_switch_lost;
+    app->trees.redis_retry_ms = app->config.switch_fast_ms;
     app->shards = shard_set_new(app->store, makers, ARRAY_LEN(makers));
     app_switch_watch(app);
 }

@@ -40,6 +40,15 @@ void app_switch_stray(const struct duty *duty, const struct addr *master, void *
     }
 }
 
+void app_switch_lost(const struct duty *duty, void *arg)
+{
+    const struct app *app = arg;
+    const struct shard_meta *shard = duty_shard(duty);
+    if (shard) {
+        shard_switch_redis_lost(app->switches, duty->cluster->db_id, shard->db_id);
+    }
+}
+
 void app_switch_make(struct app *app)
 {
     const struct meta_config *c = &app->config;
@@ -63,6 +72,7 @@ void app_switch_make(struct app *app)
         .hold_ms = c->switch_hold_ms,
         .again_ms = c->switch_again_ms,
         .reassert_ms = c->switch_reassert_ms,
+        .fast_ms = c->switch_fast_ms,
     };
     app->switches = shard_switches_new(&options);
     struct remote_fences_options remote = {

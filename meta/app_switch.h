@@ -9,9 +9,10 @@
 void app_switch_make(struct app *); /* after the store and the common duty_env, before the shards */
 void app_switch_session(struct app *); /* ZooKeeper can be read: after each SHARDING_READY */
 void app_switch_watch(struct app *);   /* after the shards are made */
-/* What the duties ask (duty_env.stance), and tell (tree_env.on_stray). */
+/* What the duties ask (duty_env.stance), and tell (tree_env.on_stray, on_lost). */
 enum duty_stance app_switch_stance(const struct duty *, void *app);
 void app_switch_stray(const struct duty *, const struct addr *master, void *app);
+void app_switch_lost(const struct duty *, void *app);
 bool app_switch_is_quiet(const struct app *, int slot); /* -1: in any */
 /* After the shards are freed, before the ZooKeeper session is. */
 void app_switch_free(struct app *);

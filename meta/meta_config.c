@@ -253,6 +253,8 @@ const struct config_row meta_config_rows[] = {
       "Change of the primary DC: how long a repeated promotion gets the answer of the first", NULL },
     { "meta", "meta.switch.reassert.milli", CFG_INT, M(switch_reassert_ms), "1000", 100, 60000, "ms", false,
       "Change of the primary DC: period of looking whether a fenced master still is", NULL },
+    { "meta", "meta.switch.fast.milli", CFG_INT, M(switch_fast_ms), "100", 20, 10000, "ms", false,
+      "How soon a Redis of a one-way cluster that was lost is tried again, doubling to 8 s, and a fence that is not in force is looked at again", NULL },
     { "meta", "http.max.connections", CFG_INT, M(http_max_connections), "5000", 10, 100000, "count", false,
       "Connections the HTTP server accepts at once", NULL },
     { "meta", "http.handler.timeout.milli", CFG_INT, M(http_handler_timeout_ms), "10000", 100, 600000, "ms", false,

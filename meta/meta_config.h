@@ -91,6 +91,7 @@ struct meta_config {
     int64_t switch_hold_ms;
     int64_t switch_again_ms;
     int64_t switch_reassert_ms;
+    int64_t switch_fast_ms;
     /* HTTP */
     int64_t http_max_connections;
     int64_t http_handler_timeout_ms;

@@ -131,6 +131,14 @@ static void on_check(struct call *c, const struct meta_answer *a, uint64_t token
     }
 }
 
+/* In a disaster the source, and the others, are asked for what they know: a promotion does not wait for it. */
+static int64_t patience_ms(const struct call *c, const struct survey_dc *dc)
+{
+    const struct migration_calls_settings *s = &c->owner->settings;
+    bool is_beside = c->mode == MODE_DISASTER && !c->surveyed && !dc->is_dest;
+    return is_beside && s->fence_ms < s->check_ms ? s->fence_ms : s->check_ms;
+}
+
 static void ask_all(struct call *c)
 {
     struct check_round *r = c->check;
@@ -142,7 +150,7 @@ static void ask_all(struct call *c)
         struct meta_request request = { .method = "GET",
                                         .dc = r->survey->dcs[i].dc,
                                         .path = path,
-                                        .timeout_ms = c->owner->settings.check_ms,
+                                        .timeout_ms = patience_ms(c, &r->survey->dcs[i]),
                                         .done = on_check,
                                         .token = i };
         meta_send(c, &request);

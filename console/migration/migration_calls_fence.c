@@ -2,7 +2,7 @@
  *
  *   META   masterreadonly of the source's metaserver. Its proof, its refusal or a higher epoch ends the matter.
  *   HERE   fence_run over the Redis themselves     } both at once, when META was not reached, does not know, did not
- *   DEST   v2/fence of the destination's metaserver } reach a Redis itself, or could not release
+ *   DEST   v2/fence of the destination's metaserver } reach a Redis itself, could not release, or has said nothing for HEDGE_MS: it goes on
  * The first proof counts, whatever the other way does then: each phase may be repeated. x-pipe's metaserver proves nothing: LOOK (a fence) or
  * a release from here proves it; when no Redis can be reached from here, its word counts. */
 #include <string.h>
@@ -25,8 +25,12 @@ enum way_end {
     END_WORD, /* x-pipe's: it says so */
 };
 
+/* A metaserver that works answers a fence within some ms, and one that is cut off costs the others no more than this. */
+#define HEDGE_MS 300
+
 struct fence_ways {
     struct call *call;
+    struct loop_timer hedge;
     enum way_end ends[WAYS];
     bool is_begun[WAYS];
     struct switch_fence word; /* of END_WORD */
@@ -41,6 +45,7 @@ void fence_ways_free(struct fence_ways *w)
     if (!w) {
         return;
     }
+    loop_timer_stop(&w->hedge);
     fence_run_free(w->run);
     execution_log_free(w->run_log);
     switch_fence_done(&w->word);
@@ -105,14 +110,16 @@ static bool any_end(const struct fence_ways *w, enum way_end end)
 static void look_whether_over(struct call *c)
 {
     const struct fence_ways *w = c->ways;
-    for (int way = WAY_HERE; way < WAYS; way++) {
+    if (any_end(w, END_STALE)) {
+        call_finish(c, OUTCOME_STALE, NULL);
+        return;
+    }
+    for (int way = WAY_META; way < WAYS; way++) {
         if (w->is_begun[way] && w->ends[way] == END_NONE) {
             return;
         }
     }
-    if (any_end(w, END_STALE)) {
-        call_finish(c, OUTCOME_STALE, NULL);
-    } else if (any_end(w, END_REFUSED)) {
+    if (any_end(w, END_REFUSED)) {
         call_finish(c, OUTCOME_REFUSED, NULL);
     } else if (any_end(w, END_WORD)) {
         end_by_word(c);
@@ -306,9 +313,25 @@ static void prove_word(struct call *c)
     (void)call_drop(c);
 }
 
+/* Once: an answer that comes behind the hedge finds them under way. */
 static void others(struct call *c)
 {
-    call_with_places(c, false, start_others);
+    struct fence_ways *w = c->ways;
+    loop_timer_stop(&w->hedge);
+    if (w->is_begun[WAY_HERE]) {
+        look_whether_over(c);
+    } else {
+        w->is_begun[WAY_HERE] = w->is_begun[WAY_DEST] = true;
+        call_with_places(c, false, start_others);
+    }
+}
+
+static void hedge_fire(struct loop_timer *timer)
+{
+    struct call *c = CONTAINER_OF(timer, struct fence_ways, hedge)->call;
+    execution_log_warn(c->log, "%s: no answer for %d ms: the other ways are taken beside it",
+                       way_names[WAY_META], HEDGE_MS);
+    others(c);
 }
 
 /* x-pipe answers 200 also when it reached nobody: then there is no master in it. */
@@ -325,6 +348,12 @@ static void have_word(struct call *c, struct switch_fence *take_fence)
     w->ends[WAY_META] = END_WORD;
     w->word = *take_fence;
     *take_fence = (struct switch_fence){ 0 };
+    loop_timer_stop(&w->hedge);
+    if (w->is_begun[WAY_HERE]) { /* it proves it, or not */
+        look_whether_over(c);
+        return;
+    }
+    w->is_begun[WAY_HERE] = true;
     call_with_places(c, false, prove_word);
 }
 
@@ -365,6 +394,8 @@ void call_fence(struct call *c)
     c->ways = xcalloc(1, sizeof(*c->ways));
     c->ways->call = c;
     c->ways->is_begun[WAY_META] = true;
+    loop_timer_init(&c->ways->hedge, c->owner->o.loop, hedge_fire);
+    loop_timer_start(&c->ways->hedge, HEDGE_MS);
     AUTO_FREE char *path =
         meta_path(c, "masterreadonly", c->shard, is_release(c) ? "false" : "true");
     AUTO_FREE char *phase = is_release(c) ? xstrdup("") : xasprintf("&phase=%s", phase_of(c));

@@ -86,8 +86,10 @@ static struct shard_stage stage_of_failure(const struct migration_facts *f,
                                            enum migration_call call)
 {
     const struct migration_cluster_row *row = f->row;
-    enum again_is again =
-        shard->outcome == OUTCOME_UNKNOWN ? again_within(f, shard, f->retry.undoable_ms) : AGAIN_NO;
+    bool is_given_up = row->mode == MODE_DISASTER && call == CALL_HOLD; /* each way had its time */
+    enum again_is again = shard->outcome == OUTCOME_UNKNOWN && !is_given_up
+                              ? again_within(f, shard, f->retry.undoable_ms)
+                              : AGAIN_NO;
     if (again != AGAIN_NO) {
         return (struct shard_stage){ .is = again == AGAIN_NOW ? SHARD_CALLS : SHARD_PAUSES,
                                      .call = call };

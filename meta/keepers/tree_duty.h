@@ -42,9 +42,12 @@ struct tree_env {
     /* A Redis of a backup DC is a master and nothing is going to change that (its upstream is not known): told at every look, for as
      * long as it is so. NULL: nobody cares. 'arg' is that of the duty_env. */
     void (*on_stray)(const struct duty *, const struct addr *master, void *arg);
+    /* The connection to a Redis that had answered ended: perhaps its process, which comes back as another one. NULL: nobody cares. */
+    void (*on_lost)(const struct duty *, void *arg);
     struct budget refresh; /* setstates that only make a route known */
     /* settings; changed by a reload */
     enum failover_mode failover;
+    int64_t redis_retry_ms; /* who was lost is tried again then, doubling to 8 s; 0: 1000 */
     int64_t failover_lost_ms;
     int64_t failover_patience_ms;
     int64_t keeper_grace_ms;

@@ -386,8 +386,12 @@ static void on_state(struct rconn *conn, enum rconn_state state, void *arg)
         poll_member(m);
     } else if (m->node.role_at != MONO_NEVER ||
                (state == RCONN_WAITING && (!m->node.was_tried || m->is_unread))) {
+        bool was_heard = m->node.role_at != MONO_NEVER;
         note_problem(m, rconn_last_error(conn));
         note_silence(m);
+        if (was_heard && !m->node.is_keeper && m->duty->tree_env->on_lost) {
+            m->duty->tree_env->on_lost(&m->duty->base, m->duty->env->arg);
+        }
         evaluate_if_changed(m);
     }
 }
@@ -486,6 +490,7 @@ static struct tree_member *member_new(struct tree_duty *duty, const struct addr 
         .user = is_keeper ? NULL : duty->env->redis_user,
         .password = is_keeper ? NULL : duty->env->redis_password,
         .first_delay_ms = first_connect_ms(duty),
+        .first_retry_ms = is_keeper ? 0 : duty->tree_env->redis_retry_ms,
     };
     m->conn = rconn_new(duty->env->loop, &options, on_state, m);
     return m;

@@ -177,8 +177,8 @@ void switch_undo(struct switch_shard *s)
     const struct switch_job *job = s->job;
     struct switch_record *r = &s->record;
     const struct switch_record *before = &job->before;
-    if (!job->has_before) {
-        return;
+    if (!job->has_before || job->step == SWITCH_RELEASE) {
+        return; /* it may be released by another way: the fence is not wanted any more */
     }
     bool is_news = r->fence != before->fence || r->saved.is_known != before->saved.is_known ||
                    r->is_promoting != before->is_promoting || r->kept.count != before->kept.count;
@@ -229,6 +229,7 @@ static void take_record(struct switch_shard *s, const struct switch_record *reco
     }
     s->record.version = record->version;
     s->record.epoch = epoch;
+    s->written = *record;
     count_fence(s);
     if (is_first) {
         go_on_from(s);
@@ -247,9 +248,8 @@ static void on_record_read(int rc, const struct switch_record *record, void *arg
         take_record(s, record);
         if (s->is_dirty) {
             write_record(s);
-        } else {
-            switch_job_recorded(s);
         }
+        switch_job_recorded(s);
     }
     struct shard_switches *all = s->all;
     switch_settled(s);
@@ -266,11 +266,11 @@ static void on_record_written(int rc, const struct switch_record *record, void *
         read_record(s);
     } else if (s->is_owned && rc == 0) {
         s->record.version = record->version;
+        s->written = *record;
         if (s->is_dirty) {
             write_record(s);
-        } else {
-            switch_job_recorded(s);
         }
+        switch_job_recorded(s);
     } else if (s->is_owned) {
         log_warn("switch.record_not_written", "cluster", log_int(s->cluster_id), "shard",
                  log_int(s->shard_id), "why", xp_code_info(rc)->name);
@@ -380,6 +380,8 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->is_known = false;
     s->is_dirty = false;
     s->record = (struct switch_record){ .version = -1 };
+    s->written = s->record;
+    s->is_checked = s->is_prepared = false;
     count_fence(s);
     s->held_until = MONO_NEVER;
     s->may_follow = false;
@@ -433,6 +435,8 @@ void shard_switch_cluster(struct shard_switches *all, const struct cluster_meta 
             continue;
         }
         s->may_follow &= cluster->is_migrating;
+        s->is_checked &= cluster->is_migrating;
+        switch_prepare(s);
         switch_keep(s, 0);
         struct tree_duty *tree = switch_tree(s);
         if (tree && switch_is_primary(s) && !addr_is_none(&s->record.promoted)) {

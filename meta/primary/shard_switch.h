@@ -52,6 +52,7 @@ struct shard_switches_options {
     int64_t hold_ms;     /* meta.switch.hold.milli, 60,000 */
     int64_t again_ms;    /* meta.switch.again.milli, 5,000 */
     int64_t reassert_ms; /* meta.switch.reassert.milli, 1,000 */
+    int64_t fast_ms;     /* meta.switch.fast.milli, 100: the same while it is not in force */
 };
 
 struct shard_switches *shard_switches_new(const struct shard_switches_options *);
@@ -99,6 +100,8 @@ bool shard_switch_holds(const struct shard_switches *, int64_t cluster_id, int64
  * and then gets its setting back. Told as often as it is seen. */
 void shard_switch_stray(struct shard_switches *, int64_t cluster_id, int64_t shard_id,
                         const struct addr *master);
+/* The connection to a Redis of it ended: a fence in force is looked at now, for who comes back may have forgotten it. */
+void shard_switch_redis_lost(struct shard_switches *, int64_t cluster_id, int64_t shard_id);
 /* The slot was gained: the record is read, a fence in force is asserted again. Lost: nothing more is sent. */
 void shard_switch_gained(struct shard_switches *, const struct cluster_meta *, const char *shard);
 void shard_switch_lost(struct shard_switches *, int64_t cluster_id, int64_t shard_id);

@@ -108,7 +108,7 @@ static void note_unfinished(struct switch_shard *s)
     s->is_asserted = false;
     s->held_until = loop_now(opt->loop) + opt->hold_ms;
     if (switch_is_fenced(s)) {
-        switch_keep(s, opt->reassert_ms / 4);
+        switch_keep(s, opt->fast_ms);
     }
 }
 

@@ -59,7 +59,10 @@ struct
     /* record */
     struct switch_record record; /* as it should be; in ZooKeeper when it is not dirty */
     bool is_known;
-    bool is_counted; /* among those that are fenced */
+    struct switch_record written; /* as ZooKeeper is known to have it */
+    bool is_checked;  /* for a promotion here: the switch that is coming is perhaps to this DC */
+    bool is_prepared; /* 'promoting' was written for it, and no promotion was asked for yet */
+    bool is_counted;  /* among those that are fenced */
     bool is_reading;
     bool is_writing;
     bool is_dirty;
@@ -128,6 +131,9 @@ void switch_undo(struct switch_shard *);
 bool switch_is_quiet(const struct switch_shard *);
 void switch_settled(
     struct switch_shard *); /* something ended: freed when nobody owns it any more */
+
+/* A switch to this DC is being checked: what its promotion needs in the record is written by then. */
+void switch_prepare(struct switch_shard *);
 
 /* switch_queue.c */
 bool switch_changes(enum switch_step step);                             /* a Redis */

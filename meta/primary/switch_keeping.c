@@ -170,7 +170,7 @@ static void on_kept(const struct switch_fence *result, void *arg)
         log_warn("switch.fence", "cluster", log_int(s->cluster_id), "shard", log_int(s->shard_id),
                  "state", fence_state_text(state), "asserted_again", was_commanding ? "yes" : "no");
     }
-    switch_keep(s, s->is_asserted ? s->all->opt.reassert_ms : s->all->opt.reassert_ms / 4);
+    switch_keep(s, s->is_asserted ? s->all->opt.reassert_ms : s->all->opt.fast_ms);
     switch_job_recorded(s);
 }
 
@@ -192,7 +192,7 @@ static void on_seen(const struct switch_fence *result, void *arg)
         switch_keep_others(s, &others);
         switch_write(s);
     }
-    switch_keep(s, is_there ? 0 : s->all->opt.reassert_ms / 4);
+    switch_keep(s, is_there ? 0 : s->all->opt.fast_ms);
     switch_job_recorded(s);
 }
 
@@ -211,6 +211,18 @@ static void assert_fence(struct switch_shard *s)
     start(s, &options);
     if (!s->keep_run) {
         switch_keep(s, s->all->opt.reassert_ms);
+    }
+}
+
+void shard_switch_redis_lost(struct shard_switches *all, int64_t cluster_id, int64_t shard_id)
+{
+    struct switch_shard *s = switch_find(all, cluster_id, shard_id);
+    struct keep_facts facts;
+    if (s && s->is_owned && s->is_known) {
+        switch_keep_facts(s, &facts);
+        if (keep_is_in_force(&facts) && !facts.is_busy) {
+            switch_keep(s, 0);
+        }
     }
 }
 

@@ -350,6 +350,27 @@ static void intend_promotion(struct switch_shard *s)
     }
 }
 
+/* A cluster that is locked, and whose switch to here was checked: the promotion finds its record written, and no write of ZooKeeper is
+ * waited for while clients cannot write. */
+void switch_prepare(struct switch_shard *s)
+{
+    struct keep_facts facts;
+    switch_keep_facts(s, &facts);
+    if (s->is_known && s->is_checked && facts.is_migrating && !facts.is_primary) {
+        intend_promotion(s);
+        s->is_prepared |= s->is_dirty;
+        if (s->is_dirty) {
+            switch_write(s);
+        }
+    }
+    if (s->is_known && s->is_prepared &&
+        !facts.is_migrating) { /* it was cancelled, or went elsewhere */
+        s->is_prepared = false;
+        s->record.is_promoting = false;
+        switch_write(s);
+    }
+}
+
 /* Epoch and intent are in the record before a Redis is changed. True: they are. A drain, which changes nothing, only begins to write
  * them: the promotion behind it has not to wait then. */
 static bool is_intent_written(struct switch_shard *s)
@@ -386,6 +407,11 @@ void switch_promoting(struct switch_shard *s)
     if (step == SWITCH_CHECK && ends_as_primary(s)) {
         return;
     }
+    if (step == SWITCH_CHECK && text_eq(s->job->dc, dc_store_dc(s->all->opt.store))) {
+        s->is_checked = true;
+        switch_prepare(s);
+    }
+    s->is_prepared &= step == SWITCH_CHECK;
     if (step != SWITCH_CHECK && !is_intent_written(s)) {
         return;
     }

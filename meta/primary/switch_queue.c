@@ -262,11 +262,33 @@ static void go(struct switch_shard *s)
     }
 }
 
+/* Does ZooKeeper have what this step needs there before its first command? Then it does not wait for what is being written beside. */
+static bool is_covered(const struct switch_shard *s)
+{
+    const struct switch_record *w = &s->written;
+    bool is_epoch = w->epoch >= s->job->order.epoch;
+    switch (s->job->step) {
+    case SWITCH_CHECK:
+    case SWITCH_DRAIN:
+        return true; /* change nothing */
+    case SWITCH_HOLD:
+    case SWITCH_FREEZE:
+    case SWITCH_WHOLE:
+        return is_epoch && w->fence != FENCE_NONE && w->saved.is_known && switch_is_fenced(s);
+    case SWITCH_PROMOTE:
+        return is_epoch && (w->is_promoting || !addr_is_none(&w->promoted));
+    case SWITCH_RELEASE:
+    case SWITCH_FOLLOW:
+        break;
+    }
+    return false;
+}
+
 void switch_job_recorded(struct switch_shard *s)
 {
     bool is_recorded = s->is_known && !s->is_dirty && !s->is_writing;
     if (s->job && s->job->waits_for_record && switch_is_quiet(s) &&
-        (is_recorded || s->job->step == SWITCH_CHECK)) {
+        (is_recorded || s->job->step == SWITCH_CHECK || (s->is_known && is_covered(s)))) {
         s->job->waits_for_record = false;
         loop_timer_stop(&s->job_timer);
         go(s);

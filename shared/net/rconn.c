@@ -86,6 +86,7 @@ struct rconn {
     bool is_connected;
     bool is_write_blocked;
     bool is_corked;
+    int64_t first_retry_ms;
     int64_t backoff_ms;
     mono_ms ready_since;
     uint64_t generation; /* of the socket: tells a callback's caller that it was replaced */
@@ -474,7 +475,7 @@ static void reply_arrived(struct rconn *c, const struct rreply *reply)
         auth_answered(c, reply);
         return;
     }
-    c->backoff_ms = BACKOFF_FIRST_MS;
+    c->backoff_ms = c->first_retry_ms;
     p.fn(reply, RCONN_ANSWERED, p.arg, p.token);
 }
 
@@ -662,7 +663,8 @@ struct rconn *rconn_new(struct loop *l, const struct rconn_options *options,
     c->state = RCONN_WAITING;
     c->told = RCONN_WAITING;
     c->fd = -1;
-    c->backoff_ms = BACKOFF_FIRST_MS;
+    c->first_retry_ms = options->first_retry_ms > 0 ? options->first_retry_ms : BACKOFF_FIRST_MS;
+    c->backoff_ms = c->first_retry_ms;
     c->ready_since = MONO_NEVER;
     c->out = STR_INIT(OUT_MAX_BYTES);
     list_init(&c->turn_link);

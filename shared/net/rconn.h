@@ -2,7 +2,7 @@
  *
  * Owns the socket. Knows nothing about replication, CRDT or verdicts: it sends words and hands replies back.
  * Connects by itself from rconn_new on (spread by the owner), authenticates when credentials are given,
- * reconnects after a failure with back-off 1 s doubling to 8 s, +-10 % jitter, reset only by a reply (to the
+ * reconnects after a failure with back-off 1 s (first_retry_ms) doubling to 8 s, +-10 % jitter, reset only by a reply (to the
  * owner's commands, not to AUTH). Every command has a deadline; when one passes, the connection is closed and all its
  * commands are answered with NULL. Replies over 1 MiB close the connection, as does an answer that nobody asked for.
  * Numeric addresses only. Commands go out in order and are answered
@@ -43,6 +43,7 @@ struct rconn_options {
     const char *password;       /* NULL or "": no AUTH; copied */
     int64_t connect_timeout_ms; /* of connect and AUTH together; 0: 1000 */
     int64_t first_delay_ms;     /* before the first connect, to spread a start */
+    int64_t first_retry_ms;     /* after a failure, doubling from there; 0: 1000 */
 };
 
 /* 'reply' is borrowed until return; NULL means no answer and 'why' says which kind. 'arg' and 'token' come back as

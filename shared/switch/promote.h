@@ -2,7 +2,7 @@
  * (dr-switchover.md 3.2, 3.4, 9.2 (6), (7); metaserver.md 7.1, 7.4).
  *
  *   check    ROLE, INFO replication, CONFIG GET slave-read-only, min-slaves-to-write of every Redis of the shard in this DC.
- *   drain    chooses the candidate and waits until its offset reaches the order's, at most drain_ms, polling every 5 ms doubling to 50.
+ *   drain    chooses the candidate and waits until its offset reaches the order's, at most drain_ms, polling every 1 ms doubling to 50.
  *   promote  drain, then XSLAVEOF (else SLAVEOF) NO ONE on the candidate, ROLE until it is master, CONFIG REWRITE (a failure is a warning).
  * The candidate: the most advanced replica with the order's replication id (its own, or of the upstream it followed), priority 0 last
  * resort never, ties by the order of the document. One master already: it is the answer (a repeat); several: a failure that

@@ -34,9 +34,9 @@
 #define LOOKS_MAX      3 /* of somebody who is silent, while nobody is fit */
 #define LOOKS_FINAL    2 /* of somebody who is silent, before the promotion */
 #define PROMOTES_MAX   3
-#define POLL_MIN_MS    5
+#define POLL_MIN_MS    1
 #define POLL_MAX_MS    50
-#define POLL_DOUBLINGS 4
+#define POLL_DOUBLINGS 6
 #define LOOK_PAUSE_MS  50
 #define OFFSET_UNKNOWN (-1)
 

@@ -41,6 +41,7 @@ struct rconn {
     mono_ms last_arrival; /* commands and answers never overtake each other */
     mono_ms last_answer;
     mono_ms ready_since;
+    int64_t first_retry_ms;
     int64_t backoff_ms;
     char error[160];
     struct list world_link;
@@ -320,7 +321,7 @@ static void answer_arrived(struct loop_timer *t)
         return;
     }
     c->depth++;
-    c->backoff_ms = BACKOFF_FIRST_MS;
+    c->backoff_ms = c->first_retry_ms;
     answer_command(k, RCONN_ANSWERED);
     leave(c);
 }
@@ -345,7 +346,8 @@ struct rconn *rconn_new(struct loop *l, const struct rconn_options *options,
         options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CONNECT_DEFAULT_MS;
     c->state_fn = state_fn;
     c->state_arg = arg;
-    c->backoff_ms = BACKOFF_FIRST_MS;
+    c->first_retry_ms = options->first_retry_ms > 0 ? options->first_retry_ms : BACKOFF_FIRST_MS;
+    c->backoff_ms = c->first_retry_ms;
     c->ready_since = MONO_NEVER;
     list_init(&c->commands);
     list_push_back(all_conns(), &c->world_link);

@@ -439,7 +439,8 @@ static int open_in(const char *active, const char *backup)
                                               .promote_ms = 2000,
                                               .hold_ms = 60000,
                                               .again_ms = 5000,
-                                              .reassert_ms = 1000 };
+                                              .reassert_ms = 1000,
+                                              .fast_ms = 100 };
     w.all = shard_switches_new(&options);
     document(active, backup, "Normal", 1);
     return 0;
@@ -861,6 +862,12 @@ static void a_slot_regained_while_a_fence_is_asserted_again(void **state)
 
 /* ---- a fence taken over; a crash ---- */
 
+static void metadata_says(const char *status, int version)
+{
+    document("fra", "jq", status, version);
+    shard_switch_cluster(w.all, dc_store_cluster_by_id(w.store, CLUSTER_ID));
+}
+
 static void a_fence_is_taken_over_and_asserted(void **state)
 {
     (void)state;
@@ -876,6 +883,13 @@ static void a_fence_is_taken_over_and_asserted(void **state)
     fence_ends(FENCE_GOAL_FREEZE, FENCE_FROZEN);
     let_pass(1000);
     fence_ends(FENCE_GOAL_FREEZE, FENCE_FROZEN); /* again and again */
+    shard_switch_redis_lost(w.all, CLUSTER_ID, SHARD_ID);
+    let_pass(1);
+    fence_ends(FENCE_GOAL_FREEZE, FENCE_NONE); /* it did not answer before the deadline */
+    let_pass(110);
+    fence_ends(FENCE_GOAL_FREEZE, FENCE_FROZEN);
+    let_pass(500);
+    assert_true(list_is_empty(&w.fences));
 }
 
 static void a_crash_in_the_middle_of_a_promotion(void **state)
@@ -945,6 +959,58 @@ static void a_promotion_whose_outcome_is_unknown(void **state)
     promotion_ends(PROMOTE_OK, 6380);
     zk_settles();
     assert_true(addr_is_none(&w.node.maybe));
+}
+
+/* What a promotion needs in ZooKeeper is there before clients cannot write. */
+static void a_check_prepares_the_promotion(void **state)
+{
+    (void)state;
+    w.node = (struct switch_record){ .epoch = 5, .version = 0 };
+    gain();
+    zk_settles();
+    ask(SWITCH_CHECK, 0);
+    promotion_ends(PROMOTE_NOBODY, 0);
+    assert_null(w.asked.done); /* a question outside of a switch */
+    metadata_says("Lock", 2);
+    zk_settles();
+    assert_true(w.node.is_promoting);
+    ask(SWITCH_PROMOTE, 5);
+    assert_null(w.asked.done);
+    assert_true(promotion_may());
+    promotion_ends(PROMOTE_NOBODY, 0);
+}
+
+static void a_check_without_a_switch_leaves_nothing(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    metadata_says("Lock", 2);
+    ask(SWITCH_CHECK, 0);
+    promotion_ends(PROMOTE_NOBODY, 0);
+    zk_settles();
+    assert_true(w.node.is_promoting);
+    metadata_says("Normal", 3);
+    zk_settles();
+    assert_false(w.node.is_promoting);
+    assert_int_equal(stance(), STANCE_NONE);
+}
+
+/* The result of the hold is still on its way to ZooKeeper: what the freeze needs is there. */
+static void a_freeze_does_not_wait_for_the_result_of_the_hold(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    begin_hold(5);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    assert_non_null(w.asked.done);
+    ask(SWITCH_FREEZE, 5);
+    assert_true(fence_may());
+    fence_ends(FENCE_GOAL_FREEZE, FENCE_FROZEN);
+    assert_int_equal(last()->fence, FENCE_FROZEN);
+    zk_settles();
+    assert_int_equal(w.node.fence, FENCE_FROZEN);
 }
 
 /* Nothing was sent: nobody is kept off because of it. */
@@ -1088,12 +1154,6 @@ static void the_next_migration_stops_the_settling(void **state)
     assert_int_equal(w.redis[0].min_slaves, 0);
 }
 
-static void metadata_says(const char *status, int version)
-{
-    document("fra", "jq", status, version);
-    shard_switch_cluster(w.all, dc_store_cluster_by_id(w.store, CLUSTER_ID));
-}
-
 static void a_cluster_under_migration_has_no_strays(void **state)
 {
     (void)state;
@@ -1147,6 +1207,9 @@ int main(void)
         TEST(open_backup, a_crash_in_the_middle_of_a_promotion),
         TEST(open_backup, the_promoted_one_is_found),
         TEST(open_backup, a_promotion_whose_outcome_is_unknown),
+        TEST(open_backup, a_check_prepares_the_promotion),
+        TEST(open_backup, a_check_without_a_switch_leaves_nothing),
+        TEST(open_primary, a_freeze_does_not_wait_for_the_result_of_the_hold),
         TEST(open_backup, a_promotion_whose_record_is_late),
         TEST(open_primary, who_follows_promotes_nobody_any_more),
         TEST(open_backup, each_stray_keeps_its_own_settings),

@@ -117,6 +117,8 @@ static void create_cluster(void)
     must("POST", "/api/redises/oy/c%201/s1", "[\"10.1.0.1:6379\"]");
 }
 
+static int64_t fence_ms = 300;
+
 static void configure(const char *metaservers)
 {
     struct xp_err err = { 0 };
@@ -125,7 +127,7 @@ static void configure(const char *metaservers)
                                                  .redis_password = "",
                                                  .connect_timeout_ms = 300,
                                                  .check_ms = 300,
-                                                 .fence_ms = 300,
+                                                 .fence_ms = fence_ms,
                                                  .drain_ms = 200,
                                                  .promote_ms = 300,
                                                  .follow_ms = 300,
@@ -363,6 +365,21 @@ static void a_silent_source_is_fenced_from_here(void **state)
     assert_int_equal(scene.redis_count, 2);
     assert_int_equal(site->result.fence.offset, 500);
     assert_int_equal(site->result.fence.saved.min_slaves, 3);
+    assert_true(strstr(site->result.text, "another way") != NULL);
+}
+
+/* The other ways do not wait for the end of its time. */
+static void a_silent_source_costs_little_time(void **state)
+{
+    (void)state;
+    fence_ms = 20000;
+    configure_both();
+    fence_ms = 300;
+    site->source.is_held = true;
+    scene.state = FENCE_HELD;
+    script_answer(&site->dest, 404, "{}");
+    assert_int_equal(run(CALL_HOLD), OUTCOME_OK);
+    assert_in_range(site->result.duration_ms, 300, 10000);
     assert_true(strstr(site->result.text, "another way") != NULL);
 }
 
@@ -731,6 +748,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(its_refusal_and_a_higher_epoch_are_the_last_word, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_silent_source_is_fenced_from_here, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_silent_source_costs_little_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dead_source_is_fenced_through_the_destination, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nobody_reaches_the_source, setup, teardown),
