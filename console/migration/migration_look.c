@@ -86,7 +86,8 @@ static struct shard_stage stage_of_failure(const struct migration_facts *f,
                                            enum migration_call call)
 {
     const struct migration_cluster_row *row = f->row;
-    bool is_given_up = row->mode == MODE_DISASTER && call == CALL_HOLD; /* each way had its time */
+    /* every way had its whole time, and time is short; one that a restart broke off had not */
+    bool is_given_up = row->mode == MODE_DISASTER && call == CALL_HOLD && shard->failing_since > 0;
     enum again_is again = shard->outcome == OUTCOME_UNKNOWN && !is_given_up
                               ? again_within(f, shard, f->retry.undoable_ms)
                               : AGAIN_NO;
