@@ -7,8 +7,7 @@
 #include "console/api/migration_asks.h"
 #include "console/api/tables.h"
 #include "console/migration/beacon_facts.h"
-#include "console/migration/bi_exclusions.h"
-#include "console/migration/outer_client.h"
+#include "console/migration/bi_tell.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/metrics.h"
@@ -178,16 +177,11 @@ static void recorded(struct job *job)
     excluding_free(x);
 }
 
-static void told(const struct outer_answer *answer, void *arg)
+static void told(void *arg)
 {
     struct excluding *x = arg;
-    const struct api_context *c = api_context(x->req);
-    x->exclusions.items[0].is_told = answer->is_ok;
-    if (!answer->is_ok) {
-        log_warn("bi_migration.not_told", "cluster", x->cluster, "why", answer->message);
-    }
     x->job = (struct job){ .run = run_record, .done = recorded, .deadline = MONO_FOREVER };
-    if (worker_submit(c->pool, &x->job, NULL) < 0) {
+    if (worker_submit(api_context(x->req)->pool, &x->job, NULL) < 0) {
         x->job.outcome = XP_UNAVAILABLE;
         recorded(&x->job);
     }
@@ -196,8 +190,8 @@ static void told(const struct outer_answer *answer, void *arg)
 static void tell(struct loop_msg *msg)
 {
     struct excluding *x = CONTAINER_OF(msg, struct excluding, msg);
-    outer_exclude(api_context(x->req)->outer, x->exclusions.items[0].cluster,
-                  (const char *const *)x->exclusions.dcs.items, x->exclusions.dcs.count, told, x);
+    const struct api_context *c = api_context(x->req);
+    bi_tell(c->outer, c->bi_asker, &x->exclusions, told, x);
 }
 
 static void tell_nobody(struct loop_msg *msg)

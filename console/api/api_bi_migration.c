@@ -3,9 +3,7 @@
 
 #include "console/api/request.h"
 #include "console/api/tables.h"
-#include "console/migration/bi_exclusions.h"
-#include "console/migration/outer_client.h"
-#include "shared/base/log.h"
+#include "console/migration/bi_tell.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 
@@ -73,40 +71,12 @@ struct telling {
     struct job job;
     struct http_req *req;
     struct bi_exclusions exclusions;
-    size_t at;      /* is being told now */
-    int waiting;    /* for all to be told, and for the links before */
-    json_t *before; /* links of each cluster; NULL: nobody was asked */
-    json_t *after;
 };
 
 static void telling_free(struct telling *t)
 {
-    json_decref(t->before);
-    json_decref(t->after);
     bi_exclusions_done(&t->exclusions);
     free(t);
-}
-
-/* ---- the end ---- */
-
-static json_t *of_cluster(json_t *list, size_t at)
-{
-    json_t *links = json_array_get(list, at);
-    return links ? json_incref(links) : json_null();
-}
-
-/* For the record and for the answer: {"cluster","before":{"links","warnings"},"after":{...}}, null where nobody was asked. */
-static json_t *links_of(struct telling *t)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; t->before && i < t->exclusions.count; i++) {
-        struct bi_exclusion *item = &t->exclusions.items[i];
-        json_t *links = json_pack("{s:o, s:o, s:o}", "cluster", jd_text(item->cluster), "before",
-                                  of_cluster(t->before, i), "after", of_cluster(t->after, i));
-        item->links = json_dumps(links, JSON_COMPACT);
-        (void)json_array_append_new(list, links);
-    }
-    return list;
 }
 
 static int end_records(struct telling *t, struct xp_err *err)
@@ -119,19 +89,33 @@ static int end_records(struct telling *t, struct xp_err *err)
     return rc == 0 && failed > 0 ? xp_fail(err, XP_REMOTE, "credis fail") : rc;
 }
 
+/* Links of each cluster, where somebody was asked: a member more than x-pipe answers. */
+static void write_success(const struct telling *t, struct http_resp *resp)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->exclusions.count; i++) {
+        const char *links = t->exclusions.items[i].links;
+        if (links) {
+            (void)json_array_append_new(list, json_loads(links, 0, NULL));
+        }
+    }
+    if (json_array_size(list) == 0) {
+        json_decref(list);
+        envelope_success(resp, NULL);
+        return;
+    }
+    http_resp_json(
+        resp, json_pack("{s:i, s:s, s:o}", "state", 0, "message", "success", "clusters", list));
+}
+
 static void answer(struct telling *t)
 {
     struct http_resp resp = { .status = 200 };
     struct xp_err err = { 0 };
-    json_t *links = links_of(t);
     int rc = end_records(t, &err);
-    if (rc == 0 && json_array_size(links) > 0) {
-        http_resp_json(&resp, json_pack("{s:i, s:s, s:O}", "state", 0, "message", "success",
-                                        "clusters", links));
-    } else if (rc == 0) {
-        envelope_success(&resp, NULL);
+    if (rc == 0) {
+        write_success(t, &resp);
     }
-    json_decref(links);
     http_req_finish(t->req, rc, &resp, &err);
 }
 
@@ -151,8 +135,9 @@ static void recorded(struct job *job)
     telling_free(t);
 }
 
-static void end_telling(struct telling *t)
+static void all_told(void *arg)
 {
+    struct telling *t = arg;
     struct xp_err err = { 0 };
     t->job = (struct job){ .run = record, .done = recorded, .deadline = MONO_FOREVER };
     if (worker_submit(api_context(t->req)->pool, &t->job, &err) < 0) {
@@ -161,85 +146,11 @@ static void end_telling(struct telling *t)
     }
 }
 
-/* ---- telling the routing platform, and looking at the links meanwhile and again behind it ---- */
-
-static void have_after(json_t *links, void *arg)
-{
-    struct telling *t = arg;
-    t->after = json_incref(links);
-    end_telling(t);
-}
-
-static void let_go(struct telling *t)
-{
-    struct bi_asker *asker = api_context(t->req)->bi_asker;
-    if (--t->waiting > 0) {
-        return;
-    }
-    if (asker) {
-        bi_survey(asker, &t->exclusions, have_after, t);
-    } else {
-        end_telling(t);
-    }
-}
-
-/* What is broken between those that stay is said, and stops nothing. */
-static void log_warnings(const struct telling *t)
-{
-    for (size_t i = 0; i < t->exclusions.count; i++) {
-        const json_t *warnings = json_object_get(json_array_get(t->before, i), "warnings");
-        for (size_t k = 0; k < json_array_size(warnings); k++) {
-            const json_t *w = json_array_get(warnings, k);
-            log_warn("bi_migration.link", "cluster", t->exclusions.items[i].cluster, "code",
-                     json_string_value(json_object_get(w, "code")), "why",
-                     json_string_value(json_object_get(w, "text")));
-        }
-    }
-}
-
-static void have_before(json_t *links, void *arg)
-{
-    struct telling *t = arg;
-    t->before = json_incref(links);
-    log_warnings(t);
-    let_go(t);
-}
-
-static void tell_next(struct telling *t);
-
-static void told(const struct outer_answer *a, void *arg)
-{
-    struct telling *t = arg;
-    t->exclusions.items[t->at].is_told = a->is_ok;
-    if (!a->is_ok) {
-        log_warn("bi_migration.not_told", "cluster", t->exclusions.items[t->at].cluster, "why",
-                 a->message);
-    }
-    t->at++;
-    tell_next(t);
-}
-
-static void tell_next(struct telling *t)
-{
-    const struct api_context *c = api_context(t->req);
-    if (t->at < t->exclusions.count) {
-        outer_exclude(c->outer, t->exclusions.items[t->at].cluster,
-                      (const char *const *)t->exclusions.dcs.items, t->exclusions.dcs.count, told,
-                      t);
-        return;
-    }
-    let_go(t);
-}
-
-static void tell_first(struct loop_msg *msg)
+static void tell_all(struct loop_msg *msg)
 {
     struct telling *t = CONTAINER_OF(msg, struct telling, msg);
-    struct bi_asker *asker = api_context(t->req)->bi_asker;
-    t->waiting = asker ? 2 : 1;
-    if (asker) {
-        bi_survey(asker, &t->exclusions, have_before, t);
-    }
-    tell_next(t);
+    const struct api_context *c = api_context(t->req);
+    bi_tell(c->outer, c->bi_asker, &t->exclusions, all_told, t);
 }
 
 static void tell_nobody(struct loop_msg *msg)
@@ -277,7 +188,7 @@ static int sync(struct http_req *req, const struct sync_body *body, struct xp_er
         telling_free(t);
         return HTTP_LATER;
     }
-    t->msg = (struct loop_msg){ .deliver = tell_first, .drop = tell_nobody };
+    t->msg = (struct loop_msg){ .deliver = tell_all, .drop = tell_nobody };
     rc = loop_post(daemon_loop(c->daemon), &t->msg, err);
     if (rc != 0) {
         telling_free(t);

@@ -1,5 +1,5 @@
 /* bi_exclusions.h - DCs that are taken out of client routing, of clusters with several active DCs (dr-switchover.md 8.1): records and rules.
- * Replication and Redis stay as they are. Telling the routing platform is the caller's, between _begin and _end: until _end the record
+ * Replication and Redis stay as they are. Telling the routing platform (bi_tell.h) is between _begin and _end: until _end the record
  * says Fail, so that a crash in between never claims what nobody confirmed. Thread: workers. */
 #ifndef CONSOLE_MIGRATION_BI_EXCLUSIONS_H
 #define CONSOLE_MIGRATION_BI_EXCLUSIONS_H
