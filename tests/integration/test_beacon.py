@@ -5,8 +5,8 @@ import time
 import pytest
 
 from harness.cluster import World
+from harness.events import Clients
 from harness.processes import wait_until
-from harness.switching import Writers
 
 HOME, AWAY = "jq", "fra"
 WAIT_S = 2.0
@@ -61,11 +61,13 @@ def switched(world, cluster):
 
 def test_a_monitor_switches_and_is_answered_at_the_end(world, orders):
     done = {"code": 0, "msg": "success", "success": True}
-    with Writers(orders) as writers:
+    with Clients([orders]) as clients:
         assert ask(world, orders, [HOME])[:2] == (200, done)
         switched(world, orders)
-        writers.wait_in(AWAY)
-    assert writers.lost() == []
+        for shard in orders.shards:
+            clients.follow(orders, shard, orders.master(shard).address)
+        clients.wait_acked()
+    assert clients.lost() == 0
     event = world.console.get("/console/migration/events?page=0&size=1")["data"][0]
     assert (event["event"]["operator"], event["event"]["eventTag"], event["status"], event["clusters"]) == ("Beacon", "Beacon", "Success", ["orders"])
     assert ask(world, orders, [HOME])[:2] == (200, done)  # again: it is away already
