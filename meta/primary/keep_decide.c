@@ -30,6 +30,11 @@ static bool busy(const struct keep_facts *f)
     return f->is_busy;
 }
 
+static bool ended(const struct keep_facts *f)
+{
+    return f->is_fenced && f->is_ended && f->is_primary && !f->is_migrating;
+}
+
 static bool migrating(const struct keep_facts *f)
 {
     return !keep_may_correct(f);
@@ -76,6 +81,7 @@ static const struct {
     /* clang-format off */
     { "K05", idle, KEEP_NOTHING, "nothing is fenced, held or to be given back" },
     { "K10", busy, KEEP_LATER, "a step, a run or a write is under way" },
+    { "K15", ended, KEEP_RELEASE, "its migration is over, this DC stays the primary one: nobody else will end the fence" },
     { "K20", keep_is_in_force, KEEP_ASSERT, "a step ordered the fence, and none has ended it" },
     { "K30", migrating, KEEP_NOTHING, "the cluster is being migrated, and this DC was not told to follow" },
     { "K40", stray, KEEP_HOLD, "a writable master in a backup DC, and what it should follow is not known" },

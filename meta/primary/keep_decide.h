@@ -16,12 +16,15 @@ struct keep_facts {
     bool has_settings; /* of Redis that were held: to be given back */
     bool
         is_find_due; /* a promotion was begun here, and whom it took was never written: it is to be found */
+    bool
+        is_ended; /* the migration that ordered the fence is over, and this DC is still the primary one: the metadata says so */
     bool is_look_wanted; /* others (console, another DC) may have fenced a Redis here */
 };
 
 enum keep_duty {
     KEEP_NOTHING, /* until something changes */
     KEEP_LATER,   /* asked again in a moment */
+    KEEP_RELEASE, /* the fence that nobody wants any more; who ended the migration may have released it by another way */
     KEEP_ASSERT,  /* the fence in force is to be seen, or made, again */
     KEEP_HOLD,    /* the stray */
     KEEP_FIND,    /* the only master of the primary DC is the promoted one */

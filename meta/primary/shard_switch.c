@@ -389,6 +389,7 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->is_asserted = false;
     s->asserted_at = MONO_NEVER;
     s->find_at = MONO_NEVER;
+    s->outlived_at = MONO_NEVER;
     s->settle_pause_ms = 0;
     s->settle_looks = 0;
     read_record(s);
@@ -437,6 +438,7 @@ void shard_switch_cluster(struct shard_switches *all, const struct cluster_meta 
         s->may_follow &= cluster->is_migrating;
         s->is_checked &= cluster->is_migrating;
         switch_prepare(s);
+        switch_note_migrating(s);
         switch_keep(s, 0);
         struct tree_duty *tree = switch_tree(s);
         if (tree && switch_is_primary(s) && !addr_is_none(&s->record.promoted)) {

@@ -89,13 +89,14 @@ static void note_fence(struct switch_shard *s, const struct switch_fence *result
     switch_keep(s, opt->reassert_ms);
 }
 
-static void note_release(struct switch_shard *s)
+void switch_note_release(struct switch_shard *s)
 {
     struct switch_record *r = &s->record;
     r->fence = FENCE_NONE;
     r->saved = (struct fence_saved){ 0 };
     r->offset = 0;
     r->repl_id[0] = '\0';
+    r->migrating_version = 0;
     s->held_until = MONO_NEVER;
     s->is_asserted = false;
     switch_keep_stop(s);
@@ -120,7 +121,7 @@ static void end_fencing(struct switch_shard *s, const struct switch_fence *resul
         (result->state == FENCE_HELD || result->state == FENCE_FROZEN)) {
         note_fence(s, result);
     } else if (!is_fencing(s->job->step) && result->state == FENCE_RELEASED) {
-        note_release(s);
+        switch_note_release(s);
     } else {
         note_unfinished(s);
     }
@@ -228,6 +229,9 @@ static bool intend(struct switch_shard *s)
     if (is_fencing(s->job->step)) {
         is_there &= r->fence != FENCE_NONE && !s->job->is_looked;
         r->fence = r->fence == FENCE_NONE ? FENCE_HELD : r->fence;
+        /* a new order: what is known so far may be of the migration before */
+        r->migrating_version = 0;
+        switch_note_migrating(s);
     } else {
         is_there &= r->fence == FENCE_NONE;
         r->fence = FENCE_NONE;

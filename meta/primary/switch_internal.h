@@ -88,6 +88,8 @@ struct
     enum keep_duty kept; /* what keep_run is for */
     struct stray *strays;
     size_t stray_count;
+    mono_ms
+        outlived_at; /* since then the metadata says that the fence's migration is over; MONO_NEVER */
     mono_ms find_at;  /* the promoted one is looked for again; MONO_NEVER: at once */
     size_t stray_at;  /* the one that keep_run is about */
     bool is_asserted; /* the last look found the fence in force */
@@ -155,6 +157,10 @@ void switch_end_stale(struct switch_shard *);
 void switch_fencing(struct switch_shard *);
 void switch_promoting(struct switch_shard *);
 void switch_following(struct switch_shard *);
+/* The fence is over: the record says so, nothing is asserted any more. The caller writes it. */
+void switch_note_release(struct switch_shard *);
+/* While it is fenced: what the metadata says of its migration is remembered (and written with the next record). */
+void switch_note_migrating(struct switch_shard *);
 void switch_following_look(struct switch_shard *);
 /* What a fence has to write down of what it saw: never its own values. */
 struct fence_saved switch_saved(const struct fence_saved *seen);

@@ -8,7 +8,9 @@
 
 #include "shared/base/banned.h"
 
-#define KEEPING_MAX   64 /* runs at once on this metaserver */
+#define KEEPING_MAX 64 /* runs at once on this metaserver */
+#define OUTLIVED_MS                                                                                \
+    2000 /* a push of before the next migration may come late: the one behind it comes by then */
 #define BUSY_MS       50
 #define FIND_AGAIN_MS 5000
 
@@ -88,6 +90,8 @@ void switch_keep_facts(const struct switch_shard *s, struct keep_facts *ret_fact
         .is_fenced = switch_is_fenced(s),
         .is_primary = switch_is_primary(s),
         .is_migrating = cluster && cluster->is_migrating,
+        .is_ended = s->outlived_at != MONO_NEVER &&
+                    mono_age(loop_now(s->all->opt.loop), s->outlived_at) >= OUTLIVED_MS,
         .may_follow = s->may_follow,
         .is_stray_due = due_stray(s) != NULL,
         .is_find_due = r->is_promoting && addr_is_none(&r->promoted) &&
@@ -102,6 +106,9 @@ static bool is_kept_duty(const struct switch_shard *s)
 {
     struct keep_facts facts;
     switch_keep_facts(s, &facts);
+    if (s->kept == KEEP_RELEASE) {
+        return facts.is_fenced && facts.is_ended && facts.is_primary && !facts.is_migrating;
+    }
     return s->kept == KEEP_ASSERT ? keep_is_in_force(&facts)
                                   : keep_may_correct(&facts) && !facts.is_primary;
 }
@@ -223,6 +230,58 @@ void shard_switch_redis_lost(struct shard_switches *all, int64_t cluster_id, int
         if (keep_is_in_force(&facts) && !facts.is_busy) {
             switch_keep(s, 0);
         }
+    }
+}
+
+/* ---- a fence that outlived its migration ---- */
+
+void switch_note_migrating(struct switch_shard *s)
+{
+    const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
+    struct switch_record *r = &s->record;
+    if (switch_is_fenced(s) && cluster && cluster->is_migrating &&
+        cluster->version > r->migrating_version) {
+        r->migrating_version = cluster->version;
+    }
+    bool is_outlived = switch_is_fenced(s) && cluster && !cluster->is_migrating &&
+                       r->migrating_version > 0 && cluster->version > r->migrating_version;
+    if (!is_outlived) {
+        s->outlived_at = MONO_NEVER;
+    } else if (s->outlived_at == MONO_NEVER) {
+        s->outlived_at = loop_now(s->all->opt.loop);
+    }
+}
+
+static void on_let_go(const struct switch_fence *result, void *arg)
+{
+    struct switch_shard *s = arg;
+    enum fence_state state = result->state;
+    if (!end_run(s)) {
+        return;
+    }
+    log_warn("switch.fence_outlived", "cluster", log_int(s->cluster_id), "shard",
+             log_int(s->shard_id), "state", fence_state_text(state), "why",
+             "its migration is over, and this dc is the primary one");
+    if (state == FENCE_RELEASED) {
+        switch_note_release(s);
+        switch_write(s);
+        switch_look(s); /* the sentinels */
+    } else {
+        switch_keep(s, s->all->opt.reassert_ms);
+    }
+    switch_job_recorded(s);
+}
+
+/* Whoever rolled back may have released the master without a word to us, and we have asserted the fence since. */
+static void let_go(struct switch_shard *s)
+{
+    struct fence_options options = { .goal = FENCE_GOAL_RELEASE,
+                                     .hint = s->record.master,
+                                     .saved = s->record.saved,
+                                     .on_done = on_let_go };
+    start(s, &options);
+    if (!s->keep_run) {
+        switch_keep(s, s->all->opt.reassert_ms);
     }
 }
 
@@ -400,9 +459,9 @@ static void nothing(struct switch_shard *s)
 static void keep_fire(struct loop_timer *timer)
 {
     static void (*const carry_out[])(struct switch_shard *) = {
-        [KEEP_NOTHING] = nothing,     [KEEP_LATER] = later,      [KEEP_ASSERT] = assert_fence,
-        [KEEP_HOLD] = hold_stray,     [KEEP_FIND] = find_master, [KEEP_SETTLE] = settle,
-        [KEEP_FORGET] = forget_fence,
+        [KEEP_NOTHING] = nothing, [KEEP_LATER] = later,         [KEEP_ASSERT] = assert_fence,
+        [KEEP_RELEASE] = let_go,  [KEEP_HOLD] = hold_stray,     [KEEP_FIND] = find_master,
+        [KEEP_SETTLE] = settle,   [KEEP_FORGET] = forget_fence,
     };
     struct switch_shard *s = CONTAINER_OF(timer, struct switch_shard, keep_timer);
     struct cluster_meta *cluster;
@@ -412,6 +471,7 @@ static void keep_fire(struct loop_timer *timer)
     if (!s->is_owned || !s->is_known || !switch_meta(s, &cluster, &shard)) {
         return;
     }
+    switch_note_migrating(s);
     switch_keep_facts(s, &facts);
     keep_decide(&facts, &plan);
     s->kept = plan.duty == KEEP_LATER ? s->kept : plan.duty; /* of the run under way */

@@ -299,7 +299,8 @@ void switch_job_recorded(struct switch_shard *s)
 static void begin(struct switch_shard *s, struct switch_job *job)
 {
     bool is_same_way =
-        job->step == SWITCH_HOLD || job->step == SWITCH_FREEZE || job->step == SWITCH_WHOLE;
+        (job->step == SWITCH_HOLD || job->step == SWITCH_FREEZE || job->step == SWITCH_WHOLE) &&
+        s->kept != KEEP_RELEASE;
     s->job = job;
     if (switch_changes(job->step)) {
         switch_forget(s);

@@ -110,6 +110,7 @@ static const struct jfield record_fields[] = {
     { .name = "kept", .type = JF_CUSTOM, .offset = RECORD(kept), .decode = decode_kept },
     { .name = "offset", .type = JF_INT64, .offset = RECORD(offset) },
     { .name = "replId", .type = JF_CUSTOM, .offset = RECORD(repl_id), .decode = decode_repl_id },
+    { .name = "migratingVersion", .type = JF_ID, .offset = RECORD(migrating_version) },
     { .name = "promoted", .type = JF_CUSTOM, .offset = RECORD(promoted), .decode = decode_addr },
     { .name = "promoting", .type = JF_BOOL, .offset = RECORD(is_promoting) },
     { .name = "maybePromoted", .type = JF_CUSTOM, .offset = RECORD(maybe), .decode = decode_addr },
@@ -163,6 +164,9 @@ char *switch_record_to_text(const struct switch_record *r)
     set_kept(json, &r->kept);
     json_object_set_new(json, "offset", json_integer(r->offset));
     set_text(json, "replId", r->repl_id);
+    if (r->migrating_version > 0) {
+        json_object_set_new(json, "migratingVersion", json_integer(r->migrating_version));
+    }
     set_addr(json, "promoted", &r->promoted);
     if (r->is_promoting) {
         json_object_set_new(json, "promoting", json_true());

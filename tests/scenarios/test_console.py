@@ -277,6 +277,22 @@ def test_a_release_behind_the_metaservers_back_stays(site, drill):
     d.check(ticket)
 
 
+@pytest.mark.scenario("F21")
+def test_a_release_that_the_metaserver_never_hears_of_stays(site, drill):
+    """As before, but the console's word never comes: the metaserver learns from the metadata that the migration is over, and opens its master."""
+    d = drill(site)
+    ticket = rolling_back(d)
+    site.meta_relay[HOME].set("refuse")
+    status = d.wait_rest(ticket, 60)
+    set_fault(d.console, "")
+    assert status == "Aborted", d.timeline(ticket)
+    wait_until(lambda: not any(d.masters(s) for s in d.cluster.shards), 5, "the fence to be asserted once more")
+    site.heal(d.cluster)
+    d.wait_acks()
+    stays(lambda: all(d.masters(s) for s in d.cluster.shards), 3, "the masters' writability")
+    d.check(ticket)
+
+
 # Every paused state: how it is reached, what it is after the repair. (Also F05, F08, F26, F27, F29.)
 
 def to_checking_fail(d):

@@ -1,4 +1,4 @@
-/* keep_decide_test.c - see keep_decide.h. The facts are nine flags: every combination of them is decided about. */
+/* keep_decide_test.c - see keep_decide.h. The facts are ten flags: every combination of them is decided about. */
 #include "meta/primary/keep_decide.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #include "shared/base/banned.h"
 
-enum { COMBINATIONS = 1 << 9 };
+enum { COMBINATIONS = 1 << 10 };
 
 static struct keep_facts facts_of(unsigned bits)
 {
@@ -22,6 +22,7 @@ static struct keep_facts facts_of(unsigned bits)
         .has_settings = bits & 64U,
         .is_look_wanted = bits & 128U,
         .is_find_due = bits & 256U,
+        .is_ended = bits & 512U,
     };
 }
 
@@ -53,7 +54,9 @@ static void a_fence_in_force_is_kept_and_nothing_else(void **state)
     for (unsigned bits = 0; bits < COMBINATIONS; bits++) {
         struct keep_facts f = facts_of(bits);
         enum keep_duty duty = duty_of(&f);
-        assert_int_equal(duty == KEEP_ASSERT, keep_is_in_force(&f) && !f.is_busy);
+        bool is_outlived = f.is_ended && f.is_primary && !f.is_migrating;
+        assert_int_equal(duty == KEEP_ASSERT, keep_is_in_force(&f) && !f.is_busy && !is_outlived);
+        assert_int_equal(duty == KEEP_RELEASE, f.is_fenced && !f.is_busy && is_outlived);
         assert_true(duty != KEEP_ASSERT || f.is_fenced);
     }
 }
@@ -92,6 +95,8 @@ static void each_rule_has_its_case(void **state)
     check((struct keep_facts){ .is_busy = true, .is_fenced = true }, "K10");
     check((struct keep_facts){ .is_fenced = true, .is_primary = true }, "K20");
     check((struct keep_facts){ .is_fenced = true, .is_migrating = true }, "K20");
+    check((struct keep_facts){ .is_fenced = true, .is_primary = true, .is_ended = true }, "K15");
+    check((struct keep_facts){ .is_fenced = true, .is_ended = true }, "K60");
     check((struct keep_facts){ .is_stray_due = true, .is_migrating = true }, "K30");
     check((struct keep_facts){ .has_settings = true, .is_migrating = true }, "K30");
     check((struct keep_facts){ .is_stray_due = true, .is_migrating = true, .may_follow = true },
