@@ -11,6 +11,7 @@ import redis
 
 from harness.cluster import World
 from harness.processes import stays, wait_until
+from harness.redis_server import RedisServer, redis_programs, redis_version
 
 HOME, AWAY = "jq", "fra"
 REASSERT_S = 1.0  # dr-switchover.md F34, F14: after it answers
@@ -27,15 +28,24 @@ def world(zookeepers):
 _names = itertools.count(1)
 
 
-def make(world, keepers, replicas=1):
-    cluster = world.one_way(f"sw{next(_names)}", replicas=replicas, keepers=None if keepers else []).create()
+@pytest.fixture(params=redis_programs(), ids=redis_version)
+def program(request):
+    """redis-server; with XPIPE_REDIS_SERVERS each of those programs."""
+    return request.param
+
+
+def make(world, keepers, replicas=1, program=RedisServer.program):
+    server = type("Server", (RedisServer,), {"program": program})
+    cluster = world.one_way(f"sw{next(_names)}", replicas=replicas, keepers=None if keepers else [], server=server).create()
     cluster.wait_whole()
     return cluster
 
 
 @pytest.fixture(params=[True, False], ids=["keepers", "plain"])
-def cluster(world, request):
-    c = make(world, request.param)
+def cluster(world, request, program):
+    if request.param and program != RedisServer.program:
+        pytest.skip("keepers are stand-ins on the redis-server of the PATH: others do not read its snapshots, or it not theirs")
+    c = make(world, request.param, program=program)
     yield c
     for dc in world.dcs.values():
         for meta in dc.metas:

@@ -1,6 +1,4 @@
-/* fence_fixture.h - a master and its replicas, real, under writers that count what was acknowledged, and one fence after the other.
- *
- * Which redis-server: XPIPE_REDIS_SERVERS lists programs, separated by blanks or colons; without it the one of the PATH. */
+/* fence_fixture.h - a master and its replicas, real, under writers that count what was acknowledged, and one fence after the other. */
 #ifndef TESTS_UNIT_FENCE_FIXTURE_H
 #define TESTS_UNIT_FENCE_FIXTURE_H
 
@@ -21,12 +19,10 @@ struct server {
     int fd;         /* for simple commands */
 };
 
-static const char *server_program = "redis-server";
-
 static inline void server_launch(struct server *s, const char *const *more)
 {
     char port_text[16];
-    const char *argv[24] = { server_program };
+    const char *argv[24] = { redis_program };
     size_t count = 1;
     (void)snprintf(port_text, sizeof(port_text), "%d", s->redis.port);
     if (s->file[0]) {
@@ -54,7 +50,7 @@ static inline void server_launch(struct server *s, const char *const *more)
     assert_true(s->redis.pid >= 0);
     if (s->redis.pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)execvp(server_program, (char *const *)(uintptr_t)argv);
+        (void)execvp(redis_program, (char *const *)(uintptr_t)argv);
         _exit(127);
     }
     redis_wait(s->redis.port);

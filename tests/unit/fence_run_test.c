@@ -516,7 +516,7 @@ static void times_of_hold_and_freeze(void **state)
     world_stop(&w);
 }
 
-int main(void)
+static int run_group(const char *name)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(held_then_frozen_then_released),
@@ -538,17 +538,10 @@ int main(void)
         cmocka_unit_test(freed_under_way),
         cmocka_unit_test(times_of_hold_and_freeze),
     };
-    const char *programs = getenv("XPIPE_REDIS_SERVERS");
-    const char *part = NULL;
-    size_t length = 0;
-    int failed = 0;
-    if (text_is_empty(programs)) {
-        return cmocka_run_group_tests_name("fence_run", tests, NULL, NULL);
-    }
-    while (text_next_part(&programs, " :", &part, &length)) {
-        AUTO_FREE char *program = xstrndup(part, length);
-        server_program = program;
-        failed += cmocka_run_group_tests_name(program, tests, NULL, NULL);
-    }
-    return failed;
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return with_each_redis("fence_run", run_group);
 }

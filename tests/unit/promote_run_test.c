@@ -627,7 +627,7 @@ static void the_config_file_follows(void **state)
     assert_true(near->pid >= 0);
     if (near->pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)execlp("redis-server", "redis-server", path, "--logfile", "/dev/null", (char *)NULL);
+        (void)execlp(redis_program, redis_program, path, "--logfile", "/dev/null", (char *)NULL);
         _exit(127);
     }
     redis_wait(near->port);
@@ -648,7 +648,7 @@ static void the_config_file_follows(void **state)
 
 #define WITH_SERVERS(test) cmocka_unit_test_setup_teardown(test, start_all, stop_all)
 
-int main(void)
+static int run_group(const char *name)
 {
     const struct CMUnitTest tests[] = {
         WITH_SERVERS(planned_loses_nothing),
@@ -663,5 +663,10 @@ int main(void)
         WITH_SERVERS(a_freed_run_says_nothing),
         WITH_SERVERS(the_config_file_follows),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return with_each_redis("promote_run", run_group);
 }

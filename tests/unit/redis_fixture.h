@@ -21,6 +21,7 @@
 #include "shared/base/addr.h"
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
+#include "shared/base/str.h"
 #include "shared/net/loop.h"
 #include "tests/unit/unit.h"
 
@@ -68,6 +69,28 @@ static inline int connect_to(int port)
 
 /* ---- a real Redis ---- */
 
+/* Which redis-server: the one of the PATH, unless with_each_redis says otherwise. */
+static const char *redis_program = "redis-server";
+
+/* Runs a group of tests with each of the programs that XPIPE_REDIS_SERVERS lists, separated by blanks or colons; without it with
+ * the redis-server of the PATH. Returns how many tests failed. */
+static inline int with_each_redis(const char *name, int (*run)(const char *name))
+{
+    const char *programs = getenv("XPIPE_REDIS_SERVERS");
+    const char *part = NULL;
+    size_t length = 0;
+    int failed = 0;
+    if (text_is_empty(programs)) {
+        return run(name);
+    }
+    while (text_next_part(&programs, " :", &part, &length)) {
+        AUTO_FREE char *program = xstrndup(part, length);
+        redis_program = program;
+        failed += run(program);
+    }
+    return failed;
+}
+
 struct redis_fixture {
     pid_t pid;
     int port;
@@ -112,7 +135,7 @@ static inline void redis_start(struct redis_fixture *r, const char *option, cons
     assert_true(r->pid >= 0);
     if (r->pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)execlp("redis-server", "redis-server", "--port", port_text, "--bind", "127.0.0.1",
+        (void)execlp(redis_program, redis_program, "--port", port_text, "--bind", "127.0.0.1",
                      "--dir", r->folder, "--save", "", "--logfile", "/dev/null", flag,
                      value ? value : "16", (char *)NULL);
         _exit(127);
