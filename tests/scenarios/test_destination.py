@@ -403,8 +403,10 @@ def test_one_of_many_clusters_fails_its_check(site, drill, policy, bad):
 
 
 @pytest.mark.scenario("F32")
-@pytest.mark.parametrize(("point", "dc"), [("meta_before_fence", HOME), ("meta_after_fence", HOME), ("meta_before_promote", AWAY),
-                                           ("meta_after_promote", AWAY), ("meta_before_follow", HOME), ("meta_after_follow", HOME)])
+@pytest.mark.parametrize(("point", "dc"), [
+    ("meta_before_fence", HOME), pytest.param("meta_after_fence", HOME, marks=pytest.mark.fast), ("meta_before_promote", AWAY),
+    pytest.param("meta_after_promote", AWAY, marks=pytest.mark.fast), pytest.param("meta_before_follow", HOME, marks=pytest.mark.fast),
+    ("meta_after_follow", HOME)])
 def test_a_metaserver_dies_in_the_middle_of_its_step(site, drill, point, dc):
     d = drill(site)
     meta = site.dcs[dc].meta
