@@ -264,6 +264,7 @@ static void resume_shard(struct migration_shard_row *shard)
     }
     if (shard->pending == CALL_HOLD || shard->pending == CALL_FREEZE) {
         shard->is_fence_unsure = true;
+        shard->is_meta_fenced = true;
     }
     if (shard->pending == CALL_PROMOTE) {
         shard->is_promote_unsure = true;
@@ -460,10 +461,29 @@ static void apply_release(struct migration_shard_row *shard, enum call_outcome o
     shard->fence = FENCE_RELEASED;
     shard->may_be_fenced = false;
     shard->is_fence_unsure = false;
+    shard->is_meta_fenced = false;
     shard->held_at = 0;
     shard->is_drained = false;
     shard->drain = OUTCOME_NONE;
     shard->saved = (struct fence_saved){ 0 };
+}
+
+/* Released by another way than the metaserver that made the fence: writes are accepted, but it would assert the fence again when it is back.
+ * It has to be reached yet. */
+static bool is_behind_its_back(const struct migration_shard_row *shard,
+                               const struct migration_result *result, enum call_outcome outcome)
+{
+    return result->call == CALL_RELEASE && outcome == OUTCOME_OK && shard->is_meta_fenced &&
+           !result->is_by_meta;
+}
+
+static void note_release_behind_its_back(struct migration_shard_row *shard)
+{
+    shard->fence = FENCE_RELEASED;
+    shard->held_at = 0;
+    add_text(shard, STEP_PREVIOUS_PRIMARY,
+             "[error]released by another way: the source's metaserver does not know it yet, and "
+             "would fence again\n");
 }
 
 /* A try in a row of them, perhaps the first. */
@@ -482,7 +502,9 @@ static void count_failure(struct migration_shard_row *shard, enum call_outcome o
 static void apply_to_shard(struct migration_shard_row *shard, const struct migration_result *result,
                            wall_ms now)
 {
-    enum call_outcome outcome = proved_outcome(result);
+    enum call_outcome proved = proved_outcome(result);
+    bool is_behind = is_behind_its_back(shard, result, proved);
+    enum call_outcome outcome = is_behind ? OUTCOME_UNREACHABLE : proved;
     enum migration_step step = migration_call_step(result->call);
     shard->pending = CALL_NONE;
     shard->last_call = result->call;
@@ -494,8 +516,11 @@ static void apply_to_shard(struct migration_shard_row *shard, const struct migra
     } else {
         add_text(shard, step, result->text);
     }
-    if (outcome != result->outcome) {
+    if (proved != result->outcome) {
         add_text(shard, step, "[error]OK was answered without its proof\n");
+    }
+    if (is_behind) {
+        note_release_behind_its_back(shard);
     }
     switch (result->call) {
     case CALL_CHECK:
@@ -503,6 +528,7 @@ static void apply_to_shard(struct migration_shard_row *shard, const struct migra
         break;
     case CALL_HOLD:
     case CALL_FREEZE:
+        shard->is_meta_fenced |= result->may_be_by_meta;
         apply_fence(shard, result, outcome, now);
         break;
     case CALL_DRAIN:

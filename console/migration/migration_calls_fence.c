@@ -86,6 +86,7 @@ static void end_proved(struct call *c, enum way way, struct switch_fence *fence)
     if (way != WAY_META) {
         execution_log_info(c->log, "done by another way: %s", way_names[way]);
     }
+    c->result.is_by_meta = way == WAY_META || c->ways->ends[WAY_META] == END_WORD;
     switch_fence_done(&c->result.fence);
     c->result.fence = *fence;
     *fence = (struct switch_fence){ 0 };
@@ -368,11 +369,13 @@ static void on_meta(struct call *c, const struct meta_answer *a, uint64_t token)
 {
     (void)token;
     struct switch_fence fence = { 0 };
+    c->result.may_be_by_meta = a->kind == META_ANSWERED || a->kind == META_UNKNOWN;
     call_hold(c);
     if (!is_stale_answer(a) && (a->kind == META_EMPTY || a->kind == META_REFUSED)) {
         way_failed(c, WAY_META, END_UNREACHABLE, a->why); /* it did nothing */
     } else if (read_fence(c, WAY_META, a, &fence)) {
-        if (!fence.is_ours) {
+        if (!fence.is_ours) { /* x-pipe's: it asserts nothing again */
+            c->result.may_be_by_meta = false;
             have_word(c, &fence);
             (void)call_drop(c);
             return;

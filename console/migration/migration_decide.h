@@ -24,8 +24,9 @@
  *   forceEnd: Publish and PublishFail; sends nothing any more.
  *   Resume (facts.is_resumed): what is pending is UNKNOWN. Nothing may be promoted and not disaster => RollBack; else forward; Publish publishes;
  *   RollBack rolls back; a check is repeated.
- *   RollBack: each shard, when its last call is over: demote (where it may be promoted), only then release (where it may be fenced). All are
- *   free of both => Aborted; a failure => RollBackFail naming shard and cause. A release without a proved write is a failure.
+ *   RollBack: each shard, when its last call is over: demote (where it may be promoted), only then release (where it may be fenced). A release by
+ *   another way than the source's metaserver, which may have made the fence, is not the end: it remembers the fence, and would assert it again when it
+ *   is back, so it is asked until it has released, too. All are free of both => Aborted; a failure => RollBackFail naming shard and cause. A release without a proved write is a failure.
  *   Publish: the active DC is switched in the transaction that enters it; every other DC follows from then on, with back-off until it
  *   confirms, also after Success; after Aborted, when a promotion was ever sent. STALE there: somebody newer rules, confirmed.
  * Thread: any. */
@@ -104,6 +105,8 @@ struct migration_result {
     char *text; /* owned: log text of the step */
     int64_t duration_ms;
     struct switch_fence fence;   /* HOLD, FREEZE, RELEASE */
+    bool is_by_meta;             /* of those: the source's metaserver did it, or says so */
+    bool may_be_by_meta;         /* it may have: it was asked, and perhaps reached */
     struct switch_change change; /* DRAIN, PROMOTE, DEMOTE, FOLLOW */
     char *publish_info;          /* PUBLISH; owned */
 };

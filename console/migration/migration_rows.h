@@ -60,6 +60,7 @@ struct migration_shard_row {
     bool is_promote_unsure; /* one of them was sent, and nobody knows what became of it */
     bool may_be_fenced;     /* an intent to hold was committed since the last proved release */
     bool is_fence_unsure;   /* one of them was sent, and nobody knows what became of it */
+    bool is_meta_fenced;    /* the source's metaserver may remember a fence */
     enum call_outcome
         drain;        /* of the last drain to the present fence_offset; OUTCOME_NONE: none yet */
     bool is_unfenced; /* disaster: promoted without a proved fence */

@@ -132,6 +132,7 @@ static const struct jfield state_fields[] = {
     { .name = "fence", .type = JF_CUSTOM, .offset = SHARD(fence), .decode = decode_fence },
     { .name = "mayBeFenced", .type = JF_BOOL, .offset = SHARD(may_be_fenced) },
     { .name = "fenceUnsure", .type = JF_BOOL, .offset = SHARD(is_fence_unsure) },
+    { .name = "metaFenced", .type = JF_BOOL, .offset = SHARD(is_meta_fenced) },
     { .name = "drain", .type = JF_CUSTOM, .offset = SHARD(drain), .decode = decode_outcome },
     { .name = "drained", .type = JF_BOOL, .offset = SHARD(is_drained) },
     { .name = "promoted", .type = JF_BOOL, .offset = SHARD(is_promoted) },
@@ -177,6 +178,7 @@ static void put_fence(json_t *state, const struct migration_shard_row *row)
     put(state, "fence", json_string(fence_state_text(row->fence)));
     put(state, "mayBeFenced", json_boolean(row->may_be_fenced));
     put(state, "fenceUnsure", json_boolean(row->is_fence_unsure));
+    put(state, "metaFenced", json_boolean(row->is_meta_fenced));
     put(state, "drain", json_string(call_outcome_text(row->drain)));
     put(state, "drained", json_boolean(row->is_drained));
     put(state, "fenceOffset", json_integer(row->fence_offset));

@@ -4,7 +4,7 @@
  * from the first DC to the second one and begins as Initiated. A turn: {"ask":"process|rollback|forceProcess|forceEnd", "resumed":true,
  * "after_ms", "answers":{"default":"ok", "hold":"unreachable", "promote/s2":"refused: text", "follow/C":"unknown", "drain":{...}}}. Answers are looked up
  * as CALL/SHARD (or DC), CALL, "default"; "none" or nothing: not answered in this turn. As an object: {"outcome", "text", "offset", "state", "drained",
- * "ours", "lost", "master"}: what differs from a good answer.
+ * "ours", "lost", "master", "meta":"did|may|not" (the source's metaserver; a release: did)}: what differs from a good answer.
  * Output: what each turn decides, rule by rule, and where it comes to rest; at the end the shards. Every rule and status on the way is checked
  * against the invariants that hold for all. */
 #include <jansson.h>
@@ -128,6 +128,9 @@ static int result_from(const json_t *answer, enum migration_call call, size_t sh
         .master = addr_of("10.0.1.1", 6379 + (int)shard),
         .saved = { .is_known = is_ok, .max_lag_s = 10 },
     };
+    const char *meta = text_of(answer, "meta", call == CALL_RELEASE ? "did" : "");
+    r.is_by_meta = strcmp(meta, "did") == 0;
+    r.may_be_by_meta = r.is_by_meta || strcmp(meta, "may") == 0;
     bool is_drained = flag_of(answer, "drained", is_ok);
     r.change = (struct switch_change){
         .is_success = is_ok,
