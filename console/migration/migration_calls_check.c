@@ -33,10 +33,16 @@ static void judge(const struct call *c, struct judge_verdict *ret_verdict)
 }
 
 /* Nothing but silence is in the way: another try may find it over. */
-static bool is_unreachable(const struct call *c)
+static enum call_outcome outcome_of_no(const struct call *c, bool is_not_yet)
 {
     const struct survey_dc *dest = shard_survey_dest(c->check->survey);
-    return dest && dest->is_unreachable;
+    if (dest && dest->is_busy) {
+        return OUTCOME_NOT_YET;
+    }
+    if (dest && dest->is_unreachable) {
+        return OUTCOME_UNREACHABLE;
+    }
+    return is_not_yet ? OUTCOME_NOT_YET : OUTCOME_REFUSED;
 }
 
 static bool is_stale(const struct call *c)
@@ -87,10 +93,7 @@ static void finish_check(struct call *c)
         call_finish(c, OUTCOME_STALE, NULL);
         return;
     }
-    enum call_outcome no = is_unreachable(c) ? OUTCOME_UNREACHABLE
-                           : is_not_yet      ? OUTCOME_NOT_YET
-                                             : OUTCOME_REFUSED;
-    call_finish(c, may ? OUTCOME_OK : no, NULL);
+    call_finish(c, may ? OUTCOME_OK : outcome_of_no(c, is_not_yet), NULL);
 }
 
 /* ---- asking ---- */
@@ -101,6 +104,7 @@ static void note_answer(struct survey_dc *dc, const struct meta_answer *a)
     if (a->kind != META_ANSWERED) {
         dc->error = xstrdup(a->why);
         dc->is_unreachable = a->kind == META_UNREACHABLE || a->kind == META_UNKNOWN;
+        dc->is_busy = a->status >= 500;
         return;
     }
     struct switch_check *check = xcalloc(1, sizeof(*check));

@@ -14,7 +14,8 @@ struct survey_dc {
     struct switch_check *check; /* NULL: no answer, or none yet; 'error' says why */
     char *error;
     bool is_unreachable; /* of no answer: another try may get one */
-    int64_t took_us;     /* from the question to the answer; -1 none yet */
+    bool is_busy;    /* of those: it says that it could not look now, as behind a step of before */
+    int64_t took_us; /* from the question to the answer; -1 none yet */
 };
 struct shard_survey {
     struct survey_dc dcs[MIGRATION_DCS_MAX];

@@ -26,6 +26,7 @@ static struct {
     enum fence_goal goal;
     size_t redis_count;
     bool judge_says_no;
+    bool judge_says_later;
     bool judged_as_disaster;
     size_t dcs_that_answered;
 } scene;
@@ -61,7 +62,8 @@ void fence_run_free(struct fence_run *run)
 
 void switch_judge(const struct judge_facts *facts, struct judge_verdict *ret)
 {
-    *ret = (struct judge_verdict){ .may = !scene.judge_says_no };
+    *ret =
+        (struct judge_verdict){ .may = !scene.judge_says_no, .is_not_yet = scene.judge_says_later };
     scene.judged_as_disaster = facts->is_disaster;
     scene.dcs_that_answered = 0;
     for (size_t i = 0; i < facts->count; i++) {
@@ -330,6 +332,7 @@ static void the_sources_metaserver_holds(void **state)
         saw(&site->source, "PUT /api/meta/masterreadonly/c%201/s1/true?epoch=7&phase=hold"));
     assert_int_equal(site->result.fence.state, FENCE_HELD);
     assert_int_equal(site->result.fence.offset, 4242);
+    assert_true(site->result.is_by_meta && site->result.may_be_by_meta);
     assert_int_equal(scene.runs, 0);
     assert_int_equal(site->dest.requests, 0);
     answer_fence(&site->source, FENCE_HELD, EPOCH); /* the data have not arrived: not frozen */
@@ -366,6 +369,8 @@ static void a_silent_source_is_fenced_from_here(void **state)
     assert_int_equal(site->result.fence.offset, 500);
     assert_int_equal(site->result.fence.saved.min_slaves, 3);
     assert_true(strstr(site->result.text, "another way") != NULL);
+    assert_false(site->result.is_by_meta);
+    assert_true(site->result.may_be_by_meta); /* it got the order, and may carry it out yet */
 }
 
 /* The other ways do not wait for the end of its time. */
@@ -393,6 +398,7 @@ static void a_dead_source_is_fenced_through_the_destination(void **state)
     assert_true(saw(&site->dest, "PUT /api/meta/v2/fence/c%201/s1"));
     assert_true(saw(&site->dest, "10.0.0.2:6379") || saw(&site->dest, "10.0.0.2"));
     assert_int_equal(site->result.fence.state, FENCE_FROZEN);
+    assert_false(site->result.is_by_meta || site->result.may_be_by_meta);
 }
 
 static void nobody_reaches_the_source(void **state)
@@ -430,6 +436,8 @@ static void the_word_of_xpipe_is_proved_from_here(void **state)
     scene.state = FENCE_FROZEN;
     assert_int_equal(run(CALL_HOLD), OUTCOME_OK);
     assert_int_equal(scene.goal, FENCE_GOAL_LOOK);
+    assert_true(site->result.is_by_meta);
+    assert_false(site->result.may_be_by_meta); /* it asserts nothing again */
     scene.state = FENCE_UNREACHABLE;
     assert_int_equal(run(CALL_FREEZE), OUTCOME_OK);
     assert_int_equal(site->result.fence.state, FENCE_FROZEN);
@@ -539,6 +547,11 @@ static void all_dcs_are_checked(void **state)
     scene.judge_says_no = true;
     assert_int_equal(run(CALL_CHECK), OUTCOME_REFUSED);
     assert_true(strstr(site->result.text, "the judge says no") != NULL);
+    scene.judge_says_later = true;
+    assert_int_equal(run(CALL_CHECK), OUTCOME_NOT_YET);
+    scene.judge_says_later = false;
+    script_answer(&site->dest, 500, "{\"message\":\"the step waited too long\"}");
+    assert_int_equal(run(CALL_CHECK), OUTCOME_NOT_YET); /* it is there, and busy */
 }
 
 static void a_dead_source_is_a_disaster_only_when_nothing_was_asked_for(void **state)
