@@ -455,7 +455,8 @@ static void apply_demotion(struct migration_shard_row *shard, enum call_outcome 
 
 static void apply_release(struct migration_shard_row *shard, enum call_outcome outcome)
 {
-    if (outcome != OUTCOME_OK) {
+    if (outcome != OUTCOME_OK) { /* a proof of before says nothing any more */
+        shard->fence = shard->fence == FENCE_RELEASED ? FENCE_NONE : shard->fence;
         return;
     }
     shard->fence = FENCE_RELEASED;
@@ -519,9 +520,6 @@ static void apply_to_shard(struct migration_shard_row *shard, const struct migra
     if (proved != result->outcome) {
         add_text(shard, step, "[error]OK was answered without its proof\n");
     }
-    if (is_behind) {
-        note_release_behind_its_back(shard);
-    }
     switch (result->call) {
     case CALL_CHECK:
         set_step(shard, STEP_CHECK, outcome == OUTCOME_OK ? RESULT_TRUE : RESULT_FALSE);
@@ -541,7 +539,11 @@ static void apply_to_shard(struct migration_shard_row *shard, const struct migra
         apply_demotion(shard, outcome);
         break;
     case CALL_RELEASE:
-        apply_release(shard, outcome);
+        if (is_behind) {
+            note_release_behind_its_back(shard);
+        } else {
+            apply_release(shard, outcome);
+        }
         break;
     case CALL_NONE:
     case CALL_FOLLOW:

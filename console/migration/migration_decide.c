@@ -172,14 +172,13 @@ static bool when_undo_waits(const struct migration_look *look)
 
 static bool is_undo_open(const struct migration_look *look, const struct migration_shard_row *shard)
 {
-    (void)look;
-    return migration_may_be_anything(shard);
+    return !migration_is_undone(look->facts, shard);
 }
 
 static bool when_undone(const struct migration_look *look)
 {
     for (size_t i = 0; i < look->row->shard_count; i++) {
-        if (migration_may_be_anything(shard_at(look, i))) {
+        if (!migration_is_undone(look->facts, shard_at(look, i))) {
             return false;
         }
     }
@@ -460,7 +459,7 @@ const struct migration_rule migration_rules[] = {
     { "G100", IN(ROLL_BACK), .when = when_undo_due, .when_text = "a shard, no call of it under way, may be promoted or fenced", .to = MIG_STAY,
       .calls = call_undo, .calls_text = "demote where it may be promoted; only then release" },
     { "G102", IN(ROLL_BACK), .when = when_undo_waits, .when_text = "an answer is missing, or a call is to be sent again", .to = MIG_WAIT },
-    { "G104", IN(ROLL_BACK), .when = when_undone, .when_text = "no shard may be promoted or fenced", .to = MIG_ABORTED,
+    { "G104", IN(ROLL_BACK), .when = when_undone, .when_text = "no shard may be promoted or fenced (but in the memory of a metaserver that is away for long)", .to = MIG_ABORTED,
       .effects = FX(END) | FX(FOLLOW_ALL) },
     { "G106", IN(ROLL_BACK), .when_text = "a demotion or release failed for good", .to = MIG_ROLL_BACK_FAIL, .reason = why_undo },
     { "G108", IN(ROLL_BACK_FAIL), ASK_PROCESS, .when_text = "", .to = MIG_ROLL_BACK, .reason = why_asked },

@@ -26,7 +26,7 @@
  *   RollBack rolls back; a check is repeated.
  *   RollBack: each shard, when its last call is over: demote (where it may be promoted), only then release (where it may be fenced). A release by
  *   another way than the source's metaserver, which may have made the fence, is not the end: it remembers the fence, and would assert it again when it
- *   is back, so it is asked until it has released, too. All are free of both => Aborted; a failure => RollBackFail naming shard and cause. A release without a proved write is a failure.
+ *   is back, so it is asked until it has released, too, or for as long as any release is tried. All are free of both => Aborted; a failure => RollBackFail naming shard and cause. A release without a proved write is a failure.
  *   Publish: the active DC is switched in the transaction that enters it; every other DC follows from then on, with back-off until it
  *   confirms, also after Success; after Aborted, when a promotion was ever sent. STALE there: somebody newer rules, confirmed.
  * Thread: any. */

@@ -59,6 +59,8 @@ bool migration_promote_due(const struct migration_facts *, const struct migratio
 /* Of a rollback: DEMOTE, RELEASE, or CALL_NONE: nothing (more) to do here now, perhaps (ret_pauses, may be NULL) in a moment. */
 enum migration_call migration_undo_due(const struct migration_facts *,
                                        const struct migration_shard_row *, bool *ret_pauses);
+/* Neither promoted nor fenced any more; of a fence that its metaserver was not told to forget: it was asked for long enough. */
+bool migration_is_undone(const struct migration_facts *, const struct migration_shard_row *);
 /* When the pause before the next try ends. */
 wall_ms migration_again_at(const struct migration_facts *, const struct migration_shard_row *);
 bool migration_may_be_anything(const struct migration_shard_row *); /* promoted or fenced */

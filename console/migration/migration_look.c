@@ -226,6 +226,15 @@ enum migration_call migration_undo_due(const struct migration_facts *f,
     return again == AGAIN_NOW ? call : CALL_NONE;
 }
 
+bool migration_is_undone(const struct migration_facts *f, const struct migration_shard_row *shard)
+{
+    bool is_pausing = false;
+    bool is_due = migration_undo_due(f, shard, &is_pausing) != CALL_NONE;
+    bool is_open = shard->pending != CALL_NONE || is_due || is_pausing;
+    bool is_only_untold = !shard->may_be_promoted && shard->fence == FENCE_RELEASED && !is_open;
+    return is_only_untold || !migration_may_be_anything(shard);
+}
+
 bool migration_may_be_anything(const struct migration_shard_row *shard)
 {
     return shard->may_be_promoted || shard->may_be_fenced;
