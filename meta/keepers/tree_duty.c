@@ -523,6 +523,7 @@ void tree_monitored(void *arg, struct monitored_state *ret_state)
         .place = duty->place,
         .is_fenced = stance == STANCE_FENCED,
         .is_promoted = stance == STANCE_FOLLOW,
+        .is_left = loop_now(duty->env->loop) < duty->sentinels_at,
         .is_single_master = duty->place == TREE_PRIMARY && duty->is_master_seen &&
                             duty->masters == 1 && duty->source_verdict == SOURCE_KEEP,
         .master = duty->source,

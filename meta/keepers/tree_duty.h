@@ -81,6 +81,8 @@ struct tree_progress {
 void tree_duty_progress(const struct tree_duty *, struct tree_progress *ret_progress);
 /* A switchover promoted this one here: the others follow it (rule T34). None: it is over. */
 void tree_duty_appoint(struct tree_duty *, const struct addr *master);
+/* Who ordered the switchover adds the monitors of sentinels itself: they are left as they are for so long. */
+void tree_duty_leave_sentinels(struct tree_duty *, int64_t ms);
 /* What a switchover says of the shard changed: look at it now, at its sentinels, too. */
 void tree_duty_look(struct tree_duty *);
 /* The active keeper of this DC, as seen: false, there is none. */

@@ -124,6 +124,7 @@ struct tree_duty {
     bool is_master_seen; /* the source was observed as a master, not only assumed */
     struct addr relay;
     struct addr appointed; /* promoted here by a switchover */
+    mono_ms sentinels_at;  /* until then monitors are not added or changed; 0: they may be */
     char *route_words;     /* "" none; owned */
     enum route_choice_kind route_kind;
     int64_t route_id;

@@ -38,6 +38,11 @@ void tree_duty_look(struct tree_duty *duty)
     }
 }
 
+void tree_duty_leave_sentinels(struct tree_duty *duty, int64_t ms)
+{
+    duty->sentinels_at = loop_now(duty->env->loop) + ms;
+}
+
 void tree_duty_appoint(struct tree_duty *duty, const struct addr *master)
 {
     duty->appointed = *master;

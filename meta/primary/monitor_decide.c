@@ -58,6 +58,9 @@ static struct monitor_plan decide_differs(const struct monitor_facts *f)
 
 static struct monitor_plan decide_primary(const struct monitor_facts *f)
 {
+    if (f->is_left) {
+        return plan_of(MONITOR_NOTHING, "M31");
+    }
     if (!f->is_single_master || addr_is_none(&f->master)) {
         return plan_of(MONITOR_NOTHING, "M30");
     }

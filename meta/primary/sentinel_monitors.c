@@ -363,6 +363,7 @@ static struct monitor_plan decide(struct watch *w, const struct monitored_state 
         .is_migrating = state->cluster->is_migrating,
         .is_fenced = state->is_fenced,
         .is_promoted = state->is_promoted,
+        .is_left = state->is_left,
         .is_single_master = state->is_single_master,
         .master = state->master,
         .seen = w->seen,

@@ -31,6 +31,7 @@ struct monitored_state {
     enum tree_place place;
     bool is_fenced; /* both as in monitor_decide.h */
     bool is_promoted;
+    bool is_left;
     bool is_single_master;
     struct addr master;
 };

@@ -230,8 +230,12 @@ static void take_record(struct switch_shard *s, const struct switch_record *reco
     s->record.version = record->version;
     s->record.epoch = epoch;
     s->written = *record;
+    if (!is_first && s->record.is_promoting && addr_is_none(&s->record.maybe)) {
+        s->record.maybe = record->maybe; /* by who carried it out, and had lost the slot */
+    }
     count_fence(s);
     if (is_first) {
+        switch_orphan_take(s);
         go_on_from(s);
         switch_look(s);
     }
@@ -501,6 +505,7 @@ struct shard_switches *shard_switches_new(const struct shard_switches_options *o
     all->first_line = xasprintf("meta server:%s", options->address);
     all->shards = MAP_INIT(MAP_TEXT);
     list_init(&all->to_read);
+    list_init(&all->orphans);
     switch_metrics_register();
     return all;
 }
@@ -515,6 +520,7 @@ void shard_switches_free(struct shard_switches *all)
         shard_free(slot->value);
     }
     map_done(&all->shards);
+    switch_orphans_free(all);
     free(all->first_line);
     free(all);
 }

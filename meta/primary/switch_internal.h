@@ -75,8 +75,11 @@ struct
     struct fence_run *fence_run;
     struct promote_run *promote_run;
     struct execution_log *orphan_log; /* of a job that was given up, and whose run goes on */
-    struct loop_timer job_timer;      /* deadline of the job's waiting; looks of a follow */
-    mono_ms held_until;               /* MONO_NEVER: not */
+    bool is_orphan_promotion;         /* that run promotes, under orphan_epoch */
+    int64_t orphan_epoch;
+    struct addr orphan_maybe;    /* whom it took, for the record that is still being read; none */
+    struct loop_timer job_timer; /* deadline of the job's waiting; looks of a follow */
+    mono_ms held_until;          /* MONO_NEVER: not */
     bool may_follow;
     struct switch_again *again;
     /* keeping */
@@ -107,6 +110,7 @@ struct shard_switches {
     char *first_line;  /* of execution logs */
     struct map shards; /* "cluster/shard" ids -> struct switch_shard * */
     struct list to_read;
+    struct list orphans; /* struct switch_orphan: records of others being written */
     int reading;
     int keeping; /* runs under way */
 };
@@ -182,6 +186,12 @@ void switch_keep_facts(const struct switch_shard *, struct keep_facts *ret_facts
 void switch_strays_forget(struct switch_shard *);
 void switch_stray_follows(struct switch_shard *,
                           const struct addr *redis); /* it is none any more */
+
+/* switch_orphan.c */
+/* The run that was given up with its job has ended; 'maybe': whom it promoted, or may have; none: nobody. */
+void switch_orphan_ended(struct switch_shard *, const struct addr *maybe);
+void switch_orphan_take(struct switch_shard *); /* the record is known */
+void switch_orphans_free(struct shard_switches *);
 
 /* switch_settle.c */
 void switch_settle_start(struct switch_shard *);

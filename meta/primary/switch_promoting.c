@@ -185,6 +185,9 @@ static void become_primary(struct switch_shard *s, const struct addr *master)
         execution_log_warn(s->job->log, "%s", err.msg);
     }
     struct tree_duty *tree = switch_tree(s);
+    if (tree && !s->job->order.add_sentinel) {
+        tree_duty_leave_sentinels(tree, opt->hold_ms);
+    }
     if (tree) {
         tree_duty_appoint(tree, master);
     }
@@ -282,6 +285,8 @@ static void on_run(const struct promote_result *result, void *arg)
     struct promote_run *run = TAKE(s->promote_run);
     struct switch_change change;
     if (!s->job || s->job->waits_for_record) {
+        bool is_promoted = result->outcome == PROMOTE_OK && result->change.is_success;
+        switch_orphan_ended(s, is_promoted ? &result->change.new_master : &result->maybe);
         promote_run_free(run);
         execution_log_free(TAKE(s->orphan_log));
         switch_job_recorded(s);

@@ -221,6 +221,8 @@ void switch_jobs_fail(struct switch_shard *s, const struct xp_err *err)
     struct switch_job *job = TAKE(s->job);
     if (job && (s->fence_run || s->promote_run) && !job->waits_for_record) {
         s->orphan_log = TAKE(job->log);
+        s->is_orphan_promotion = s->promote_run && job->step == SWITCH_PROMOTE;
+        s->orphan_epoch = job->order.epoch;
     }
     if (job) {
         fail_job(job, err);

@@ -56,6 +56,7 @@ static int decide(const json_t *input, struct str *out, struct xp_err *err)
         .is_migrating = json_is_true(json_object_get(input, "migrating")),
         .is_fenced = json_is_true(json_object_get(input, "fenced")),
         .is_promoted = json_is_true(json_object_get(input, "promoted")),
+        .is_left = json_is_true(json_object_get(input, "left")),
         .is_single_master = json_object_get(input, "master") != NULL,
         .is_failing_over = json_is_true(json_object_get(input, "failing_over")),
         .differs_since = differs ? NOW_MS - json_integer_value(differs) : MONO_NEVER,

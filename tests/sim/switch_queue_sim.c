@@ -67,6 +67,8 @@ static struct world {
     int64_t seen_min_slaves; /* of who is looked at */
     struct addr appointed;
     int appointments;
+    int sentinels_left;
+    bool adds_sentinels; /* the next order says so */
 } w;
 
 /* ---- fakes ---- */
@@ -148,6 +150,12 @@ void tree_duty_appoint(struct tree_duty *duty, const struct addr *master)
     (void)duty;
     w.appointed = *master;
     w.appointments++;
+}
+
+void tree_duty_leave_sentinels(struct tree_duty *duty, int64_t ms)
+{
+    (void)duty, (void)ms;
+    w.sentinels_left++;
 }
 
 void tree_duty_look(struct tree_duty *duty)
@@ -353,11 +361,13 @@ static void on_answer(const struct switch_answer *a, void *arg)
 static int ask_for(enum switch_step step, int64_t epoch, int64_t deadline_ms)
 {
     struct xp_err err;
-    struct switch_request request = { .step = step,
-                                      .cluster = "c1",
-                                      .shard = "s1",
-                                      .dc = step == SWITCH_FOLLOW ? "fra" : "jq",
-                                      .order = { .epoch = epoch, .deadline_ms = deadline_ms } };
+    struct switch_request request = {
+        .step = step,
+        .cluster = "c1",
+        .shard = "s1",
+        .dc = step == SWITCH_FOLLOW ? "fra" : "jq",
+        .order = { .epoch = epoch, .deadline_ms = deadline_ms, .add_sentinel = w.adds_sentinels }
+    };
     return shard_switch_start(w.all, &request, on_answer, NULL, &err);
 }
 
@@ -899,8 +909,11 @@ static void a_crash_in_the_middle_of_a_promotion(void **state)
     zk_settles();
     begin_promotion(5);
     assert_true(w.node.is_promoting);
-    lose(); /* what came of it is not written by us */
+    lose();
     promotion_ends(PROMOTE_OK, 6380);
+    zk_settles(); /* it is told to whoever has it now */
+    assert_int_equal(w.node.maybe.port, 6380);
+    assert_true(w.node.is_promoting);
     gain();
     zk_settles();
     assert_int_equal(stance(), STANCE_KEEP_OFF); /* no stray */
@@ -934,6 +947,46 @@ static void the_promoted_one_is_found(void **state)
     assert_int_equal(w.node.promoted.port, 6379);
     assert_false(w.node.is_promoting);
     assert_int_equal(w.appointed.port, 6379);
+}
+
+/* Another has the slot, and has written something else meanwhile. */
+static void an_orphan_does_not_touch_what_is_newer(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    begin_promotion(5);
+    lose();
+    w.node.epoch = 6;
+    promotion_ends(PROMOTE_UNKNOWN, 6379);
+    zk_settles();
+    assert_true(addr_is_none(&w.node.maybe));
+    gain();
+    zk_settles();
+    begin_promotion(7);
+    lose();
+    promotion_ends(PROMOTE_UNKNOWN, 6379);
+    w.node.version++; /* between its reading and its writing */
+    w.asked.record = w.node;
+    w.asked.record.version--;
+    zk_settles();
+    assert_int_equal(w.node.maybe.port, 6379); /* read again */
+}
+
+static void the_caller_may_add_the_sentinels_itself(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    w.adds_sentinels = true;
+    begin_promotion(5);
+    promotion_ends(PROMOTE_OK, 6379);
+    zk_settles();
+    assert_int_equal(w.sentinels_left, 0);
+    w.adds_sentinels = false;
+    begin_promotion(6);
+    promotion_ends(PROMOTE_OK, 6379);
+    assert_int_equal(w.sentinels_left, 1);
 }
 
 /* Who may have been promoted is told to the next run, of the next owner, too; until somebody was. */
@@ -1319,6 +1372,8 @@ int main(void)
         TEST(open_primary, a_fence_is_taken_over_and_asserted),
         TEST(open_backup, a_crash_in_the_middle_of_a_promotion),
         TEST(open_backup, the_promoted_one_is_found),
+        TEST(open_backup, an_orphan_does_not_touch_what_is_newer),
+        TEST(open_backup, the_caller_may_add_the_sentinels_itself),
         TEST(open_backup, a_promotion_whose_outcome_is_unknown),
         TEST(open_backup, a_check_prepares_the_promotion),
         TEST(open_backup, a_check_without_a_switch_leaves_nothing),
