@@ -12,6 +12,7 @@ def site(zookeepers):
         yield world.start()
 
 
+@pytest.mark.serial
 def test_a_switch_there_and_back_is_told_by_the_webhook(site):
     with Drill(site, "hooked") as d:
         for turn in range(2):
