@@ -37,6 +37,7 @@ REST_S = 30.0
 NAMED = re.compile(r"dc \w+, (all shards|shard \w+), \w+|on request|ended by itself")  # I4
 CONNECT_MS = 1000  # beside relays that ask who is calling, on a machine that does other things beside
 LOOK_MS = 2000     # for the same reason: how long a check may look; fences are given their own time by the console
+RETRY_MS = 3000    # so that what is broken on purpose pauses soon
 LOADED_S = float(os.environ.get("XPIPE_LOADED_S", "3"))  # how much longer a bound may take on a machine that does other things beside
 
 
@@ -96,7 +97,8 @@ class SwitchWorld(World):
         self._is_webhook = webhook
         self._last_actions = []
         super().__init__(dcs=list(dcs), shards=0, zookeepers=zookeepers, namespace=namespace,
-                         console_settings={"console.migration.connect.timeout.ms": CONNECT_MS, **(console_settings or {})},
+                         console_settings={"console.migration.connect.timeout.ms": CONNECT_MS,
+                                           "console.migration.retry.total.ms": RETRY_MS, **(console_settings or {})},
                          meta_settings={"meta.switch.connect.milli": CONNECT_MS, "meta.switch.fence.milli": LOOK_MS,
                                         **(meta_settings or {})}, **options)
 

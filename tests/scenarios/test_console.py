@@ -129,7 +129,7 @@ def test_the_console_is_killed_while_it_takes_a_promotion_back(any_site, drill, 
 def half_promoted(d):
     """A ticket that is paused with one shard promoted and one not."""
     ticket = d.ticket(mode="planned")
-    if not set_fault(d.console, "migration_before_promote=error:20@2"):
+    if not set_fault(d.console, "migration_before_promote=error:1000@2"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
     assert d.wait_rest(ticket) == "PartialRetryFail", d.timeline(ticket)
