@@ -295,7 +295,7 @@ static void call_drain(struct call *c)
 {
     const struct migration_calls_settings *s = &c->owner->settings;
     int64_t timeout_ms = s->drain_ms + s->promote_ms;
-    AUTO_FREE char *path = meta_path(c, "v2/drain", c->shard, NULL);
+    AUTO_FREE char *path = meta_path(c, SWITCH_WORD_DRAIN, c->shard, NULL);
     struct meta_request r = { .method = "POST",
                               .dc = c->dest_dc,
                               .path = path,
@@ -307,7 +307,7 @@ static void call_drain(struct call *c)
 
 static char *change_path(const struct call *c, const char *shard, const char *primary)
 {
-    AUTO_FREE char *path = meta_path(c, "changeprimarydc", shard, primary);
+    AUTO_FREE char *path = meta_path(c, SWITCH_WORD_CHANGE, shard, primary);
     return xasprintf("%s?epoch=%lld", path, (long long)c->epoch);
 }
 

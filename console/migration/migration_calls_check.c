@@ -146,7 +146,7 @@ static int64_t patience_ms(const struct call *c, const struct survey_dc *dc)
 static void ask_all(struct call *c)
 {
     struct check_round *r = c->check;
-    AUTO_FREE char *path = meta_path(c, "changeprimarydc/check", c->shard, c->dest_dc);
+    AUTO_FREE char *path = meta_path(c, SWITCH_WORD_CHECK, c->shard, c->dest_dc);
     size_t count = r->survey->count;
     r->waiting = count + 1; /* one for this loop: nothing ends before all are asked */
     r->asked_us = clock_mono_us();

@@ -400,7 +400,7 @@ void call_fence(struct call *c)
     loop_timer_init(&c->ways->hedge, c->owner->o.loop, hedge_fire);
     loop_timer_start(&c->ways->hedge, HEDGE_MS);
     AUTO_FREE char *path =
-        meta_path(c, "masterreadonly", c->shard, is_release(c) ? "false" : "true");
+        meta_path(c, SWITCH_WORD_FENCE, c->shard, is_release(c) ? "false" : "true");
     AUTO_FREE char *phase = is_release(c) ? xstrdup("") : xasprintf("&phase=%s", phase_of(c));
     AUTO_FREE char *target =
         xasprintf("%s?epoch=%lld%s&deadline_ms=%lld", path, (long long)c->epoch, phase,

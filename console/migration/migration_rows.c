@@ -70,6 +70,12 @@ const char *migration_primary_dc_name(const struct migration_cluster_row *row)
     return is_source_primary(row) ? row->source_dc : row->dest_dc;
 }
 
+void migration_shard_row_init(struct migration_shard_row *shard)
+{
+    *shard = (struct migration_shard_row){ 0 };
+    xp_check(shard_row_from_state("{}", shard, NULL) == 0);
+}
+
 /* ---- load ---- */
 
 static int fill_words(const struct db_stmt *s, struct migration_cluster_row *row,

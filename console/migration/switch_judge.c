@@ -10,7 +10,9 @@
  *   J22 E two or more masters in the destination         J42 W slave-read-only is no
  *   J24 E a master in the destination                    J44 W the source is fenced already
  *   J26 P no living master in the source                 J50 W keepers: none active, not linked, not all living
- *   J28 P two or more masters in the source
+ *   J28 P two or more masters in the source                 J41 W a full synchronization is under way in the destination
+ *   J43 W a replica of the destination has priority 0: others go before it, whatever it has
+ *   J46 W the candidate has no backlog, or less than is behind: whoever follows it synchronizes in full
  *
  * What may pass by itself (PASSING): settings of an earlier switch that are about to be put back, links, lag, a Redis that is silent for a moment.
  */
@@ -242,11 +244,32 @@ static void judge_candidate(struct judging *j, const struct check_redis *candida
     }
 }
 
+/* Unknown (-1) says nothing. */
+static void judge_backlog(struct judging *j, const struct check_redis *candidate)
+{
+    int64_t backlog = candidate->backlog_bytes;
+    int64_t lag = j->verdict->lag_bytes;
+    if (backlog == 0 || (backlog > 0 && lag > backlog)) {
+        found(j, WARN, "J46",
+              "dc %s: %s has a backlog of %lld bytes: who follows it after the switch synchronizes "
+              "in full",
+              j->dest->dc, ADDR_TEXT(&candidate->addr), (long long)backlog);
+    }
+}
+
 static void judge_replicas(struct judging *j, const struct check_redis *candidate)
 {
     const char *dc = j->dest->dc;
     for (size_t i = 0; i < j->dest->check->redis_count; i++) {
         const struct check_redis *redis = &j->dest->check->redis[i];
+        if (redis->is_alive && redis->is_syncing) {
+            found(j, WARN, "J41", "dc %s: %s is in a full synchronization", dc,
+                  ADDR_TEXT(&redis->addr));
+        }
+        if (redis->is_alive && redis->priority == 0 && is_priority_told(j)) {
+            found(j, WARN, "J43", "dc %s: %s has priority 0: it is not promoted", dc,
+                  ADDR_TEXT(&redis->addr));
+        }
         if (!redis->is_alive) {
             found(j, WARN, "J40", "dc %s: %s does not answer", dc, ADDR_TEXT(&redis->addr));
         } else if (!redis->is_master && !redis->is_link_up && redis != candidate) {
@@ -288,6 +311,7 @@ static void judge_dest(struct judging *j)
     if (candidate) {
         predict(j, candidate);
         judge_candidate(j, candidate);
+        judge_backlog(j, candidate);
     } else if (masters == 0) {
         found(j, ERROR, "J30", "dc %s: no living replica that may become master", dc);
     }

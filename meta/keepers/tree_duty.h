@@ -86,7 +86,8 @@ void tree_duty_leave_sentinels(struct tree_duty *, int64_t ms);
 /* What a switchover says of the shard changed: look at it now, at its sentinels, too. */
 void tree_duty_look(struct tree_duty *);
 /* The active keeper of this DC, as seen: false, there is none. */
-bool tree_duty_active_keeper(const struct tree_duty *, bool *ret_is_linked, int64_t *ret_offset);
+bool tree_duty_active_keeper(const struct tree_duty *, struct addr *ret_addr, bool *ret_is_linked,
+                             int64_t *ret_offset);
 int tree_duty_living_keepers(const struct tree_duty *);
 /* Corrections off until then (0 ends a suspension at once). */
 void tree_duty_suspend(struct tree_duty *, int64_t ttl_ms);

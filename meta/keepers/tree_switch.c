@@ -99,12 +99,14 @@ void tree_duty_progress(const struct tree_duty *duty, struct tree_progress *ret_
     }
 }
 
-bool tree_duty_active_keeper(const struct tree_duty *duty, bool *ret_is_linked, int64_t *ret_offset)
+bool tree_duty_active_keeper(const struct tree_duty *duty, struct addr *ret_addr,
+                             bool *ret_is_linked, int64_t *ret_offset)
 {
     if (duty->active < 0) {
         return false;
     }
     const struct tree_node *n = &duty->members[duty->redis_count + (size_t)duty->active]->node;
+    *ret_addr = n->addr;
     bool is_seen = n->role_at != MONO_NEVER;
     *ret_is_linked = is_seen && n->role.link == ROLE_LINK_CONNECTED;
     *ret_offset = is_seen ? n->role.offset : -1;

@@ -10,16 +10,9 @@
 
 #include "shared/base/banned.h"
 
-/* A fence of ours that nobody wrote down: Redis' own defaults, which refuse nothing. */
 struct fence_saved switch_saved(const struct fence_saved *seen)
 {
-    struct fence_saved saved = *seen;
-    if (!saved.is_known || saved.min_slaves == FENCE_MIN_SLAVES) {
-        saved.min_slaves = 0;
-        saved.max_lag_s = FENCE_MAX_LAG_S;
-        saved.is_known = true;
-    }
-    return saved;
+    return fence_saved_or_default(seen);
 }
 
 void switch_others_seen(const struct fence_run *run, const struct addr *master,

@@ -28,6 +28,10 @@ static void add_redis(struct switch_check *check, const struct promote_node *n)
         .offset = n->offset,
         .priority = n->priority,
         .min_slaves = n->min_slaves,
+        .max_lag_s = n->max_lag_s,
+        .backlog_bytes = n->backlog_bytes,
+        .is_syncing = n->role.kind == ROLE_KIND_REPLICA && n->role.link == ROLE_LINK_SYNC,
+        .has_no_file = n->has_no_file,
     };
     memcpy(r->repl_id, n->repl_id, sizeof(r->repl_id));
 }
@@ -43,8 +47,9 @@ static void add_keepers(const struct switch_shard *s, struct switch_check *check
     }
     if (tree) {
         check->keepers_living = tree_duty_living_keepers(tree);
-        check->has_active_keeper = tree_duty_active_keeper(tree, &check->is_active_keeper_linked,
-                                                           &check->active_keeper_offset);
+        check->has_active_keeper =
+            tree_duty_active_keeper(tree, &check->active_keeper, &check->is_active_keeper_linked,
+                                    &check->active_keeper_offset);
     }
 }
 
@@ -96,6 +101,7 @@ static struct switch_check *check_new(const struct switch_shard *s)
     check->is_ours = true;
     (void)snprintf(check->dc, sizeof(check->dc), "%s", dc_store_dc(s->all->opt.store));
     check->epoch = s->record.epoch;
+    check->look_us = -1;
     check->fence = s->record.fence;
     add_keepers(s, check);
     return check;
@@ -113,6 +119,7 @@ static void end_looked_at(struct switch_shard *s, const struct promote_result *r
     struct str text = STR_INIT(MESSAGE_MAX_BYTES);
     struct switch_check *check = check_new(s);
     const char *own = dc_store_dc(s->all->opt.store);
+    check->look_us = result->look_us;
     for (size_t i = 0; i < result->count && i < SWITCH_REDIS_MAX; i++) {
         add_redis(check, &result->nodes[i]);
     }

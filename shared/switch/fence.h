@@ -107,6 +107,9 @@ struct fence_plan {
 };
 void fence_decide(const struct fence_facts *, struct fence_plan *ret_plan);
 
+/* Settings of before for a record: a fence of ours that nobody wrote down is Redis' own defaults, which refuse nothing. */
+struct fence_saved fence_saved_or_default(const struct fence_saved *seen);
+
 struct fence_options {
     struct loop *loop;
     const struct addr *redis;

@@ -31,6 +31,17 @@ void fence_words_init(struct fence_words *w, const struct fence_saved *saved)
     (void)snprintf(w->min_slaves, sizeof(w->min_slaves), "%" PRId64, w->saved.min_slaves);
 }
 
+struct fence_saved fence_saved_or_default(const struct fence_saved *seen)
+{
+    struct fence_saved saved = *seen;
+    if (!saved.is_known || saved.min_slaves == FENCE_MIN_SLAVES) {
+        saved.min_slaves = 0;
+        saved.max_lag_s = FENCE_MAX_LAG_S;
+        saved.is_known = true;
+    }
+    return saved;
+}
+
 struct batch {
     const struct fence_words *words;
     const struct fence_node *node;

@@ -42,7 +42,11 @@ struct promote_node {
     int64_t priority;      /* -1 unknown */
     bool is_read_only;
     int64_t min_slaves; /* -1 unknown */
-    char error[128];    /* of the last command that was refused; "" */
+    /* for the check only */
+    int64_t max_lag_s;     /* -1 unknown */
+    int64_t backlog_bytes; /* 0: none yet; -1 unknown */
+    bool has_no_file;      /* no config file */
+    char error[128];       /* of the last command that was refused; "" */
     int tries; /* orders of the same kind in a row, counted anew when its silence begins or ends */
 };
 
@@ -94,6 +98,7 @@ struct promote_result {
     struct switch_change change;      /* owned by the run, borrowed; epoch and is_stale not set */
     const struct promote_node *nodes; /* for the check; borrowed */
     size_t count;
+    int64_t look_us; /* of the first round, with its connects; -1 none */
 };
 struct promote_options {
     struct loop *loop;

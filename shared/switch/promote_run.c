@@ -38,13 +38,14 @@ struct promote_run {
     struct promote_node nodes[SWITCH_REDIS_MAX];
     int last_kind[SWITCH_REDIS_MAX];     /* of the last order; NO_KIND */
     bool has_answered[SWITCH_REDIS_MAX]; /* the last round that asked it */
-    bool has_no_file[SWITCH_REDIS_MAX];
-    bool is_told[SWITCH_REDIS_MAX]; /* in the log */
+    bool is_told[SWITCH_REDIS_MAX];      /* in the log */
     size_t count;
     int candidate;
     bool was_sent;
     bool was_lost;
     bool is_waiting_told;
+    int64_t round_us; /* when it began */
+    int64_t look_us;
     struct promote_plan plan;
     struct promote_step steps[PARTY_ORDERS_MAX];
 };
@@ -89,6 +90,7 @@ static void take_replication(struct promote_node *n, const struct rreply *reply)
     size_t size;
     int64_t followed = -1;
     int64_t own = -1;
+    int64_t has_backlog = -1;
     n->second_offset = -1;
     while (text_next_part(&cursor, "\r\n", &line, &size)) {
         take_id(line, size, "master_replid:", n->repl_id);
@@ -97,8 +99,11 @@ static void take_replication(struct promote_node *n, const struct rreply *reply)
         take_number(line, size, "slave_repl_offset:", &followed);
         take_number(line, size, "master_repl_offset:", &own);
         take_number(line, size, "slave_priority:", &n->priority);
+        take_number(line, size, "repl_backlog_active:", &has_backlog);
+        take_number(line, size, "repl_backlog_size:", &n->backlog_bytes);
     }
     n->offset = n->role.kind == ROLE_KIND_MASTER ? own : followed;
+    n->backlog_bytes = has_backlog == 0 ? 0 : n->backlog_bytes;
 }
 
 static void take_settings(struct promote_node *n, const struct rreply *reply)
@@ -110,6 +115,10 @@ static void take_settings(struct promote_node *n, const struct rreply *reply)
             size_t length = 0;
             const char *text = rreply_text(value, &length);
             (void)text_to_i64(text, length, 0, INT64_MAX, &n->min_slaves);
+        } else if (text_eq(name, "min-slaves-max-lag")) {
+            size_t length = 0;
+            const char *text = rreply_text(value, &length);
+            (void)text_to_i64(text, length, 0, INT64_MAX, &n->max_lag_s);
         } else if (text_eq(name, "slave-read-only")) {
             n->is_read_only = !rreply_is(value, "no");
         }
@@ -142,7 +151,7 @@ static void take(struct promote_run *r, const struct promote_step *step, const s
         take_settings(n, reply);
         break;
     case PROMOTE_ASK_SERVER:
-        r->has_no_file[step->node] = has_no_file(reply);
+        n->has_no_file = has_no_file(reply);
         break;
     case PROMOTE_ASK_SLAVEOF:
         if (rreply_is_error(reply)) {
@@ -263,7 +272,7 @@ static void rewrite_late(struct promote_run *r)
         struct party_order rewrite[PROMOTE_COMMANDS_MAX];
         struct promote_step steps[PROMOTE_COMMANDS_MAX];
         size_t count = promote_commands(node, r->plan.orders[i].kind, rewrite, steps);
-        if (r->has_no_file[node]) {
+        if (r->nodes[node].has_no_file) {
             execution_log_warn(r->log,
                                "%s has no config file: a restart brings it back as it was before",
                                ADDR_TEXT(&r->nodes[node].addr));
@@ -280,9 +289,11 @@ static void finish(struct promote_run *r)
         tell_node(r, i);
     }
     tell_result(r);
-    struct promote_result result = {
-        .outcome = r->plan.outcome, .change = change_of(r), .nodes = r->nodes, .count = r->count
-    };
+    struct promote_result result = { .outcome = r->plan.outcome,
+                                     .change = change_of(r),
+                                     .nodes = r->nodes,
+                                     .count = r->count,
+                                     .look_us = r->look_us };
     if (result.outcome == PROMOTE_UNKNOWN && r->plan.candidate >= 0) {
         result.maybe = r->nodes[r->plan.candidate].addr;
     }
@@ -350,6 +361,7 @@ static void answered(const struct party_answer *answers, size_t count, void *arg
     bool is_promotion = false;
     bool was_reached = false;
     bool was_lost = false;
+    r->look_us = r->look_us < 0 ? clock_mono_us() - r->round_us : r->look_us;
     for (size_t i = 0; i < count; i++) {
         struct promote_node *n = &r->nodes[r->steps[i].node];
         if (answers[i].reply) {
@@ -397,6 +409,7 @@ static void start_round(struct promote_run *r)
         count += promote_commands(node, r->plan.orders[i].kind, &orders[count], &r->steps[count]);
         expect(r, node, r->plan.orders[i].kind);
     }
+    r->round_us = clock_mono_us();
     redis_party_round(r->party, orders, count, loop_now(r->loop) + limit, answered, r);
 }
 
@@ -492,6 +505,8 @@ static void nodes_init(struct promote_run *r, const struct addr *redis, size_t c
             .priority = -1,
             .is_read_only = true,
             .min_slaves = -1,
+            .max_lag_s = -1,
+            .backlog_bytes = -1,
         };
     }
 }
@@ -523,6 +538,7 @@ struct promote_run *promote_run_start(const struct promote_options *o)
     r->own_log = o->log ? NULL : execution_log_new(NULL);
     r->log = o->log ? o->log : r->own_log;
     r->candidate = -1;
+    r->look_us = -1;
     limits_init(r, o);
     nodes_init(r, o->redis, o->redis_count);
     struct redis_party_options party = {

@@ -59,6 +59,10 @@ static const struct jfield redis_fields[] = {
     { .name = "offset", .type = JF_INT64, .offset = REDIS(offset) },
     { .name = "priority", .type = JF_INT64, .offset = REDIS(priority) },
     { .name = "minSlaves", .type = JF_INT64, .offset = REDIS(min_slaves) },
+    { .name = "maxLagS", .type = JF_INT64, .offset = REDIS(max_lag_s) },
+    { .name = "backlogBytes", .type = JF_INT64, .offset = REDIS(backlog_bytes) },
+    { .name = "syncing", .type = JF_BOOL, .offset = REDIS(is_syncing) },
+    { .name = "noConfigFile", .type = JF_BOOL, .offset = REDIS(has_no_file) },
     { 0 },
 };
 /* clang-format on */
@@ -73,7 +77,9 @@ static int decode_redis(const json_t *value, void *field, struct xp_err *err)
     }
     for (size_t i = 0; i < count; i++) {
         struct check_redis *redis = &check->redis[check->redis_count++];
-        *redis = (struct check_redis){ .offset = -1, .priority = -1, .min_slaves = -1 };
+        *redis = (struct check_redis){
+            .offset = -1, .priority = -1, .min_slaves = -1, .max_lag_s = -1, .backlog_bytes = -1
+        };
         if (jd_object(json_array_get(value, i), redis_fields, redis, err) != 0) {
             return xp_wrap(err, "[%zu]", i);
         }
@@ -91,6 +97,7 @@ static const struct jfield keeper_fields[] = {
     { .name = "active", .type = JF_BOOL, .offset = CHECK(has_active_keeper) },
     { .name = "linked", .type = JF_BOOL, .offset = CHECK(is_active_keeper_linked) },
     { .name = "offset", .type = JF_INT64, .offset = CHECK(active_keeper_offset) },
+    { .name = "address", .type = JF_CUSTOM, .offset = CHECK(active_keeper), .decode = words_decode_addr },
     { 0 },
 };
 static const struct jfield check_fields[] = {
@@ -102,6 +109,7 @@ static const struct jfield check_fields[] = {
     { .name = "keepers", .type = JF_OBJECT, .offset = 0, .sub = keeper_fields },
     { .name = "epoch", .type = JF_ID, .offset = CHECK(epoch) },
     { .name = "fence", .type = JF_CUSTOM, .offset = CHECK(fence), .decode = words_decode_state },
+    { .name = "lookUs", .type = JF_INT64, .offset = CHECK(look_us) },
     { 0 },
 };
 /* clang-format on */
@@ -114,12 +122,14 @@ void switch_check_done(struct switch_check *check)
 
 static json_t *redis_to_json(const struct check_redis *r)
 {
-    return json_pack("{s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:I, s:I, s:I}", "addr",
-                     words_addr_text_or_null(&r->addr), "alive", r->is_alive, "master",
+    return json_pack("{s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:b}",
+                     "addr", words_addr_text_or_null(&r->addr), "alive", r->is_alive, "master",
                      r->is_master, "linkUp", r->is_link_up, "readOnly", r->is_read_only, "follows",
                      words_addr_text_or_null(&r->follows), "replId", words_text_or_null(r->repl_id),
                      "offset", (json_int_t)r->offset, "priority", (json_int_t)r->priority,
-                     "minSlaves", (json_int_t)r->min_slaves);
+                     "minSlaves", (json_int_t)r->min_slaves, "maxLagS", (json_int_t)r->max_lag_s,
+                     "backlogBytes", (json_int_t)r->backlog_bytes, "syncing", r->is_syncing,
+                     "noConfigFile", r->has_no_file);
 }
 
 json_t *switch_check_to_json(const struct switch_check *c)
@@ -128,19 +138,20 @@ json_t *switch_check_to_json(const struct switch_check *c)
     for (size_t i = 0; i < c->redis_count; i++) {
         json_array_append_new(redis, redis_to_json(&c->redis[i]));
     }
-    json_t *keepers =
-        json_pack("{s:i, s:i, s:b, s:b, s:I}", "configured", c->keepers, "living",
-                  c->keepers_living, "active", c->has_active_keeper, "linked",
-                  c->is_active_keeper_linked, "offset", (json_int_t)c->active_keeper_offset);
-    return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:s}", "errorType", types[c->type],
+    json_t *keepers = json_pack(
+        "{s:i, s:i, s:b, s:b, s:I, s:o}", "configured", c->keepers, "living", c->keepers_living,
+        "active", c->has_active_keeper, "linked", c->is_active_keeper_linked, "offset",
+        (json_int_t)c->active_keeper_offset, "address", words_addr_text_or_null(&c->active_keeper));
+    return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:I, s:s, s:I}", "errorType", types[c->type],
                      "errorMessage", jd_text(c->message), "success", c->type == CHECK_SUCCESS, "dc",
                      jd_text(c->dc), "redis", redis, "keepers", keepers, "epoch",
-                     (json_int_t)c->epoch, "fence", fence_state_text(c->fence));
+                     (json_int_t)c->epoch, "fence", fence_state_text(c->fence), "lookUs",
+                     (json_int_t)c->look_us);
 }
 
 int switch_check_from_json(const json_t *json, struct switch_check *ret, struct xp_err *err)
 {
-    struct switch_check check = { .active_keeper_offset = -1 };
+    struct switch_check check = { .active_keeper_offset = -1, .look_us = -1 };
     int rc = jd_object(json, check_fields, &check, err);
     if (rc) {
         switch_check_done(&check);

@@ -20,10 +20,15 @@
 #include "shared/base/clock.h"
 #include "shared/base/err.h"
 
-#define REPL_ID_SIZE     41
-#define SWITCH_REDIS_MAX 64
-#define SWITCH_BODY_MAX  (256U * 1024)
-#define SWITCH_LOG_MAX   (16U * 1024) /* of an execution log; head and tail are kept */
+#define REPL_ID_SIZE 41
+/* /api/meta/<word>/{cluster}/{shard}... */
+#define SWITCH_WORD_CHECK  "changeprimarydc/check"
+#define SWITCH_WORD_CHANGE "changeprimarydc"
+#define SWITCH_WORD_FENCE  "masterreadonly"
+#define SWITCH_WORD_DRAIN  "v2/drain"
+#define SWITCH_REDIS_MAX   64
+#define SWITCH_BODY_MAX    (256U * 1024)
+#define SWITCH_LOG_MAX     (16U * 1024) /* of an execution log; head and tail are kept */
 
 /* ---- the settings that a fence overwrites ---- */
 struct fence_saved {
@@ -121,9 +126,13 @@ struct check_redis { /* one Redis of the shard in the DC that answers */
     bool is_read_only;   /* slave-read-only, as configured */
     struct addr follows; /* replicas */
     char repl_id[REPL_ID_SIZE];
-    int64_t offset;     /* -1 unknown */
-    int64_t priority;   /* -1 unknown */
-    int64_t min_slaves; /* -1 unknown */
+    int64_t offset;        /* -1 unknown */
+    int64_t priority;      /* -1 unknown */
+    int64_t min_slaves;    /* -1 unknown */
+    int64_t max_lag_s;     /* min-slaves-max-lag; -1 unknown */
+    int64_t backlog_bytes; /* for partial synchronizations; 0: it has none yet; -1 unknown */
+    bool is_syncing;       /* a replica in a full synchronization */
+    bool has_no_file;      /* no config file: a restart forgets what it was told */
 };
 struct switch_check {
     enum check_type type;
@@ -138,8 +147,10 @@ struct switch_check {
     bool has_active_keeper;
     bool is_active_keeper_linked; /* its master link is up */
     int64_t active_keeper_offset; /* -1 unknown */
-    int64_t epoch;                /* highest known for the shard; 0 none */
-    enum fence_state fence;       /* in force here */
+    struct addr active_keeper;    /* none: not told */
+    int64_t look_us;        /* how long its Redis took to connect and to be looked at; -1 unknown */
+    int64_t epoch;          /* highest known for the shard; 0 none */
+    enum fence_state fence; /* in force here */
 };
 void switch_check_done(struct switch_check *);
 json_t *switch_check_to_json(const struct switch_check *);

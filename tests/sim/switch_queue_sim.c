@@ -175,9 +175,10 @@ int tree_duty_living_keepers(const struct tree_duty *duty)
     return 0;
 }
 
-bool tree_duty_active_keeper(const struct tree_duty *duty, bool *ret_is_linked, int64_t *ret_offset)
+bool tree_duty_active_keeper(const struct tree_duty *duty, struct addr *ret_addr,
+                             bool *ret_is_linked, int64_t *ret_offset)
 {
-    (void)duty, (void)ret_is_linked, (void)ret_offset;
+    (void)duty, (void)ret_addr, (void)ret_is_linked, (void)ret_offset;
     return false;
 }
 

@@ -98,9 +98,11 @@ void tree_duty_progress(const struct tree_duty *duty, struct tree_progress *ret_
     *ret_progress = (struct tree_progress){ 0 };
 }
 
-bool tree_duty_active_keeper(const struct tree_duty *duty, bool *ret_is_linked, int64_t *ret_offset)
+bool tree_duty_active_keeper(const struct tree_duty *duty, struct addr *ret_addr,
+                             bool *ret_is_linked, int64_t *ret_offset)
 {
     (void)duty;
+    (void)ret_addr;
     (void)ret_is_linked;
     (void)ret_offset;
     return false;

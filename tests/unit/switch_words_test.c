@@ -384,13 +384,18 @@ static void our_checks(void **state)
         "dead:\\n\",\"success\":false,\"dc\":\"jq\","
         "\"redis\":[{\"addr\":\"10.0.0.1:6379\",\"alive\":true,\"master\":false,\"linkUp\":true,"
         "\"readOnly\":true,\"follows\":\"10.0.0.9:6000\",\"replId\":\"" REPL_ID "\",\"offset\":12,"
-        "\"priority\":100,\"minSlaves\":0},{\"addr\":\"10.0.0.2:6379\",\"alive\":false,\"master\":"
+        "\"priority\":100,\"minSlaves\":0,\"maxLagS\":10,\"backlogBytes\":1048576,\"syncing\":"
+        "false,"
+        "\"noConfigFile\":true},{\"addr\":\"10.0.0.2:6379\",\"alive\":false,\"master\":"
         "false,"
         "\"linkUp\":false,\"readOnly\":false,\"follows\":null,\"replId\":null,\"offset\":-1,"
         "\"priority\":-1,"
-        "\"minSlaves\":-1}],\"keepers\":{\"configured\":2,\"living\":1,\"active\":true,\"linked\":"
+        "\"minSlaves\":-1,\"maxLagS\":-1,\"backlogBytes\":-1,\"syncing\":true,\"noConfigFile\":"
+        "false}],"
+        "\"keepers\":{\"configured\":2,\"living\":1,\"active\":true,\"linked\":"
         "true,"
-        "\"offset\":12},\"epoch\":5,\"fence\":\"held\"}";
+        "\"offset\":12,\"address\":\"10.0.0.9:6000\"},\"epoch\":5,\"fence\":\"held\",\"lookUs\":"
+        "900}";
     struct switch_check c = { 0 };
     json_auto_t *json = parse(text);
     assert_int_equal(switch_check_from_json(json, &c, NULL), 0);
