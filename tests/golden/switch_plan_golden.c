@@ -93,7 +93,6 @@ static void add_limits(struct switch_plan_facts *f, const json_t *limits)
                               .drain_ms = number(limits, "drain_ms", 5000),
                               .promote_ms = number(limits, "promote_ms", 2000),
                               .outage_max_ms = number(limits, "outage_max_ms", 10000),
-                              .retries = 1,
                               .drain_bytes_per_s = number(limits, "drain_bytes_per_s", 10485760),
                               .commit_us = number(limits, "commit_us", 2000) };
 }
