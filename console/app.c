@@ -197,23 +197,27 @@ static int start(struct daemon *daemon, void *arg, struct xp_err *err)
     start_migration_health(app, loop);
     app_readiness_start(&app->readiness, loop, &app->catalog, app->migration.engine, c);
     app->waits = migration_waits_new(loop, app->pool, &app->catalog);
-    app->api = (struct api_context){ .daemon = daemon,
-                                     .catalog = &app->catalog,
-                                     .documents = app->documents,
-                                     .notifier = app->notifier,
-                                     .container_health = app->container_health,
-                                     .migration_health = app->migration_health,
-                                     .readiness = app->readiness.board,
-                                     .migration = { .engine = app->migration.engine,
-                                                    .ask = migration_engine_ask,
-                                                    .wake = migration_engine_wake,
-                                                    .waits = app->waits,
-                                                    .wait = migration_waits_add },
-                                     .outer = app->migration.outer,
-                                     .bi_asker = app->migration.bi_asker,
-                                     .pool = app->pool,
-                                     .address = c->ip,
-                                     .dc = c->dc };
+    app->api = (struct api_context){
+        .daemon = daemon,
+        .catalog = &app->catalog,
+        .documents = app->documents,
+        .notifier = app->notifier,
+        .container_health = app->container_health,
+        .migration_health = app->migration_health,
+        .readiness = app->readiness.board,
+        .migration = { .engine = app->migration.engine,
+                       .ask = migration_engine_ask,
+                       .wake = migration_engine_wake,
+                       .waits = app->waits,
+                       .wait = migration_waits_add },
+        .plans = { .maker = app->migration.plans, .decide = switch_plan_decide },
+        .idempotency = { .keep_ms = c->idempotency_keep_ms, .max_count = c->idempotency_max_count },
+        .outer = app->migration.outer,
+        .bi_asker = app->migration.bi_asker,
+        .pool = app->pool,
+        .address = c->ip,
+        .dc = c->dc
+    };
     if (configure(app, err) < 0) {
         return err->code;
     }

@@ -1,12 +1,34 @@
 /* app_migration.c - see app_migration.h. */
 #include "console/app_migration.h"
 
+#include "shared/base/str.h"
+
 #include "shared/base/banned.h"
 
 #define OUTER_THREADS  8
 #define OUTER_QUEUE    4096
 #define POOL_THREADS   2 /* a turn, and a read of addresses beside it */
 #define POOL_QUEUE_MAX 65536
+
+static void configure_plans(struct app_migration *m, const struct migration_config *c,
+                            const struct migration_settings *engine)
+{
+    struct plan_settings settings = {
+        .limits = { .max_lag_bytes = c->max_lag_bytes,
+                    .fence_ms = c->fence_timeout_ms,
+                    .drain_ms = c->drain_timeout_ms,
+                    .promote_ms = c->promote_timeout_ms,
+                    .outage_max_ms = c->outage_max_ms,
+                    .drain_bytes_per_s = c->plan_drain_bytes,
+                    .commit_us = c->plan_commit_us,
+                    .mode = engine->mode },
+        .outer = !text_is_empty(c->credis_url)    ? OUTER_CREDIS
+                 : !text_is_empty(c->webhook_url) ? OUTER_WEBHOOK
+                                                  : OUTER_NOBODY,
+        .shards_max = c->plan_shards_max,
+    };
+    plan_maker_configure(m->plans, &settings);
+}
 
 int app_migration_configure(struct app_migration *m, const struct console_config *config,
                             struct xp_err *err)
@@ -35,6 +57,7 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                                      .connect_timeout_ms = c->connect_timeout_ms,
                                                      .timeout_ms = c->publish_timeout_ms });
     migration_engine_configure(m->engine, &engine);
+    configure_plans(m, c, &engine);
     struct bi_asker_settings links = { .metaservers = config->metaservers,
                                        .alias = m->alias,
                                        .connect_timeout_ms = c->connect_timeout_ms,
@@ -65,6 +88,8 @@ int app_migration_start(struct app_migration *m, struct loop *loop, struct catal
     m->calls = migration_calls_new(&calls);
     calls.threads = (int)c->survey_threads_count;
     m->surveys = migration_calls_new(&calls);
+    m->plans = plan_maker_new(&(struct plan_maker_options){
+        .loop = loop, .surveys = m->surveys, .survey = migration_survey_start, .outer = m->outer });
     m->engine = migration_engine_new(
         &(struct migration_engine_options){ .loop = loop,
                                             .pool = m->pool,
@@ -98,5 +123,6 @@ void app_migration_stop(struct app_migration *m)
     migration_calls_free(m->calls);
     migration_calls_free(m->surveys);
     bi_asker_free(m->bi_asker);
+    plan_maker_free(m->plans);
     outer_client_free(m->outer);
 }

@@ -7,6 +7,7 @@
 #include "console/console_config.h"
 #include "console/migration/bi_survey.h"
 #include "console/migration/migration_engine.h"
+#include "console/migration/plan_maker.h"
 
 struct app_migration {
     struct http_client *outer_http;
@@ -18,6 +19,7 @@ struct app_migration {
     struct migration_calls
         *surveys; /* plans and verdicts: no step of a migration waits behind them */
     struct migration_engine *engine;
+    struct plan_maker *plans;
 };
 
 /* 'catalog' is borrowed. The engine loads and resumes with the first turns of the loop. */

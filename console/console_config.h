@@ -45,10 +45,15 @@ struct console_config {
     int64_t health_period_ms;
     int64_t health_stale_ms;
     int64_t health_timeout_ms;
+    int64_t idempotency_keep_ms;
+    int64_t idempotency_max_count;
     struct migration_config { /* console.migration.* */
         int64_t parallel_count;
         int64_t threads_count;
         int64_t survey_threads_count;
+        int64_t plan_shards_max;
+        int64_t plan_drain_bytes;
+        int64_t plan_commit_us;
         char *mode;
         struct retry_limits retry;
         int64_t queue_ms;

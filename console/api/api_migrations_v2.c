@@ -1,155 +1,18 @@
-/* api_migrations_v2.c - migrations as resources (design D2): failures are RFC 9457 problems with their true status (envelope.h).
+/* api_migrations_v2.c - migrations as resources (design D2): failures are RFC 9457 problems with their true status (envelope.h). Making one:
+ * migration_create.h.
  *
- *   POST /api/v2/migrations          {"from","to","clusters":[...] or "all":true,"mode","policy","operator","tag","dryRun"} -> 201, or 200 of a dry run;
- *                                    409 when none of the clusters can be migrated
+ *   GET  ...                         with an ETag of the answer: If-None-Match saves its body
  *   POST .../{id}/process|cancel|rollback|force|force-end   {"clusters":[...]}, absent: all (process: as the policy says) -> 202;
  *                                    409 when all of them refuse */
 #include <string.h>
 
 #include "console/api/migration_asks.h"
+#include "console/api/migration_create.h"
 #include "console/api/tables.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
-
-/* ---- creating ---- */
-
-struct create_body {
-    char *from;
-    char *to;
-    struct names clusters;
-    enum tri all;
-    char *mode;
-    char *policy;
-    char *operator_name;
-    char *tag;
-    enum tri dry_run;
-    enum tri dry_run_too;
-};
-
-static const struct jfield create_fields[] = {
-    JF_TABLE(JF_TABLE_STRICT),
-    { .name = "from",
-      .type = JF_STRING,
-      .offset = offsetof(struct create_body, from),
-      .flags = JF_REQUIRED },
-    TEXT_FIELD("to", struct create_body, to),
-    { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct create_body, clusters) },
-    TRI_FIELD("all", struct create_body, all),
-    TEXT_FIELD("mode", struct create_body, mode),
-    TEXT_FIELD("policy", struct create_body, policy),
-    TEXT_FIELD("operator", struct create_body, operator_name),
-    TEXT_FIELD("tag", struct create_body, tag),
-    TRI_FIELD("dryRun", struct create_body, dry_run),
-    TRI_FIELD("dry_run", struct create_body, dry_run_too),
-    { 0 },
-};
-
-static json_t *created_json(const struct event_result *result)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < result->count; i++) {
-        const struct event_cluster_result *item = &result->items[i];
-        const char *reason = fail_reason_text(item->reason);
-        (void)json_array_append_new(
-            list,
-            json_pack("{s:o, s:b, s:o, s:o, s:o, s:o}", "cluster", jd_text(item->cluster),
-                      "accepted", item->reason == FAIL_NONE, "from", jd_text(item->from_dc), "to",
-                      jd_text(item->to_dc), "reason", reason ? json_string(reason) : json_null(),
-                      "detail", jd_text(item->msg)));
-    }
-    return list;
-}
-
-static bool has_accepted(const struct event_result *result)
-{
-    for (size_t i = 0; i < result->count; i++) {
-        if (result->items[i].reason == FAIL_NONE) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A problem with more to say than its detail. */
-static void answer_conflict(const struct http_req *req, struct http_resp *resp, const char *detail,
-                            const char *key, json_t *take_list)
-{
-    http_resp_json(resp, json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:o}", "type", "about:blank",
-                                   "title", "CONFLICT", "status", 409, "detail", detail, "instance",
-                                   jd_text(http_req_path(req)), "requestId",
-                                   jd_text(http_req_id(req)), key, take_list));
-    resp->content_type = "application/problem+json";
-    resp->status = 409;
-}
-
-static void answer_created(const struct http_req *req, struct http_resp *resp,
-                           const struct event_result *result, bool is_dry_run)
-{
-    json_t *list = created_json(result);
-    if (!has_accepted(result)) {
-        answer_conflict(req, resp,
-                        result->count > 0 ? "none of the clusters can be migrated"
-                                          : "from: no cluster has this active DC",
-                        "clusters", list);
-        return;
-    }
-    json_t *id = is_dry_run ? json_null() : json_integer(result->event_id);
-    http_resp_json(resp, json_pack("{s:o, s:b, s:I, s:o}", "id", id, "dryRun", is_dry_run,
-                                   "version", (json_int_t)result->idx, "clusters", list));
-    resp->status = is_dry_run ? 200 : 201;
-    if (!is_dry_run) {
-        AUTO_FREE char *where = xasprintf("/api/v2/migrations/%lld", (long long)result->event_id);
-        http_resp_header(resp, "Location", where);
-    }
-}
-
-static int create(struct http_req *req, const struct create_body *body, bool is_dry_run,
-                  struct http_resp *resp, struct xp_err *err)
-{
-    struct change_ctx ctx = api_change(req);
-    struct event_result result;
-    const char *user = text_is_empty(body->operator_name) ? "api_v2" : body->operator_name;
-    struct event_request request = { .from_dc = body->from,
-                                     .to_dc = body->to,
-                                     .clusters = (const char *const *)body->clusters.items,
-                                     .count = body->clusters.count,
-                                     .is_all = body->all == TRI_YES,
-                                     .operator_name = user,
-                                     .tag = text_is_empty(body->tag) ? "api_v2" : body->tag,
-                                     .is_dry_run = is_dry_run };
-    int rc = migration_read_words(body->mode, body->policy, &request.mode, &request.policy, err);
-    if (rc == 0 && request.count == 0 && !request.is_all) {
-        rc = xp_fail(err, XP_INVALID, "clusters: at least one, or \"all\": true");
-    }
-    if (rc == 0) {
-        rc = migration_system_refuses(req, err);
-    }
-    if (rc == 0) {
-        rc = migration_event_create(api_catalog(req), &ctx, &request, &result, err);
-    }
-    if (rc == 0) {
-        answer_created(req, resp, &result, is_dry_run);
-        event_result_done(&result);
-        migration_tell(req);
-    }
-    return rc;
-}
-
-static int post_migration(struct http_req *req, struct http_resp *resp, struct xp_err *err)
-{
-    struct create_body body = { 0 };
-    bool is_dry_run = false;
-    int rc = 0;
-    if (api_query_bool(req, resp, "dry_run", false, &is_dry_run) &&
-        api_body_object(req, resp, create_fields, &body)) {
-        is_dry_run = is_dry_run || body.dry_run == TRI_YES || body.dry_run_too == TRI_YES;
-        rc = create(req, &body, is_dry_run, resp, err);
-    }
-    jd_done(create_fields, &body);
-    return rc;
-}
 
 /* ---- reading ---- */
 
@@ -172,7 +35,7 @@ static int get_migrations(struct http_req *req, struct http_resp *resp, struct x
     }
     int rc = migration_events_v2(api_catalog(req), after, (int)limit, &json, err);
     if (rc == 0) {
-        http_resp_json(resp, json);
+        api_json_etag(resp, json);
     }
     return rc;
 }
@@ -186,7 +49,7 @@ static int get_migration(struct http_req *req, struct http_resp *resp, struct xp
     }
     int rc = migration_event_v2(api_catalog(req), id, &json, err);
     if (rc == 0) {
-        http_resp_json(resp, json);
+        api_json_etag(resp, json);
     }
     return rc;
 }
@@ -223,7 +86,11 @@ static void render_asked(const struct migration_asks *asks, struct http_resp *re
         *ret_rc = asks->items[0].rc;
         *err = asks->items[0].err;
     } else if (accepted == 0) {
-        answer_conflict(asks->req, resp, "all of them refuse", "results", list);
+        envelope_problem(asks->req, resp,
+                         &(struct problem){ .code = XP_CONFLICT,
+                                            .detail = "all of them refuse",
+                                            .key = "results",
+                                            .take_value = list });
     } else {
         http_resp_json(resp, json_pack("{s:I, s:s, s:o}", "id", (json_int_t)asks->event_id,
                                        "action", asks->word, "results", list));
@@ -285,7 +152,7 @@ ASK(force_end, ASK_FORCE_END, "force-end")
 
 /* clang-format off */
 const struct http_route api_migrations_v2_routes[] = {
-    { "POST", "/api/v2/migrations", post_migration, HTTP_ON_WORKER, API_LIST_BYTES, "write", "lock clusters, make an event for their switch; dry_run=true only says what would be" },
+    { "POST", "/api/v2/migrations", migration_create, HTTP_ON_WORKER, API_LIST_BYTES, "write", "lock clusters, make an event for their switch; dry_run=true: the plan instead; planHash: only as planned; Idempotency-Key" },
     { "GET", "/api/v2/migrations", get_migrations, HTTP_ON_WORKER, 0, "read", "events, newest first: limit, after" },
     { "GET", "/api/v2/migrations/{id}", get_migration, HTTP_ON_WORKER, 0, "read", "one event: steps of each shard, timeline, follow-ups, lost writes" },
     { "POST", "/api/v2/migrations/{id}/process", post_process, HTTP_ON_WORKER, API_LIST_BYTES, "write", "start, go on, try again" },

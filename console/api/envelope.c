@@ -131,6 +131,23 @@ static void answer_problem(const struct http_req *req, struct http_resp *resp, i
     resp->status = status;
 }
 
+void envelope_problem(const struct http_req *req, struct http_resp *resp,
+                      const struct problem *problem)
+{
+    const struct xp_code_info *info = xp_code_info(problem->code);
+    int status = problem->status ? problem->status : info->http_status;
+    json_t *json =
+        json_pack("{s:s, s:s, s:i, s:o, s:o, s:o}", "type", "about:blank", "title", info->name,
+                  "status", status, "detail", jd_text(problem->detail), "instance",
+                  jd_text(http_req_path(req)), "requestId", jd_text(http_req_id(req)));
+    if (problem->key) {
+        json_object_set_new(json, problem->key, problem->take_value);
+    }
+    http_resp_json(resp, json);
+    resp->content_type = "application/problem+json";
+    resp->status = status;
+}
+
 static void answer(const struct http_req *req, struct http_resp *resp, int status,
                    const struct xp_err *err, json_t *body)
 {

@@ -31,6 +31,16 @@ bool envelope_body(const struct http_req *, bool may_be_empty, struct http_resp 
 /* The same answer for a body or parameter whose type is wrong. Always returns 0, for `return envelope_malformed(...)`. */
 int envelope_malformed(const struct http_req *, struct http_resp *, const struct xp_err *);
 
+/* A failure of the v2 face that has more to say than its detail. */
+struct problem {
+    int status; /* 0: of the code */
+    enum xp_code code;
+    const char *detail;
+    const char *key; /* of a further member; NULL: none */
+    json_t *take_value;
+};
+void envelope_problem(const struct http_req *, struct http_resp *, const struct problem *);
+
 /* http_options.on_error. Also logs: our own faults as errors, the rest as debug. */
 void envelope_error(const struct http_req *, const struct http_route *, const struct xp_err *,
                     struct http_resp *);

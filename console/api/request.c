@@ -1,11 +1,15 @@
 /* request.c - see request.h. */
 #include "console/api/request.h"
 
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "shared/base/mem.h"
 #include "shared/base/banned.h"
+
+#define ETAG_BYTES 16
 
 #define LIST_MAX_COUNT 100000
 
@@ -210,6 +214,24 @@ bool api_query_bool(const struct http_req *req, struct http_resp *resp, const ch
 }
 
 /* ---- encoding ---- */
+
+void api_json_etag(struct http_resp *resp, json_t *take_value)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    char etag[2 * ETAG_BYTES + 3] = "\"";
+    char *text = json_dumps(take_value, JSON_COMPACT);
+    json_decref(take_value);
+    xp_check(text && EVP_Digest(text, strlen(text), digest, &size, EVP_sha256(), NULL) == 1);
+    for (size_t i = 0; i < ETAG_BYTES; i++) {
+        (void)snprintf(etag + 1 + 2 * i, 3, "%02x", digest[i]);
+    }
+    etag[1 + 2 * ETAG_BYTES] = '"';
+    http_resp_text(resp, 200, "application/json;charset=UTF-8", text);
+    free(resp->etag);
+    resp->etag = xstrdup(etag);
+    free(text);
+}
 
 json_t *json_date(wall_ms at_ms)
 {

@@ -13,6 +13,7 @@
 #include "console/migration/bi_survey.h"
 #include "console/migration/migration_engine.h"
 #include "console/migration/migration_health.h"
+#include "console/migration/plan_maker.h"
 #include "console/migration/readiness_board.h"
 #include "console/migration/migration_wait.h"
 #include "console/notify/notifier.h"
@@ -36,6 +37,17 @@ struct migration_port {
                  migration_waited_fn *, void *arg); /* migration_waits_add */
 };
 
+struct idempotency_limits { /* idempotency.h */
+    int64_t keep_ms;
+    int64_t max_count;
+};
+
+/* How plans are made: switch_plan_decide, but in unit tests. */
+struct plan_port {
+    struct plan_maker *maker; /* NULL: no plans are made here */
+    struct switch_plan *(*decide)(const struct switch_plan_facts *);
+};
+
 /* http_options.arg; filled before the server starts, then immutable but for what is atomic. */
 struct api_context {
     struct daemon *daemon; /* FIRST (daemon.h); NULL in unit tests */
@@ -49,6 +61,8 @@ struct api_context {
     struct readiness_board *readiness;         /* NULL, in unit tests: nobody looks */
     struct outer_client *outer;                /* NULL: nobody out there is told */
     struct bi_asker *bi_asker;                 /* NULL: nobody is asked about links */
+    struct plan_port plans;                    /* zeroed in unit tests without it */
+    struct idempotency_limits idempotency;
     struct worker_pool
         *pool;           /* for what goes on behind an answer of the loop; NULL in unit tests */
     const char *address; /* for /health; "" unknown */
@@ -127,6 +141,8 @@ bool api_query_bool(const struct http_req *, struct http_resp *, const char *nam
                     bool *ret_value);
 
 /* ---- encoding ---- */
+/* An answer with an ETag of its bytes: who has it already gets 304. */
+void api_json_etag(struct http_resp *, json_t *take_value);
 json_t *json_date(wall_ms at_ms);              /* 2024-01-02T03:04:05.000+0000 */
 json_t *json_addrs(const struct redis_rows *); /* ["ip:port", ...] */
 

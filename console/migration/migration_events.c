@@ -419,7 +419,10 @@ static int create_in(struct change *change, void *arg, struct xp_err *err)
                                .policy = request->policy,
                                .items = cr->chosen,
                                .count = cr->count };
-    return insert_event(change, &event, &cr->result->event_id, err);
+    int rc_made = insert_event(change, &event, &cr->result->event_id, err);
+    return rc_made == 0 && request->on_made && !request->is_dry_run
+               ? request->on_made(change, cr->result, request->on_made_arg, err)
+               : rc_made;
 }
 
 static int check_names(const struct event_request *request, struct xp_err *err)

@@ -6,6 +6,7 @@
 #include "console/catalog/catalog.h"
 #include "console/migration/migration_rows.h"
 
+struct event_result;
 struct event_request {
     const char *from_dc; /* inner or outer name */
     const char *to_dc;   /* NULL or "": chosen */
@@ -17,6 +18,10 @@ struct event_request {
     const char *operator_name; /* "api_call", the user of a page, "Beacon" */
     const char *tag;
     bool is_dry_run;
+    /* In the transaction that made an event, as its last part (not of a dry run, not when nothing was made); a failure undoes all. NULL: none.
+     * 'result' has no idx yet: it is the change's. */
+    int (*on_made)(const struct change *, const struct event_result *, void *arg, struct xp_err *);
+    void *on_made_arg;
 };
 enum fail_reason {
     FAIL_NONE,

@@ -16,46 +16,6 @@
 
 enum { TURNS_MAX = 64, STEPS_MAX = 1 << 20, CONNECT_ROUNDS = 1, NOW_MS = 1000, US_PER_MS = 1000 };
 
-/* ---- life ---- */
-
-void switch_plan_facts_free(struct switch_plan_facts *f)
-{
-    if (!f) {
-        return;
-    }
-    for (size_t i = 0; i < f->dc_count; i++) {
-        free(f->dcs[i].name);
-    }
-    for (size_t i = 0; i < f->shard_count; i++) {
-        free(f->shards[i].name);
-        shard_survey_free(f->shards[i].survey);
-    }
-    free(f->shards);
-    free(f->instances);
-    free(f->precheck_text);
-    free(f->cluster);
-    free(f);
-}
-
-void switch_plan_free(struct switch_plan *p)
-{
-    for (size_t i = 0; p && i < p->step_count; i++) {
-        free(p->steps[i].text);
-    }
-    free(p ? p->steps : NULL);
-    free(p);
-}
-
-const char *plan_dc_name(const struct switch_plan_facts *f, int64_t dc_id)
-{
-    for (size_t i = 0; i < f->dc_count; i++) {
-        if (f->dcs[i].id == dc_id) {
-            return f->dcs[i].name;
-        }
-    }
-    return "";
-}
-
 /* ---- risks ---- */
 
 static void add_risk(struct planning *p, const char *code, bool is_error, const char *shard,

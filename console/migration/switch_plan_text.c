@@ -1,4 +1,4 @@
-/* switch_plan_text.c - a plan as JSON (for the API), as lines (for golden files), and as the text of what must hold. See switch_plan.h. */
+/* switch_plan_text.c - the end of a plan and its facts; a plan as JSON (for the API), as lines (for golden files), and as the text of what must hold. See switch_plan.h. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +24,46 @@ static const char *target_text(enum plan_target target)
 static bool has_instance(const struct plan_step *s)
 {
     return s->target == PLAN_REDIS || s->target == PLAN_KEEPER;
+}
+
+/* ---- life ---- */
+
+void switch_plan_facts_free(struct switch_plan_facts *f)
+{
+    if (!f) {
+        return;
+    }
+    for (size_t i = 0; i < f->dc_count; i++) {
+        free(f->dcs[i].name);
+    }
+    for (size_t i = 0; i < f->shard_count; i++) {
+        free(f->shards[i].name);
+        shard_survey_free(f->shards[i].survey);
+    }
+    free(f->shards);
+    free(f->instances);
+    free(f->precheck_text);
+    free(f->cluster);
+    free(f);
+}
+
+void switch_plan_free(struct switch_plan *p)
+{
+    for (size_t i = 0; p && i < p->step_count; i++) {
+        free(p->steps[i].text);
+    }
+    free(p ? p->steps : NULL);
+    free(p);
+}
+
+const char *plan_dc_name(const struct switch_plan_facts *f, int64_t dc_id)
+{
+    for (size_t i = 0; i < f->dc_count; i++) {
+        if (f->dcs[i].id == dc_id) {
+            return f->dcs[i].name;
+        }
+    }
+    return "";
 }
 
 /* ---- JSON ---- */

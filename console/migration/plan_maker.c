@@ -1,0 +1,393 @@
+/* plan_maker.c - see plan_maker.h. */
+#include "console/migration/plan_maker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "console/catalog/lookup.h"
+#include "console/store/query.h"
+#include "shared/base/mem.h"
+#include "shared/base/str.h"
+#include "shared/base/thread.h"
+
+#include "shared/base/banned.h"
+
+enum { INSTANCES_MAX = 65536 };
+
+struct kept {
+    char hash[PLAN_HASH_SIZE];
+    char *text;
+};
+
+struct plan_maker {
+    struct plan_maker_options o;
+    struct mutex lock;
+    struct plan_settings settings XP_GUARDED_BY_MEMBER(lock);
+    struct kept kept[PLAN_KEPT_MAX] XP_GUARDED_BY_MEMBER(lock);
+    size_t next XP_GUARDED_BY_MEMBER(lock);
+};
+
+/* ---- life ---- */
+
+struct plan_maker *plan_maker_new(const struct plan_maker_options *options)
+{
+    struct plan_maker *m = xcalloc(1, sizeof(*m));
+    m->o = *options;
+    mutex_init(&m->lock);
+    return m;
+}
+
+void plan_maker_configure(struct plan_maker *m, const struct plan_settings *settings)
+{
+    mutex_lock(&m->lock);
+    m->settings = *settings;
+    mutex_unlock(&m->lock);
+}
+
+struct plan_settings plan_maker_settings(struct plan_maker *m)
+{
+    mutex_lock(&m->lock);
+    struct plan_settings settings = m->settings;
+    mutex_unlock(&m->lock);
+    return settings;
+}
+
+void plan_maker_free(struct plan_maker *m)
+{
+    if (!m) {
+        return;
+    }
+    mutex_lock(&m->lock);
+    for (size_t i = 0; i < PLAN_KEPT_MAX; i++) {
+        free(m->kept[i].text);
+    }
+    mutex_unlock(&m->lock);
+    mutex_done(&m->lock);
+    free(m);
+}
+
+/* ---- what was shown ---- */
+
+void plan_maker_remember(struct plan_maker *m, const char *hash, const char *text)
+{
+    if (strlen(text) > PLAN_KEPT_MAX_BYTES) {
+        return;
+    }
+    char *copy = xstrdup(text);
+    mutex_lock(&m->lock);
+    struct kept *kept = &m->kept[m->next];
+    for (size_t i = 0; i < PLAN_KEPT_MAX; i++) {
+        if (text_eq(m->kept[i].hash, hash)) {
+            kept = &m->kept[i];
+        }
+    }
+    m->next = kept == &m->kept[m->next] ? (m->next + 1) % PLAN_KEPT_MAX : m->next;
+    free(kept->text);
+    kept->text = copy;
+    (void)snprintf(kept->hash, sizeof(kept->hash), "%s", hash);
+    mutex_unlock(&m->lock);
+}
+
+char *plan_maker_recall(struct plan_maker *m, const char *hash)
+{
+    char *text = NULL;
+    mutex_lock(&m->lock);
+    for (size_t i = 0; i < PLAN_KEPT_MAX && !text; i++) {
+        if (m->kept[i].text && text_eq(m->kept[i].hash, hash)) {
+            text = xstrdup(m->kept[i].text);
+        }
+    }
+    mutex_unlock(&m->lock);
+    return text;
+}
+
+/* ---- facts of the metadata ---- */
+
+struct reading {
+    const struct catalog *cat;
+    const char *cluster;
+    const char *from;
+    const char *to;
+    struct switch_plan_facts *facts;
+};
+
+static int read_dcs(struct db *db, struct switch_plan_facts *f, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(db, Q_CLUSTER_DCS, QUERY_ARGS(QI(f->cluster_id)));
+    int rc;
+    while ((rc = db_step(&s, err)) == DB_ROW) {
+        if (f->dc_count == MIGRATION_DCS_MAX) {
+            return xp_fail(err, XP_TOO_LARGE, "cluster %.128s has more than %d DCs", f->cluster,
+                           MIGRATION_DCS_MAX);
+        }
+        f->dcs[f->dc_count++] =
+            (struct plan_dc){ .id = db_col_i64(&s, 0), .name = query_text(&s, 1) };
+    }
+    return rc;
+}
+
+static int read_shards(struct db *db, struct switch_plan_facts *f, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(db, Q_PLAN_SHARDS, QUERY_ARGS(QI(f->cluster_id)));
+    int rc;
+    while ((rc = db_step(&s, err)) == DB_ROW) {
+        if (f->shard_count == MIGRATION_SHARDS_MAX) {
+            return xp_fail(err, XP_TOO_LARGE, "cluster %.128s has more than %d shards", f->cluster,
+                           MIGRATION_SHARDS_MAX);
+        }
+        *ARRAY_ADD(f->shards, f->shard_count) =
+            (struct plan_shard){ .id = db_col_i64(&s, 0), .name = query_text(&s, 1) };
+    }
+    return rc;
+}
+
+static int read_instances(struct db *db, struct switch_plan_facts *f, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(db, Q_PLAN_INSTANCES, QUERY_ARGS(QI(f->cluster_id)));
+    int rc;
+    while ((rc = db_step(&s, err)) == DB_ROW) {
+        if (f->instance_count == INSTANCES_MAX) {
+            return xp_fail(err, XP_TOO_LARGE, "cluster %.128s has more than %d instances",
+                           f->cluster, INSTANCES_MAX);
+        }
+        *ARRAY_ADD(f->instances, f->instance_count) =
+            (struct plan_instance){ .dc_id = db_col_i64(&s, 0),
+                                    .shard_id = db_col_i64(&s, 1),
+                                    .addr = addr_of(db_col_text(&s, 2), (int)db_col_i64(&s, 3)),
+                                    .is_master = db_col_i64(&s, 4) != 0,
+                                    .is_keeper = text_eq(db_col_text(&s, 5), "keeper") };
+    }
+    return rc;
+}
+
+static int read_past(struct db *db, struct switch_plan_facts *f, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s =
+        query_open(db, Q_PLAN_PAST_GAPS, QUERY_ARGS(QI(f->cluster_id), QI(PLAN_PAST_MAX)));
+    int rc;
+    while ((rc = db_step(&s, err)) == DB_ROW && f->past_count < PLAN_PAST_MAX) {
+        f->past_gap_ms[f->past_count++] = db_col_i64(&s, 0);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int64_t id_of_dc(const struct reading *r, const char *name)
+{
+    const char *inner = dc_alias_inner(r->cat->alias, name);
+    for (size_t i = 0; i < r->facts->dc_count; i++) {
+        if (text_eq_nocase(r->facts->dcs[i].name, inner)) {
+            return r->facts->dcs[i].id;
+        }
+    }
+    return 0;
+}
+
+static int read_places(struct db *db, struct switch_plan_facts *f, struct xp_err *err)
+{
+    int rc = read_dcs(db, f, err);
+    rc = rc < 0 ? rc : read_shards(db, f, err);
+    return rc < 0 ? rc : read_instances(db, f, err);
+}
+
+static int read_in(struct db *db, void *arg, struct xp_err *err)
+{
+    struct reading *r = arg;
+    struct cluster_ref cluster;
+    int rc = find_cluster(db, r->cluster, &cluster, err);
+    if (rc < 0 || !cluster.id) {
+        return rc < 0 ? rc : xp_fail(err, XP_NOT_FOUND, "cluster not found:%.128s", r->cluster);
+    }
+    r->facts->cluster_id = cluster.id;
+    r->facts->cluster = xstrdup(cluster.name);
+    rc = read_places(db, r->facts, err);
+    rc = rc < 0 ? rc : read_past(db, r->facts, err);
+    r->facts->source_dc_id = id_of_dc(r, r->from);
+    r->facts->dest_dc_id = id_of_dc(r, r->to);
+    if (rc == 0 && (!r->facts->source_dc_id || !r->facts->dest_dc_id)) {
+        return xp_fail(err, XP_CONFLICT, "cluster %.128s is not in both %.64s and %.64s any more",
+                       cluster.name, r->from, r->to);
+    }
+    return rc;
+}
+
+static int name_dcs(struct switch_plan_facts *f, struct shard_survey *survey, struct xp_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < f->dc_count; i++) {
+        rc = shard_survey_add(survey, f->dcs[i].name, f->dcs[i].id == f->source_dc_id,
+                              f->dcs[i].id == f->dest_dc_id, err);
+    }
+    return rc;
+}
+
+int plan_facts_read(const struct catalog *cat, const char *cluster, const char *from,
+                    const char *to, const struct plan_settings *settings,
+                    struct switch_plan_facts **ret_facts, struct xp_err *err)
+{
+    struct switch_plan_facts *f = xcalloc(1, sizeof(*f));
+    struct reading r = { .cat = cat, .cluster = cluster, .from = from, .to = to, .facts = f };
+    f->limits = settings->limits;
+    f->outer = settings->outer;
+    f->precheck_us = -1;
+    int rc = store_read(cat->store, read_in, &r, err);
+    for (size_t i = 0; rc == 0 && i < f->shard_count; i++) {
+        f->shards[i].survey = xcalloc(1, sizeof(*f->shards[i].survey));
+        rc = name_dcs(f, f->shards[i].survey, err);
+    }
+    if (rc < 0) {
+        switch_plan_facts_free(f);
+        return rc;
+    }
+    *ret_facts = f;
+    return 0;
+}
+
+static bool is_same(const struct switch_plan_facts *a, const struct switch_plan_facts *b)
+{
+    bool is_so = a->dc_count == b->dc_count && a->shard_count == b->shard_count &&
+                 a->instance_count == b->instance_count;
+    for (size_t i = 0; is_so && i < a->dc_count; i++) {
+        is_so = a->dcs[i].id == b->dcs[i].id;
+    }
+    for (size_t i = 0; is_so && i < a->shard_count; i++) {
+        is_so = a->shards[i].id == b->shards[i].id;
+    }
+    for (size_t i = 0; is_so && i < a->instance_count; i++) {
+        const struct plan_instance *x = &a->instances[i];
+        const struct plan_instance *y = &b->instances[i];
+        is_so = x->dc_id == y->dc_id && x->shard_id == y->shard_id && addr_eq(&x->addr, &y->addr) &&
+                x->is_keeper == y->is_keeper && x->is_master == y->is_master;
+    }
+    return is_so;
+}
+
+int plan_facts_verify(struct db *db, const struct switch_plan_facts *facts, struct xp_err *err)
+{
+    struct switch_plan_facts *now = xcalloc(1, sizeof(*now));
+    now->cluster_id = facts->cluster_id;
+    now->cluster = xstrdup(facts->cluster);
+    int rc = read_places(db, now, err);
+    if (rc == 0 && !is_same(facts, now)) {
+        rc =
+            xp_fail(err, XP_CONFLICT,
+                    "the plan does not hold any more: the metadata of cluster %.128s changed while "
+                    "it was checked",
+                    facts->cluster);
+    }
+    switch_plan_facts_free(now);
+    return rc;
+}
+
+/* ---- asking ---- */
+
+struct asking { /* one request; owner: loop */
+    struct loop_msg msg;
+    struct plan_maker *maker;
+    struct switch_plan_facts **facts;
+    size_t count;
+    size_t waiting;
+    int64_t began_us;
+    plan_surveyed_fn *done;
+    void *arg;
+};
+struct one_survey {
+    struct asking *asking;
+    struct plan_shard *shard;
+};
+struct one_precheck {
+    struct asking *asking;
+    struct switch_plan_facts *facts;
+};
+
+static void let_go(struct asking *a)
+{
+    if (--a->waiting == 0) {
+        plan_surveyed_fn *done = a->done;
+        void *arg = a->arg;
+        free(a);
+        done(arg);
+    }
+}
+
+static void on_survey(struct shard_survey *take_survey, void *arg)
+{
+    struct one_survey *one = arg;
+    struct asking *a = one->asking;
+    one->shard->survey = take_survey ? take_survey : xcalloc(1, sizeof(*take_survey));
+    free(one);
+    let_go(a);
+}
+
+static void on_precheck(const struct outer_answer *answer, void *arg)
+{
+    struct one_precheck *one = arg;
+    struct asking *a = one->asking;
+    struct switch_plan_facts *f = one->facts;
+    f->precheck_us = clock_mono_us() - a->began_us;
+    f->precheck_says_no = !answer->is_ok;
+    f->precheck_text = xstrdup(answer->message ? answer->message : "");
+    free(one);
+    let_go(a);
+}
+
+static void ask_shard(struct asking *a, const char *cluster, struct plan_shard *shard)
+{
+    struct one_survey *one = xcalloc(1, sizeof(*one));
+    *one = (struct one_survey){ a, shard };
+    a->waiting++;
+    a->maker->o.survey(a->maker->o.surveys, cluster, shard->name, TAKE(shard->survey), on_survey,
+                       one);
+}
+
+static void ask_outer(struct asking *a, struct switch_plan_facts *f)
+{
+    struct one_precheck *one = xcalloc(1, sizeof(*one));
+    *one = (struct one_precheck){ a, f };
+    a->waiting++;
+    outer_precheck(a->maker->o.outer, f->cluster, on_precheck, one);
+}
+
+static void start_asking(struct loop_msg *msg)
+{
+    struct asking *a = CONTAINER_OF(msg, struct asking, msg);
+    a->waiting = 1;
+    a->began_us = clock_mono_us();
+    for (size_t i = 0; i < a->count; i++) {
+        struct switch_plan_facts *f = a->facts[i];
+        for (size_t k = 0; k < f->shard_count; k++) {
+            ask_shard(a, f->cluster, &f->shards[k]);
+        }
+        if (f->outer == OUTER_CREDIS) {
+            ask_outer(a, f);
+        }
+    }
+    let_go(a);
+}
+
+static void drop_asking(struct loop_msg *msg)
+{
+    struct asking *a = CONTAINER_OF(msg, struct asking, msg);
+    a->waiting = 1;
+    let_go(a);
+}
+
+int plan_maker_survey(struct plan_maker *m, struct switch_plan_facts **facts, size_t count,
+                      plan_surveyed_fn *done, void *arg, struct xp_err *err)
+{
+    struct asking *a = xcalloc(1, sizeof(*a));
+    *a = (struct asking){ .msg = { .deliver = start_asking, .drop = drop_asking },
+                          .maker = m,
+                          .facts = facts,
+                          .count = count,
+                          .done = done,
+                          .arg = arg };
+    int rc = loop_post(m->o.loop, &a->msg, err);
+    if (rc < 0) {
+        free(a);
+    }
+    return rc;
+}
