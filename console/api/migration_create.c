@@ -99,8 +99,8 @@ static json_t *items_json(const struct event_result *result, const struct creati
             "{s:o, s:b, s:o, s:o, s:o, s:o}", "cluster", jd_text(item->cluster), "accepted",
             item->reason == FAIL_NONE, "from", jd_text(item->from_dc), "to", jd_text(item->to_dc),
             "reason", reason ? json_string(reason) : json_null(), "detail", jd_text(item->msg));
-        if (c->is_dry_run) {
-            const struct switch_plan *plan = c->plans ? c->plans[i] : NULL;
+        if (c->is_dry_run && c->plans) {
+            const struct switch_plan *plan = c->plans[i];
             json_object_set_new(json, "plan",
                                 plan ? switch_plan_json(plan, c->has_steps) : json_null());
         }
@@ -124,8 +124,8 @@ static json_t *answer_json(const struct creation *c, const struct event_result *
     json_t *id = c->is_dry_run ? json_null() : json_integer(result->event_id);
     json_t *json = json_pack("{s:o, s:b, s:I, s:o}", "id", id, "dryRun", c->is_dry_run, "version",
                              (json_int_t)idx, "clusters", items_json(result, c));
-    if (c->is_dry_run || c->hash[0]) {
-        json_object_set_new(json, "planHash", c->hash[0] ? json_string(c->hash) : json_null());
+    if (c->hash[0]) {
+        json_object_set_new(json, "planHash", json_string(c->hash));
     }
     return json;
 }
