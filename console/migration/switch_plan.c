@@ -147,6 +147,7 @@ static char *request(const struct calling *c, const char *method, const char *wo
 static void foresee_check(struct calling *c)
 {
     struct planning *p = c->p;
+    xp_check(c->about && c->row && c->source && c->dest);
     const struct switch_plan_facts *f = p->facts;
     AUTO_FREE struct judge_verdict *verdict = xcalloc(1, sizeof(*verdict));
     for (size_t i = 0; i < f->dc_count; i++) {
@@ -219,6 +220,7 @@ static bool is_fence_proof(enum migration_call call, enum fence_state state)
 static void foresee_fence(struct calling *c)
 {
     struct plan_world *w = c->source;
+    xp_check(c->about && c->row && c->source && c->dest);
     static const enum fence_goal goals[MIGRATION_CALLS] = { [CALL_HOLD] = FENCE_GOAL_HOLD,
                                                             [CALL_FREEZE] = FENCE_GOAL_FREEZE,
                                                             [CALL_RELEASE] = FENCE_GOAL_RELEASE };
@@ -296,6 +298,7 @@ static void take_for_granted(struct calling *c)
 static void foresee_change(struct calling *c)
 {
     struct plan_world *w = c->dest;
+    xp_check(c->about && c->row && c->source && c->dest);
     bool is_drain = c->call == CALL_DRAIN;
     AUTO_FREE char *rest = is_drain ? xstrdup("") : xasprintf("/%s", w->dc->name);
     add_request(c->p, c->call, w->dc->name, c->about->name,
@@ -322,6 +325,7 @@ static void foresee_change(struct calling *c)
 
 static void foresee_demote(struct calling *c)
 {
+    xp_check(c->about && c->source && c->dest);
     AUTO_FREE char *rest = xasprintf("/%s", c->source->dc->name);
     add_request(c->p, c->call, c->dest->dc->name, c->about->name,
                 request(c, "PUT", SWITCH_WORD_CHANGE, rest));
