@@ -6,6 +6,8 @@
 #define WINDOW_FIRST  4
 #define WINDOW_MAX    4096
 #define SHARD_MS      5 /* what each further shard of a cluster may add */
+#define SMOOTH        4
+#define SHARE_MAX_PCT 1000
 #define PROBE_AFTER   48
 #define STAY_TIMES    10
 #define STAY_MIN_MS   2000
@@ -69,13 +71,21 @@ int64_t gate_stay_ms(const struct migration_gate *g)
     return most(STAY_TIMES * limit_ms(g), STAY_MIN_MS);
 }
 
-static void cut(struct migration_gate *g, int64_t took_ms, int64_t allowed_ms)
+/* What outages take of what they may, on the average of late: a single one that was unlucky says little. */
+static void note_share(struct migration_gate *g, int64_t took_ms, int64_t allowed_ms)
 {
-    int64_t fitting = g->window * allowed_ms / took_ms;
+    int64_t pct = least(100 * took_ms / allowed_ms, SHARE_MAX_PCT);
+    g->share_pct += (pct - g->share_pct) / SMOOTH;
+}
+
+static void cut(struct migration_gate *g)
+{
+    int64_t fitting = g->window * 100 / g->share_pct;
     g->window = most(1, most(fitting, g->window / 2));
     g->was_cut = true;
     g->uncut = 0;
     g->grown = 0;
+    g->share_pct = 100;
 }
 
 static void grow(struct migration_gate *g, int64_t shards)
@@ -99,9 +109,10 @@ void gate_left(struct migration_gate *g, int64_t shards, int64_t took_ms, bool i
     note_best(g, took_ms);
     g->uncut += shards;
     int64_t allowed_ms = limit_ms(g) + SHARD_MS * most(shards - 1, 0);
-    if (took_ms > allowed_ms && (!g->was_cut || g->uncut > g->window)) {
-        cut(g, took_ms, allowed_ms);
-    } else if (took_ms <= allowed_ms && is_wanted && g->probe == 0) {
+    note_share(g, took_ms, allowed_ms);
+    if (g->share_pct > 100 && (!g->was_cut || g->uncut > g->window)) {
+        cut(g);
+    } else if (g->share_pct <= 100 && is_wanted && g->probe == 0) {
         grow(g, shards);
     }
 }
