@@ -77,7 +77,7 @@ static void add_change(struct dc_diff *diff, enum dc_change_kind kind, struct cl
     change->after = after ? cluster_meta_ref(after) : NULL;
     change->shrinks = kind == DC_MODIFIED && change_shrinks(before, after);
     diff->added += kind == DC_ADDED;
-    change->removes = kind == DC_REMOVED && is_served(before);
+    change->removes = kind == DC_REMOVED && before && is_served(before);
     diff->removed += change->removes;
     diff->shrunk += change->shrinks;
     diff->modified += kind == DC_MODIFIED && !change->shrinks;
