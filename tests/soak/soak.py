@@ -10,7 +10,6 @@ Ends with a table, build/bench/soak.json and build/bench/soak-faults.log; exit c
 """
 import argparse
 import collections
-import contextlib
 import json
 import os
 import random
@@ -42,8 +41,6 @@ SETTLE_LIMIT_S = 150.0     # on a machine shared with compilers; the mean is a f
 HEAL_LIMIT_S = 120.0
 SILENCE_S = 3.0            # when everything is right no command is sent
 FOREIGN_HAND_S = 6.0       # so long after foreign hands in ZooKeeper two members may believe to own a slot
-CLOCKS_AFTER_S = 20.0      # so long after healing the clocks of the masters are moved on
-CLOCK_STEPS = 500
 LOADING_S = 15.0           # lazy-ms of the stand-in is 11 s
 LINES_PER_MINUTE_MAX = 3000
 VIOLATIONS_MAX = 50
@@ -57,7 +54,7 @@ class Soak:
         self.began = time.monotonic()
         self.violations, self.settled_s, self.corrections = [], [], collections.Counter()
         self.counts = collections.Counter()     # faults by name
-        self.skipped = self.cycles = self.checks = self.clock_pushes = 0
+        self.skipped = self.cycles = self.checks = 0
         self.healing = threading.Event()
         self.is_over = False                    # processes end because we end them
         self._lock = threading.RLock()
@@ -335,21 +332,7 @@ class Soak:
                 self.violation("settle", f"{when}: still wrong {took:.0f} s after healing:\n  " + "\n  ".join(problems[:15]))
                 return None
             self.log("not yet", after=round(took, 1), problems=problems[:8])
-            if took > CLOCKS_AFTER_S:
-                self._push_clocks()
             time.sleep(0.5)
-
-    def _push_clocks(self):
-        """A master that is not the one that was, or started again, may be behind what the other DC got from it: the stand-in keeps that
-        link down until the clock of the master has passed it, and while the loads pause nobody writes."""
-        for dc in DCS:
-            for shard in self.world.shard_names:
-                with contextlib.suppress(redis_py.RedisError, OSError, AssertionError), _Hand(self.world.master(dc, shard)) as client:
-                    pipe = client.pipeline(transaction=False)
-                    for i in range(CLOCK_STEPS):
-                        pipe.set("soak-clock", i)
-                    pipe.execute()
-        self.clock_pushes += 1
 
     def _corrections(self):
         return {m.name: sum(v for k, v in metrics_of(m).items() if k.startswith("xpipe_meta_corrections_total"))
@@ -413,7 +396,6 @@ class Soak:
             figure("healed to right, median", statistics.median(self.settled_s), "s")
             figure("healed to right, slowest", max(self.settled_s), "s", SETTLE_LIMIT_S)
         figure("complete checks", self.checks, "count")
-        figure("clocks of masters moved on", self.clock_pushes, "count")
         figure("looks at slots and versions", self.watch.checks, "count")
         self._report_farms(figure)
         for event, count in sorted(self.corrections.items()):
