@@ -62,6 +62,12 @@ static bool change_shrinks(const struct cluster_meta *before, const struct clust
     return false;
 }
 
+/* A cluster is pushed before it has a shard, while documents leave it out until then: its removal takes nothing away. */
+static bool is_served(const struct cluster_meta *cluster)
+{
+    return cluster->shards.count > 0;
+}
+
 static void add_change(struct dc_diff *diff, enum dc_change_kind kind, struct cluster_meta *before,
                        struct cluster_meta *after)
 {
@@ -71,7 +77,8 @@ static void add_change(struct dc_diff *diff, enum dc_change_kind kind, struct cl
     change->after = after ? cluster_meta_ref(after) : NULL;
     change->shrinks = kind == DC_MODIFIED && change_shrinks(before, after);
     diff->added += kind == DC_ADDED;
-    diff->removed += kind == DC_REMOVED;
+    change->removes = kind == DC_REMOVED && before && is_served(before);
+    diff->removed += change->removes;
     diff->shrunk += change->shrinks;
     diff->modified += kind == DC_MODIFIED && !change->shrinks;
 }
@@ -212,7 +219,7 @@ static bool are_routes_equal(const struct dc_meta *a, const struct dc_meta *b)
 void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, const char *current_dc,
                   struct dc_diff *ret_diff)
 {
-    struct dc_diff diff = { .clusters_before = (int)before->clusters.count };
+    struct dc_diff diff = { 0 };
     diff.changes = xcalloc(before->clusters.count + after->clusters.count, sizeof(*diff.changes));
     diff.problems = xcalloc(DC_PROBLEMS_KEPT, sizeof(*diff.problems));
     diff.routes_changed = !are_routes_equal(before, after);
@@ -225,6 +232,7 @@ void dc_diff_make(const struct dc_meta *before, const struct dc_meta *after, con
                             .twice = MAP_INIT(MAP_NUMBER) };
     for (size_t i = 0; i < before->clusters.count; i++) {
         struct cluster_meta *old = before->clusters.items[i];
+        diff.clusters_before += is_served(old);
         (void)map_put_n(&c.before_by_id, (uint64_t)old->db_id, old);
         (void)map_put_n(&c.left, (uint64_t)old->db_id, old);
     }
@@ -269,9 +277,8 @@ void dc_brake(struct dc_diff *diff, const struct brake_limits *limits,
     }
     for (size_t i = 0; i < diff->count; i++) {
         struct dc_change *change = &diff->changes[i];
-        change->is_held =
-            (verdict.removals_held && (change->kind == DC_REMOVED || change->shrinks)) ||
-            (verdict.routes_held && change->goes_direct);
+        change->is_held = (verdict.removals_held && (change->removes || change->shrinks)) ||
+                          (verdict.routes_held && change->goes_direct);
         verdict.held += change->is_held;
     }
     *ret_verdict = verdict;

@@ -19,6 +19,7 @@ struct dc_change {
     enum dc_change_kind kind;
     struct cluster_meta *before; /* one reference; NULL when added */
     struct cluster_meta *after;  /* one reference; NULL when removed */
+    bool removes;                /* the whole cluster goes, and it had shards */
     bool shrinks;                /* loses a shard, an instance or a DC */
     bool
         goes_direct; /* its own fields (organization, type, designated routes) take a route from a link */
@@ -37,7 +38,7 @@ struct dc_problem {
 struct dc_diff {
     struct dc_change *changes;
     size_t count;
-    int clusters_before;
+    int clusters_before; /* with shards, these two */
     int removed;
     int shrunk;
     int added;

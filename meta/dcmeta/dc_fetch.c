@@ -275,9 +275,11 @@ static void save_fire(struct loop_timer *timer)
     f->saved_at = loop_now(f->opt.loop);
 }
 
+/* Pushes that come before the first document know some clusters and no route: the file, which a start without the console reads,
+ * would say that everything else is gone and that every link goes direct. */
 void dc_fetch_changed(struct dc_fetch *f)
 {
-    if (f->cache_file[0] == '\0') {
+    if (f->cache_file[0] == '\0' || !dc_store_has_document(f->opt.store)) {
         return;
     }
     if (f->is_saving) {

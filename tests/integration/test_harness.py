@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import World
-from harness.processes import Process, Timeout, Workspace, accepts, wait_until
+from harness.processes import Lateness, Process, Timeout, Workspace, accepts, wait_until
 from harness.redis_server import RedisServer
 from harness.zookeeper import ZooKeeper
 
@@ -24,10 +24,26 @@ def alive(pid):
 
 
 def test_wait_until_tells_what_and_what_was_seen():
-    with pytest.raises(Timeout, match=r"waited 0\.05 s for rain; last value: \[\]"):
+    with pytest.raises(Timeout, match=r"waited 0\.05 s.* for rain; last value: \[\]"):
         wait_until(lambda: [], 0.05, "rain")
     with pytest.raises(Timeout, match=r"last error: ZeroDivisionError"):
         wait_until(lambda: 1 / 0, 0.05, "nothing")
+
+
+def test_wait_until_waits_longer_on_a_late_machine(monkeypatch):
+    """Each pause is told to have lasted six times as long as it should: time for ten of them."""
+    seen = []
+
+    def eventually():
+        seen.append(1)
+        return len(seen) > 10
+    pause = Lateness.pause
+
+    def late_pause(seconds):
+        pause(seconds)
+        Lateness.total_s += 5 * seconds
+    monkeypatch.setattr(Lateness, "pause", late_pause)
+    wait_until(eventually, 0.05)
 
 
 def test_a_process_that_dies_at_start_is_told_with_its_log(workspace):

@@ -14,6 +14,7 @@ from kazoo.exceptions import BadVersionError
 from harness.cluster import World
 from harness.daemons import Console, Meta
 from harness.processes import HOST, Workspace, built, stays, wait_until
+from harness.relay import Relay
 from harness.scripted import ScriptedConsole
 
 DC = "jq"
@@ -92,6 +93,23 @@ def members(request, zookeepers, script):
     name = request.node.name.split("[")[0]
     with Workspace(name) as w:
         yield Members(w, zookeepers[1], script, name)
+
+
+def test_what_changed_before_a_member_joined_is_known_when_it_has(workspace, zookeepers):
+    """A push goes to the members that are registered: one that fetched before, and registers after it, must ask once more. Its next
+    fetch would be in a minute."""
+    with ScriptedConsole(DC) as script:
+        script.serve_clusters(CLUSTERS)
+        relay = Relay([zookeepers[1].port])
+        relay.set("refuse")
+        joining = Members(workspace, zookeepers[1], script, "joining").add(1, **{"zk.address": relay.address})
+        joining.start(wait=False)
+        wait_until(lambda: joining.metrics()["xpipe_meta_clusters"] == len(CLUSTERS), 15, "the first document")
+        script.serve_clusters(range(CLUSTERS.start, CLUSTERS.stop + 1))
+        stays(lambda: joining.metrics()["xpipe_meta_clusters"] == len(CLUSTERS), 0.5, "nobody tells it")
+        relay.set("open")
+        wait_until(lambda: joining.metrics()["xpipe_meta_clusters"] == len(CLUSTERS) + 1, 15, "what changed meanwhile")
+        relay.close()
 
 
 def debug(meta):

@@ -112,7 +112,7 @@ def test_inline_quotes_are_consumed(clean, dead_port):
 
 
 def test_cluster_mode(redis_of):
-    server = redis_of(1, config=["cluster-enabled yes"])
+    server = redis_of(1, config=["cluster-enabled yes", f"cluster-port {free_port()}"])  # else port + 10000, which may be an outgoing connection
     assert server.error_of("PEEROF", "x", HOST, 1) == "ERR PEEROF not allowed in cluster mode."
 
 

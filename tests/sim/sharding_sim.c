@@ -128,6 +128,28 @@ static void partition_moves_slots_and_nothing_overlaps(void **state)
     loop_free(loop);
 }
 
+/* The server's clock of the session starts when it hears the question. On a slow way the answer is that much older. */
+static void the_lease_counts_from_the_question(void **state)
+{
+    (void)state;
+    enum { WAY_MS = 600, LEASE_MS = SESSION_MS * 2 / 3 };
+    fake_clock_set(1000000, 1700000000000);
+    struct loop *loop = loop_new();
+    struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
+    struct dc d = { 0 };
+    start(&d, loop, 1);
+    fake_loop_advance_to(clock_mono_ms() + 3000);
+    fake_zk_set_latency(server, WAY_MS);
+    fake_loop_advance_to(clock_mono_ms() + 10000);
+    assert_int_equal(owned(d.members[0]), 256);
+    fake_zk_cut(sharding_zk(d.members[0]), true);
+    fake_loop_advance_to(clock_mono_ms() + LEASE_MS - 2 * WAY_MS + 1);
+    assert_int_equal(owned(d.members[0]), 0);
+    sharding_free(d.members[0]);
+    fake_zk_server_free(server);
+    loop_free(loop);
+}
+
 static void all_quiet(struct dc *d, struct sharding *s)
 {
     d->has_command_under_way = false;
@@ -218,6 +240,7 @@ int main(void)
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(partition_moves_slots_and_nothing_overlaps),
+        cmocka_unit_test(the_lease_counts_from_the_question),
         cmocka_unit_test(a_hand_over_waits_for_the_command_under_way),
         cmocka_unit_test(who_gives_up_the_leadership_while_it_looks_does_not_win_it_again),
     };

@@ -70,13 +70,13 @@ static void a_silent_container_delays_only_its_own(void **state)
     struct world *w = world_new();
     struct addr silent;
     int fd = silent_listener(&silent);
+    struct stretch s = stretch_begin();
     for (int i = 0; i < 20; i++) {
         assert_int_equal(try_submit(w, &silent, 9000 + i, false), 0);
     }
     for (int i = 0; i < 20; i++) {
         add(w, 0, 6380 + i);
     }
-    struct stretch s = stretch_begin();
     wait_done(w, 40);
     assert_lasted(&s, TIMEOUT_MS - 50, 2 * TIMEOUT_MS);
     int timeouts = 0;

@@ -245,6 +245,30 @@ static void a_document_that_empties_the_dc_is_held(void **state)
     dc_diff_done(&diff);
 }
 
+/* A bulk load creates clusters first and their shards later: each is pushed, and no document has it before its first shard. */
+static void clusters_without_shards_are_no_loss(void **state)
+{
+    (void)state;
+    struct cluster_row rows[40] = { C("served", 1) };
+    char names[ARRAY_LEN(rows)][16];
+    for (int i = 1; i < (int)ARRAY_LEN(rows) - 1; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "new-%d", i);
+        rows[i] = (struct cluster_row)C(names[i], i + 1, .has_no_shards = true);
+    }
+    struct dc_diff diff = diff_of(rows, ROWS(C("served", 1)));
+    assert_int_equal(diff.count, ARRAY_LEN(rows) - 2);
+    assert_int_equal(diff.removed, 0);
+    assert_int_equal(brake(&diff, false).held, 0);
+    dc_diff_done(&diff);
+    diff = diff_of(rows + 1, nobody);
+    assert_int_equal(brake(&diff, false).held, 0);
+    dc_diff_done(&diff);
+    rows[1] = (struct cluster_row)C("served-too", 2);
+    diff = diff_of(rows, nobody); /* both that were served go: these two wait, the others do not */
+    assert_int_equal(brake(&diff, false).held, 2);
+    dc_diff_done(&diff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +282,7 @@ int main(void)
         cmocka_unit_test(going_direct_is_held),
         cmocka_unit_test(going_direct_by_another_organization_is_held),
         cmocka_unit_test(a_document_that_empties_the_dc_is_held),
+        cmocka_unit_test(clusters_without_shards_are_no_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

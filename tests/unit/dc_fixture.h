@@ -16,6 +16,7 @@ struct cluster_row {
     const char *type;    /* NULL: BI_DIRECTION */
     int64_t version;
     int org_id; /* 0: left out */
+    bool has_no_shards;
 };
 
 /* C(name, id, ports, dcs, type, version): what is left out is the default. */
@@ -35,6 +36,10 @@ static inline char *cluster_text(const struct cluster_row *c)
     }
     str_printf(&text, ",\"type\":\"%s\",\"dcs\":\"%s\"", c->type ? c->type : "BI_DIRECTION",
                c->dcs ? c->dcs : "jq,fra");
+    if (c->has_no_shards) {
+        str_puts(&text, ",\"shards\":{}}");
+        return str_take(&text);
+    }
     str_printf(&text, ",\"shards\":{\"s1\":{\"id\":\"s1\",\"dbId\":%lld,\"redises\":[",
                (long long)c->db_id * 10);
     const char *cursor = c->redises ? c->redises : "6379";

@@ -6,7 +6,8 @@
  *
  * A bar on time tells "as designed" from "wrong". What the machine itself was late meanwhile must not decide that: a thread
  * that only sleeps measures it, and the upper bar moves up by LATE_FACTOR times as much (a step that waits for another thread
- * that waits for a third one is late as often). On a machine with time to spare the bar is the written one. Lower bars never move.
+ * that waits for a third one is late as often). On a machine with time to spare the bar is the written one. Lower bars never move: begin the
+ * stretch before what starts the clock of the thing under test.
  * The measuring thread runs until the program ends. Thread: one at a time. */
 #ifndef TESTS_UNIT_STRETCH_H
 #define TESTS_UNIT_STRETCH_H

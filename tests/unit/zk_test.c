@@ -253,7 +253,8 @@ static void frozen_server_ends_the_lease(void **state)
     assert_int_equal(zk_get(c->zk, "/frozen", NULL, on_data, c, 0, &err), 0);
     assert_true(zk_lease_is_valid(c->zk, clock_mono_ms()));
     int64_t took = wait_state(c, ZK_LOST);
-    assert_took(&s, took, SESSION_MS * 2 / 3 - SESSION_MS / 6 - 50, SESSION_MS * 2 / 3 + 100);
+    assert_true(took >= 0);
+    assert_lasted(&s, SESSION_MS * 2 / 3 - SESSION_MS / 6 - 50, SESSION_MS * 2 / 3 + 100);
     assert_false(zk_lease_is_valid(c->zk, clock_mono_ms()));
     assert_false(zk_lease_is_valid(c->zk, s.began)); /* a stale 'now' does not help */
     assert_int_equal(c->answers, 1);                 /* the read was answered: unknown */

@@ -323,7 +323,7 @@ static bool settle(struct peer *p, const struct batch *b)
         p->owes = false;
         feed_jump(b->own_clock);
     } else if (p->asks_clock && b->own_clock > feed_clock()) {
-        /* Restarted with less than the peer knows of us: take it back before anything else. */
+        /* Restarted, or promoted, with less than the peer knows of us: take it back before anything else. */
         p->owes = true;
         p->owed_clock = feed_clock();
         p->has_replid = false;
