@@ -20,7 +20,8 @@ int app_readiness_configure(struct app_readiness *a, const struct console_config
                                               .redis_user = m->redis_user,
                                               .redis_password = m->redis_password,
                                               .connect_timeout_ms = m->connect_timeout_ms,
-                                              .check_ms = m->check_timeout_ms };
+                                              .check_ms = m->check_timeout_ms,
+                                              .queue_ms = m->queue_ms };
     int rc = migration_calls_configure(a->calls, &calls, err);
     if (rc == 0) {
         readiness_configure(a->readiness,

@@ -2,7 +2,8 @@
  *
  *   META   masterreadonly of the source's metaserver. Its proof, its refusal or a higher epoch ends the matter.
  *   HERE   fence_run over the Redis themselves     } both at once, when META was not reached, does not know, did not
- *   DEST   v2/fence of the destination's metaserver } reach a Redis itself, could not release, or has said nothing for HEDGE_MS: it goes on
+ *   DEST   v2/fence of the destination's metaserver } reach a Redis itself, could not release, or has said nothing for as long as a connect
+ *          may take: it goes on
  * The first proof counts, whatever the other way does then: each phase may be repeated. x-pipe's metaserver proves nothing: LOOK (a fence) or
  * a release from here proves it; when no Redis can be reached from here, its word counts. */
 #include <string.h>
@@ -24,9 +25,6 @@ enum way_end {
     END_STALE,
     END_WORD, /* x-pipe's: it says so */
 };
-
-/* A metaserver that works answers a fence within some ms, and one that is cut off costs the others no more than this. */
-#define HEDGE_MS 300
 
 struct fence_ways {
     struct call *call;
@@ -330,8 +328,8 @@ static void others(struct call *c)
 static void hedge_fire(struct loop_timer *timer)
 {
     struct call *c = CONTAINER_OF(timer, struct fence_ways, hedge)->call;
-    execution_log_warn(c->log, "%s: no answer for %d ms: the other ways are taken beside it",
-                       way_names[WAY_META], HEDGE_MS);
+    execution_log_warn(c->log, "%s: no answer yet: the other ways are taken beside it",
+                       way_names[WAY_META]);
     others(c);
 }
 
@@ -398,7 +396,9 @@ void call_fence(struct call *c)
     c->ways->call = c;
     c->ways->is_begun[WAY_META] = true;
     loop_timer_init(&c->ways->hedge, c->owner->o.loop, hedge_fire);
-    loop_timer_start(&c->ways->hedge, HEDGE_MS);
+    /* A metaserver that works answers a fence within some ms, and one that is cut off costs the others no more than this. */
+    loop_timer_start(&c->ways->hedge, c->owner->settings.connect_timeout_ms);
+    c->result.may_be_by_meta = true; /* until it says otherwise */
     AUTO_FREE char *path =
         meta_path(c, SWITCH_WORD_FENCE, c->shard, is_release(c) ? "false" : "true");
     AUTO_FREE char *phase = is_release(c) ? xstrdup("") : xasprintf("&phase=%s", phase_of(c));
