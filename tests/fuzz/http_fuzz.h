@@ -98,7 +98,8 @@ __attribute__((unused)) static int fuzz_run(struct http_req *req, struct http_re
 __attribute__((unused)) static void fuzz_check_answer(const struct http_resp *resp)
 {
     xp_check(resp->status >= 200 && resp->status <= 599);
-    if (!resp->body || resp->body->len == 0) {
+    bool is_json = !resp->content_type || strstr(resp->content_type, "json");
+    if (!resp->body || resp->body->len == 0 || !is_json) {
         return;
     }
     json_t *json = NULL;

@@ -8,8 +8,7 @@ text is not in its file exactly once. The tree as it is must pass the seeds that
 Not here, because another guard stands before them and nothing can be seen without both: may_command's questions whether the
 daemon drains (sharding_drain gives up every slot first) and whether the slot is ours (a slot that goes ends its duties, the end of
 the lease takes all slots; "may-command" takes out all its questions at once), and the loss of all slots when a session is lost (the
-lease). That a lease counts from the question, not from the answer, needs an answer that is older than a third of the session:
-sharding_sim has it.
+lease).
 
   mutants.py [--only NAME] [--list] [--seeds N]
 """
@@ -36,11 +35,13 @@ PRISTINE = WORK / "system_sim.pristine"
 class Mutant:
     """One guard: where it is, what stands there, what stands there without it, which promises should notice.
 
-    With 'fault', runs have that one only: what needs a rare coincidence of it is found in minutes then.
+    With 'fault', runs have that one only: what needs a rare coincidence of it is found in minutes then. With 'test', a simulation that makes
+    the coincidence must fail, at the test that 'expected' names.
     """
 
-    def __init__(self, name, file, old, new, expected, fault=""):
-        self.name, self.file, self.old, self.new, self.expected, self.fault = name, file, old, new, expected.split(), fault
+    def __init__(self, name, file, old, new, expected, fault="", test=""):
+        self.name, self.file, self.old, self.new, self.fault, self.test = name, file, old, new, fault, test
+        self.expected = expected.split()
 
 
 MUTANTS = [
@@ -125,7 +126,10 @@ MUTANTS = [
            "return own < 0 ? store->whole_version : own;", "versions"),
     Mutant("leader-again", "meta/zk/leader_election.c",
            "} else if ((token & 1) && !e->has_left) {",
-           "} else if (token & 1) {", "leader"),
+           "} else if (token & 1) {", "who_gives_up_the_leadership_while_it_looks_does_not_win_it_again", test="sharding_sim"),
+    Mutant("lease-from-answer", "shared/net/zk.c",
+           "mono_ms end = c->sent_at + zk_lease_ms(zk);",
+           "mono_ms end = clock_mono_ms() + zk_lease_ms(zk);", "the_lease_counts_from_the_question", test="sharding_sim"),
 ]
 
 
@@ -146,13 +150,13 @@ def copy_tree():
             path.unlink()
 
 
-def build():
+def build(binary=BINARY):
     compiler = os.environ.get("CC", "gcc")
     if shutil.which("ccache") and "ccache" not in compiler:
         compiler = "ccache " + compiler
     env = dict(os.environ, CCACHE_NOHASHDIR="1")
     env.pop("MAKEFLAGS", None)
-    done = subprocess.run(["make", "-s", "-j2", f"CC={compiler}", f"BUILD={WORK / 'out'}", str(BINARY)], cwd=TREE,
+    done = subprocess.run(["make", "-s", "-j2", f"CC={compiler}", f"BUILD={WORK / 'out'}", str(binary)], cwd=TREE,
                           env=env, capture_output=True, text=True)
     return None if done.returncode == 0 else done.stderr[-2000:]
 
@@ -165,6 +169,21 @@ def run(first, count, fault="", binary=BINARY):
     if found:
         return int(found.group(1)), found.group(2)
     return (0, f"exit {done.returncode}") if done.returncode != 0 else None
+
+
+def try_test(mutant):
+    """A line of the table, and whether the test of the mutant failed."""
+    binary = BINARY.with_name(mutant.test)
+    problem = build(binary)
+    if problem:
+        return "does not build:\n" + problem, False
+    done = subprocess.run([str(binary)], capture_output=True, text=True, errors="replace",
+                          env={**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP"})
+    failed = re.findall(r"^not ok \d+ - (\w+)", done.stdout + done.stderr, re.M)
+    if not failed:
+        return f"SURVIVES {mutant.test}", False
+    note = "" if set(failed) & set(mutant.expected) else f"  (expected: {' '.join(mutant.expected)})"
+    return f"caught by {mutant.test}: {', '.join(failed)}{note}", True
 
 
 def batches(seeds):
@@ -187,6 +206,8 @@ def try_mutant(mutant, seeds):
     path.write_text(original.replace(mutant.old, mutant.new))
     began = time.monotonic()
     try:
+        if mutant.test:
+            return try_test(mutant)
         problem = build()
         if problem:
             return "does not build:\n" + problem, False
