@@ -164,7 +164,8 @@ $(BUILD)/http_load $(BUILD)/bare_store: $(BUILD)/%: $(BUILD)/bench/%.o $(BUILD)/
 # what has bars on time. Layers of the first list run TEST_JOBS at a time: most tests wait most of the time, and the fuzz
 # targets and simulations, which only compute, give way. The integration tests of the
 # release build come last and have the machine for themselves.
-LAYERS_TOGETHER := fuzz unit-asan unit-tsan integration-asan sim-tsan sim-asan sim golden-asan
+# The longest ones first.
+LAYERS_TOGETHER := integration-asan fuzz unit-asan unit-tsan sim-tsan sim-asan sim golden-asan
 LAYERS_LAST     := integration scenarios-asan
 LAYERS          := $(LAYERS_TOGETHER) $(LAYERS_LAST)
 TEST_JOBS       ?= 3
@@ -193,7 +194,7 @@ test: ## everything: deps, build of each mode, every layer; ends with the total
 	tests/tools/total.sh $(TEST_RESULTS) $(LAYERS) || status=1; \
 	exit $$status
 layer-fuzz:
-	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) fuzz
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) FUZZ_JOBS=2 fuzz
 layer-integration:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(OTHER_TESTS)" PYTEST_JOBS=3 check-integration
 layer-integration-asan:

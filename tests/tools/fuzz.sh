@@ -33,7 +33,7 @@ run_one() {
     if [ -f "tests/fuzz/$name.dict" ]; then
         more+=("-dict=tests/fuzz/$name.dict")
     fi
-    if nice -n 19 "$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 \
+    if nice -n 19 "$1" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 \
         -artifact_prefix="$found/" "$found" "${more[@]}" >"$log" 2>&1 </dev/null; then
         printf 'ok     %10s runs  %s\n' "$(awk '/number_of_executed_units/ { print $2 }' "$log")" "$name"
     else
