@@ -308,6 +308,7 @@ def thirty(members, script):
     for m in members:
         m.request("POST", "/api/meta/v2/quarantine/accept")
     wait_until(lambda: served(members) == list(range(1, 31)), 10, "30 clusters")
+    wait_fetched(members)  # what is accepted was this document, not the test's
     return members
 
 
