@@ -110,7 +110,7 @@ MUTANTS = [
            "leader"),
     Mutant("leader-term", "meta/slots/slot_mover.c",
            "return m->is_leader && token >> TERM_SHIFT == m->term;",
-           "return m->is_leader || token >> TERM_SHIFT == m->term;", "leader"),
+           "return m->term > 0 || token > 0;", "leader"),
     Mutant("unknown-grace", "meta/slots/slot_plan.c",
            "return f->servers_known_since + f->unknown_grace_ms;",
            "return f->servers_known_since;", "common-restart"),
