@@ -198,7 +198,7 @@ layer-fuzz:
 layer-integration:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(OTHER_TESTS)" PYTEST_JOBS=3 check-integration
 layer-integration-asan:
-	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(HOSTILE_TESTS)" PYTEST_JOBS=2 MODE=asan $(call own_build,asan) check-integration
+	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) TESTS="$(HOSTILE_TESTS)" PYTEST_JOBS=3 MODE=asan $(call own_build,asan) check-integration
 layer-scenarios-asan:
 	@$(MAKE) --no-print-directory RESULTS=$(TEST_RESULTS) FAST=1 MODE=asan $(call own_build,asan) scenarios-run
 layer-%:
