@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -28,26 +29,34 @@ class Timeout(AssertionError):
 
 
 class Lateness:
-    """How much longer the pauses of this process took than they should have: what the machine did meanwhile instead.
+    """How much longer the pauses of this thread took than they should have: what the machine did meanwhile instead.
 
     A bar on time tells "as designed" from "wrong", and the machine's own delays must not decide that. A step that waits for another
     process that waits for a third one is late as often: hence the factor. On a machine with time to spare this is next to nothing.
     """
     FACTOR = 4
-    total_s = 0.0
+    _own = threading.local()  # a thousand threads that are late together are not a thousand times as late
+
+    @classmethod
+    def total_s(cls):
+        return getattr(cls._own, "total_s", 0.0)
 
     @classmethod
     def pause(cls, seconds):
         began = time.monotonic()
         time.sleep(seconds)
-        cls.total_s += time.monotonic() - began - seconds
+        cls.add(time.monotonic() - began - seconds)
+
+    @classmethod
+    def add(cls, seconds):
+        cls._own.total_s = cls.total_s() + seconds
 
     def __init__(self):
-        self._before = Lateness.total_s
+        self._before = Lateness.total_s()
 
     @property
     def allowance_s(self):
-        return self.FACTOR * (Lateness.total_s - self._before)
+        return self.FACTOR * (Lateness.total_s() - self._before)
 
 
 def wait_until(condition, timeout=10.0, what="the condition"):

@@ -41,7 +41,7 @@ def test_wait_until_waits_longer_on_a_late_machine(monkeypatch):
 
     def late_pause(seconds):
         pause(seconds)
-        Lateness.total_s += 5 * seconds
+        Lateness.add(5 * seconds)
     monkeypatch.setattr(Lateness, "pause", late_pause)
     wait_until(eventually, 0.05)
 
