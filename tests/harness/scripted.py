@@ -19,6 +19,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # an answer is two writes: the second would wait 40 ms for the acknowledgement of the first
 
             def serve(self):
                 length = int(self.headers.get("Content-Length") or 0)
