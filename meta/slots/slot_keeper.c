@@ -21,8 +21,7 @@ struct slot_keeper {
     int held_count;
     bool was_exported[SLOT_COUNT];
     int32_t exported_version[SLOT_COUNT];
-    int64_t rival
-        [SLOT_COUNT]; /* whom the record named before it named us, without a hand-over; 0: nobody */
+    int64_t rival[SLOT_COUNT]; /* see slot_keeper_rival() */
     mono_ms rival_until[SLOT_COUNT];
     struct loop_timer rival_timer; /* runs while a slot waits */
     struct list exports; /* struct command: carried out, answered when the slot is quiet */
@@ -72,16 +71,30 @@ static mono_ms now_of(const struct slot_keeper *k)
     return loop_now(k->options.loop);
 }
 
-/* Whom the record names, other than us: he has to hear of it first when it names us next. */
+int64_t slot_keeper_rival(int64_t rival, const struct slot_entry *e, int64_t self_id,
+                          bool is_named_registered)
+{
+    if (!e->is_valid || e->slot.server_id == self_id) {
+        return rival;
+    }
+    if (e->slot.state == SLOT_MOVING && e->slot.to_server_id == self_id) {
+        return e->slot.server_id == rival ? 0 : rival; /* he is asked to let go */
+    }
+    return rival == 0 || is_named_registered ? e->slot.server_id : rival;
+}
+
+static bool is_registered(const struct slot_keeper *k, int64_t server_id)
+{
+    return k->options.is_registered && k->options.is_registered(server_id, k->options.arg);
+}
+
+/* He has to hear of it first when the record names us next. */
 static void note_rival(struct slot_keeper *k, int slot, const struct slot_entry *e)
 {
     bool is_ours = e->is_valid && e->slot.server_id == k->options.self_id;
-    bool is_handed_over =
-        e->is_valid && e->slot.state == SLOT_MOVING && e->slot.to_server_id == k->options.self_id;
-    if (is_handed_over) {
-        k->rival[slot] = 0;
-    } else if (!is_ours) {
-        k->rival[slot] = e->is_valid ? e->slot.server_id : k->rival[slot];
+    k->rival[slot] = slot_keeper_rival(k->rival[slot], e, k->options.self_id,
+                                       is_registered(k, e->slot.server_id));
+    if (!is_ours) {
         k->rival_until[slot] = MONO_NEVER;
     } else if (k->rival[slot] != 0 && k->rival_until[slot] == MONO_NEVER) {
         k->rival_until[slot] = now_of(k) + zk_lease_ms(k->options.zk);
@@ -90,8 +103,7 @@ static void note_rival(struct slot_keeper *k, int slot, const struct slot_entry 
 
 static bool has_rival(const struct slot_keeper *k, int slot)
 {
-    return k->rival[slot] != 0 && k->options.is_registered &&
-           k->options.is_registered(k->rival[slot], k->options.arg);
+    return k->rival[slot] != 0 && is_registered(k, k->rival[slot]);
 }
 
 /* Won or lost: the table tells slot_keeper_look(). Without an answer the record is as it was: once more. */

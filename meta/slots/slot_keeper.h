@@ -46,8 +46,8 @@ void slot_keeper_free(struct slot_keeper *); /* NULL is fine; tells nobody */
 /* May anything be held at all? Falling to false loses every slot before it returns. 'registered_zxid': of our registration. */
 void slot_keeper_allow(struct slot_keeper *, bool is_allowed, int64_t registered_zxid);
 void slot_keeper_look(struct slot_keeper *, int slot); /* its record changed */
-void slot_keeper_quiet(struct slot_keeper *,
-                       int slot); /* is_quiet became true: exports are answered */
+/* is_quiet became true: exports are answered. */
+void slot_keeper_quiet(struct slot_keeper *, int slot);
 
 bool slot_keeper_owns(const struct slot_keeper *, int slot, mono_ms now);
 bool slot_keeper_has_exported(const struct slot_keeper *, int slot);
@@ -74,10 +74,15 @@ struct slot_hold_facts {
     int32_t exported_version; /* ... while the record had this version */
     bool has_rival; /* the member that it named before is registered, and handed nothing over */
     mono_ms now;
-    mono_ms
-        rival_until; /* a lease after the record began to name us; MONO_NEVER: it did not, yet */
+    /* A lease after the record began to name us; MONO_NEVER: it did not, yet. */
+    mono_ms rival_until;
 };
 enum slot_hold { SLOT_NOT_OURS, SLOT_TO_CLAIM, SLOT_TO_WAIT, SLOT_HELD };
 enum slot_hold slot_keeper_should_hold(const struct slot_hold_facts *);
+
+/* Who may still work on a slot when its record names us next, without having been asked to let go; 0: nobody. 'rival': the answer for the record
+ * before. One that a foreign hand writes, and that was never there, does not hide who was. */
+int64_t slot_keeper_rival(int64_t rival, const struct slot_entry *, int64_t self_id,
+                          bool is_named_registered);
 
 #endif

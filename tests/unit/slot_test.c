@@ -163,6 +163,32 @@ static void a_record_rewritten_without_a_hand_over_waits_for_the_rival(void **st
     assert_int_equal(slot_keeper_should_hold(&f), SLOT_NOT_OURS);
 }
 
+/* The same, found on a machine under load: nonsense in between hid who had the slot. */
+static void a_rival_is_who_was_there(void **state)
+{
+    (void)state;
+    enum { US = 1, HE = 2, NOBODY = 77 };
+    struct slot_entry his = { .exists = true, .is_valid = true, .slot = slot_normal(HE) };
+    struct slot_entry ours = { .exists = true, .is_valid = true, .slot = slot_normal(US) };
+    struct slot_entry unknown = { .exists = true, .is_valid = true, .slot = slot_normal(NOBODY) };
+    struct slot_entry garbage = { .exists = true };
+    struct slot_entry to_us = { .exists = true, .is_valid = true, .slot = slot_moving(HE, US) };
+    struct slot_entry forged = { .exists = true,
+                                 .is_valid = true,
+                                 .slot = slot_moving(NOBODY, US) };
+    assert_int_equal(slot_keeper_rival(0, &ours, US, true), 0);
+    assert_int_equal(slot_keeper_rival(0, &his, US, true), HE);
+    assert_int_equal(slot_keeper_rival(0, &his, US, false),
+                     HE); /* he may be registered in a moment */
+    assert_int_equal(slot_keeper_rival(HE, &garbage, US, false), HE);
+    assert_int_equal(slot_keeper_rival(HE, &unknown, US, false), HE);
+    assert_int_equal(slot_keeper_rival(HE, &forged, US, false), HE);
+    assert_int_equal(slot_keeper_rival(HE, &ours, US, true), HE); /* until he has had his lease */
+    assert_int_equal(slot_keeper_rival(HE, &to_us, US, true),
+                     0); /* he answers when he has let go */
+    assert_int_equal(slot_keeper_rival(NOBODY, &his, US, true), HE);
+}
+
 /* Found by the soak: the leader gives away the slots of a member that is back already. */
 static void a_record_older_than_the_registration_is_claimed(void **state)
 {
@@ -196,6 +222,7 @@ int main(void)
         cmocka_unit_test(holding),
         cmocka_unit_test(a_record_older_than_the_registration_is_claimed),
         cmocka_unit_test(a_record_rewritten_without_a_hand_over_waits_for_the_rival),
+        cmocka_unit_test(a_rival_is_who_was_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
