@@ -223,13 +223,16 @@ $(BUILD)/tests/golden/%: $(BUILD)/tests/golden/%.o $(GOLDEN_HELPERS) $(TEST_LIBS
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 # The simulation links the twins of tests/sim/fake_*.c in place of shared/net's loop, clock and I/O.
-# Those of one shard's duty (shard_*, tree_*) take the place of more (dc_links.c, keeper_watch.c), which whole daemons need as it is.
+# Those of one shard's duty (shard_*, tree_*) and of its steps in a switchover (switch_*, but for the test of the records themselves)
+# take the place of more (dc_links.c, keeper_watch.c, switch_record.c), which whole daemons need as it is.
 DUTY_FAKES  := tests/sim/fake_dc_links.c tests/sim/fake_duty_world.c
 SHARD_FAKES := $(call objs,$(DUTY_FAKES) $(call srcs,tests/sim/fake_shard_*.c))
 TREE_FAKES  := $(call objs,$(DUTY_FAKES) $(call srcs,tests/sim/fake_tree_*.c))
-SIM_FAKES := $(filter-out $(SHARD_FAKES) $(TREE_FAKES),$(call objs,$(call srcs,tests/sim/fake_*.c)))
+SWITCH_FAKES := $(call objs,$(call srcs,tests/sim/fake_switch_*.c))
+SIM_FAKES := $(filter-out $(SHARD_FAKES) $(TREE_FAKES) $(SWITCH_FAKES),$(call objs,$(call srcs,tests/sim/fake_*.c)))
 $(patsubst %.c,$(BUILD)/%,$(filter tests/sim/shard_%,$(SIM_C))): $(SHARD_FAKES)
 $(patsubst %.c,$(BUILD)/%,$(filter tests/sim/tree_%,$(SIM_C))): $(TREE_FAKES)
+$(patsubst %.c,$(BUILD)/%,$(filter-out %/switch_record_sim.c,$(filter tests/sim/switch_%,$(SIM_C)))): $(SWITCH_FAKES)
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(SIM_FAKES) $(TEST_LIBS)
 	$(call SAY,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
