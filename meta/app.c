@@ -187,9 +187,10 @@ static void reloaded(void *arg)
     struct app *app = arg;
     struct brake_limits limits = limits_of(&app->config);
     apply_settings(app);
-    dc_fetch_set_limits(app->fetch, &limits, app->config.meta_refresh_ms);
+    dc_fetch_set_limits(app->fetch, &limits, meta_config_refresh_ms(&app->config));
     app_links_settings(app);
     app_trees_settings(app);
+    app_switch_settings(app);
     sharding_set_hosts(app->sharding, app->config.zk_address);
     __atomic_store_n(&app->validate_domain, app->config.validate_domain, __ATOMIC_RELAXED);
 }
@@ -281,7 +282,9 @@ static void make_fetch(struct app *app)
         .console_url = app->console_url,
         .cluster_types = c->cluster_types,
         .cache_file = cache,
-        .refresh_ms = c->meta_refresh_ms,
+        .on_answer = app_switch_console_answered,
+        .arg = app,
+        .refresh_ms = meta_config_refresh_ms(c),
         .sync_delay_ms = c->meta_sync_delay_ms,
         .connect_timeout_ms = c->dc_connect_timeout_ms,
         .timeout_ms = c->dc_timeout_ms,

@@ -1,9 +1,14 @@
 /* app_switch.c - see app_switch.h. */
 #include "meta/app_switch.h"
 
+#include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "shared/model/json_decode.h"
 
 #include "shared/base/banned.h"
+
+#define ASK_TIMEOUT_MS      1000
+#define ASK_REPLY_MAX_BYTES 1024
 
 static struct tree_duty *tree_of(const char *cluster, const char *shard, void *arg)
 {
@@ -49,6 +54,74 @@ void app_switch_lost(const struct duty *duty, void *arg)
     }
 }
 
+static void refresh(void *arg)
+{
+    const struct app *app = arg;
+    dc_fetch_now(app->fetch);
+}
+
+/* ---- did the other members of this DC hear the console? ---- */
+
+static void on_heard_told(int rc, const struct http_reply *reply, const struct xp_err *err,
+                          void *arg, uint64_t token)
+{
+    const struct app *app = arg;
+    mono_ms asked_at = (mono_ms)token;
+    struct xp_err ignored;
+    json_t *json = NULL;
+    (void)err;
+    if (rc != 0 || reply->status != 200 ||
+        jd_parse(reply->body, reply->length, &json, &ignored) != 0) {
+        return; /* silent, or a Java one: it says nothing */
+    }
+    const json_t *ago = json_object_get(json, "heardMsAgo");
+    int64_t ago_ms = json_is_integer(ago) ? json_integer_value(ago) : -1;
+    if (app->switches && ago_ms >= 0 && ago_ms < asked_at) {
+        shard_switches_heard(app->switches, asked_at - ago_ms);
+    }
+    json_decref(json);
+}
+
+static void ask_others(void *arg)
+{
+    struct app *app = arg;
+    struct addr members[MEMBERS_MAX];
+    size_t count = member_list_get(app->members, members);
+    for (size_t i = 0; i < count; i++) {
+        AUTO_FREE char *url = xasprintf("http://%s" APP_HEARD_PATH, ADDR_TEXT(&members[i]));
+        struct http_call call = {
+            .method = "GET",
+            .url = url,
+            .headers = { "Accept: application/json" },
+            .connect_timeout_ms = ASK_TIMEOUT_MS,
+            .timeout_ms = ASK_TIMEOUT_MS,
+            .max_reply_bytes = ASK_REPLY_MAX_BYTES,
+        };
+        struct xp_err err;
+        uint64_t now = (uint64_t)loop_now(app->loop);
+        if (http_send(app->copies, &call, on_heard_told, app, now, &err) != 0) {
+            log_warn("isolation.member_not_asked", "member", ADDR_TEXT(&members[i]), "error",
+                     err.msg);
+        }
+    }
+}
+
+void app_switch_settings(struct app *app)
+{
+    shard_switches_set_isolation(app->switches, app->config.isolation_fence_s * 1000);
+}
+
+void app_switch_console_answered(mono_ms asked_at, void *arg)
+{
+    const struct app *app = arg;
+    shard_switches_heard(app->switches, asked_at);
+}
+
+void app_switch_console_heard(struct app *app)
+{
+    shard_switches_heard(app->switches, loop_now(app->loop));
+}
+
 void app_switch_make(struct app *app)
 {
     const struct meta_config *c = &app->config;
@@ -62,6 +135,8 @@ void app_switch_make(struct app *app)
         .records = app->switch_records,
         .tree_of = tree_of,
         .on_quiet = app_on_quiet,
+        .refresh = refresh,
+        .ask_others = ask_others,
         .arg = app,
         .address = address,
         .connect_timeout_ms = c->switch_connect_ms,
@@ -73,6 +148,7 @@ void app_switch_make(struct app *app)
         .again_ms = c->switch_again_ms,
         .reassert_ms = c->switch_reassert_ms,
         .fast_ms = c->switch_fast_ms,
+        .isolation_ms = c->isolation_fence_s * 1000,
     };
     app->switches = shard_switches_new(&options);
     struct remote_fences_options remote = {

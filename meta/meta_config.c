@@ -101,6 +101,7 @@ static int check_dcinfos(const char *text, struct xp_err *err)
 }
 
 /* clang-format off */
+#define ISOLATION_FENCE_MIN_S 3 /* below, a slow answer looks like an isolated DC */
 #define M(field) offsetof(struct meta_config, field)
 const struct config_row meta_config_rows[] = {
     DAEMON_CONFIG_ROWS(struct meta_config, common),
@@ -255,6 +256,9 @@ const struct config_row meta_config_rows[] = {
       "Change of the primary DC: period of looking whether a fenced master still is", NULL },
     { "meta", "meta.switch.fast.milli", CFG_INT, M(switch_fast_ms), "100", 20, 10000, "ms", false,
       "How soon a Redis of a one-way cluster that was lost is tried again, doubling to 8 s, and a fence that is not in force is looked at again", NULL },
+    { "meta", "meta.isolation.fence.seconds", CFG_INT, M(isolation_fence_s), "0", 0, 86400, "s", true,
+      "How long the console may be silent before the masters of one-way clusters whose primary DC this is refuse writes, until it says that this DC "
+      "still is; 0: they never do, else 3 at least. The document is then fetched three times as often", NULL },
     { "meta", "http.max.connections", CFG_INT, M(http_max_connections), "5000", 10, 100000, "count", false,
       "Connections the HTTP server accepts at once", NULL },
     { "meta", "http.handler.timeout.milli", CFG_INT, M(http_handler_timeout_ms), "10000", 100, 600000, "ms", false,
@@ -291,7 +295,18 @@ int meta_config_check(const void *config, struct xp_err *err)
                        "key 'meta.correct.backoff.first.milli' must not be larger than "
                        "'meta.correct.backoff.max.milli'");
     }
+    if (c->isolation_fence_s > 0 && c->isolation_fence_s < ISOLATION_FENCE_MIN_S) {
+        return xp_fail(err, XP_INVALID,
+                       "key 'meta.isolation.fence.seconds' must be 0 (off) or at least %d",
+                       ISOLATION_FENCE_MIN_S);
+    }
     return 0;
+}
+
+int64_t meta_config_refresh_ms(const struct meta_config *c)
+{
+    int64_t third_ms = c->isolation_fence_s * 1000 / 3;
+    return third_ms > 0 && third_ms < c->meta_refresh_ms ? third_ms : c->meta_refresh_ms;
 }
 
 static int find_own_ip(char **ret_ip, struct xp_err *err)

@@ -92,6 +92,7 @@ struct meta_config {
     int64_t switch_again_ms;
     int64_t switch_reassert_ms;
     int64_t switch_fast_ms;
+    int64_t isolation_fence_s;
     /* HTTP */
     int64_t http_max_connections;
     int64_t http_handler_timeout_ms;
@@ -106,6 +107,8 @@ struct meta_config {
 extern const struct config_row meta_config_rows[];
 /* Relations between keys that a single row cannot check. */
 int meta_config_check(const void *config, struct xp_err *err);
+/* Period of the document fetch: with an isolation fence a third of its time at most, for the answers are what says that the console is heard. */
+int64_t meta_config_refresh_ms(const struct meta_config *);
 /* What follows from the configuration, which itself stays as it was read (SIGHUP compares with it): the name of the DC in lower
  * case, and server.ip or the first non-loopback IPv4 address. Both returned owned. */
 int meta_config_resolve(const struct meta_config *config, char **ret_dc, char **ret_ip,

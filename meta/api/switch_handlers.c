@@ -175,6 +175,7 @@ static int local_check(struct http_req *req, struct http_resp *resp, struct xp_e
 
 static int handle_check(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
+    app_switch_console_heard(http_req_arg(req));
     return dispatch_forward(req, resp, local_check, err);
 }
 
@@ -215,6 +216,7 @@ static int local_read_only(struct http_req *req, struct http_resp *resp, struct 
 
 static int handle_read_only(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
+    app_switch_console_heard(http_req_arg(req));
     return dispatch_forward(req, resp, local_read_only, err);
 }
 
@@ -274,6 +276,7 @@ static int handle_change(struct http_req *req, struct http_resp *resp, struct xp
                                                    .at_other = change_at_other,
                                                    .is_changed = is_changed,
                                                    .at_member = change_at_member };
+    app_switch_console_heard(http_req_arg(req));
     int rc = shard_request_check(req, err);
     if (rc != 0) {
         return rc;
@@ -298,6 +301,7 @@ static int local_drain(struct http_req *req, struct http_resp *resp, struct xp_e
 
 static int handle_drain(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
+    app_switch_console_heard(http_req_arg(req));
     return dispatch_forward(req, resp, local_drain, err);
 }
 
@@ -332,7 +336,16 @@ static int local_fence(struct http_req *req, struct http_resp *resp, struct xp_e
 
 static int handle_fence(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
+    app_switch_console_heard(http_req_arg(req));
     return dispatch_forward(req, resp, local_fence, err);
+}
+
+static int handle_heard(struct http_req *req, struct http_resp *resp, struct xp_err *err)
+{
+    (void)err;
+    const struct app *app = http_req_arg(req);
+    http_resp_json(resp, shard_switches_heard_json(app->switches));
+    return 0;
 }
 
 /* clang-format off */
@@ -347,6 +360,8 @@ const struct http_route meta_switch_routes[] = {
       "Wait until the replica that would be promoted has what the order asks for" },
     { "PUT", "/api/meta/v2/fence/{cluster}/{shard}", handle_fence, HTTP_ON_LOOP, SWITCH_BODY_MAX, "meta",
       "Hold, freeze or release the Redis of another DC whose metaserver does not answer" },
+    { "GET", APP_HEARD_PATH, handle_heard, HTTP_ON_LOOP, 0, "read",
+      "When this member, or another one that told it, heard the console, and whether the masters here are held for that" },
     { .method = NULL },
 };
 /* clang-format on */

@@ -410,6 +410,9 @@ static void fetch_done(struct job *job)
     }
     bool again = f->again;
     f->again = false;
+    if (j->rc == 0 && !j->cache_file && f->opt.on_answer) {
+        f->opt.on_answer(j->started_at, f->opt.arg);
+    }
     int rc = apply_outcome(f, j);
     if (rc == 1) {
         schedule(f, f->opt.sync_delay_ms + superseded_delay(f));

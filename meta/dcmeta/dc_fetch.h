@@ -23,6 +23,9 @@ struct dc_fetch_options {
     const char *console_url;   /* base, no slash at the end; copied */
     const char *cluster_types; /* "ONE_WAY,BI_DIRECTION"; copied */
     const char *cache_file;    /* "" none; copied */
+    /* The console answered a question of 'asked_at' with a document of this DC, or that it is as before; whatever becomes of it. May be NULL. */
+    void (*on_answer)(mono_ms asked_at, void *arg);
+    void *arg;
     int64_t refresh_ms;
     /* console without versions: how long after a push its documents are distrusted */
     int64_t sync_delay_ms;

@@ -134,6 +134,13 @@ mono_ms dc_store_confirmed_at(const struct dc_store *store)
     return store->confirmed_at;
 }
 
+bool dc_store_is_confirmed(const struct dc_store *store, const char *cluster, mono_ms since)
+{
+    bool is_all_named = (size_t)store->held == store->held_names.count;
+    return store->confirmed_at != MONO_NEVER && store->confirmed_at >= since && is_all_named &&
+           !names_has(&store->held_names, cluster) && !map_get(&store->problems, cluster);
+}
+
 struct cluster_meta *dc_store_cluster(const struct dc_store *store, const char *name)
 {
     return map_get(&store->by_name, name);

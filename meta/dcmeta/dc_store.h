@@ -36,6 +36,10 @@ bool dc_store_has_document(const struct dc_store *); /* from the console or, sta
 /* Time of the last answer of the console that confirmed the document; MONO_NEVER when it came from the disk. */
 mono_ms dc_store_confirmed_at(const struct dc_store *);
 
+/* Did the console confirm what is here of this cluster, with an answer to a question of 'since' or later? A change that was held back, or a
+ * cluster of the document that cannot be used, is not confirmed. */
+bool dc_store_is_confirmed(const struct dc_store *, const char *cluster, mono_ms since);
+
 struct cluster_meta *dc_store_cluster(const struct dc_store *, const char *name);
 struct cluster_meta *dc_store_cluster_by_id(const struct dc_store *, int64_t db_id);
 size_t dc_store_count(const struct dc_store *);

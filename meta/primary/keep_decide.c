@@ -19,10 +19,15 @@ bool keep_is_in_force(const struct keep_facts *f)
     return f->is_fenced && (f->is_primary || !keep_may_correct(f));
 }
 
+static bool isolated(const struct keep_facts *f)
+{
+    return f->is_isolated && f->is_primary && !f->is_fenced;
+}
+
 static bool idle(const struct keep_facts *f)
 {
     return !f->is_fenced && !f->is_stray_due && !f->has_settings && !f->is_find_due &&
-           !f->is_look_wanted;
+           !f->is_look_wanted && !isolated(f);
 }
 
 static bool busy(const struct keep_facts *f)
@@ -30,9 +35,21 @@ static bool busy(const struct keep_facts *f)
     return f->is_busy;
 }
 
+/* What the metadata says does not end a hold of isolation, before the console has confirmed it. */
 static bool ended(const struct keep_facts *f)
 {
-    return f->is_fenced && f->is_ended && f->is_primary && !f->is_migrating;
+    return f->is_fenced && !f->is_isolation && f->is_ended && f->is_primary && !f->is_migrating;
+}
+
+static bool reunited(const struct keep_facts *f)
+{
+    return f->is_fenced && f->is_isolation && f->is_confirmed && !f->is_isolated && f->is_primary &&
+           !f->is_migrating;
+}
+
+bool keep_is_over(const struct keep_facts *f)
+{
+    return ended(f) || reunited(f);
 }
 
 static bool migrating(const struct keep_facts *f)
@@ -82,7 +99,9 @@ static const struct {
     { "K05", idle, KEEP_NOTHING, "nothing is fenced, held or to be given back" },
     { "K10", busy, KEEP_LATER, "a step, a run or a write is under way" },
     { "K15", ended, KEEP_RELEASE, "its migration is over, this DC stays the primary one: nobody else will end the fence" },
-    { "K20", keep_is_in_force, KEEP_ASSERT, "a step ordered the fence, and none has ended it" },
+    { "K17", reunited, KEEP_RELEASE, "the console was heard again, and says that this DC is the primary one" },
+    { "K20", keep_is_in_force, KEEP_ASSERT, "a step or an isolation ordered the fence, and nothing has ended it" },
+    { "K25", isolated, KEEP_ISOLATE, "the console was not heard for too long: another DC may be promoted meanwhile" },
     { "K30", migrating, KEEP_NOTHING, "the cluster is being migrated, and this DC was not told to follow" },
     { "K40", stray, KEEP_HOLD, "a writable master in a backup DC, and what it should follow is not known" },
     { "K45", find, KEEP_FIND, "the others are to follow the promoted one, and it is not known" },

@@ -180,9 +180,11 @@ void switch_undo(struct switch_shard *s)
     if (!job->has_before || job->step == SWITCH_RELEASE) {
         return; /* it may be released by another way: the fence is not wanted any more */
     }
-    bool is_news = r->fence != before->fence || r->saved.is_known != before->saved.is_known ||
+    bool is_news = r->fence != before->fence || r->is_isolation != before->is_isolation ||
+                   r->saved.is_known != before->saved.is_known ||
                    r->is_promoting != before->is_promoting || r->kept.count != before->kept.count;
     r->fence = before->fence;
+    r->is_isolation = before->is_isolation;
     r->master = before->master;
     r->saved = before->saved;
     r->kept = before->kept;
@@ -213,6 +215,9 @@ static void go_on_from(struct switch_shard *s)
     } else if (may_have_promoted(r) && !switch_is_primary(s) && left_ms > 0) {
         s->held_until = now + left_ms; /* the metadata does not know of it yet */
     }
+    if (r->is_isolation && s->all->opt.refresh) {
+        s->all->opt.refresh(s->all->opt.arg);
+    }
     switch_keep(s, 0);
     if (tree && switch_is_primary(s) && !addr_is_none(&r->promoted)) {
         tree_duty_appoint(tree, &r->promoted);
@@ -226,6 +231,7 @@ static void take_record(struct switch_shard *s, const struct switch_record *reco
     if (is_first) {
         s->record = *record;
         s->is_known = true;
+        s->known_at = loop_now(s->all->opt.loop);
     }
     s->record.version = record->version;
     s->record.epoch = epoch;
@@ -467,7 +473,8 @@ enum duty_stance shard_switch_stance(const struct shard_switches *all, int64_t c
     if (!s->is_known || (s->job && switch_changes(s->job->step))) {
         return is_in_force ? STANCE_FENCED : STANCE_KEEP_OFF;
     }
-    if (is_in_force && (is_held || facts.is_migrating)) {
+    bool is_isolated = facts.is_isolation && !facts.is_confirmed;
+    if (is_in_force && (is_held || facts.is_migrating || is_isolated)) {
         return STANCE_FENCED;
     }
     if (s->may_follow) {
@@ -507,6 +514,7 @@ struct shard_switches *shard_switches_new(const struct shard_switches_options *o
     list_init(&all->to_read);
     list_init(&all->orphans);
     switch_metrics_register();
+    switch_isolation_init(all);
     return all;
 }
 
@@ -516,6 +524,7 @@ void shard_switches_free(struct shard_switches *all)
         return;
     }
     size_t at = 0;
+    switch_isolation_done(all);
     for (const struct map_slot *slot; (slot = map_next(&all->shards, &at));) {
         shard_free(slot->value);
     }

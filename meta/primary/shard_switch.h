@@ -15,10 +15,13 @@
  * the deadline passes. A master here is fenced first (its SLAVEOF is the first command). Promote: the same on success, so that keepers and
  * the other Redis follow.
  * A Redis that follows again, after a hold, gets its min-slaves-to-write back (switch_settle.c): a later promotion would leave it refusing writes.
+ * Isolation (switch_isolation.c, off by default): where the console was not heard for 'isolation_ms', the masters of the shards whose primary
+ * DC this is are held, with a record that says why, until a document that was asked for after the console was heard again says that this DC
+ * still is the primary one; any step of a switch takes the hold over.
  * Sentinels: monitors are removed with the hold and added after the promotion by sentinel_monitors, outside the path of the outage.
  * Split: shard_switch.c (shards, records, what others ask), switch_queue.c (requests and their answers), switch_fencing.c, switch_promoting.c
- * and switch_following.c (the steps), switch_keeping.c (fence asserted again, strays), switch_settle.c (settings put back),
- * switch_state.c (what people see).
+ * and switch_following.c (the steps), switch_keeping.c (fence asserted again, strays), switch_isolation.c, switch_settle.c (settings
+ * put back), switch_state.c (what people see).
  * Owner: loop. */
 #ifndef META_PRIMARY_SHARD_SWITCH_H
 #define META_PRIMARY_SHARD_SWITCH_H
@@ -41,11 +44,15 @@ struct shard_switches_options {
     struct tree_duty *(*tree_of)(const char *cluster, const char *shard, void *arg);
     /* Something that was under way in this slot is over; may be NULL. */
     void (*on_quiet)(int slot, void *arg);
+    /* The document is to be fetched soon: a hold of isolation ends with what it says. May be NULL. */
+    void (*refresh)(void *arg);
+    /* The other members of this DC are to be asked when they heard the console (shard_switches_heard). May be NULL. */
+    void (*ask_others)(void *arg);
     void *arg;
     const char *address;        /* of this metaserver, for the first line of logs; copied */
     int64_t connect_timeout_ms; /* meta.switch.connect.milli, 300 */
-    int64_t
-        fence_ms; /* meta.switch.fence.milli, 1,000: a fence step without a deadline of its own */
+    /* meta.switch.fence.milli, 1,000: a fence step without a deadline of its own */
+    int64_t fence_ms;
     int64_t follow_ms;   /* meta.switch.follow.milli, 4,000: the same for a step that follows */
     int64_t drain_ms;    /* dcchange.waitfor.offset.milli, 2,000: orders without their own */
     int64_t promote_ms;  /* meta.switch.promote.milli, 2,000, beyond the drain */
@@ -53,6 +60,8 @@ struct shard_switches_options {
     int64_t again_ms;    /* meta.switch.again.milli, 5,000 */
     int64_t reassert_ms; /* meta.switch.reassert.milli, 1,000 */
     int64_t fast_ms;     /* meta.switch.fast.milli, 100: the same while it is not in force */
+    /* meta.isolation.fence.seconds: masters here are held when the console was not heard for so long; 0: never */
+    int64_t isolation_ms;
 };
 
 struct shard_switches *shard_switches_new(const struct shard_switches_options *);
@@ -105,6 +114,12 @@ void shard_switch_redis_lost(struct shard_switches *, int64_t cluster_id, int64_
 /* The slot was gained: the record is read, a fence in force is asserted again. Lost: nothing more is sent. */
 void shard_switch_gained(struct shard_switches *, const struct cluster_meta *, const char *shard);
 void shard_switch_lost(struct shard_switches *, int64_t cluster_id, int64_t shard_id);
+/* The console was heard, by this member or another one of the DC: it pushed, ordered a step, or answered a question that was asked at 'at'. */
+void shard_switches_heard(struct shard_switches *, mono_ms at);
+/* When it was, and what follows from that. Returns owned. */
+json_t *shard_switches_heard_json(const struct shard_switches *);
+/* A new 'isolation_ms'. What is held stays so until the console says more, or a step. */
+void shard_switches_set_isolation(struct shard_switches *, int64_t isolation_ms);
 /* The metadata of a cluster changed. */
 void shard_switch_cluster(struct shard_switches *, const struct cluster_meta *);
 /* Nothing is under way in this slot (-1: in any): for sharding_quiet. */

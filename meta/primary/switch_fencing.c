@@ -86,6 +86,7 @@ void switch_note_release(struct switch_shard *s)
 {
     struct switch_record *r = &s->record;
     r->fence = FENCE_NONE;
+    r->is_isolation = false;
     r->saved = (struct fence_saved){ 0 };
     r->offset = 0;
     r->repl_id[0] = '\0';
@@ -147,7 +148,7 @@ static void on_fenced(const struct switch_fence *result, void *arg)
 /* ---- what is there before ---- */
 
 /* Of one that is fenced already what is written down is true, whatever stands there now. */
-static void note_saved(struct switch_shard *s, const struct switch_fence *seen)
+void switch_note_saved(struct switch_shard *s, const struct switch_fence *seen)
 {
     struct switch_record *r = &s->record;
     const struct switch_kept *kept = switch_kept_find(&r->kept, &seen->master);
@@ -176,10 +177,11 @@ static void on_looked(const struct switch_fence *result, void *arg)
     s->record.master = copy.master;
     if (copy.state == FENCE_UNREACHABLE) { /* whoever comes back is held */
         s->record.fence = s->record.fence == FENCE_NONE ? FENCE_HELD : s->record.fence;
+        s->record.is_isolation = false;
         end_fencing(s, &copy);
         return;
     }
-    note_saved(s, &copy);
+    switch_note_saved(s, &copy);
     switch_keep_others(s, &others);
     switch_fencing(s);
 }
@@ -219,6 +221,8 @@ static bool intend(struct switch_shard *s)
     struct switch_record *r = &s->record;
     bool is_there = s->job->order.epoch <= r->epoch;
     r->epoch = is_there ? r->epoch : s->job->order.epoch;
+    is_there &= !r->is_isolation;
+    r->is_isolation = false; /* it is the step's now */
     if (is_fencing(s->job->step)) {
         is_there &= r->fence != FENCE_NONE && !s->job->is_looked;
         r->fence = r->fence == FENCE_NONE ? FENCE_HELD : r->fence;

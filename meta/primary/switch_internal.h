@@ -35,8 +35,8 @@ struct switch_job { /* one step, and everybody who waits for it */
     bool has_before;
 };
 
-struct
-    switch_again { /* the last step that changed something, if it was a promotion that succeeded */
+/* The last step that changed something, if it was a promotion that succeeded. */
+struct switch_again {
     mono_ms at;
     char *dc;
     int64_t epoch;
@@ -49,8 +49,8 @@ struct stray { /* a master that nobody corrects, as told by its duty */
     mono_ms held_at; /* seen to be held; MONO_NEVER */
 };
 
-struct
-    switch_shard { /* one owned shard, or one that is left and whose last command is not answered */
+/* One owned shard, or one that is left and whose last command is not answered. */
+struct switch_shard {
     struct shard_switches *all;
     int64_t cluster_id;
     int64_t shard_id;
@@ -59,6 +59,7 @@ struct
     /* record */
     struct switch_record record; /* as it should be; in ZooKeeper when it is not dirty */
     bool is_known;
+    mono_ms known_at;             /* when it was read */
     struct switch_record written; /* as ZooKeeper is known to have it */
     bool is_checked;  /* for a promotion here: the switch that is coming is perhaps to this DC */
     bool is_prepared; /* 'promoting' was written for it, and no promotion was asked for yet */
@@ -91,15 +92,16 @@ struct
     enum keep_duty kept; /* what keep_run is for */
     struct stray *strays;
     size_t stray_count;
-    mono_ms
-        outlived_at; /* since then the metadata says that the fence's migration is over; MONO_NEVER */
+    /* since then the metadata says that the fence's migration is over; MONO_NEVER */
+    mono_ms outlived_at;
     mono_ms find_at;  /* the promoted one is looked for again; MONO_NEVER: at once */
     size_t stray_at;  /* the one that keep_run is about */
     bool is_asserted; /* the last look found the fence in force */
     mono_ms asserted_at;
     struct switch_settle *settle; /* settings being put back */
     int64_t settle_pause_ms;
-    int settle_looks; /* left, after this DC was told to follow: others may have fenced a Redis of it */
+    /* left, after this DC was told to follow: others may have fenced a Redis of it */
+    int settle_looks;
     mono_ms ended_at; /* of the last step */
     enum switch_step last_step;
     char *last_error; /* of the last step; NULL: none */
@@ -113,6 +115,12 @@ struct shard_switches {
     struct list orphans; /* struct switch_orphan: records of others being written */
     int reading;
     int keeping; /* runs under way */
+    /* isolation */
+    struct loop_timer silence_timer;
+    mono_ms heard_at;    /* the console, last; at first: the start */
+    mono_ms asked_at;    /* the other members; MONO_NEVER */
+    bool is_isolated;    /* it was not heard for isolation_ms */
+    mono_ms isolated_at; /* the last moment at which that was so; MONO_NEVER */
 };
 
 /* shard_switch.c */
@@ -168,6 +176,8 @@ void switch_note_migrating(struct switch_shard *);
 void switch_following_look(struct switch_shard *);
 /* What a fence has to write down of what it saw: never its own values. */
 struct fence_saved switch_saved(const struct fence_saved *seen);
+/* The settings of the master that was seen go into the record. */
+void switch_note_saved(struct switch_shard *, const struct switch_fence *seen);
 /* The settings of masters beside 'master', and that they go into the record. */
 void switch_others_seen(const struct fence_run *, const struct addr *master,
                         struct switch_kept_list *ret_others);
@@ -184,14 +194,20 @@ void switch_keep_leave(struct switch_shard *); /* the slot is lost: what is not 
 void switch_keep_init(struct switch_shard *);
 void switch_keep_facts(const struct switch_shard *, struct keep_facts *ret_facts);
 void switch_strays_forget(struct switch_shard *);
-void switch_stray_follows(struct switch_shard *,
-                          const struct addr *redis); /* it is none any more */
+/* It is none any more. */
+void switch_stray_follows(struct switch_shard *, const struct addr *redis);
 
 /* switch_orphan.c */
 /* The run that was given up with its job has ended; 'maybe': whom it promoted, or may have; none: nobody. */
 void switch_orphan_ended(struct switch_shard *, const struct addr *maybe);
 void switch_orphan_take(struct switch_shard *); /* the record is known */
 void switch_orphans_free(struct shard_switches *);
+
+/* switch_isolation.c */
+void switch_isolation_init(struct shard_switches *);
+void switch_isolation_done(struct shard_switches *);
+void switch_isolation_facts(const struct switch_shard *, struct keep_facts *facts);
+void switch_isolate(struct switch_shard *); /* the record says that its master is to be held */
 
 /* switch_settle.c */
 void switch_settle_start(struct switch_shard *);

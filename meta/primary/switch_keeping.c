@@ -99,6 +99,7 @@ void switch_keep_facts(const struct switch_shard *s, struct keep_facts *ret_fact
         .has_settings = r->saved.is_known || r->kept.count > 0,
         .is_look_wanted = s->settle_looks > 0,
     };
+    switch_isolation_facts(s, ret_facts);
 }
 
 /* Does the metadata still say what this run began with? */
@@ -107,7 +108,7 @@ static bool is_kept_duty(const struct switch_shard *s)
     struct keep_facts facts;
     switch_keep_facts(s, &facts);
     if (s->kept == KEEP_RELEASE) {
-        return facts.is_fenced && facts.is_ended && facts.is_primary && !facts.is_migrating;
+        return keep_is_over(&facts);
     }
     return s->kept == KEEP_ASSERT ? keep_is_in_force(&facts)
                                   : keep_may_correct(&facts) && !facts.is_primary;
@@ -185,17 +186,16 @@ static void on_kept(const struct switch_fence *result, void *arg)
 static void on_seen(const struct switch_fence *result, void *arg)
 {
     struct switch_shard *s = arg;
-    struct addr master = result->master;
-    struct fence_saved saved = result->saved;
-    bool is_there = result->state != FENCE_UNREACHABLE;
+    struct switch_fence seen = *result;
+    bool is_there = seen.state != FENCE_UNREACHABLE && !addr_is_none(&seen.master);
     struct switch_kept_list others = { 0 };
-    switch_others_seen(s->keep_run, &master, &others);
+    switch_others_seen(s->keep_run, &seen.master, &others);
     if (!end_run(s)) {
         return;
     }
     if (is_there && switch_is_fenced(s) && !s->record.saved.is_known) {
-        s->record.saved = switch_saved(&saved);
-        s->record.master = master;
+        switch_note_saved(s, &seen);
+        s->record.master = seen.master;
         switch_keep_others(s, &others);
         switch_write(s);
     }
@@ -233,7 +233,7 @@ void shard_switch_redis_lost(struct shard_switches *all, int64_t cluster_id, int
     }
 }
 
-/* ---- a fence that outlived its migration ---- */
+/* ---- a fence that outlived its migration, or its isolation ---- */
 
 void switch_note_migrating(struct switch_shard *s)
 {
@@ -252,17 +252,29 @@ void switch_note_migrating(struct switch_shard *s)
     }
 }
 
+/* Another one may have become the master meanwhile: the one that was held gets its settings when it follows. */
+static void keep_settings_of_held(struct switch_shard *s, const struct addr *released)
+{
+    struct switch_record *r = &s->record;
+    if (r->saved.is_known && !addr_is_none(&r->master) && !addr_eq(&r->master, released)) {
+        (void)switch_kept_add(&r->kept, &r->master, &r->saved);
+    }
+}
+
 static void on_let_go(const struct switch_fence *result, void *arg)
 {
     struct switch_shard *s = arg;
     enum fence_state state = result->state;
+    struct addr master = result->master;
     if (!end_run(s)) {
         return;
     }
     log_warn("switch.fence_outlived", "cluster", log_int(s->cluster_id), "shard",
              log_int(s->shard_id), "state", fence_state_text(state), "why",
-             "its migration is over, and this dc is the primary one");
+             s->record.is_isolation ? "the console was heard again: this dc is the primary one"
+                                    : "its migration is over, and this dc is the primary one");
     if (state == FENCE_RELEASED) {
+        keep_settings_of_held(s, &master);
         switch_note_release(s);
         switch_write(s);
         switch_look(s); /* the sentinels */
@@ -276,9 +288,11 @@ static void on_let_go(const struct switch_fence *result, void *arg)
 static void let_go(struct switch_shard *s)
 {
     struct fence_options options = { .goal = FENCE_GOAL_RELEASE,
-                                     .hint = s->record.master,
                                      .saved = s->record.saved,
                                      .on_done = on_let_go };
+    if (!s->record.is_isolation) { /* which may have lasted longer than the master */
+        options.hint = s->record.master;
+    }
     start(s, &options);
     if (!s->keep_run) {
         switch_keep(s, s->all->opt.reassert_ms);
@@ -443,6 +457,7 @@ static void settle(struct switch_shard *s)
 static void forget_fence(struct switch_shard *s)
 {
     s->record.fence = FENCE_NONE;
+    s->record.is_isolation = false;
     switch_write(s);
 }
 
@@ -461,7 +476,7 @@ static void keep_fire(struct loop_timer *timer)
     static void (*const carry_out[])(struct switch_shard *) = {
         [KEEP_NOTHING] = nothing, [KEEP_LATER] = later,         [KEEP_ASSERT] = assert_fence,
         [KEEP_RELEASE] = let_go,  [KEEP_HOLD] = hold_stray,     [KEEP_FIND] = find_master,
-        [KEEP_SETTLE] = settle,   [KEEP_FORGET] = forget_fence,
+        [KEEP_SETTLE] = settle,   [KEEP_FORGET] = forget_fence, [KEEP_ISOLATE] = switch_isolate,
     };
     struct switch_shard *s = CONTAINER_OF(timer, struct switch_shard, keep_timer);
     struct cluster_meta *cluster;

@@ -171,6 +171,7 @@ static void end_fence(struct switch_shard *s, const struct addr *promoted)
     }
     switch_kept_remove(&r->kept, promoted);
     r->fence = FENCE_NONE;
+    r->is_isolation = false;
     r->saved = (struct fence_saved){ 0 };
 }
 

@@ -105,6 +105,7 @@ static int decode_kept(const json_t *value, void *field, struct xp_err *err)
 static const struct jfield record_fields[] = {
     { .name = "epoch", .type = JF_ID, .offset = RECORD(epoch), .flags = JF_REQUIRED },
     { .name = "fence", .type = JF_CUSTOM, .offset = RECORD(fence), .flags = JF_REQUIRED, .decode = decode_fence },
+    { .name = "isolation", .type = JF_BOOL, .offset = RECORD(is_isolation) },
     { .name = "master", .type = JF_CUSTOM, .offset = RECORD(master), .decode = decode_addr },
     { .name = "saved", .type = JF_CUSTOM, .offset = RECORD(saved), .decode = decode_saved },
     { .name = "kept", .type = JF_CUSTOM, .offset = RECORD(kept), .decode = decode_kept },
@@ -157,6 +158,9 @@ char *switch_record_to_text(const struct switch_record *r)
 {
     json_t *json =
         json_pack("{s:I, s:s}", "epoch", (json_int_t)r->epoch, "fence", fence_state_text(r->fence));
+    if (r->is_isolation) {
+        json_object_set_new(json, "isolation", json_true());
+    }
     set_addr(json, "master", &r->master);
     if (r->saved.is_known) {
         json_object_set_new(json, "saved", saved_json(&r->saved));
@@ -187,6 +191,7 @@ int switch_record_from_text(const char *text, size_t length, struct switch_recor
     int rc = jd_parse(text, length, &json, err);
     if (rc == 0) {
         rc = jd_object(json, record_fields, &record, err);
+        record.is_isolation &= record.fence == FENCE_HELD;
         json_decref(json);
     }
     if (rc == 0) {

@@ -1,7 +1,7 @@
 /* switch_record.h - what the metaservers of a DC remember of the switchovers of a shard, in ZooKeeper, so that the next owner of the slot
  * knows it, too: the highest epoch, and the fence in force (dr-switchover.md 9.2 (1), (3)).
  *
- * Node /<ns>/switchover/<clusterDbId>/<shardDbId>, JSON {"epoch","fence":"held|frozen|none","master":"ip:port","saved":{...},"offset","replId","migratingVersion",
+ * Node /<ns>/switchover/<clusterDbId>/<shardDbId>, JSON {"epoch","fence":"held|frozen|none","isolation","master":"ip:port","saved":{...},"offset","replId","migratingVersion",
  * "promoted":"ip:port","promoting","maybePromoted":"ip:port","kept":[{"redis":"ip:port","saved":{...}}],"wallMs"}. Written before the first command of a fence (the saved settings would be lost with the process), and
  * with the result. An epoch of 0 (Java) is never refused and never lowers a stored one. Garbage in the node counts as no record and is
  * logged. Codec pure, any thread; the rest loop. */
@@ -14,11 +14,12 @@
 
 struct switch_record {
     int64_t epoch;
-    enum fence_state fence;   /* NONE, HELD or FROZEN */
-    struct addr master;       /* that is fenced; none */
+    enum fence_state fence; /* NONE, HELD or FROZEN */
+    bool is_isolation;  /* no step ordered the fence: the console was not heard. Only with HELD */
+    struct addr master; /* that is fenced; none */
     struct fence_saved saved; /* of 'master' */
-    struct switch_kept_list
-        kept; /* strays of a backup DC, and masters that were fenced beside 'master' */
+    /* strays of a backup DC, and masters that were fenced beside 'master' */
+    struct switch_kept_list kept;
     char repl_id[REPL_ID_SIZE];
     int64_t offset;
     /* the highest version of the cluster's metadata that said, in this fence, that it is being migrated; 0: none did */

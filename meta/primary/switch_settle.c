@@ -109,6 +109,7 @@ static bool note_clean(const struct switch_settle *settle)
         log_info("switch.fence_over", "cluster", log_int(s->cluster_id), "shard",
                  log_int(s->shard_id), "why", "its Redis follows, with its own settings again");
         r->fence = FENCE_NONE;
+        r->is_isolation = false;
         r->saved = (struct fence_saved){ 0 };
     }
     return is_over || r->kept.count != kept;

@@ -71,11 +71,11 @@ static json_t *kept_json(const struct switch_kept_list *kept)
 static json_t *record_json(const struct switch_shard *s)
 {
     const struct switch_record *r = &s->record;
-    return json_pack("{s:I, s:s, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:o, s:b}", "epoch",
-                     (json_int_t)r->epoch, "fence", fence_state_text(r->fence), "master",
-                     addr_json(&r->master), "promoted", addr_json(&r->promoted), "maybePromoted",
-                     addr_json(&r->maybe), "offset", (json_int_t)r->offset, "replId", r->repl_id,
-                     "savedMinSlavesToWrite",
+    return json_pack("{s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:o, s:b}", "epoch",
+                     (json_int_t)r->epoch, "fence", fence_state_text(r->fence), "isolation",
+                     r->is_isolation, "master", addr_json(&r->master), "promoted",
+                     addr_json(&r->promoted), "maybePromoted", addr_json(&r->maybe), "offset",
+                     (json_int_t)r->offset, "replId", r->repl_id, "savedMinSlavesToWrite",
                      r->saved.is_known ? json_integer(r->saved.min_slaves) : json_null(), "kept",
                      kept_json(&r->kept), "at", r->at > 0 ? json_integer(r->at) : json_null(),
                      "written", !s->is_dirty && !s->is_writing);

@@ -2,6 +2,7 @@
 import time
 
 import pytest
+import redis
 
 from harness.processes import stays, wait_until
 from harness.switch import LOADED_S, set_fault
@@ -201,6 +202,90 @@ def test_a_disaster_is_over_in_three_seconds(site, drill):
     d.check(ticket)
     print(f"a disaster: {took:.2f} s")
     assert took < 3 + LOADED_S / 3, d.timeline(ticket)
+
+
+ISOLATION_S = 3
+WARY = {"meta.isolation.fence.seconds": ISOLATION_S, "http.dc.timeout.milli": 1000}
+
+
+@pytest.fixture
+def wary_site(worlds):
+    """The masters of its primary DC take no writes while the console is not heard."""
+    return worlds.get(meta_settings=WARY)
+
+
+def wait_self_fenced(d, masters):
+    begin = time.monotonic()
+    wait_until(lambda: not any(d.prober.takes_writes(m.name) for m in masters), ISOLATION_S + 1 + LOADED_S, "the isolated DC to stop its writes")
+    took = time.monotonic() - begin
+    print(f"isolated: no writes after {took:.2f} s")
+    return took
+
+
+@pytest.mark.scenario("F04")
+def test_a_source_that_fences_itself_is_no_second_master(wary_site, drill):
+    """The whole DC is black-holed: its own metaserver stops the writes inside, replication there goes on; then the other DC is promoted."""
+    site = wary_site
+    d = drill(site)
+    inside = {s: d.old_master(s) for s in d.cluster.shards}
+    site.isolate(HOME, d.cluster)
+    took = wait_self_fenced(d, inside.values())
+    assert took < ISOLATION_S + 1 + LOADED_S / 3
+    for s, master in inside.items():
+        with pytest.raises(redis.exceptions.ResponseError, match="NOREPLICAS|[Nn]ot enough good"):
+            master.run("SET", "written-inside", "refused")
+        assert [r.run("ROLE")[3] for r in d.redises(s, HOME) if r is not master] == ["connected"]
+    ticket = d.switch("disaster")
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    d.wait_acks()
+    site.heal(d.cluster)
+    d.check(ticket)
+    assert not d.prober.two_masters()
+    d.wait_unfenced()
+
+
+@pytest.mark.scenario("F04")
+def test_a_source_that_fenced_itself_takes_writes_again(wary_site, drill):
+    """The console is out of reach, the other DC is not. It comes back and nothing was switched: writes are taken. The next time it was: none is lost."""
+    site = wary_site
+    d = drill(site)
+    inside = {s: d.old_master(s) for s in d.cluster.shards}
+    site.part(HOME, None, d.cluster)
+    wait_self_fenced(d, inside.values())
+    site.dcs[HOME].meta.kill()
+    site.dcs[HOME].meta.start(wait=False)  # its record says whose hold it is
+    stays(lambda: not any(d.prober.takes_writes(m.name) for m in inside.values()), 2, "the fence")
+    site.heal(d.cluster)
+    d.wait_acks(timeout=10 + LOADED_S)
+    d.wait_unfenced()
+    site.part(HOME, None, d.cluster)
+    wait_self_fenced(d, inside.values())
+    ticket = d.switch("disaster")
+    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    d.wait_acks()
+    site.heal(d.cluster)
+    d.check(ticket)
+    assert not d.prober.two_masters()
+    for s, writer in d.writers.items():
+        assert not writer.lost(d.cluster.master(s)), "replication went on all the time"
+    d.wait_unfenced()
+
+
+@pytest.mark.scenario("F04")
+def test_a_member_that_alone_does_not_hear_the_console_fences_nobody(worlds, drill):
+    site = worlds.get(metas=2, meta_settings=WARY)
+    d = drill(site, shards=1)
+    home = site.dcs[HOME]
+    owner = next(m for m in home.metas if m.server_id == home.meta.get(f"/api/meta/v2/tree/{d.name}/s1")["server"])
+    site.meta_relay[HOME].set("silent")  # the console tells nobody here; who asks it is answered, but for the owner
+    site.console_relay.set("silent", of=lambda name: name == owner.name)
+    stays(lambda: d.prober.takes_writes(d.old_master().name), ISOLATION_S + 2, "writes")
+    assert owner.get("/api/meta/v2/heard")["heardMsAgo"] < 1000 * ISOLATION_S
+    site.console_relay.set("silent", of=lambda name: site.dc_of(name) == HOME)
+    wait_self_fenced(d, [d.old_master()])  # they do not keep each other awake
+    site.heal(d.cluster)
+    d.wait_acks(timeout=10 + LOADED_S)
+    d.wait_unfenced()
 
 
 @pytest.mark.scenario("F14")

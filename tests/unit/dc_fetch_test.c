@@ -24,6 +24,8 @@ struct fixture {
     char folder[64];
     char file[96];
     int expected;
+    int heard;
+    mono_ms asked_at;
 };
 
 static void on_cluster(const struct cluster_meta *before, struct cluster_meta *after, void *arg)
@@ -36,6 +38,14 @@ static void on_cluster(const struct cluster_meta *before, struct cluster_meta *a
 static void on_routes(void *arg)
 {
     (void)arg;
+}
+
+static void on_answer(mono_ms asked_at, void *arg)
+{
+    struct fixture *f = arg;
+    assert_true(asked_at >= f->asked_at && asked_at <= loop_now(f->loop));
+    f->asked_at = asked_at;
+    f->heard++;
 }
 
 static void open_fetch(struct fixture *f)
@@ -54,6 +64,8 @@ static void open_fetch(struct fixture *f)
         .console_url = url,
         .cluster_types = "ONE_WAY;BI_DIRECTION",
         .cache_file = f->file,
+        .on_answer = on_answer,
+        .arg = f,
         .refresh_ms = 60000,
         .connect_timeout_ms = 1000,
         .timeout_ms = 5000,
@@ -222,6 +234,36 @@ static void odd_answers_change_nothing(void **state)
     assert_refused(f, 200, older, "older");
     assert_refused(f, 500, "{\"message\":\"no database\"}", "answered 500");
     assert_refused(f, 404, "", "answered 404");
+}
+
+static bool was_heard(void *arg)
+{
+    const struct fixture *f = arg;
+    return f->heard >= f->expected;
+}
+
+/* Whatever became of its document; but not who answers in its place. */
+static void the_console_is_heard_when_it_answers(void **state)
+{
+    struct fixture *f = *state;
+    f->console.etag = "\"t1\"";
+    first_document(f);
+    assert_int_equal(f->heard, 1);
+    dc_fetch_now(f->fetch);
+    wait_for(f, was_heard, 2); /* 304 */
+    f->console.etag = NULL;
+    serve(f, 2, ROWS(C("a", 1)));
+    dc_fetch_now(f->fetch);
+    wait_for(f, has_error, 0); /* older: not applied */
+    assert_int_equal(f->heard, 3);
+    serve(f, 3, ROWS(C("a", 1), C("b", 2)));
+    dc_fetch_now(f->fetch);
+    wait_for(f, has_no_error, 0);
+    AUTO_FREE char *other = document_text("fra", 9, ROWS(C("x", 5)), "");
+    assert_refused(f, 200, other, "'fra'");
+    assert_int_equal(f->heard, 5); /* the good one before, and the one behind it */
+    assert_refused(f, 503, "", "answered 503");
+    assert_int_equal(f->heard, 6);
 }
 
 static void a_failing_console_is_asked_again(void **state)
@@ -453,6 +495,7 @@ int main(void)
         T(a_document_arrives_and_is_kept),
         T(after_a_push_the_whole_document_is_asked_for),
         T(odd_answers_change_nothing),
+        T(the_console_is_heard_when_it_answers),
         T(a_failing_console_is_asked_again),
         T(too_many_removals_wait_for_an_operator),
         T(accepted_once_an_older_document_comes_in),

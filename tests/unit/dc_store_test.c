@@ -257,6 +257,23 @@ static void after_an_accepted_older_document_deletions_are_forgotten(void **stat
     assert_int_equal(dc_store_version(l->store), 41);
 }
 
+static void what_a_document_confirms(void **state)
+{
+    struct listening *l = *state;
+    assert_false(dc_store_is_confirmed(l->store, "a", MONO_NEVER));
+    assert_int_equal(apply_plain(l, 1, ROWS(C("a", 1), C("b", 2), C("c", 3))), 0); /* at 500 */
+    assert_true(dc_store_is_confirmed(l->store, "a", 500));
+    assert_false(dc_store_is_confirmed(l->store, "a", 501));
+    dc_store_confirm(l->store, 700); /* 304 */
+    assert_true(dc_store_is_confirmed(l->store, "a", 501));
+    struct limits none = { .removals = 0 };
+    assert_int_equal(apply(l, 2, ROWS(C("a", 1), C("c", 3)), "", none), 0);
+    assert_true(dc_store_is_confirmed(l->store, "a", 500));
+    assert_false(dc_store_is_confirmed(l->store, "b", 500)); /* held back */
+    assert_int_equal(apply_plain(l, 3, ROWS(C("a", 1), C("b", 2), C("c", 3))), 0);
+    assert_true(dc_store_is_confirmed(l->store, "b", 500));
+}
+
 static void exchanged_names(void **state)
 {
     struct listening *l = *state;
@@ -449,6 +466,7 @@ int main(void)
         T(a_deletion_that_the_next_cluster_of_that_name_overtook),
         T(a_push_of_what_a_newer_document_does_not_have),
         T(after_an_accepted_older_document_deletions_are_forgotten),
+        T(what_a_document_confirms),
         T(exchanged_names),
         T(a_held_cluster_keeps_its_name),
         T(a_chain_of_names_waits_as_a_whole),

@@ -1,4 +1,4 @@
-/* keep_decide_test.c - see keep_decide.h. The facts are ten flags: every combination of them is decided about. */
+/* keep_decide_test.c - see keep_decide.h. The facts are thirteen flags: every combination of them is decided about. */
 #include "meta/primary/keep_decide.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #include "shared/base/banned.h"
 
-enum { COMBINATIONS = 1 << 10 };
+enum { COMBINATIONS = 1 << 13 };
 
 static struct keep_facts facts_of(unsigned bits)
 {
@@ -23,7 +23,16 @@ static struct keep_facts facts_of(unsigned bits)
         .is_look_wanted = bits & 128U,
         .is_find_due = bits & 256U,
         .is_ended = bits & 512U,
+        .is_isolated = bits & 1024U,
+        .is_isolation = bits & 2048U,
+        .is_confirmed = bits & 4096U,
     };
+}
+
+/* Nobody of this DC may take writes, and nothing stops them yet. */
+static bool is_to_be_isolated(const struct keep_facts *f)
+{
+    return f->is_isolated && f->is_primary && !f->is_fenced;
 }
 
 static enum keep_duty duty_of(const struct keep_facts *f)
@@ -42,7 +51,8 @@ static void a_cluster_under_migration_is_left_alone(void **state)
         if (f.is_migrating && !f.may_follow) {
             enum keep_duty duty = duty_of(&f);
             assert_true(duty == KEEP_NOTHING || duty == KEEP_LATER ||
-                        (duty == KEEP_ASSERT && f.is_fenced));
+                        (duty == KEEP_ASSERT && f.is_fenced) ||
+                        (duty == KEEP_ISOLATE && is_to_be_isolated(&f)));
             assert_false(keep_may_correct(&f));
         }
     }
@@ -54,10 +64,21 @@ static void a_fence_in_force_is_kept_and_nothing_else(void **state)
     for (unsigned bits = 0; bits < COMBINATIONS; bits++) {
         struct keep_facts f = facts_of(bits);
         enum keep_duty duty = duty_of(&f);
-        bool is_outlived = f.is_ended && f.is_primary && !f.is_migrating;
+        bool is_outlived = f.is_primary && !f.is_migrating &&
+                           (f.is_isolation ? f.is_confirmed && !f.is_isolated : f.is_ended);
+        assert_int_equal(keep_is_over(&f), f.is_fenced && is_outlived);
         assert_int_equal(duty == KEEP_ASSERT, keep_is_in_force(&f) && !f.is_busy && !is_outlived);
         assert_int_equal(duty == KEEP_RELEASE, f.is_fenced && !f.is_busy && is_outlived);
         assert_true(duty != KEEP_ASSERT || f.is_fenced);
+    }
+}
+
+static void an_isolated_primary_dc_stops_its_writes_and_no_other(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < COMBINATIONS; bits++) {
+        struct keep_facts f = facts_of(bits);
+        assert_int_equal(duty_of(&f) == KEEP_ISOLATE, is_to_be_isolated(&f) && !f.is_busy);
     }
 }
 
@@ -76,7 +97,7 @@ static void nothing_begins_while_something_is_under_way(void **state)
     for (unsigned bits = 1; bits < COMBINATIONS; bits += 2) {
         struct keep_facts f = facts_of(bits);
         bool is_idle = !f.is_fenced && !f.is_stray_due && !f.has_settings && !f.is_find_due &&
-                       !f.is_look_wanted;
+                       !f.is_look_wanted && !is_to_be_isolated(&f);
         assert_int_equal(duty_of(&f), is_idle ? KEEP_NOTHING : KEEP_LATER);
     }
 }
@@ -97,6 +118,25 @@ static void each_rule_has_its_case(void **state)
     check((struct keep_facts){ .is_fenced = true, .is_migrating = true }, "K20");
     check((struct keep_facts){ .is_fenced = true, .is_primary = true, .is_ended = true }, "K15");
     check((struct keep_facts){ .is_fenced = true, .is_ended = true }, "K60");
+    check((struct keep_facts){ .is_isolated = true, .is_primary = true }, "K25");
+    check((struct keep_facts){ .is_isolated = true, .is_primary = true, .is_migrating = true },
+          "K25");
+    check((struct keep_facts){ .is_isolated = true }, "K05");
+    check((struct keep_facts){ .is_isolated = true, .is_primary = true, .is_fenced = true }, "K20");
+    struct keep_facts held = { .is_fenced = true, .is_isolation = true, .is_primary = true };
+    check(held, "K20");
+    held.is_ended = true; /* of a migration that the metadata in memory knows: not confirmed */
+    check(held, "K20");
+    held.is_confirmed = true;
+    check(held, "K17");
+    held.is_migrating = true;
+    check(held, "K20");
+    held.is_migrating = held.is_primary = false;
+    check(held, "K60");
+    held.has_settings = true;
+    check(held, "K50");
+    held.is_primary = held.is_isolated = true; /* gone again */
+    check(held, "K20");
     check((struct keep_facts){ .is_stray_due = true, .is_migrating = true }, "K30");
     check((struct keep_facts){ .has_settings = true, .is_migrating = true }, "K30");
     check((struct keep_facts){ .is_stray_due = true, .is_migrating = true, .may_follow = true },
@@ -121,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cluster_under_migration_is_left_alone),
         cmocka_unit_test(a_fence_in_force_is_kept_and_nothing_else),
+        cmocka_unit_test(an_isolated_primary_dc_stops_its_writes_and_no_other),
         cmocka_unit_test(the_primary_dcs_masters_are_no_strays),
         cmocka_unit_test(nothing_begins_while_something_is_under_way),
         cmocka_unit_test(each_rule_has_its_case),

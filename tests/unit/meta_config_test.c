@@ -115,6 +115,22 @@ static void relations_between_keys(void **state)
     assert_int_equal(meta_config_check(&f->values, &err), 0);
     must(f, "meta.correct.backoff.max.milli=1000");
     assert_int_equal(meta_config_check(&f->values, &err), XP_INVALID);
+    must(f, "meta.correct.backoff.max.milli=600000");
+    must(f, "meta.isolation.fence.seconds=2");
+    assert_int_equal(meta_config_check(&f->values, &err), XP_INVALID);
+    assert_non_null(strstr(err.msg, "'meta.isolation.fence.seconds'"));
+    must(f, "meta.isolation.fence.seconds=3");
+    assert_int_equal(meta_config_check(&f->values, &err), 0);
+}
+
+static void an_isolation_fence_asks_more_often(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(meta_config_refresh_ms(&f->values), 60000);
+    must(f, "meta.isolation.fence.seconds=30");
+    assert_int_equal(meta_config_refresh_ms(&f->values), 10000);
+    must(f, "meta.isolation.fence.seconds=600");
+    assert_int_equal(meta_config_refresh_ms(&f->values), 60000);
 }
 
 static void what_is_empty_is_found(void **state)
@@ -143,8 +159,12 @@ static void what_is_empty_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(names_and_defaults_of_x_pipe), T(wrong_values_are_refused), T(dc_infos),
-        T(relations_between_keys),       T(what_is_empty_is_found),
+        T(names_and_defaults_of_x_pipe),
+        T(wrong_values_are_refused),
+        T(dc_infos),
+        T(relations_between_keys),
+        T(an_isolation_fence_asks_more_often),
+        T(what_is_empty_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

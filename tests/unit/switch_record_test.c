@@ -74,6 +74,19 @@ static void an_empty_record_is_short(void **state)
     assert_false(again.saved.is_known);
 }
 
+static void a_hold_of_isolation_says_so(void **state)
+{
+    (void)state;
+    struct switch_record record = { .fence = FENCE_HELD, .is_isolation = true };
+    AUTO_FREE char *text = switch_record_to_text(&record);
+    assert_string_equal(
+        text, "{\"epoch\":0,\"fence\":\"held\",\"isolation\":true,\"offset\":0,\"wallMs\":0}");
+    assert_true(read_text(text).is_isolation);
+    assert_false(read_text("{\"epoch\":1,\"fence\":\"held\"}").is_isolation); /* an older one */
+    assert_false(read_text("{\"epoch\":1,\"fence\":\"none\",\"isolation\":true}").is_isolation);
+    assert_false(read_text("{\"epoch\":1,\"fence\":\"frozen\",\"isolation\":true}").is_isolation);
+}
+
 static void a_newer_version_may_say_more(void **state)
 {
     (void)state;
@@ -106,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(an_empty_record_is_short),
+        cmocka_unit_test(a_hold_of_isolation_says_so),
         cmocka_unit_test(a_newer_version_may_say_more),
         cmocka_unit_test(garbage_is_refused),
     };

@@ -1,0 +1,518 @@
+/* switch_isolation_sim.c - a primary DC that does not hear the console stops its writes, and takes them again when the console says so
+ * (fake_switch_world.h; rules K17, K20, K25). */
+#include "tests/sim/switch_fixture.h"
+
+#include "shared/base/banned.h"
+
+enum { SILENCE_MS = 3000, LOOK_MS = 250, BUSY_MS = 50, AGAIN_MS = 1000 };
+
+static int refreshes;
+static int questions; /* to the other members */
+
+static void count_refresh(void *arg)
+{
+    (void)arg;
+    refreshes++;
+}
+
+static void count_question(void *arg)
+{
+    (void)arg;
+    questions++;
+}
+
+static void begin(void)
+{
+    refreshes = questions = 0;
+    w->all->opt.refresh = count_refresh;
+    w->all->opt.ask_others = count_question;
+    shard_switches_set_isolation(w->all, SILENCE_MS);
+    gain();
+    zk_settles();
+}
+
+static void hear(void)
+{
+    shard_switches_heard(w->all, clock_mono_ms());
+}
+
+/* A document that was asked for now, and is as the last one. */
+static void confirm(void)
+{
+    hear();
+    dc_store_confirm(w->store, clock_mono_ms());
+}
+
+/* Only the fence is looked after, and stands. */
+static void held_for(int64_t ms)
+{
+    mono_ms end = clock_mono_ms() + ms;
+    int runs = 0;
+    while (clock_mono_ms() < end) {
+        let_pass(100);
+        if (!list_is_empty(&w->fences)) {
+            fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+            runs++;
+        }
+        zk_settles();
+    }
+    assert_true(runs >= ms / AGAIN_MS - 1);
+    assert_int_equal(w->node.fence, FENCE_HELD);
+}
+
+static void held_by_isolation(void)
+{
+    begin();
+    let_pass(SILENCE_MS + LOOK_MS);
+    zk_settles();
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_HELD);
+    assert_true(w->node.is_isolation);
+}
+
+static void nothing_for(int64_t ms)
+{
+    let_pass(ms);
+    zk_settles();
+    assert_true(list_is_empty(&w->fences));
+    assert_int_equal(w->node.fence, FENCE_NONE);
+}
+
+static void releases(void)
+{
+    let_pass(AGAIN_MS + BUSY_MS);
+    assert_true(addr_is_none(&fence_now()->o.hint)); /* whoever is the master by now */
+    assert_int_equal(fence_now()->o.saved.min_slaves, 1);
+    assert_true(fence_may());
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_NONE);
+    assert_false(w->node.is_isolation);
+    assert_false(w->node.saved.is_known);
+    assert_int_equal(stance(), STANCE_NONE);
+}
+
+/* ---- the hold ---- */
+
+static void an_isolated_dc_stops_its_writes(void **state)
+{
+    (void)state;
+    begin();
+    nothing_for(SILENCE_MS - 100);
+    let_pass(100 + LOOK_MS);
+    assert_int_equal(w->started, 0); /* the record first */
+    assert_true(w->asked.is_put && w->asked.record.is_isolation);
+    assert_int_equal(w->asked.record.fence, FENCE_HELD);
+    assert_int_equal(stance(), STANCE_FENCED);
+    zk_settles();
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    let_pass(1000);
+    assert_int_equal(w->started, 1); /* the settings second */
+    zk_settles();
+    assert_int_equal(w->node.saved.min_slaves, 1);
+    let_pass(BUSY_MS);
+    assert_true(fence_may());
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    assert_int_equal(metric_value(&switch_fences), 1);
+    held_for(20000);
+    assert_true(w->node.is_isolation);
+    assert_int_equal(stance(), STANCE_FENCED);
+}
+
+static void a_console_that_is_heard_stops_nobody(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 0; i < 10; i++) {
+        nothing_for(SILENCE_MS - LOOK_MS);
+        hear();
+    }
+    assert_int_equal(refreshes, 0);
+}
+
+/* From half of the time on, once a second; what they heard counts from then. */
+static void another_member_hears_it(void **state)
+{
+    (void)state;
+    begin();
+    nothing_for(SILENCE_MS / 2 - LOOK_MS);
+    assert_int_equal(questions, 0);
+    nothing_for(2 * LOOK_MS);
+    assert_int_equal(questions, 1);
+    shard_switches_heard(w->all, clock_mono_ms() - 1000);
+    nothing_for(SILENCE_MS - 1000 - LOOK_MS);
+    assert_in_range(questions, 2, 3);
+    shard_switches_heard(w->all, clock_mono_ms() - 100000); /* news of long ago */
+    let_pass(2 * LOOK_MS);
+    zk_settles();
+    assert_true(w->node.is_isolation);
+    assert_int_equal(refreshes, 0);
+    shard_switches_heard(w->all, clock_mono_ms() - 100);
+    assert_int_equal(refreshes, 1);
+    assert_int_equal(stance(), STANCE_FENCED); /* heard, not confirmed */
+}
+
+static void it_is_off_by_default(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    nothing_for(100000);
+}
+
+static void a_backup_dc_has_nothing_to_stop(void **state)
+{
+    (void)state;
+    begin();
+    nothing_for(20000);
+}
+
+static void a_shard_that_comes_later_is_held_too(void **state)
+{
+    (void)state;
+    shard_switches_set_isolation(w->all, SILENCE_MS);
+    let_pass(20000);
+    gain();
+    zk_settles();
+    let_pass(BUSY_MS);
+    assert_true(w->node.is_isolation);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+}
+
+/* Whoever returns is held: the record says so already. */
+static void a_master_that_is_silent_is_looked_for(void **state)
+{
+    (void)state;
+    begin();
+    let_pass(SILENCE_MS + LOOK_MS);
+    zk_settles();
+    let_pass(BUSY_MS);
+    for (int i = 0; i < 3; i++) {
+        fence_ends(FENCE_GOAL_LOOK, FENCE_UNREACHABLE);
+        let_pass(100);
+        assert_false(w->node.saved.is_known);
+    }
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+}
+
+static void without_its_record_nobody_is_held(void **state)
+{
+    (void)state;
+    begin();
+    let_pass(SILENCE_MS + LOOK_MS);
+    for (int i = 0; i < 10; i++) {
+        switch_world_zk_answers(XP_UNAVAILABLE);
+        let_pass(500);
+        assert_int_equal(w->started, 0);
+    }
+    lose(); /* the lease is over */
+    let_pass(5000);
+    assert_int_equal(w->started, 0);
+}
+
+static void a_pause_is_no_silence(void **state)
+{
+    (void)state;
+    begin();
+    let_pass(1000);
+    fake_loop_freeze(w->loop, 30000);
+    let_pass(30000);
+    nothing_for(SILENCE_MS - LOOK_MS);
+    hear();
+    nothing_for(SILENCE_MS - LOOK_MS);
+    let_pass(2 * LOOK_MS);
+    zk_settles();
+    assert_true(w->node.is_isolation);
+}
+
+/* ---- the end ---- */
+
+static void the_console_confirms_and_writes_are_taken_again(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    assert_int_equal(refreshes, 1);
+    held_for(2000); /* a push says nothing of who is primary by now */
+    metadata_says("jq", "Normal", 2);
+    held_for(2000); /* perhaps it was sent before */
+    confirm();
+    releases();
+    nothing_for(SILENCE_MS - AGAIN_MS - LOOK_MS);
+    let_pass(AGAIN_MS + LOOK_MS); /* and gone again */
+    zk_settles();
+    assert_true(w->node.is_isolation);
+}
+
+/* Its answer is from before the last silence. */
+static void an_old_document_confirms_nothing(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    dc_store_confirm(w->store, clock_mono_ms() - SILENCE_MS - LOOK_MS);
+    held_for(2000);
+    hear();
+    held_for(2000);
+    dc_store_confirm(w->store, clock_mono_ms() - 2500);
+    held_for(2000);
+    confirm();
+    releases();
+}
+
+static void a_release_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    confirm();
+    let_pass(AGAIN_MS);
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_NONE);
+    assert_int_equal(w->node.fence, FENCE_HELD);
+    releases();
+}
+
+/* The console says that it is heard, and is gone before anything is sent. */
+static void a_release_under_way_ends_with_the_next_silence(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    confirm();
+    let_pass(AGAIN_MS);
+    assert_true(fence_may());
+    let_pass(SILENCE_MS);
+    assert_false(fence_may());
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_NONE);
+    held_for(3000);
+}
+
+static void another_dc_was_promoted(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    w->redis[0].min_slaves = FENCE_MIN_SLAVES;
+    metadata_says("fra", "Normal", 2);
+    confirm();
+    let_pass(5000);
+    assert_true(
+        list_is_empty(&w->fences)); /* neither asserted nor released: the tree makes it follow */
+    assert_int_equal(w->redis[0].min_slaves, FENCE_MIN_SLAVES);
+    w->redis[0].follows = w->redis[1].follows = true;
+    let_pass(20000);
+    zk_settles();
+    assert_int_equal(w->redis[0].min_slaves, 1);
+    assert_int_equal(w->node.fence, FENCE_NONE);
+    assert_false(w->node.is_isolation);
+}
+
+static void a_migration_is_waited_for(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    metadata_says("jq", "Migrating", 2);
+    confirm();
+    held_for(5000);
+    metadata_says("jq", "Normal", 3); /* rolled back, and we were never asked */
+    confirm();
+    releases();
+}
+
+static void a_cluster_under_migration_is_held_too(void **state)
+{
+    (void)state;
+    begin();
+    metadata_says("jq", "Migrating", 2);
+    let_pass(SILENCE_MS + LOOK_MS);
+    zk_settles();
+    assert_true(w->node.is_isolation);
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    held_for(5000);
+    hear();
+    metadata_says("jq", "Normal", 3); /* K15 has no say here */
+    held_for(5000);
+}
+
+static void it_is_switched_off(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    shard_switches_set_isolation(w->all, 0);
+    held_for(5000);
+    confirm();
+    releases();
+    nothing_for(100000);
+}
+
+/* ---- steps ---- */
+
+static void a_hold_takes_it_over(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    ask(SWITCH_HOLD, 5);
+    zk_settles();
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD); /* the settings are known */
+    zk_settles();
+    assert_false(w->node.is_isolation);
+    assert_int_equal(w->node.epoch, 5);
+    assert_int_equal(w->node.saved.min_slaves, 1);
+    confirm();
+    held_for(5000);
+    ask(SWITCH_RELEASE, 5);
+    zk_settles();
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_NONE);
+}
+
+static void a_hold_that_was_not_carried_out_leaves_it(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    ask(SWITCH_HOLD, 5);
+    let_pass(FENCE_MS); /* ZooKeeper does not answer */
+    assert_int_equal(last()->rc, XP_TIMEOUT);
+    zk_settles();
+    zk_settles();
+    let_pass(2000);
+    zk_settles();
+    assert_true(w->node.is_isolation);
+    assert_int_equal(w->node.fence, FENCE_HELD);
+}
+
+static void a_hold_that_comes_while_it_is_written_down(void **state)
+{
+    (void)state;
+    begin();
+    let_pass(SILENCE_MS + LOOK_MS);
+    hear();
+    ask(SWITCH_HOLD, 5);
+    zk_settles();
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    assert_false(w->node.is_isolation);
+    assert_int_equal(w->node.saved.min_slaves, 1);
+}
+
+static void a_release_ends_it(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    ask(SWITCH_RELEASE, 0);
+    zk_settles();
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    assert_int_equal(last()->fence, FENCE_RELEASED);
+    nothing_for(SILENCE_MS - LOOK_MS);
+    assert_false(w->node.is_isolation);
+}
+
+static void a_promotion_ends_it(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    begin_promotion(5);
+    promotion_ends(PROMOTE_OK, 6379);
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    assert_true(last()->is_success);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_NONE);
+    assert_false(w->node.is_isolation);
+}
+
+/* ---- the next owner ---- */
+
+static void held_before(void)
+{
+    w->node = (struct switch_record){ .fence = FENCE_HELD,
+                                      .is_isolation = true,
+                                      .master = addr_of("10.0.1.1", 6379),
+                                      .saved = { .is_known = true, .min_slaves = 1 },
+                                      .version = 3 };
+}
+
+static void the_next_owner_asks_the_console_first(void **state)
+{
+    (void)state;
+    held_before();
+    dc_store_confirm(w->store, clock_mono_ms());
+    let_pass(100);
+    begin();
+    assert_int_equal(refreshes, 1);
+    held_for(2500); /* what it knew before it read the record does not count */
+    confirm();
+    releases();
+}
+
+static void the_next_owner_is_isolated_as_well(void **state)
+{
+    (void)state;
+    held_before();
+    begin();
+    held_for(20000);
+    assert_true(w->node.is_isolation);
+}
+
+static void the_next_owner_does_not_isolate(void **state)
+{
+    (void)state;
+    held_before();
+    gain();
+    zk_settles();
+    held_for(20000);
+    confirm();
+    releases();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(open_primary, an_isolated_dc_stops_its_writes),
+        TEST(open_primary, a_console_that_is_heard_stops_nobody),
+        TEST(open_primary, another_member_hears_it),
+        TEST(open_primary, it_is_off_by_default),
+        TEST(open_backup, a_backup_dc_has_nothing_to_stop),
+        TEST(open_primary, a_shard_that_comes_later_is_held_too),
+        TEST(open_primary, a_master_that_is_silent_is_looked_for),
+        TEST(open_primary, without_its_record_nobody_is_held),
+        TEST(open_primary, a_pause_is_no_silence),
+        TEST(open_primary, the_console_confirms_and_writes_are_taken_again),
+        TEST(open_primary, an_old_document_confirms_nothing),
+        TEST(open_primary, a_release_that_fails_is_tried_again),
+        TEST(open_primary, a_release_under_way_ends_with_the_next_silence),
+        TEST(open_primary, another_dc_was_promoted),
+        TEST(open_primary, a_migration_is_waited_for),
+        TEST(open_primary, a_cluster_under_migration_is_held_too),
+        TEST(open_primary, it_is_switched_off),
+        TEST(open_primary, a_hold_takes_it_over),
+        TEST(open_primary, a_hold_that_was_not_carried_out_leaves_it),
+        TEST(open_primary, a_hold_that_comes_while_it_is_written_down),
+        TEST(open_primary, a_release_ends_it),
+        TEST(open_primary, a_promotion_ends_it),
+        TEST(open_primary, the_next_owner_asks_the_console_first),
+        TEST(open_primary, the_next_owner_is_isolated_as_well),
+        TEST(open_primary, the_next_owner_does_not_isolate),
+    };
+    return cmocka_run_group_tests_name("switch_isolation", tests, NULL, NULL);
+}
