@@ -181,8 +181,10 @@ static void a_shard_that_comes_later_is_held_too(void **state)
     let_pass(20000);
     gain();
     zk_settles();
-    let_pass(BUSY_MS);
+    let_pass(1);
+    zk_settles();
     assert_true(w->node.is_isolation);
+    let_pass(BUSY_MS);
     fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
     zk_settles();
     let_pass(BUSY_MS);
