@@ -117,11 +117,6 @@ void app_switch_console_answered(mono_ms asked_at, void *arg)
     shard_switches_heard(app->switches, asked_at);
 }
 
-void app_switch_console_heard(struct app *app)
-{
-    shard_switches_heard(app->switches, loop_now(app->loop));
-}
-
 void app_switch_make(struct app *app)
 {
     const struct meta_config *c = &app->config;

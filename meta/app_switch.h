@@ -14,8 +14,6 @@ void app_switch_session(struct app *); /* ZooKeeper can be read: after each SHAR
 void app_switch_watch(struct app *);   /* after the shards are made */
 void app_switch_settings(struct app *);
 void app_switch_console_answered(mono_ms asked_at, void *app); /* dc_fetch_options.on_answer */
-/* A request came that only a console makes, or a copy of it from another member: the console is not out of reach of this DC. */
-void app_switch_console_heard(struct app *);
 /* What the duties ask (duty_env.stance), and tell (tree_env.on_stray, on_lost). */
 enum duty_stance app_switch_stance(const struct duty *, void *app);
 void app_switch_stray(const struct duty *, const struct addr *master, void *app);

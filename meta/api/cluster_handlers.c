@@ -4,7 +4,6 @@
 #include "meta/api/dispatch.h"
 #include "meta/api/meta_routes.h"
 #include "meta/api/shard_request.h"
-#include "meta/app_switch.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -51,7 +50,7 @@ static void put_deliver(struct loop_msg *msg)
     struct http_resp resp = { 0 };
     struct xp_err err = { 0 };
     int64_t db_id = m->cluster->db_id;
-    app_switch_console_heard(app);
+    shard_request_is_the_consoles(m->req);
     int rc = apply_put(app, TAKE(m->cluster), &err);
     if (rc == 0) {
         rc = dispatch_multicast(m->req, &resp, db_id, put_done, &err);
@@ -158,7 +157,7 @@ static int handle_cluster_delete(struct http_req *req, struct http_resp *resp, s
     if (rc != 0) {
         return rc; /* before any copy goes out */
     }
-    app_switch_console_heard(app);
+    shard_request_is_the_consoles(req);
     return dispatch_multicast(req, resp, cluster ? cluster->db_id : 0, local_cluster_delete, err);
 }
 

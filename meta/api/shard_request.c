@@ -24,6 +24,14 @@ int shard_request_check(const struct http_req *req, struct xp_err *err)
     return 0;
 }
 
+void shard_request_is_the_consoles(const struct http_req *req)
+{
+    const struct app *app = http_req_arg(req);
+    if (app->switches) {
+        shard_switches_heard(app->switches, loop_now(app->loop));
+    }
+}
+
 struct duty *shard_request_duty(const struct http_req *req, struct xp_err *err)
 {
     const struct app *app = http_req_arg(req);

@@ -9,6 +9,8 @@
 #define SHARD_QUESTION_MAX_BYTES (4U * 1024 * 1024) /* bodies of the two below */
 #define SHARD_NOTICE_MAX_BYTES   (1024U * 1024)
 
+/* Only the console sends such a request, or another member passes it on: the console is not out of reach of this DC. Loop. */
+void shard_request_is_the_consoles(const struct http_req *);
 /* {cluster} and {shard} of the path are in the document, or XP_NOT_FOUND. Loop. */
 int shard_request_check(const struct http_req *, struct xp_err *err) XP_MUST_CHECK;
 /* Its duty here, borrowed; NULL: the same error, or XP_UNSUPPORTED: a type without duties, or no valid lease. Loop. */

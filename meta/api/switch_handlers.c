@@ -175,7 +175,7 @@ static int local_check(struct http_req *req, struct http_resp *resp, struct xp_e
 
 static int handle_check(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    app_switch_console_heard(http_req_arg(req));
+    shard_request_is_the_consoles(req);
     return dispatch_forward(req, resp, local_check, err);
 }
 
@@ -216,7 +216,7 @@ static int local_read_only(struct http_req *req, struct http_resp *resp, struct 
 
 static int handle_read_only(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    app_switch_console_heard(http_req_arg(req));
+    shard_request_is_the_consoles(req);
     return dispatch_forward(req, resp, local_read_only, err);
 }
 
@@ -276,7 +276,7 @@ static int handle_change(struct http_req *req, struct http_resp *resp, struct xp
                                                    .at_other = change_at_other,
                                                    .is_changed = is_changed,
                                                    .at_member = change_at_member };
-    app_switch_console_heard(http_req_arg(req));
+    shard_request_is_the_consoles(req);
     int rc = shard_request_check(req, err);
     if (rc != 0) {
         return rc;
@@ -301,7 +301,7 @@ static int local_drain(struct http_req *req, struct http_resp *resp, struct xp_e
 
 static int handle_drain(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    app_switch_console_heard(http_req_arg(req));
+    shard_request_is_the_consoles(req);
     return dispatch_forward(req, resp, local_drain, err);
 }
 
@@ -336,7 +336,7 @@ static int local_fence(struct http_req *req, struct http_resp *resp, struct xp_e
 
 static int handle_fence(struct http_req *req, struct http_resp *resp, struct xp_err *err)
 {
-    app_switch_console_heard(http_req_arg(req));
+    shard_request_is_the_consoles(req);
     return dispatch_forward(req, resp, local_fence, err);
 }
 
