@@ -1,13 +1,14 @@
 /* api_migrations_v2.c - migrations as resources (design D2): failures are RFC 9457 problems with their true status (envelope.h). Making one:
- * migration_create.h.
+ * migration_create.h; going on as planned: migration_process.h.
  *
  *   GET  ...                         with an ETag of the answer: If-None-Match saves its body
  *   POST .../{id}/process|cancel|rollback|force|force-end   {"clusters":[...]}, absent: all (process: as the policy says) -> 202;
- *                                    409 when all of them refuse */
+ *                                    409 when all of them refuse; process: {"planHash"}, {"dryRun":true} */
 #include <string.h>
 
 #include "console/api/migration_asks.h"
 #include "console/api/migration_create.h"
+#include "console/api/migration_process.h"
 #include "console/api/tables.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -58,11 +59,22 @@ static int get_migration(struct http_req *req, struct http_resp *resp, struct xp
 
 struct ask_body {
     struct names clusters;
+    char *plan_hash; /* of process, as the two behind it */
+    enum tri dry_run;
+    enum tri dry_run_too;
 };
 
 static const struct jfield ask_fields[] = {
     JF_TABLE(JF_TABLE_STRICT),
     { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ask_body, clusters) },
+    { 0 },
+};
+static const struct jfield process_fields[] = {
+    JF_TABLE(JF_TABLE_STRICT),
+    { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ask_body, clusters) },
+    TEXT_FIELD("planHash", struct ask_body, plan_hash),
+    TRI_FIELD("dryRun", struct ask_body, dry_run),
+    TRI_FIELD("dry_run", struct ask_body, dry_run_too),
     { 0 },
 };
 
@@ -99,13 +111,8 @@ static void render_asked(const struct migration_asks *asks, struct http_resp *re
 }
 
 /* process of the whole event: its policy starts, or goes on. */
-static int fill(const struct http_req *req, struct migration_asks *asks,
-                const struct names *clusters, struct xp_err *err)
+static void ask_the_event(struct migration_asks *asks)
 {
-    int rc = migration_asks_fill(req, asks, clusters, err);
-    if (rc != 0 || clusters->count > 0 || asks->ask != ASK_PROCESS) {
-        return rc;
-    }
     while (asks->count > 1) {
         struct migration_asked *last = &asks->items[--asks->count];
         free(last->cluster);
@@ -114,29 +121,54 @@ static int fill(const struct http_req *req, struct migration_asks *asks,
     }
     asks->items[0].cluster[0] = '\0';
     asks->items[0].migration_cluster_id = 0;
-    return 0;
+    asks->items[0].rc = 0;
+}
+
+static void ask_each(struct migration_asks *asks)
+{
+    (void)asks;
+}
+
+/* Takes the asks. */
+static int run_asks(struct http_req *req, struct http_resp *resp, struct migration_asks *asks,
+                    const struct process_request *request, struct xp_err *err)
+{
+    if (request->is_dry_run || request->plan_hash) {
+        return migration_process_planned(req, resp, asks, request, err);
+    }
+    request->narrow(asks);
+    return migration_asks_run(req, asks, render_asked);
 }
 
 static int ask(struct http_req *req, struct http_resp *resp, enum migration_ask what,
                const char *word, struct xp_err *err)
 {
-    int64_t id = 0;
+    const struct jfield *fields = what == ASK_PROCESS ? process_fields : ask_fields;
+    struct process_request request = { .has_steps = true, .render = render_asked };
     struct ask_body body = { 0 };
+    int64_t id = 0;
     size_t length = 0;
+    bool is_process = what == ASK_PROCESS;
     (void)http_req_body(req, &length);
     if (!api_param_i64(req, resp, "id", &id) ||
-        (length > 0 && !api_body_object(req, resp, ask_fields, &body))) {
-        jd_done(ask_fields, &body);
+        (is_process && !api_query_bool(req, resp, "dry_run", false, &request.is_dry_run)) ||
+        (is_process && !api_query_bool(req, resp, "steps", true, &request.has_steps)) ||
+        (length > 0 && !api_body_object(req, resp, fields, &body))) {
+        jd_done(fields, &body);
         return 0;
     }
     struct migration_asks *asks = migration_asks_new(id, what, word);
-    int rc = fill(req, asks, &body.clusters, err);
-    jd_done(ask_fields, &body);
-    if (rc != 0) {
-        migration_asks_free(asks);
-        return rc;
+    int rc = migration_asks_fill(req, asks, &body.clusters, err);
+    if (rc == 0) {
+        request.is_dry_run |= body.dry_run == TRI_YES || body.dry_run_too == TRI_YES;
+        request.is_whole = body.clusters.count == 0;
+        request.plan_hash = body.plan_hash;
+        request.narrow = is_process && request.is_whole ? ask_the_event : ask_each;
+        rc = run_asks(req, resp, TAKE(asks), &request, err);
     }
-    return migration_asks_run(req, asks, render_asked);
+    migration_asks_free(asks);
+    jd_done(fields, &body);
+    return rc;
 }
 
 #define ASK(name, what, word)                                                                      \
@@ -155,7 +187,7 @@ const struct http_route api_migrations_v2_routes[] = {
     { "POST", "/api/v2/migrations", migration_create, HTTP_ON_WORKER, API_LIST_BYTES, "write", "lock clusters, make an event for their switch; dry_run=true: the plan instead; planHash: only as planned; Idempotency-Key" },
     { "GET", "/api/v2/migrations", get_migrations, HTTP_ON_WORKER, 0, "read", "events, newest first: limit, after" },
     { "GET", "/api/v2/migrations/{id}", get_migration, HTTP_ON_WORKER, 0, "read", "one event: steps of each shard, timeline, follow-ups, lost writes" },
-    { "POST", "/api/v2/migrations/{id}/process", post_process, HTTP_ON_WORKER, API_LIST_BYTES, "write", "start, go on, try again" },
+    { "POST", "/api/v2/migrations/{id}/process", post_process, HTTP_ON_WORKER, API_LIST_BYTES, "write", "start, go on, try again; dry_run=true: the plan instead; planHash: only as planned" },
     { "POST", "/api/v2/migrations/{id}/cancel", post_cancel, HTTP_ON_WORKER, API_LIST_BYTES, "write", "cancel, or roll back" },
     { "POST", "/api/v2/migrations/{id}/rollback", post_rollback, HTTP_ON_WORKER, API_LIST_BYTES, "write", "the same" },
     { "POST", "/api/v2/migrations/{id}/force", post_force, HTTP_ON_WORKER, API_LIST_BYTES, "write", "skip the failed check, or publish what was promoted" },

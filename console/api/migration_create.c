@@ -9,13 +9,11 @@
 
 #include "console/api/idempotency.h"
 #include "console/api/migration_asks.h"
+#include "console/api/migration_plans.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 
 #include "shared/base/banned.h"
-
-#define PLAN_TEXT_MAX   (64u << 20)
-#define DIFFERENCES_MAX 4096
 
 struct create_body {
     char *from;
@@ -61,29 +59,17 @@ struct creation { /* one request; owner: who works on it */
     json_t *answer; /* of what was made; as it is kept */
     char *location;
     /* the plan */
-    struct event_result would;        /* be accepted */
-    struct switch_plan_facts **facts; /* of each item of 'would'; NULL: not accepted */
-    struct switch_plan_facts **asked; /* those that are there */
-    size_t asked_count;
-    struct switch_plan **plans; /* of each item of 'would' */
-    char hash[PLAN_HASH_SIZE];
-    char *refusal; /* it does not hold any more: what differs */
+    struct event_result would;    /* be accepted */
+    struct migration_plans plans; /* of each item of 'would' */
 };
 
 static void creation_free(struct creation *c)
 {
-    for (size_t i = 0; i < c->would.count; i++) {
-        switch_plan_facts_free(c->facts ? c->facts[i] : NULL);
-        switch_plan_free(c->plans ? c->plans[i] : NULL);
-    }
-    free(c->facts);
-    free(c->asked);
-    free(c->plans);
+    migration_plans_done(&c->plans);
     event_result_done(&c->would);
     jd_done(create_fields, &c->body);
     json_decref(c->answer);
     free(c->location);
-    free(c->refusal);
     free(c);
 }
 
@@ -99,8 +85,8 @@ static json_t *items_json(const struct event_result *result, const struct creati
             "{s:o, s:b, s:o, s:o, s:o, s:o}", "cluster", jd_text(item->cluster), "accepted",
             item->reason == FAIL_NONE, "from", jd_text(item->from_dc), "to", jd_text(item->to_dc),
             "reason", reason ? json_string(reason) : json_null(), "detail", jd_text(item->msg));
-        if (c->is_dry_run && c->plans) {
-            const struct switch_plan *plan = c->plans[i];
+        if (c->is_dry_run && c->plans.hash[0]) {
+            const struct switch_plan *plan = c->plans.items[i].plan;
             json_object_set_new(json, "plan",
                                 plan ? switch_plan_json(plan, c->has_steps) : json_null());
         }
@@ -124,8 +110,8 @@ static json_t *answer_json(const struct creation *c, const struct event_result *
     json_t *id = c->is_dry_run ? json_null() : json_integer(result->event_id);
     json_t *json = json_pack("{s:o, s:b, s:I, s:o}", "id", id, "dryRun", c->is_dry_run, "version",
                              (json_int_t)idx, "clusters", items_json(result, c));
-    if (c->hash[0]) {
-        json_object_set_new(json, "planHash", json_string(c->hash));
+    if (c->plans.hash[0]) {
+        json_object_set_new(json, "planHash", json_string(c->plans.hash));
     }
     return json;
 }
@@ -145,21 +131,12 @@ static void answer_nobody(const struct creation *c, const struct event_result *r
 
 /* ---- making it ---- */
 
-static int verify_plans(const struct creation *c, struct db *db, struct xp_err *err)
-{
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < c->asked_count; i++) {
-        rc = plan_facts_verify(db, c->asked[i], err);
-    }
-    return rc;
-}
-
 /* In the transaction that made the event. */
 static int on_made(const struct change *change, const struct event_result *result, void *arg,
                    struct xp_err *err)
 {
     struct creation *c = arg;
-    int rc = verify_plans(c, change->db, err);
+    int rc = migration_plans_verify(&c->plans, change->db, err);
     if (rc != 0) {
         return rc;
     }
@@ -197,54 +174,16 @@ static int make(struct creation *c, struct http_resp *resp, struct xp_err *err)
 
 /* ---- with a plan ---- */
 
-static void decide_all(struct creation *c)
-{
-    struct str text AUTO_STR = STR_INIT(PLAN_TEXT_MAX);
-    c->plans = xcalloc(c->would.count + 1, sizeof(struct switch_plan *));
-    str_printf(&text, "policy %s\n", migration_policy_text(c->request.policy));
-    for (size_t i = 0; i < c->would.count; i++) {
-        const struct event_cluster_result *item = &c->would.items[i];
-        if (!c->facts[i]) {
-            str_printf(&text, "cluster %s is not accepted: %s\n", item->cluster,
-                       fail_reason_text(item->reason));
-            continue;
-        }
-        c->plans[i] = api_context(c->req)->plans.decide(c->facts[i]);
-        AUTO_FREE char *canonical = switch_plan_canonical(c->facts[i], c->plans[i]);
-        str_puts(&text, canonical);
-    }
-    switch_plan_hash(str_text(&text), c->hash);
-    if (c->is_dry_run) {
-        plan_maker_remember(api_context(c->req)->plans.maker, c->hash, str_text(&text));
-    } else if (!text_eq(c->hash, c->body.plan_hash)) {
-        AUTO_FREE char *before =
-            plan_maker_recall(api_context(c->req)->plans.maker, c->body.plan_hash);
-        struct str why = STR_INIT(DIFFERENCES_MAX);
-        str_puts(&why, "planHash: the plan does not hold any more: ");
-        if (before) {
-            switch_plan_differences(before, str_text(&text), &why);
-        } else {
-            str_puts(&why,
-                     "what differs is not known, the plan of then is not kept (any more); ask "
-                     "for a dry run");
-        }
-        c->refusal = str_take(&why);
-    }
-}
-
 static int finish_planned(struct creation *c, struct http_resp *resp, struct xp_err *err)
 {
-    decide_all(c);
+    migration_plans_decide(c->req, &c->plans, c->request.policy,
+                           c->is_dry_run ? NULL : c->body.plan_hash);
     if (c->is_dry_run) {
         http_resp_json(resp, answer_json(c, &c->would, c->would.idx));
         return 0;
     }
-    if (c->refusal) {
-        envelope_problem(c->req, resp,
-                         &(struct problem){ .code = XP_CONFLICT,
-                                            .detail = c->refusal,
-                                            .key = "planHash",
-                                            .take_value = json_string(c->hash) });
+    if (c->plans.refusal) {
+        migration_plans_refuse(c->req, &c->plans, resp);
         return 0;
     }
     return make(c, resp, err);
@@ -282,23 +221,21 @@ static void on_surveyed(void *arg)
     }
 }
 
-static int read_facts(struct creation *c, const struct plan_settings *settings, int64_t *ret_shards,
-                      struct xp_err *err)
+static int read_facts(struct creation *c, const struct plan_settings *settings, struct xp_err *err)
 {
     int rc = 0;
-    c->facts = xcalloc(c->would.count + 1, sizeof(struct switch_plan_facts *));
-    c->asked = xcalloc(c->would.count + 1, sizeof(struct switch_plan_facts *));
-    for (size_t i = 0; rc == 0 && *ret_shards <= settings->shards_max && i < c->would.count; i++) {
+    for (size_t i = 0; rc == 0 && i < c->would.count; i++) {
         const struct event_cluster_result *item = &c->would.items[i];
-        if (item->reason != FAIL_NONE) {
-            continue;
+        struct planned_cluster *planned = migration_plans_add(&c->plans, item->cluster);
+        struct switch_plan_facts *facts = NULL;
+        planned->refusal = fail_reason_text(item->reason);
+        if (item->reason == FAIL_NONE && c->plans.shards <= settings->shards_max) {
+            rc = plan_facts_read(api_catalog(c->req), item->cluster, item->from_dc, item->to_dc,
+                                 settings, &facts, err);
         }
-        rc = plan_facts_read(api_catalog(c->req), item->cluster, item->from_dc, item->to_dc,
-                             settings, &c->facts[i], err);
-        if (rc == 0) {
-            c->facts[i]->mode = c->request.mode;
-            c->asked[c->asked_count++] = c->facts[i];
-            *ret_shards += (int64_t)c->facts[i]->shard_count;
+        if (rc == 0 && facts) {
+            facts->mode = c->request.mode;
+            migration_plans_ask(&c->plans, planned, facts);
         }
     }
     return rc;
@@ -326,38 +263,23 @@ static int start_planned(struct creation *c, struct http_resp *resp, struct xp_e
     struct change_ctx ctx = api_change(c->req);
     struct plan_settings settings = plan_maker_settings(plans);
     struct event_request request = c->request;
-    int64_t shards = 0;
     request.is_dry_run = true;
     int rc = migration_event_create(api_catalog(c->req), &ctx, &request, &c->would, err);
     if (rc == 0 && !has_accepted(&c->would)) {
         answer_nobody(c, &c->would, resp);
         return 0;
     }
-    rc = rc != 0 ? rc : read_facts(c, &settings, &shards, err);
-    if (rc == 0 && shards > settings.shards_max) {
+    rc = rc != 0 ? rc : read_facts(c, &settings, err);
+    if (rc == 0 && c->plans.shards > settings.shards_max) {
         return too_many(c, &settings, resp, err);
     }
     if (rc == 0) {
-        rc = plan_maker_survey(plans, c->asked, c->asked_count, on_surveyed, c, err);
+        rc = plan_maker_survey(plans, c->plans.asked, c->plans.asked_count, on_surveyed, c, err);
     }
     return rc == 0 ? HTTP_LATER : rc;
 }
 
 /* ---- the request ---- */
-
-static int check_hash(const struct creation *c, struct xp_err *err)
-{
-    const char *hash = c->body.plan_hash;
-    if (!hash) {
-        return 0;
-    }
-    if (!text_has_prefix(hash, "sha256:") || strlen(hash) != PLAN_HASH_SIZE - 1) {
-        return xp_fail(err, XP_INVALID, "planHash: it is no hash of a plan, \"sha256:...\"");
-    }
-    return api_context(c->req)->plans.maker
-               ? 0
-               : xp_fail(err, XP_UNAVAILABLE, "planHash: this console makes no plans");
-}
 
 static int read_request(struct creation *c, struct xp_err *err)
 {
@@ -378,7 +300,7 @@ static int read_request(struct creation *c, struct xp_err *err)
     if (rc == 0 && c->request.count == 0 && !c->request.is_all) {
         rc = xp_fail(err, XP_INVALID, "clusters: at least one, or \"all\": true");
     }
-    return rc == 0 ? check_hash(c, err) : rc;
+    return rc == 0 ? migration_plans_check_hash(c->req, c->body.plan_hash, err) : rc;
 }
 
 static int create(struct creation *c, struct http_resp *resp, struct xp_err *err)

@@ -78,6 +78,15 @@ struct cluster_src {
 int routes_of_cluster(struct catalog *, const struct cluster_src *,
                       struct route_choice_rows *ret_rows, struct xp_err *) XP_MUST_CHECK;
 void route_choice_rows_done(struct route_choice_rows *);
+/* The same inside a read, for directions that the caller names (stored spelling): what the metaserver of 'src_dc' chooses. */
+struct route_direction {
+    const char *src_dc;
+    const char *dst_dc;
+    struct route_choice choice; /* filled in */
+};
+struct cluster_ref;
+int routes_choose(struct db *, const struct cluster_ref *, struct route_direction *directions,
+                  size_t count, struct xp_err *) XP_MUST_CHECK;
 
 /* ---- designated routes of a cluster (3.8.5) ---- */
 int designated_routes_get(struct catalog *, const struct cluster_src *, struct route_rows *ret_rows,

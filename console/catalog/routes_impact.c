@@ -336,8 +336,6 @@ struct of_cluster {
     struct cluster_ref cluster;
     struct dc_ref src;
     struct dc_refs dcs;
-    int64_t ids[DESIGNATED_MAX];
-    size_t id_count;
 };
 
 static int resolve(const struct read_job *job, struct db *db, struct of_cluster *ret,
@@ -354,42 +352,57 @@ static int resolve(const struct read_job *job, struct db *db, struct of_cluster 
     if (rc == 0 && !ret->src.id) {
         rc = xp_fail(err, XP_NOT_FOUND, "dc %s not found", args->src_dc ? args->src_dc : "");
     }
-    if (rc == 0) {
-        rc = find_cluster_dcs(db, ret->cluster.id, &ret->dcs, err);
-    }
-    if (rc != 0) {
-        return rc;
-    }
+    return rc == 0 ? find_cluster_dcs(db, ret->cluster.id, &ret->dcs, err) : rc;
+}
+
+static int read_designated(struct db *db, int64_t cluster_id, int64_t ids[DESIGNATED_MAX],
+                           size_t *ret_count, struct xp_err *err)
+{
     CLEANUP(db_stmt_done)
-    struct db_stmt s = query_open(db, Q_CLUSTER_ROUTE_IDS, QUERY_ARGS(QI(ret->cluster.id)));
-    rc = db_step(&s, err);
-    ret->id_count = rc == DB_ROW ? parse_ids(db_col_text(&s, 0), ret->ids) : 0;
+    struct db_stmt s = query_open(db, Q_CLUSTER_ROUTE_IDS, QUERY_ARGS(QI(cluster_id)));
+    int rc = db_step(&s, err);
+    *ret_count = rc == DB_ROW ? parse_ids(db_col_text(&s, 0), ids) : 0;
     return rc < 0 ? rc : 0;
+}
+
+int routes_choose(struct db *db, const struct cluster_ref *cluster,
+                  struct route_direction *directions, size_t count, struct xp_err *err)
+{
+    CLEANUP(route_rows_done) struct route_rows routes = { 0 };
+    int64_t ids[DESIGNATED_MAX];
+    size_t id_count = 0;
+    size_t meta_count = 0;
+    int rc = read_designated(db, cluster->id, ids, &id_count, err);
+    rc = rc == 0 ? routes_load(db, 0, INT64_MAX, &routes, err) : rc;
+    AUTO_FREE struct route_meta *metas = route_metas_of(&routes, &meta_count);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct route_direction *d = &directions[i];
+        struct route_query query = { cluster->name, cluster->type, cluster->org_pk, ids,
+                                     id_count,      d->src_dc,     d->dst_dc,       "meta" };
+        route_choose(&query, metas, meta_count, &d->choice);
+    }
+    return rc;
 }
 
 static int of_cluster_in(struct db *db, void *arg, struct xp_err *err)
 {
     const struct read_job *job = arg;
     struct route_choice_rows *rows = job->ret;
-    CLEANUP(route_rows_done) struct route_rows routes = { 0 };
     struct of_cluster of = { 0 };
-    int rc = resolve(job, db, &of, err);
-    if (rc == 0) {
-        rc = routes_load(db, 0, INT64_MAX, &routes, err);
-    }
+    struct route_direction ways[DCS_PER_CLUSTER_MAX];
     size_t count = 0;
-    AUTO_FREE struct route_meta *metas = route_metas_of(&routes, &count);
+    int rc = resolve(job, db, &of, err);
     for (size_t i = 0; rc == 0 && i < of.dcs.count; i++) {
-        if (of.dcs.items[i].id == of.src.id) {
-            continue;
+        if (of.dcs.items[i].id != of.src.id) {
+            ways[count++] =
+                (struct route_direction){ .src_dc = of.src.name, .dst_dc = of.dcs.items[i].name };
         }
-        struct route_query query = {
-            of.cluster.name, of.cluster.type, of.cluster.org_pk,    of.ids,
-            of.id_count,     of.src.name,     of.dcs.items[i].name, "meta"
-        };
+    }
+    rc = rc == 0 ? routes_choose(db, &of.cluster, ways, count, err) : rc;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
         struct route_choice_row *row = ARRAY_ADD(rows->items, rows->count);
-        row->dst_dc = xstrdup(of.dcs.items[i].name);
-        route_choose(&query, metas, count, &row->choice);
+        row->dst_dc = xstrdup(ways[i].dst_dc);
+        row->choice = ways[i].choice;
     }
     return rc;
 }

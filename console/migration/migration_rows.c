@@ -41,6 +41,42 @@ void migration_cluster_row_done(struct migration_cluster_row *row)
     *row = (struct migration_cluster_row){ 0 };
 }
 
+static char *copy_text(const char *text)
+{
+    return text ? xstrdup(text) : NULL;
+}
+
+static void copy_shard(const struct migration_shard_row *from, struct migration_shard_row *ret)
+{
+    *ret = *from;
+    ret->name = copy_text(from->name);
+    for (int i = 0; i < MIGRATION_STEPS; i++) {
+        ret->texts[i] = copy_text(from->texts[i]);
+    }
+}
+
+void migration_cluster_row_copy(const struct migration_cluster_row *from,
+                                struct migration_cluster_row *ret_row)
+{
+    struct migration_cluster_row *row = ret_row;
+    *row = *from;
+    row->cluster = copy_text(from->cluster);
+    row->source_dc = copy_text(from->source_dc);
+    row->dest_dc = copy_text(from->dest_dc);
+    row->reason = copy_text(from->reason);
+    row->publish_info = copy_text(from->publish_info);
+    row->shards = xcalloc(from->shard_count + 1, sizeof(*row->shards));
+    for (size_t i = 0; i < from->shard_count; i++) {
+        copy_shard(&from->shards[i], &row->shards[i]);
+    }
+    row->follows = xcalloc(from->follow_count + 1, sizeof(*row->follows));
+    for (size_t i = 0; i < from->follow_count; i++) {
+        row->follows[i] = from->follows[i];
+        row->follows[i].dc = copy_text(from->follows[i].dc);
+        row->follows[i].text = copy_text(from->follows[i].text);
+    }
+}
+
 bool migration_is_over(const struct migration_cluster_row *row)
 {
     if (!migration_status_info(row->status)->is_terminal) {

@@ -120,6 +120,8 @@ struct migration_cluster_row {
     bool is_dirty;
 };
 void migration_cluster_row_done(struct migration_cluster_row *);
+void migration_cluster_row_copy(const struct migration_cluster_row *from,
+                                struct migration_cluster_row *ret_row);
 /* As the row of a shard that nothing was done to. */
 void migration_shard_row_init(struct migration_shard_row *);
 /* Terminal, and nobody is left to follow: is_followed in the database. A ForceEnd sends nothing any more. */

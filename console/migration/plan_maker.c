@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "console/catalog/lookup.h"
+#include "console/catalog/routes.h"
 #include "console/store/query.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
@@ -108,6 +109,8 @@ struct reading {
     const char *cluster;
     const char *from;
     const char *to;
+    int64_t row_id; /* 0: a migration that is not made yet */
+    bool is_over;
     struct switch_plan_facts *facts;
 };
 
@@ -163,6 +166,38 @@ static int read_instances(struct db *db, struct switch_plan_facts *f, struct xp_
     return rc;
 }
 
+static int read_monitors(struct db *db, struct switch_plan_facts *f, struct xp_err *err)
+{
+    CLEANUP(db_stmt_done)
+    struct db_stmt s = query_open(db, Q_PLAN_SENTINELS, QUERY_ARGS(QI(f->cluster_id)));
+    int rc;
+    while ((rc = db_step(&s, err)) == DB_ROW) {
+        struct plan_monitor *m = ARRAY_ADD(f->monitors, f->monitor_count);
+        *m = (struct plan_monitor){ .dc_id = db_col_i64(&s, 0), .shard_id = db_col_i64(&s, 1) };
+        m->name = xasprintf("%s+%s+%s", f->cluster, db_col_text(&s, 2), plan_dc_name(f, m->dc_id));
+        m->count = sentinel_addrs(db_col_text(&s, 3), m->sentinels, NULL);
+    }
+    return rc;
+}
+
+/* Of every other DC to the destination, as its metaserver will choose then. */
+static int read_routes(struct db *db, const struct cluster_ref *cluster,
+                       struct switch_plan_facts *f, struct xp_err *err)
+{
+    struct route_direction ways[MIGRATION_DCS_MAX];
+    for (size_t i = 0; i < f->dc_count; i++) {
+        ways[i] = (struct route_direction){ .src_dc = f->dcs[i].name,
+                                            .dst_dc = plan_dc_name(f, f->dest_dc_id) };
+    }
+    int rc = routes_choose(db, cluster, ways, f->dc_count, err);
+    for (size_t i = 0; rc == 0 && i < f->dc_count; i++) {
+        f->dcs[i].route = ways[i].choice.kind;
+        f->dcs[i].route_words =
+            ways[i].choice.kind == ROUTE_CHOSEN ? route_text(&ways[i].choice.route) : NULL;
+    }
+    return rc;
+}
+
 static int read_past(struct db *db, struct switch_plan_facts *f, struct xp_err *err)
 {
     CLEANUP(db_stmt_done)
@@ -190,7 +225,8 @@ static int read_places(struct db *db, struct switch_plan_facts *f, struct xp_err
 {
     int rc = read_dcs(db, f, err);
     rc = rc < 0 ? rc : read_shards(db, f, err);
-    return rc < 0 ? rc : read_instances(db, f, err);
+    rc = rc < 0 ? rc : read_instances(db, f, err);
+    return rc < 0 ? rc : read_monitors(db, f, err);
 }
 
 static int read_in(struct db *db, void *arg, struct xp_err *err)
@@ -211,7 +247,7 @@ static int read_in(struct db *db, void *arg, struct xp_err *err)
         return xp_fail(err, XP_CONFLICT, "cluster %.128s is not in both %.64s and %.64s any more",
                        cluster.name, r->from, r->to);
     }
-    return rc;
+    return rc == 0 ? read_routes(db, &cluster, r->facts, err) : rc;
 }
 
 static int name_dcs(struct switch_plan_facts *f, struct shard_survey *survey, struct xp_err *err)
@@ -224,16 +260,16 @@ static int name_dcs(struct switch_plan_facts *f, struct shard_survey *survey, st
     return rc;
 }
 
-int plan_facts_read(const struct catalog *cat, const char *cluster, const char *from,
-                    const char *to, const struct plan_settings *settings,
-                    struct switch_plan_facts **ret_facts, struct xp_err *err)
+static int read_facts(const struct catalog *cat, int (*read)(struct db *, void *, struct xp_err *), struct reading *r,
+                      const struct plan_settings *settings, struct switch_plan_facts **ret_facts,
+                      struct xp_err *err)
 {
     struct switch_plan_facts *f = xcalloc(1, sizeof(*f));
-    struct reading r = { .cat = cat, .cluster = cluster, .from = from, .to = to, .facts = f };
+    r->facts = f;
     f->limits = settings->limits;
     f->outer = settings->outer;
     f->precheck_us = -1;
-    int rc = store_read(cat->store, read_in, &r, err);
+    int rc = store_read(cat->store, read, r, err);
     for (size_t i = 0; rc == 0 && i < f->shard_count; i++) {
         f->shards[i].survey = xcalloc(1, sizeof(*f->shards[i].survey));
         rc = name_dcs(f, f->shards[i].survey, err);
@@ -246,12 +282,117 @@ int plan_facts_read(const struct catalog *cat, const char *cluster, const char *
     return 0;
 }
 
+int plan_facts_read(const struct catalog *cat, const char *cluster, const char *from,
+                    const char *to, const struct plan_settings *settings,
+                    struct switch_plan_facts **ret_facts, struct xp_err *err)
+{
+    struct reading r = { .cat = cat, .cluster = cluster, .from = from, .to = to };
+    return read_facts(cat, read_in, &r, settings, ret_facts, err);
+}
+
+/* ---- of a migration that was made ---- */
+
+static bool has_its_shards(const struct switch_plan_facts *f,
+                           const struct migration_cluster_row *row)
+{
+    bool is_so = f->shard_count == row->shard_count;
+    for (size_t i = 0; is_so && i < f->shard_count; i++) {
+        is_so = f->shards[i].id == row->shards[i].shard_id;
+    }
+    return is_so;
+}
+
+/* Nothing was done of one that waits for its start: as a new one. */
+static int take_row(struct switch_plan_facts *f, struct migration_cluster_row *row,
+                    struct xp_err *err)
+{
+    if (!has_its_shards(f, row)) {
+        return xp_fail(err, XP_CONFLICT, "cluster %.128s has other shards than its migration",
+                       f->cluster);
+    }
+    if (row->status != MIG_INITIATED) {
+        f->now = clock_wall_ms();
+        f->row = xcalloc(1, sizeof(*f->row));
+        *f->row = *row;
+        *row = (struct migration_cluster_row){ 0 };
+    }
+    return 0;
+}
+
+static int read_row_in(struct db *db, void *arg, struct xp_err *err)
+{
+    struct reading *r = arg;
+    struct switch_plan_facts *f = r->facts;
+    CLEANUP(migration_cluster_row_done) struct migration_cluster_row row = { 0 };
+    int rc = migration_load(db, r->row_id, &row, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const struct migration_status_info *info = migration_status_info(row.status);
+    r->is_over = info->is_terminal;
+    if (row.status != MIG_INITIATED && !info->is_paused) {
+        return xp_fail(err, XP_CONFLICT, "cluster %.128s is %s: %s", row.cluster,
+                       info->is_terminal ? "over" : "under way", info->text);
+    }
+    f->mode = row.mode;
+    f->policy = row.policy;
+    f->row_id = row.id;
+    f->row_status = row.status;
+    f->row_phase_ms = row.phase_ms;
+    r->cluster = row.cluster;
+    r->from = row.source_dc;
+    r->to = row.dest_dc;
+    rc = read_in(db, r, err);
+    r->cluster = r->from = r->to = NULL;
+    return rc == 0 ? take_row(f, &row, err) : rc;
+}
+
+int plan_facts_read_row(const struct catalog *cat, int64_t migration_cluster_id,
+                        const struct plan_settings *settings, struct switch_plan_facts **ret_facts,
+                        bool *ret_is_over, struct xp_err *err)
+{
+    struct reading r = { .cat = cat, .row_id = migration_cluster_id };
+    int rc = read_facts(cat, read_row_in, &r, settings, ret_facts, err);
+    *ret_is_over = r.is_over;
+    return rc;
+}
+
+static int verify_row(struct db *db, const struct switch_plan_facts *f, struct xp_err *err)
+{
+    CLEANUP(migration_cluster_row_done) struct migration_cluster_row row = { 0 };
+    int rc = f->row_id ? migration_load(db, f->row_id, &row, err) : 0;
+    if (rc == 0 && f->row_id && (row.status != f->row_status || row.phase_ms != f->row_phase_ms)) {
+        rc =
+            xp_fail(err, XP_CONFLICT,
+                    "the plan does not hold any more: the migration of cluster %.128s has moved to "
+                    "%s while it was checked",
+                    f->cluster, migration_status_info(row.status)->text);
+    }
+    return rc;
+}
+
+static bool are_watched_alike(const struct switch_plan_facts *a, const struct switch_plan_facts *b)
+{
+    bool is_so = a->monitor_count == b->monitor_count;
+    for (size_t i = 0; is_so && i < a->monitor_count; i++) {
+        const struct plan_monitor *x = &a->monitors[i];
+        const struct plan_monitor *y = &b->monitors[i];
+        is_so = x->dc_id == y->dc_id && x->shard_id == y->shard_id && text_eq(x->name, y->name) &&
+                x->count == y->count;
+        for (size_t k = 0; is_so && k < x->count; k++) {
+            is_so = addr_eq(&x->sentinels[k], &y->sentinels[k]);
+        }
+    }
+    return is_so;
+}
+
 static bool is_same(const struct switch_plan_facts *a, const struct switch_plan_facts *b)
 {
     bool is_so = a->dc_count == b->dc_count && a->shard_count == b->shard_count &&
-                 a->instance_count == b->instance_count;
+                 a->instance_count == b->instance_count && are_watched_alike(a, b);
     for (size_t i = 0; is_so && i < a->dc_count; i++) {
-        is_so = a->dcs[i].id == b->dcs[i].id;
+        is_so = a->dcs[i].id == b->dcs[i].id && a->dcs[i].route == b->dcs[i].route &&
+                text_eq(a->dcs[i].route_words, b->dcs[i].route_words);
     }
     for (size_t i = 0; is_so && i < a->shard_count; i++) {
         is_so = a->shards[i].id == b->shards[i].id;
@@ -268,9 +409,13 @@ static bool is_same(const struct switch_plan_facts *a, const struct switch_plan_
 int plan_facts_verify(struct db *db, const struct switch_plan_facts *facts, struct xp_err *err)
 {
     struct switch_plan_facts *now = xcalloc(1, sizeof(*now));
+    struct cluster_ref cluster;
     now->cluster_id = facts->cluster_id;
+    now->dest_dc_id = facts->dest_dc_id;
     now->cluster = xstrdup(facts->cluster);
-    int rc = read_places(db, now, err);
+    int rc = find_cluster(db, facts->cluster, &cluster, err);
+    rc = rc < 0 ? rc : read_places(db, now, err);
+    rc = rc < 0 ? rc : read_routes(db, &cluster, now, err);
     if (rc == 0 && !is_same(facts, now)) {
         rc =
             xp_fail(err, XP_CONFLICT,
@@ -279,7 +424,7 @@ int plan_facts_verify(struct db *db, const struct switch_plan_facts *facts, stru
                     facts->cluster);
     }
     switch_plan_facts_free(now);
-    return rc;
+    return rc == 0 ? verify_row(db, facts, err) : rc;
 }
 
 /* ---- asking ---- */

@@ -38,7 +38,11 @@ void plan_maker_free(struct plan_maker *); /* after the surveys are closed; NULL
 int plan_facts_read(const struct catalog *, const char *cluster, const char *from, const char *to,
                     const struct plan_settings *, struct switch_plan_facts **ret_facts,
                     struct xp_err *) XP_MUST_CHECK;
-/* In a transaction: XP_CONFLICT when the metadata say something else by now. */
+/* Worker. Of a migration that was made and waits: for its start, or for an operator. XP_NOT_FOUND; XP_CONFLICT: it is under way, or over. */
+int plan_facts_read_row(const struct catalog *, int64_t migration_cluster_id,
+                        const struct plan_settings *, struct switch_plan_facts **ret_facts,
+                        bool *ret_is_over, struct xp_err *) XP_MUST_CHECK;
+/* In a transaction: XP_CONFLICT when the metadata say something else by now, or the migration has moved. */
 int plan_facts_verify(struct db *, const struct switch_plan_facts *, struct xp_err *) XP_MUST_CHECK;
 
 /* Any thread. Fills the surveys and pre-checks of all; 'done' runs on the loop exactly once, also when the daemon stops (then what is missing

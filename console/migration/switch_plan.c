@@ -1,7 +1,8 @@
 /* switch_plan.c - see switch_plan.h: the machine of migrations, driven over a world that obeys.
  *
  * Risks of its own, beside those of switch_judge: K10 nobody is told of the switch, K12 the outer client says no, K20 writes would be refused for
- * longer than is allowed, K30 it would not end well, K40 who follows whom is not foretold (a metaserver that tells no details). */
+ * longer than is allowed, K30 it would not end well, K40 who follows whom is not foretold (a metaserver that tells no details), K42 a DC stays behind:
+ * the route to the new primary DC needs a keeper, K44 the same: none of the routes that apply can be used. */
 #include "console/migration/switch_plan.h"
 
 #include <stdarg.h>
@@ -18,10 +19,8 @@ enum { TURNS_MAX = 64, STEPS_MAX = 1 << 20, CONNECT_ROUNDS = 1, NOW_MS = 1000, U
 
 /* ---- risks ---- */
 
-static void add_risk(struct planning *p, const char *code, bool is_error, const char *shard,
-                     const char *fmt, ...) XP_PRINTF(5, 6);
-static void add_risk(struct planning *p, const char *code, bool is_error, const char *shard,
-                     const char *fmt, ...)
+void plan_add_risk(struct planning *p, const char *code, bool is_error, const char *shard,
+                   const char *fmt, ...)
 {
     struct switch_plan *plan = p->plan;
     if (plan->risk_count == PLAN_RISKS_MAX) {
@@ -87,8 +86,8 @@ static void add_record(struct planning *p, enum migration_call phase, const char
 }
 
 /* What one run sends. A hold begins the gap with its first change. */
-static void add_foresight(struct planning *p, enum migration_call phase, const char *dc,
-                          const char *shard, const struct foresight *f)
+void plan_add_foresight(struct planning *p, enum migration_call phase, const char *dc,
+                        const char *shard, const struct foresight *f)
 {
     for (size_t i = 0; i < f->count; i++) {
         const struct foreseen_command *c = &f->items[i];
@@ -162,7 +161,7 @@ static void foresee_check(struct calling *c)
                     request(c, "GET", SWITCH_WORD_CHECK, dest));
         if (w->has_details) {
             promote_foresee(&in, w->redis, w->count, &sight, &outcome, &change);
-            add_foresight(p, CALL_CHECK, w->dc->name, c->about->name, &sight);
+            plan_add_foresight(p, CALL_CHECK, w->dc->name, c->about->name, &sight);
         }
     }
     struct judge_facts limits = { .is_disaster = p->plan->is_disaster,
@@ -193,7 +192,7 @@ static void foresee_fence_run(struct calling *c, enum fence_goal goal)
         struct switch_fence seen;
         in.goal = FENCE_GOAL_LOOK;
         fence_foresee(&in, w->redis, w->count, &look, &seen);
-        add_foresight(p, CALL_CHECK, w->dc->name, c->about->name, &look);
+        plan_add_foresight(p, CALL_CHECK, w->dc->name, c->about->name, &look);
         for (size_t i = p->plan->step_count - look.count; i < p->plan->step_count; i++) {
             p->plan->steps[i].phase = c->call;
         }
@@ -204,7 +203,7 @@ static void foresee_fence_run(struct calling *c, enum fence_goal goal)
         add_record(p, c->call, w->dc->name, c->about->name, "epoch, held, settings of before");
     }
     fence_foresee(&in, w->redis, w->count, &sight, fence);
-    add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
+    plan_add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
     int rounds = goal == FENCE_GOAL_HOLD ? sight.rounds - sight.rounds_to_change : sight.rounds;
     charge(p, c->shard, w, rounds + (goal == FENCE_GOAL_HOLD ? 0 : CONNECT_ROUNDS));
 }
@@ -251,6 +250,11 @@ static void foresee_fence(struct calling *c)
         bool is_proved = is_fence_proof(c->call, c->result->fence.state);
         c->result->outcome = is_proved ? OUTCOME_OK : OUTCOME_REFUSED;
     }
+    if (c->result->outcome == OUTCOME_OK && c->call == CALL_HOLD) {
+        plan_sentinels_leave(c->p, c->shard, w->dc->id, c->call);
+    } else if (c->result->outcome == OUTCOME_OK && c->call == CALL_RELEASE) {
+        plan_sentinels_watch(c->p, c->shard, w->dc->id, c->call, &c->result->fence.master);
+    }
 }
 
 static void foresee_run(struct calling *c, enum promote_goal goal)
@@ -271,11 +275,34 @@ static void foresee_run(struct calling *c, enum promote_goal goal)
     };
     (void)snprintf(in.order.repl_id, sizeof(in.order.repl_id), "%s", row->fence_repl_id);
     promote_foresee(&in, w->redis, w->count, &sight, &outcome, &c->result->change);
-    add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
+    plan_add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
     charge(p, c->shard, w, sight.rounds + CONNECT_ROUNDS);
     c->result->outcome = c->result->change.is_success ? OUTCOME_OK : OUTCOME_REFUSED;
     if (!c->result->change.is_success) {
         c->result->text = xasprintf("[error]%s", promote_outcome_text(outcome));
+    }
+}
+
+/* An earlier fence of the promoted one is still in force: it gets its settings back before the answer. */
+static void foresee_release(struct calling *c)
+{
+    struct planning *p = c->p;
+    struct plan_world *w = c->dest;
+    const struct addr *master = &c->result->change.new_master;
+    for (size_t i = 0; i < w->count; i++) {
+        bool is_fenced =
+            w->redis[i].min_slaves == FENCE_MIN_SLAVES || w->seen->check->fence != FENCE_NONE;
+        if (addr_eq(&w->redis[i].addr, master) && is_fenced) {
+            struct foresight sight CLEANUP(foresight_done) = { 0 };
+            struct foresee_fence in = { .goal = FENCE_GOAL_RELEASE,
+                                        .hint = *master,
+                                        .saved = fence_saved_or_default(&w->saved[i]),
+                                        .deadline_ms = p->facts->limits.promote_ms };
+            struct switch_fence fence;
+            fence_foresee(&in, &w->redis[i], 1, &sight, &fence);
+            plan_add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
+            charge(p, c->shard, w, sight.rounds + CONNECT_ROUNDS);
+        }
     }
 }
 
@@ -318,8 +345,10 @@ static void foresee_change(struct calling *c)
     }
     foresee_run(c, is_drain ? PROMOTE_GOAL_DRAIN : PROMOTE_GOAL_PROMOTE);
     if (!is_drain && c->result->outcome == OUTCOME_OK) {
+        foresee_release(c);
         add_record(c->p, c->call, w->dc->name, c->about->name, "promoted");
         plan_tree_promoted(c->p, c->shard, &c->result->change.new_master);
+        plan_sentinels_watch(c->p, c->shard, w->dc->id, c->call, &c->result->change.new_master);
     }
 }
 
@@ -368,6 +397,7 @@ static void foresee_follow(struct calling *c, size_t follow)
                               shard->name, migration_primary_dc_name(&p->row)));
         if (w->has_details && p->row.is_active_switched) {
             plan_tree_follow(p, i, row->dc_id, &p->row.shards[i].new_master);
+            plan_settle(p, i, row->dc_id);
         }
         p->is_gap = was_gap;
     }
@@ -426,10 +456,20 @@ static void answer(struct planning *p, const struct migration_plan_call *call)
     case MIGRATION_CALLS:
         break;
     }
-    migration_apply(&p->row, &result, NOW_MS);
+    migration_apply(&p->row, &result, p->now);
 }
 
 /* ---- the machine ---- */
+
+static bool has_follow(const struct migration_cluster_row *row, int64_t dc_id)
+{
+    for (size_t i = 0; i < row->follow_count; i++) {
+        if (row->follows[i].dc_id == dc_id) {
+            return true;
+        }
+    }
+    return false;
+}
 
 /* As migration_turn adds them. */
 static void add_follows(struct planning *p)
@@ -441,7 +481,7 @@ static void add_follows(struct planning *p)
         was_sent |= row->shards[i].promote_epoch > 0;
     }
     for (size_t i = 0; was_sent && i < f->dc_count; i++) {
-        if (f->dcs[i].id != migration_primary_dc(row)) {
+        if (f->dcs[i].id != migration_primary_dc(row) && !has_follow(row, f->dcs[i].id)) {
             row->follows = xrealloc(row->follows, row->follow_count + 1, sizeof(*row->follows));
             row->follows[row->follow_count++] =
                 (struct migration_follow_row){ .dc_id = f->dcs[i].id,
@@ -468,7 +508,7 @@ static void take_effects(struct planning *p, unsigned effects)
 
 static void drive(struct planning *p)
 {
-    struct migration_facts facts = { .now = NOW_MS,
+    struct migration_facts facts = { .now = p->now,
                                      .row = &p->row,
                                      .ask = ASK_PROCESS,
                                      .outage_max_ms = p->facts->limits.outage_max_ms };
@@ -480,7 +520,7 @@ static void drive(struct planning *p)
         is_more = plan.is_transition || plan.call_count > 0 || plan.effects != 0;
         p->rule = plan.rule;
         p->is_gap = refuses(p, p->row.shard_count);
-        migration_carry_out(&p->row, &plan, NOW_MS);
+        migration_carry_out(&p->row, &plan, p->now);
         take_effects(p, plan.effects);
         for (size_t i = 0; i < plan.call_count; i++) {
             answer(p, &plan.calls[i]);
@@ -493,10 +533,25 @@ static void drive(struct planning *p)
 
 /* ---- facts into rows and worlds ---- */
 
+/* One that is paused goes on as it is; what it has done is known. */
+static void row_go_on(struct planning *p)
+{
+    migration_cluster_row_copy(p->facts->row, &p->row);
+    p->plan->is_disaster = p->row.is_disaster;
+    p->now = p->facts->now;
+    p->was_begun = p->row.status != MIG_CHECKING_FAIL; /* nothing was done there */
+    for (size_t i = 0; i < p->row.shard_count; i++) {
+        p->refuses[i] = p->row.shards[i].may_be_fenced;
+        p->plan->is_disaster |=
+            !p->was_begun && shard_survey_is_disaster(p->facts->shards[i].survey, p->row.mode);
+    }
+}
+
 static void row_init(struct planning *p)
 {
     const struct switch_plan_facts *f = p->facts;
     enum migration_mode mode = f->mode == MODE_AUTO ? f->limits.mode : f->mode;
+    p->now = NOW_MS;
     p->row = (struct migration_cluster_row){
         .id = 1,
         .event_id = 1,
@@ -524,6 +579,17 @@ static void row_init(struct planning *p)
     }
 }
 
+/* The settings of before its fence; what the survey sees may be the fence's. */
+static void use_saved(const struct planning *p, size_t shard, struct plan_world *w)
+{
+    const struct migration_shard_row *row = &p->row.shards[shard];
+    for (size_t i = 0; i < w->count; i++) {
+        if (row->saved.is_known && addr_eq(&w->redis[i].addr, &row->old_master)) {
+            w->saved[i] = row->saved;
+        }
+    }
+}
+
 static const struct survey_dc *seen_in(const struct shard_survey *survey, const char *dc)
 {
     for (size_t i = 0; survey && i < survey->count; i++) {
@@ -542,13 +608,28 @@ static void world_init(struct planning *p, size_t shard, size_t dc)
     w->seen = seen_in(f->shards[shard].survey, w->dc->name);
     w->has_details = w->seen && w->seen->check && w->seen->check->is_ours;
     for (size_t i = 0; w->has_details && i < w->seen->check->redis_count; i++) {
-        foreseen_redis_of(&w->seen->check->redis[i], &w->redis[w->count++]);
+        const struct check_redis *c = &w->seen->check->redis[i];
+        w->saved[w->count] = (struct fence_saved){ .is_known = c->min_slaves >= 0,
+                                                   .min_slaves = c->min_slaves,
+                                                   .max_lag_s = c->max_lag_s,
+                                                   .was_writable_replica = !c->is_read_only };
+        foreseen_redis_of(c, &w->redis[w->count++]);
     }
     for (size_t i = 0; i < f->instance_count; i++) {
         const struct plan_instance *it = &f->instances[i];
         w->has_keepers |=
             it->is_keeper && it->dc_id == w->dc->id && it->shard_id == f->shards[shard].id;
     }
+    for (size_t i = 0; i < f->monitor_count; i++) {
+        const struct plan_monitor *m = &f->monitors[i];
+        bool is_its = m->dc_id == w->dc->id && m->shard_id == f->shards[shard].id;
+        w->monitor = is_its && m->count > 0 ? m : w->monitor;
+    }
+    const struct migration_shard_row *row = &p->row.shards[shard];
+    w->is_watched = w->monitor &&
+                    (w->dc->id == f->source_dc_id ? !row->may_be_fenced
+                                                  : row->is_promoted && w->dc->id == f->dest_dc_id);
+    use_saved(p, shard, w);
 }
 
 /* ---- what is said of it ---- */
@@ -567,7 +648,8 @@ static void judge_shard(struct planning *p, size_t shard)
         const struct judge_finding *finding = &v->findings[i];
         bool is_guess =
             text_eq(finding->rule, "J36"); /* the rate is assumed: no check refuses for it */
-        add_risk(p, finding->rule, finding->is_error && !is_guess, s->name, "%s", finding->text);
+        bool is_error = finding->is_error && !is_guess && !p->was_begun; /* no check comes again */
+        plan_add_risk(p, finding->rule, is_error, s->name, "%s", finding->text);
     }
     if (v->drain_ms > 0) {
         p->gaps[shard].drain_us = v->drain_ms * US_PER_MS;
@@ -610,14 +692,14 @@ static void predict(struct planning *p)
     gap->past_ms = median(f);
     int64_t sum_ms = (sum_us(gap) + gap->publish_us + US_PER_MS - 1) / US_PER_MS;
     gap->predicted_ms = sum_ms > gap->past_ms ? sum_ms : gap->past_ms;
-    if (p->plan->end != MIG_SUCCESS ||
-        p->plan->is_disaster) { /* waiting for who is silent decides */
+    if (p->plan->end != MIG_SUCCESS || p->plan->is_disaster ||
+        p->was_begun) { /* waiting for who is silent decides */
         gap->predicted_ms = -1;
     } else if (gap->predicted_ms > f->limits.outage_max_ms) {
-        add_risk(p, "K20", false, "",
-                 "writes would be refused for about %lld ms, more than %lld: "
-                 "a planned migration would go back",
-                 (long long)gap->predicted_ms, (long long)f->limits.outage_max_ms);
+        plan_add_risk(p, "K20", false, "",
+                      "writes would be refused for about %lld ms, more than %lld: "
+                      "a planned migration would go back",
+                      (long long)gap->predicted_ms, (long long)f->limits.outage_max_ms);
     }
 }
 
@@ -630,21 +712,24 @@ static void judge_cluster(struct planning *p)
         is_foretold &= w->has_details || !w->seen || !w->seen->check;
     }
     if (f->outer == OUTER_NOBODY) {
-        add_risk(p, "K10", false, "",
-                 "no outer client: nobody is told of the switch, clients find the new masters by "
-                 "themselves");
+        plan_add_risk(
+            p, "K10", false, "",
+            "no outer client: nobody is told of the switch, clients find the new masters by "
+            "themselves");
     }
     if (f->precheck_says_no) {
-        add_risk(p, "K12", true, "", "the outer client says no: %.180s",
-                 f->precheck_text ? f->precheck_text : "");
+        plan_add_risk(p, "K12", true, "", "the outer client says no: %.180s",
+                      f->precheck_text ? f->precheck_text : "");
     }
-    if (p->plan->end != MIG_SUCCESS) {
-        add_risk(p, "K30", true, "", "it would come to rest as %s: %.180s",
-                 migration_status_info(p->plan->end)->text, p->plan->reason);
+    bool goes_back = f->row && f->row->status == MIG_ROLL_BACK_FAIL;
+    if (p->plan->end != (goes_back ? MIG_ABORTED : MIG_SUCCESS)) {
+        plan_add_risk(p, "K30", true, "", "it would come to rest as %s: %.180s",
+                      migration_status_info(p->plan->end)->text, p->plan->reason);
     }
     if (!is_foretold) {
-        add_risk(p, "K40", false, "",
-                 "a metaserver tells no details: what it sends to its Redis is not in the plan");
+        plan_add_risk(
+            p, "K40", false, "",
+            "a metaserver tells no details: what it sends to its Redis is not in the plan");
     }
 }
 
@@ -657,7 +742,11 @@ struct switch_plan *switch_plan_decide(const struct switch_plan_facts *f)
     p.worlds = xcalloc(f->shard_count * f->dc_count + 1, sizeof(*p.worlds));
     p.gaps = xcalloc(f->shard_count + 1, sizeof(*p.gaps));
     p.refuses = xcalloc(f->shard_count + 1, sizeof(*p.refuses));
-    row_init(&p);
+    if (f->row) {
+        row_go_on(&p);
+    } else {
+        row_init(&p);
+    }
     for (size_t i = 0; i < f->shard_count; i++) {
         for (size_t k = 0; k < f->dc_count; k++) {
             world_init(&p, i, k);

@@ -1,15 +1,19 @@
-/* switch_plan.h - the plan of a migration of one cluster before it is made: every call and every command for every instance, in order, how
+/* switch_plan.h - the plan of a migration of one cluster before it is made, or of what is left of one that is paused: every call and every command for every instance, in order, how
  * long writes would be refused, what speaks against it, and a text of what must hold for the plan to stay the same.
  *
  * It is no second description of a switchover: the machine's own rules (migration_decide) are driven over a row as a new migration would have
  * it, every call of theirs is answered by the foresight of the fence and of the promotion (shared/switch/foresight.h), over Redis as the survey
- * saw them. What the tree duties do afterwards (who follows whom) is foretold from the survey; the words are those of tree_commands.h.
+ * saw them. What the metaservers' duties do afterwards is foretold from the survey and the metadata, with the words that they send: who follows
+ * whom (tree_commands.h, over the proxies of the route that applies), settings put back (settle_commands.h), sentinels (monitor_commands.h).
+ * Not in a plan: what duties ask all the time anyway (polls, SENTINEL MASTER, looks at a fence that is kept).
  * Foretold is a world that obeys; what would be lost by a failure is not. Pure: facts in, plan out. Thread: any; owner: who has it. */
 #ifndef CONSOLE_MIGRATION_SWITCH_PLAN_H
 #define CONSOLE_MIGRATION_SWITCH_PLAN_H
 
 #include "console/migration/migration_decide.h"
 #include "console/migration/shard_survey.h"
+#include "shared/proxy/route.h"
+#include "shared/switch/monitor_commands.h"
 
 #define PLAN_PAST_MAX  8   /* measured gaps of earlier switches that are looked at */
 #define PLAN_RISKS_MAX 256 /* of a cluster; more are counted */
@@ -17,6 +21,16 @@
 struct plan_dc {
     int64_t id;
     char *name; /* stored spelling */
+    /* from here to the destination, once that is the primary DC */
+    enum route_choice_kind route;
+    char *route_words; /* of ROUTE_CHOSEN; NULL */
+};
+struct plan_monitor { /* who watches a shard in a DC */
+    int64_t dc_id;
+    int64_t shard_id;
+    char *name;
+    struct addr sentinels[SENTINELS_MAX];
+    size_t count;
 };
 struct plan_shard {
     int64_t id;
@@ -53,10 +67,19 @@ struct switch_plan_facts {
     size_t shard_count;
     struct plan_instance *instances; /* by DC, shard, in the order of the document */
     size_t instance_count;
+    struct plan_monitor *monitors; /* by DC, shard */
+    size_t monitor_count;
     enum plan_outer outer;
     enum migration_mode mode;
+    enum migration_policy policy; /* of the row's event */
     struct plan_limits limits;
-    int64_t precheck_us; /* -1: not asked */
+    /* Of a migration that was made: as it was read; 0: none was. */
+    int64_t row_id;
+    enum migration_status row_status;
+    wall_ms row_phase_ms;
+    struct migration_cluster_row *row; /* owned; it was begun and is paused: what is left; NULL */
+    wall_ms now;                       /* of 'row' */
+    int64_t precheck_us;               /* -1: not asked */
     bool precheck_says_no;
     char *precheck_text;
     int64_t past_gap_ms[PLAN_PAST_MAX]; /* newest first */
@@ -69,6 +92,7 @@ enum plan_target {            /* what a step is done to */
                    PLAN_HTTP, /* a request of the console */
                    PLAN_REDIS,
                    PLAN_KEEPER,
+                   PLAN_SENTINEL,
                    PLAN_RECORD,   /* of the shard, in the DC's ZooKeeper */
                    PLAN_DATABASE, /* of the console */
 };
@@ -78,12 +102,13 @@ struct plan_step {
     const char *dc;       /* borrowed from the facts; "" none */
     const char *shard;    /* "" the cluster */
     bool is_by_console;   /* else by the metaserver of 'dc' */
-    struct addr instance; /* REDIS, KEEPER */
+    struct addr instance; /* REDIS, KEEPER, SENTINEL */
     char *text;           /* exact command or request; owned */
     const char *rule;     /* that asks for it; static */
     bool in_gap;          /* while writes are refused */
-    bool is_wait;         /* again and again, only while data are missing */
+    bool is_wait;         /* again and again, until it is as wanted */
     bool is_late;         /* nobody waits for it */
+    const char *when;     /* of those: what starts it; static; NULL: right behind the step before */
 };
 struct plan_risk {
     char code[8]; /* "J30" of switch_judge, "K10" of switch_plan.c */

@@ -13,17 +13,16 @@ enum { CANONICAL_MAX = 16 << 20, US_PER_MS = 1000, DIFFERENCES_MAX = 6, LINE_SHO
 
 static const char *target_text(enum plan_target target)
 {
-    static const char *const texts[] = { [PLAN_HTTP] = "http",
-                                         [PLAN_REDIS] = "redis",
-                                         [PLAN_KEEPER] = "keeper",
-                                         [PLAN_RECORD] = "record",
-                                         [PLAN_DATABASE] = "database" };
+    static const char *const texts[] = {
+        [PLAN_HTTP] = "http",         [PLAN_REDIS] = "redis",   [PLAN_KEEPER] = "keeper",
+        [PLAN_SENTINEL] = "sentinel", [PLAN_RECORD] = "record", [PLAN_DATABASE] = "database"
+    };
     return texts[target];
 }
 
 static bool has_instance(const struct plan_step *s)
 {
-    return s->target == PLAN_REDIS || s->target == PLAN_KEEPER;
+    return s->target == PLAN_REDIS || s->target == PLAN_KEEPER || s->target == PLAN_SENTINEL;
 }
 
 /* ---- life ---- */
@@ -35,13 +34,22 @@ void switch_plan_facts_free(struct switch_plan_facts *f)
     }
     for (size_t i = 0; i < f->dc_count; i++) {
         free(f->dcs[i].name);
+        free(f->dcs[i].route_words);
     }
     for (size_t i = 0; i < f->shard_count; i++) {
         free(f->shards[i].name);
         shard_survey_free(f->shards[i].survey);
     }
+    for (size_t i = 0; i < f->monitor_count; i++) {
+        free(f->monitors[i].name);
+    }
+    free(f->monitors);
     free(f->shards);
     free(f->instances);
+    if (f->row) {
+        migration_cluster_row_done(f->row);
+        free(f->row);
+    }
     free(f->precheck_text);
     free(f->cluster);
     free(f);
@@ -78,14 +86,14 @@ static json_t *step_json(const struct plan_step *s, size_t n)
     char by[160];
     (void)snprintf(by, sizeof(by), "%s%.128s", s->is_by_console ? "console" : "metaserver of ",
                    s->is_by_console ? "" : s->dc);
-    return json_pack("{s:I, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:b, s:b, s:b}", "n",
+    return json_pack("{s:I, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s?}", "n",
                      (json_int_t)n, "phase", migration_call_text(s->phase), "shard",
                      s->shard[0] ? jd_text(s->shard) : json_null(), "dc",
                      s->dc[0] ? jd_text(s->dc) : json_null(), "by", jd_text(by), "target",
                      target_text(s->target), "instance",
                      has_instance(s) ? jd_text(ADDR_TEXT(&s->instance)) : json_null(), "command",
                      jd_text(s->text), "rule", jd_text(s->rule), "writesRefused", s->in_gap,
-                     "repeated", s->is_wait, "notAwaited", s->is_late);
+                     "repeated", s->is_wait, "notAwaited", s->is_late, "when", s->when);
 }
 
 static json_t *steps_json(const struct switch_plan *p)
@@ -196,6 +204,9 @@ char *switch_plan_canonical(const struct switch_plan_facts *f, const struct swit
                plan_dc_name(f, f->source_dc_id), plan_dc_name(f, f->dest_dc_id),
                migration_mode_text(f->mode), p->is_disaster ? " (disaster)" : "",
                migration_status_info(p->end)->text);
+    if (f->row) {
+        str_printf(&out, "goes on from %s\n", migration_status_info(f->row->status)->text);
+    }
     add_instances(f, &out);
     for (size_t i = 0; i < p->step_count; i++) {
         const struct plan_step *s = &p->steps[i];

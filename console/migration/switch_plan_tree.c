@@ -1,5 +1,5 @@
 /* switch_plan_tree.c - what the metaservers' tree duties do behind a promotion, as far as the survey tells: rules and stages are those of
- * tree_decide.h, the words those of tree_commands.h. Foretold for instances that answer; routes over proxies are not known here. */
+ * tree_decide.h, the words those of tree_commands.h. Foretold for instances that answer; the route is the one that the metadata choose (routes.h). */
 #include "console/migration/switch_plan_internal.h"
 #include "shared/base/mem.h"
 #include "shared/switch/tree_commands.h"
@@ -29,6 +29,20 @@ static void send(struct planting *t, const struct addr *instance, enum plan_targ
                    tree_command_text(order));
 }
 
+/* Behind each command to a Redis: a restart keeps what it was told. */
+static void rewrite(struct planting *t, const struct addr *instance, const char *rule)
+{
+    (void)plan_add(t->p,
+                   (struct plan_step){ .phase = t->phase,
+                                       .target = PLAN_REDIS,
+                                       .dc = t->w->dc->name,
+                                       .shard = t->shard,
+                                       .instance = *instance,
+                                       .rule = rule,
+                                       .is_late = true },
+                   xstrdup("CONFIG REWRITE"));
+}
+
 static void follow(struct planting *t, struct foreseen_redis *redis, const struct addr *target,
                    const char *rule)
 {
@@ -37,6 +51,7 @@ static void follow(struct planting *t, struct foreseen_redis *redis, const struc
         return;
     }
     send(t, &redis->addr, PLAN_REDIS, rule, &order);
+    rewrite(t, &redis->addr, rule);
     redis->role = (struct redis_role){ .kind = ROLE_KIND_REPLICA,
                                        .master = *target,
                                        .link = ROLE_LINK_CONNECTED,
@@ -51,9 +66,10 @@ static const struct addr *active_keeper(const struct plan_world *w)
                : NULL;
 }
 
-static void set_active(struct planting *t, const struct addr *keeper, const struct addr *source)
+static void set_active(struct planting *t, const struct addr *keeper, const struct addr *source,
+                       const char *route)
 {
-    struct tree_order order = { .kind = TREE_COMMAND_SET_ACTIVE, .target = source };
+    struct tree_order order = { .kind = TREE_COMMAND_SET_ACTIVE, .target = source, .route = route };
     send(t, keeper, PLAN_KEEPER, "T12", &order);
 }
 
@@ -63,6 +79,7 @@ static void set_priority(struct planting *t, struct foreseen_redis *redis, int p
     struct tree_order order = { .kind = TREE_COMMAND_SET_PRIORITY, .priority = priority };
     if (redis->answers && redis->priority >= 0 && redis->priority != priority) {
         send(t, &redis->addr, PLAN_REDIS, rule, &order);
+        rewrite(t, &redis->addr, rule);
         redis->priority = priority;
     }
 }
@@ -98,7 +115,7 @@ void plan_tree_promoted(struct planning *p, size_t shard, const struct addr *mas
     struct planting t = { p, w, p->facts->shards[shard].name, CALL_PROMOTE };
     const struct addr *keeper = active_keeper(w);
     if (keeper) {
-        set_active(&t, keeper, master);
+        set_active(&t, keeper, master, NULL);
     }
     for (size_t i = 0; i < w->count; i++) {
         follow(&t, &w->redis[i], master, "T34");
@@ -120,6 +137,28 @@ static const struct addr *source_of(struct planning *p, size_t shard, const stru
     return keeper ? keeper : master;
 }
 
+/* May the head of this DC be pointed at the new primary DC? Else it is left as it is, and the DC stays behind. */
+static bool may_point(struct planting *t, bool is_keeper)
+{
+    const struct plan_dc *dc = t->w->dc;
+    if (dc->route == ROUTE_UNUSABLE) {
+        plan_add_risk(t->p, "K44", false, t->shard,
+                      "dc %.64s stays behind: none of the routes that apply can be used", dc->name);
+    } else if (dc->route == ROUTE_CHOSEN && !is_keeper) {
+        plan_add_risk(t->p, "K42", false, t->shard,
+                      "dc %.64s stays behind: a route applies, and it has no keeper to use it",
+                      dc->name);
+    }
+    return dc->route == ROUTE_DIRECT || (dc->route == ROUTE_CHOSEN && is_keeper);
+}
+
+static void follow_all(struct planting *t, const struct addr *head)
+{
+    for (size_t i = 0; i < t->w->count; i++) {
+        follow(t, &t->w->redis[i], head, "T32");
+    }
+}
+
 void plan_tree_follow(struct planning *p, size_t shard, int64_t dc_id, const struct addr *master)
 {
     struct plan_world *w = plan_world_of(p, shard, dc_id);
@@ -130,11 +169,11 @@ void plan_tree_follow(struct planning *p, size_t shard, int64_t dc_id, const str
     }
     if (w->has_keepers) {
         const struct addr *keeper = active_keeper(w);
-        if (keeper) {
-            set_active(&t, keeper, source);
+        if (keeper && may_point(&t, true)) {
+            set_active(&t, keeper, source, w->dc->route_words);
         }
-        for (size_t i = 0; keeper && i < w->count; i++) {
-            follow(&t, &w->redis[i], keeper, "T32");
+        if (keeper) {
+            follow_all(&t, keeper);
         }
         return;
     }
@@ -142,10 +181,10 @@ void plan_tree_follow(struct planning *p, size_t shard, int64_t dc_id, const str
     for (size_t i = 0; i < w->count; i++) {
         set_priority(&t, &w->redis[i], 0, "T50");
     }
-    if (head) {
+    if (head && may_point(&t, false)) {
         follow(&t, head, source, "T42");
     }
-    for (size_t i = 0; head && i < w->count; i++) {
-        follow(&t, &w->redis[i], &head->addr, "T32");
+    if (head) {
+        follow_all(&t, &head->addr);
     }
 }

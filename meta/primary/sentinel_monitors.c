@@ -21,10 +21,10 @@
 #include "shared/base/str.h"
 #include "shared/base/thread.h"
 #include "shared/net/rconn.h"
+#include "shared/switch/monitor_commands.h"
 
 #include "shared/base/banned.h"
 
-#define SENTINELS_MAX 5
 #define PLANS_PER_LOOK                                                                             \
     2 /* MONITOR, and when it was a duplicate of another address: REMOVE + MONITOR */
 #define KICK_SPREAD_MS 500 /* one lost host may change thousands of masters */
@@ -33,7 +33,7 @@
     3 /* a sentinel that is silent so often keeps its monitor: it may be gone itself */
 #define UNREACHABLE_MS 5000 /* connecting takes a moment */
 #define PROBLEM_BYTES  64
-#define NUMBER_BYTES   12
+#define BAD_MAX        4096 /* addresses that cannot be used, as they are logged */
 
 static struct metric commands_ok =
     METRIC_COUNTER_INIT("xpipe_meta_monitor_commands_total", "result=\"ok\"",
@@ -129,29 +129,16 @@ static void link_drop(struct sentinel_monitors *m, struct sentinel_link *link)
     }
 }
 
-static bool has_link(const struct sentinel_group *group, const struct addr *addr)
-{
-    for (size_t i = 0; i < group->count; i++) {
-        if (addr_eq(&group->links[i]->addr, addr)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void add_links(struct sentinel_monitors *m, struct sentinel_group *group)
 {
-    const char *cursor = group->address;
-    const char *part = NULL;
-    size_t length = 0;
-    while (group->count < SENTINELS_MAX && text_next_part(&cursor, ",", &part, &length)) {
-        struct addr addr;
-        if (addr_parse(part, length, &addr, NULL) != 0 || !addr_is_numeric(&addr)) {
-            AUTO_FREE char *text = xstrndup(part, length);
-            log_warn("sentinel.bad_address", "group", group->address, "address", text);
-        } else if (!has_link(group, &addr)) {
-            group->links[group->count++] = link_take(m, &addr);
-        }
+    struct addr addrs[SENTINELS_MAX];
+    AUTO_STR struct str bad = STR_INIT(BAD_MAX);
+    size_t count = sentinel_addrs(group->address, addrs, &bad);
+    if (bad.len > 0) {
+        log_warn("sentinel.bad_address", "group", group->address, "address", str_text(&bad));
+    }
+    for (size_t i = 0; i < count; i++) {
+        group->links[group->count++] = link_take(m, &addrs[i]);
     }
 }
 
@@ -189,12 +176,6 @@ static void group_drop(struct sentinel_monitors *m, struct sentinel_group *group
     }
     free(group->address);
     free(group);
-}
-
-/* A majority: 3 of 5, 2 of 3, 1 of 1. */
-static int quorum_of(const struct sentinel_group *group)
-{
-    return (int)group->count / 2 + 1;
 }
 
 static bool is_reachable(const struct sentinel_group *group)
@@ -309,28 +290,25 @@ static void record(struct watch *w, enum monitor_action action, const struct add
 
 static void send_monitor(struct watch *w, const struct monitored_state *state)
 {
-    char port[NUMBER_BYTES];
-    char quorum[NUMBER_BYTES];
-    (void)snprintf(port, sizeof(port), "%d", state->master.port);
-    (void)snprintf(quorum, sizeof(quorum), "%d", quorum_of(w->shard->group));
-    const char *words[] = {
-        "SENTINEL", "MONITOR", w->shard->name, state->master.host, port, quorum
-    };
+    struct monitor_command command;
+    monitor_command_build(w->shard->name, &state->master, sentinel_quorum(w->shard->group->count),
+                          &command);
     w->is_replacing = false;
     if (may_send(w, state->cluster)) {
         record(w, MONITOR_ADD, &state->master);
-        send_words(w, ARRAY_LEN(words), words, on_monitored);
+        send_words(w, command.count, command.words, on_monitored);
     }
 }
 
 static void send_remove(struct watch *w, const struct monitored_state *state, bool is_replacing)
 {
-    const char *words[] = { "SENTINEL", "REMOVE", w->shard->name };
+    struct monitor_command command;
+    monitor_command_build(w->shard->name, NULL, 0, &command);
     if (may_send(w, state->cluster)) {
         w->is_replacing = is_replacing;
         record(w, is_replacing ? MONITOR_REPLACE : MONITOR_REMOVE,
                is_replacing ? &state->master : NULL);
-        send_words(w, ARRAY_LEN(words), words, on_removed);
+        send_words(w, command.count, command.words, on_removed);
     }
 }
 
@@ -624,11 +602,12 @@ static void on_retired(const struct rreply *reply, enum rconn_why why, void *arg
 
 static void retire_watch(struct watch *w)
 {
-    const char *words[] = { "SENTINEL", "REMOVE", w->shard->name };
+    struct monitor_command command;
+    monitor_command_build(w->shard->name, NULL, 0, &command);
     if (!w->is_waiting && may_send(w, w->shard->retired_of)) {
         w->rule = "M50"; /* it leaves: nothing is decided */
         record(w, MONITOR_REMOVE, NULL);
-        send_words(w, ARRAY_LEN(words), words, on_retired);
+        send_words(w, command.count, command.words, on_retired);
     }
 }
 
@@ -726,8 +705,8 @@ json_t *monitored_shard_json(const struct monitored_shard *shard)
         json_array_append_new(list, watch_json(shard->watches[i]));
     }
     return json_pack("{s:s, s:s, s:i, s:b, s:o}", "monitor", shard->name, "group",
-                     shard->group->address, "quorum", quorum_of(shard->group), "reachable",
-                     is_reachable(shard->group), "sentinels", list);
+                     shard->group->address, "quorum", sentinel_quorum(shard->group->count),
+                     "reachable", is_reachable(shard->group), "sentinels", list);
 }
 
 /* ---- the whole ---- */

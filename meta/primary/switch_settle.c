@@ -9,13 +9,11 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
+#include "shared/switch/settle_commands.h"
 
 #include "shared/base/banned.h"
 
 #define PAUSE_MAX_MS 10000
-#define NUMBER_MAX   24
-#define LOOKS        3 /* commands to each, to see what is there */
-#define ORDERS       4 /* at most, to give its settings back */
 
 struct switch_settle {
     struct switch_shard *shard;
@@ -26,9 +24,9 @@ struct switch_settle {
     bool is_held[SWITCH_REDIS_MAX];      /* min-slaves-to-write is the fence's */
     bool is_read_only[SWITCH_REDIS_MAX]; /* slave-read-only is yes */
     bool is_asked[SWITCH_REDIS_MAX];     /* to take its values back */
-    char numbers[SWITCH_REDIS_MAX][2][NUMBER_MAX];
-    struct party_order orders[ORDERS * SWITCH_REDIS_MAX];
-    bool is_rewrite[ORDERS * SWITCH_REDIS_MAX];
+    struct settle_words words[SWITCH_REDIS_MAX];
+    struct party_order orders[SETTLE_ORDERS_MAX * SWITCH_REDIS_MAX];
+    bool is_rewrite[SETTLE_ORDERS_MAX * SWITCH_REDIS_MAX];
     size_t order_count;
     bool is_commanding;
     uint64_t tenure; /* of the shard, when it began */
@@ -181,31 +179,19 @@ static void on_restored(const struct party_answer *answers, size_t count, void *
     end(settle->shard);
 }
 
-static void add(struct switch_settle *settle, size_t redis, const char *setting, const char *value)
+static struct settle_need need_of(const struct switch_settle *settle, size_t redis)
 {
-    settle->orders[settle->order_count++] = (struct party_order){
-        .member = redis, .words = { "CONFIG", "SET", setting, value }, .count = 4
-    };
+    return (struct settle_need){ .is_held = settle->is_held[redis],
+                                 .is_read_only = settle->is_read_only[redis],
+                                 .saved = saved_of(settle, redis) };
 }
 
-/* The lag first: with 0 the count is not looked at. */
 static void add_orders(struct switch_settle *settle, size_t redis)
 {
-    struct fence_saved saved = saved_of(settle, redis);
-    char *min_slaves = settle->numbers[redis][0];
-    char *max_lag = settle->numbers[redis][1];
-    (void)snprintf(min_slaves, NUMBER_MAX, "%lld", (long long)saved.min_slaves);
-    (void)snprintf(max_lag, NUMBER_MAX, "%lld", (long long)saved.max_lag_s);
-    if (settle->is_held[redis]) {
-        add(settle, redis, "min-slaves-max-lag", max_lag);
-        add(settle, redis, "min-slaves-to-write", min_slaves);
-    }
-    if (settle->is_read_only[redis] && saved.was_writable_replica) {
-        add(settle, redis, "slave-read-only", "no");
-    }
-    settle->is_rewrite[settle->order_count] = true;
-    settle->orders[settle->order_count++] =
-        (struct party_order){ .member = redis, .words = { "CONFIG", "REWRITE" }, .count = 2 };
+    struct settle_need need = need_of(settle, redis);
+    settle->order_count +=
+        settle_commands(&need, &settle->words[redis], redis, &settle->orders[settle->order_count]);
+    settle->is_rewrite[settle->order_count - 1] = true;
 }
 
 static bool may_command(struct switch_shard *s)
@@ -247,7 +233,7 @@ static int64_t value_of(const struct rreply *reply)
 static void on_looked(const struct party_answer *answers, size_t count, void *arg)
 {
     struct switch_settle *settle = arg;
-    for (size_t i = 0; i + LOOKS <= count; i += LOOKS) {
+    for (size_t i = 0; i + SETTLE_LOOKS <= count; i += SETTLE_LOOKS) {
         struct redis_role role;
         size_t at = answers[i].member;
         redis_role_read(answers[i].reply, &role);
@@ -256,8 +242,8 @@ static void on_looked(const struct party_answer *answers, size_t count, void *ar
         bool follows = role.kind == ROLE_KIND_REPLICA && !addr_is_none(&role.master);
         settle->is_held[at] = value == FENCE_MIN_SLAVES;
         settle->is_read_only[at] = text_eq(read_only, "yes");
-        bool is_changed = settle->is_held[at] ||
-                          (settle->is_read_only[at] && saved_of(settle, at).was_writable_replica);
+        struct settle_need need = need_of(settle, at);
+        bool is_changed = settle_is_needed(&need);
         settle->is_asked[at] = follows && value >= 0 && is_changed;
         settle->is_clean[at] = follows && value >= 0 && !is_changed;
     }
@@ -267,7 +253,7 @@ static void on_looked(const struct party_answer *answers, size_t count, void *ar
 void switch_settle_start(struct switch_shard *s)
 {
     const struct duty_env *duty = s->all->opt.duty;
-    struct party_order orders[LOOKS * SWITCH_REDIS_MAX];
+    struct party_order orders[SETTLE_LOOKS * SWITCH_REDIS_MAX];
     struct cluster_meta *cluster;
     const struct shard_meta *shard;
     if (!switch_meta(s, &cluster, &shard)) {
@@ -289,14 +275,8 @@ void switch_settle_start(struct switch_shard *s)
     settle->party = redis_party_new(&options);
     s->settle = settle;
     for (size_t i = 0; i < settle->count; i++) {
-        orders[LOOKS * i] = (struct party_order){ .member = i, .words = { "ROLE" }, .count = 1 };
-        orders[LOOKS * i + 1] = (struct party_order){
-            .member = i, .words = { "CONFIG", "GET", "min-slaves-to-write" }, .count = 3
-        };
-        orders[LOOKS * i + 2] = (struct party_order){
-            .member = i, .words = { "CONFIG", "GET", "slave-read-only" }, .count = 3
-        };
+        settle_looks(i, &orders[SETTLE_LOOKS * i]);
     }
-    redis_party_round(settle->party, orders, LOOKS * settle->count,
+    redis_party_round(settle->party, orders, SETTLE_LOOKS * settle->count,
                       loop_now(s->all->opt.loop) + s->all->opt.fence_ms, on_looked, settle);
 }

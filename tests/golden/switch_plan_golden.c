@@ -2,11 +2,12 @@
  *
  * Input: {"from", "to", "mode", "outer":"none|webhook|credis", "precheck_us", "refused", "past_ms":[...], "dcs":[names], "limits":{...},
  * "shards":[{"name", "instances":[{"dc","addr","keeper","master"}], "survey":[{"dc", "took_us", "error", "check":{the answer of the check
- * endpoint}}]}]}. The text ends with the hash; "then":{...} (members replaced) shows what differs then. */
+ * endpoint}}]}], "routes", "sentinels", "row" (see below)}. The text ends with the hash; "then":{...} (members replaced) shows what differs then. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "console/migration/migration_rows_internal.h"
 #include "console/migration/switch_plan.h"
 #include "shared/base/mem.h"
 #include "tests/golden/golden.h"
@@ -85,6 +86,35 @@ static int add_shard(struct switch_plan_facts *f, const json_t *value, struct xp
     return rc;
 }
 
+/* "routes": {"jq": "PROXYTCP://..."}, of DCs that reach the destination over proxies; "": none of them can be used. */
+static void add_routes(struct switch_plan_facts *f, const json_t *routes)
+{
+    for (size_t i = 0; i < f->dc_count; i++) {
+        const char *words = word(routes, f->dcs[i].name);
+        if (words) {
+            f->dcs[i].route = words[0] ? ROUTE_CHOSEN : ROUTE_UNUSABLE;
+            f->dcs[i].route_words = words[0] ? xstrdup(words) : NULL;
+        }
+    }
+}
+
+/* "sentinels": {"jq": "ip:port,ip:port"}, of every shard. */
+static void add_sentinels(struct switch_plan_facts *f, const json_t *sentinels)
+{
+    for (size_t i = 0; i < f->dc_count * f->shard_count; i++) {
+        const struct plan_dc *dc = &f->dcs[i / f->shard_count];
+        const struct plan_shard *shard = &f->shards[i % f->shard_count];
+        const char *address = word(sentinels, dc->name);
+        if (address) {
+            f->monitors = xrealloc(f->monitors, f->monitor_count + 1, sizeof(*f->monitors));
+            struct plan_monitor *m = &f->monitors[f->monitor_count++];
+            *m = (struct plan_monitor){ .dc_id = dc->id, .shard_id = shard->id };
+            m->name = xasprintf("c1+%s+%s", shard->name, dc->name);
+            m->count = sentinel_addrs(address, m->sentinels, NULL);
+        }
+    }
+}
+
 static void add_limits(struct switch_plan_facts *f, const json_t *limits)
 {
     f->limits =
@@ -95,6 +125,45 @@ static void add_limits(struct switch_plan_facts *f, const json_t *limits)
                               .outage_max_ms = number(limits, "outage_max_ms", 10000),
                               .drain_bytes_per_s = number(limits, "drain_bytes_per_s", 10485760),
                               .commit_us = number(limits, "commit_us", 2000) };
+}
+
+/* "row": {"status", "switched", "disaster", "shards": [the state of its row]}, of a migration that is paused. */
+static int add_row(struct switch_plan_facts *f, const json_t *value, struct xp_err *err)
+{
+    const json_t *shards = json_object_get(value, "shards");
+    struct migration_cluster_row *row = xcalloc(1, sizeof(*row));
+    f->row = row;
+    f->now = 5000;
+    *row = (struct migration_cluster_row){ .id = 1,
+                                           .event_id = 1,
+                                           .cluster_id = 1,
+                                           .cluster = xstrdup(f->cluster),
+                                           .source_dc_id = f->source_dc_id,
+                                           .dest_dc_id = f->dest_dc_id,
+                                           .source_dc = xstrdup(plan_dc_name(f, f->source_dc_id)),
+                                           .dest_dc = xstrdup(plan_dc_name(f, f->dest_dc_id)),
+                                           .start_ms = 1000,
+                                           .phase_ms = 4000,
+                                           .mode = f->mode,
+                                           .epoch = 7 };
+    row->is_disaster = json_is_true(json_object_get(value, "disaster"));
+    row->is_active_switched = json_is_true(json_object_get(value, "switched"));
+    row->shards = xcalloc(f->shard_count, sizeof(*row->shards));
+    row->shard_count = f->shard_count;
+    if (json_array_size(shards) != f->shard_count ||
+        !migration_status_from_text(word(value, "status"), &row->status)) {
+        return xp_fail(err, XP_INVALID, "row: status, and each of the shards");
+    }
+    for (size_t i = 0; i < f->shard_count; i++) {
+        AUTO_FREE char *state = json_dumps(json_array_get(shards, i), 0);
+        int rc = shard_row_from_state(state, &row->shards[i], err);
+        row->shards[i].id = row->shards[i].shard_id = f->shards[i].id;
+        row->shards[i].name = xstrdup(f->shards[i].name);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
 }
 
 static int read_facts(const json_t *input, struct switch_plan_facts *f, struct xp_err *err)
@@ -108,7 +177,7 @@ static int read_facts(const json_t *input, struct switch_plan_facts *f, struct x
     f->cluster = xstrdup("c1");
     json_array_foreach (json_object_get(input, "dcs"), i, item) {
         f->dcs[f->dc_count++] =
-            (struct plan_dc){ (int64_t)i + 1, xstrdup(json_string_value(item)) };
+            (struct plan_dc){ .id = (int64_t)i + 1, .name = xstrdup(json_string_value(item)) };
     }
     f->source_dc_id = dc_id(f, word(input, "from"));
     f->dest_dc_id = dc_id(f, word(input, "to"));
@@ -129,7 +198,10 @@ static int read_facts(const json_t *input, struct switch_plan_facts *f, struct x
     json_array_foreach (shards, i, item) {
         rc = rc == 0 ? add_shard(f, item, err) : rc;
     }
-    return rc;
+    add_routes(f, json_object_get(input, "routes"));
+    add_sentinels(f, json_object_get(input, "sentinels"));
+    const json_t *row = json_object_get(input, "row");
+    return rc == 0 && row ? add_row(f, row, err) : rc;
 }
 
 static int plan_of(const json_t *input, struct str *out, char **ret_canonical, struct xp_err *err)

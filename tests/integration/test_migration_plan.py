@@ -1,19 +1,34 @@
 """The plan of a migration over /api/v2/migrations: what it says is what Redis and keepers then receive, its hash is refused when it does not hold any
-more, and a repeated request with the same Idempotency-Key makes nothing twice."""
+more (also when a paused or waiting migration goes on), and a repeated request with the same Idempotency-Key makes nothing twice."""
 import pytest
 import redis
 
 from harness.processes import wait_until
+from harness.redis_server import Sentinel
 from harness.switch import Drill, SwitchWorld
 
 OURS = "xpipe-meta"  # how metaservers name their connections
 PATH = "/api/v2/migrations"
 
 
+OWN = {"min-slaves-to-write": "1", "min-slaves-max-lag": "7"}  # settings that no fence leaves
+
+
 @pytest.fixture(scope="module")
 def site(zookeepers):
-    with SwitchWorld(zookeepers, "plans") as world:
-        yield world.start()
+    with SwitchWorld(zookeepers, "plans", meta_settings={"meta.sentinel.check.milli": 500}) as world:
+        world.start()
+        world.sentinels = {dc: sentinel_of(world, dc) for dc in ("jq", "fra")}
+        yield world
+
+
+def sentinel_of(world, dc):
+    """A group of one, which every shard gets that is made afterwards."""
+    sentinel = Sentinel(world.workspace, f"sentinel-{dc}").start()
+    dc_id = next(d["dc_id"] for d in world.console.get("/api/dc")["payload"] if d["dc_name"] == dc)
+    world.console.post("/api/sentinels", {"clusterType": "ONE_WAY", "sentinels": [
+        {"dcId": dc_id, "sentinelIp": sentinel.ip, "sentinelPort": sentinel.port}]})
+    return sentinel
 
 
 class Listener:
@@ -71,8 +86,38 @@ def missing(planned, heard):
     return [p for p in planned if not any(is_same(p, h) for h in rest)]
 
 
+def watched(site, d, dc):
+    """What the sentinel of the DC watches of the cluster, by monitor: the words that SENTINEL MONITOR would say."""
+    sentinel, found = site.sentinels[dc], {}
+    for row in sentinel.run("SENTINEL", "MASTERS"):
+        master = dict(zip(row[::2], row[1::2]))
+        if master["name"].startswith(f"{d.name}+"):
+            found[master["name"]] = f"{master['name']} {master['ip']} {master['port']} {master['quorum']}"
+    return found
+
+
+def told(steps, sentinel, before):
+    """What a sentinel that watches 'before' watches after those steps."""
+    after = dict(before)
+    for command in [s["command"].split() for s in steps if s["instance"] == sentinel.address]:
+        name, rest = command[2], command[2:]
+        assert command[:2] in (["SENTINEL", "REMOVE"], ["SENTINEL", "MONITOR"]) and ((name in after) == (command[1] == "REMOVE"))
+        after.pop(name, None)
+        if command[1] == "MONITOR":
+            after[name] = " ".join(rest)
+    return after
+
+
+def settings_of(server):
+    return {key: server.run("CONFIG", "GET", key)[1] for key in OWN}
+
+
 def test_what_is_planned_is_what_redis_receives(site):
-    with Drill(site, "asplanned", writers=False, prober=False) as d:
+    with Drill(site, "asplanned", writers=False, prober=False, config=[f"{k} {v}" for k, v in OWN.items()]) as d:
+        wait_until(lambda: len(watched(site, d, "jq")) == len(d.cluster.shards), 20, "the sentinel of the primary DC to watch")
+        monitors = {dc: watched(site, d, dc) for dc in site.sentinels}
+        assert not monitors["fra"]
+        masters = [d.cluster.master(s) for s in d.cluster.shards]
         planned_hash, plan = plan_of(site, d.name)
         assert plan["end"] == "Success" and plan["mode"] == "planned", plan["reason"]
         assert 0 < plan["writeGap"]["predictedMs"] < 2000, plan["writeGap"]
@@ -80,6 +125,14 @@ def test_what_is_planned_is_what_redis_receives(site):
         steps = [s for s in plan["steps"] if s["target"] == "redis"]
         assert {s["instance"] for s in steps} == set(servers)
         assert any(s["writesRefused"] and s["command"].startswith("SLAVEOF NO ONE") for s in steps)
+        for master in masters:
+            back = [s["command"] for s in steps if s["instance"] == master.address and s["phase"] == "follow" and s["rule"] == "K50"
+                    and not s["repeated"]]
+            assert back == [f"CONFIG SET min-slaves-max-lag {OWN['min-slaves-max-lag']}",
+                            f"CONFIG SET min-slaves-to-write {OWN['min-slaves-to-write']}", "CONFIG REWRITE"]
+            assert all(s["when"] for s in steps if s["rule"] == "K50")
+        at_sentinels = [s for s in plan["steps"] if s["target"] == "sentinel"]
+        assert len(at_sentinels) == 2 * len(d.cluster.shards)
         listeners = {address: Listener(server) for address, server in servers.items()}
         event = ask(site, status=201, **{"from": "jq", "to": "fra", "clusters": [d.name], "mode": "planned", "planHash": planned_hash})
         assert site.console.request("POST", f"{PATH}/{event['id']}/process", None).status_code == 202
@@ -95,6 +148,10 @@ def test_what_is_planned_is_what_redis_receives(site):
                 pytest.fail("\n".join([f"{address} did not receive", *left, "", "of what was planned:", *planned, "", "it received:", *heard]))
             trees = [s["command"] for s in steps if s["instance"] == address and s["rule"][0] == "T" and s["command"].startswith("SLAVEOF")]
             assert all(any(is_same(t, h) for h in heard) for t in trees), (address, trees, heard)
+        assert all(settings_of(master) == OWN for master in masters)
+        for dc, sentinel in site.sentinels.items():
+            wanted = told(at_sentinels, sentinel, monitors[dc])
+            wait_until(lambda: watched(site, d, dc) == wanted, 20, f"the sentinel of {dc} to watch {wanted}")
 
 
 def plan_of_way_back(site, name):
@@ -141,3 +198,40 @@ def test_a_key_makes_one_migration(site):
         assert (same.status_code, same.text) == (304, "")
         assert site.console.request("POST", f"{PATH}/{first.json()['id']}/cancel", None).status_code == 202
         wait_until(lambda: d.status(first.json()["id"]) == "Aborted", 10, "the migration is cancelled")
+
+
+def process(site, event, status, **body):
+    answer = site.console.request("POST", f"{PATH}/{event}/process", body)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_what_waits_goes_on_as_planned(site):
+    with Drill(site, "goeson", writers=False, prober=False) as d:
+        planned, _ = plan_of(site, d.name)
+        event = ask(site, status=201, **{"from": "jq", "to": "fra", "clusters": [d.name], "mode": "planned", "planHash": planned})["id"]
+        d.tickets.append(event)
+        shown = process(site, event, 200, dryRun=True)
+        assert shown["planHash"] == planned and shown["clusters"][0]["plan"]["end"] == "Success", "nothing has begun: it is as it was planned"
+        master = d.cluster.master(d.cluster.shards[0])
+        master.run("CONFIG", "SET", "min-slaves-to-write", "1")
+        refused = process(site, event, 409, planHash=planned)
+        assert "does not hold any more" in refused["detail"] and "min-slaves-to-write 1" in refused["detail"], refused
+        assert process(site, event, 400, planHash="1234")["detail"].startswith("planHash: it is no hash")
+        assert d.status(event) == "Initiated"
+
+        site.meta_relay["fra"].set("refuse")
+        process(site, event, 202)
+        assert d.wait_rest(event) == "CheckingFail"
+        site.meta_relay["fra"].set("open")
+        rest = process(site, event, 200, dryRun=True, clusters=[d.name])
+        plan = rest["clusters"][0]["plan"]
+        assert plan["end"] == "Success" and rest["planHash"] not in (planned, refused["planHash"]), "it goes on from where it stopped"
+        assert process(site, event, 409, planHash=planned)["planHash"] == rest["planHash"]
+        assert process(site, event, 202, planHash=rest["planHash"], clusters=[d.name])["results"][0]["accepted"]
+        assert d.wait_rest(event) == "Success", d.timeline(event)
+        over = process(site, event, 409, dryRun=True)
+        assert "over" in over["detail"]
+        assert site.console.request("POST", f"{PATH}/{event}/cancel", {"planHash": planned}).status_code == 400, "only of process"
+        d.wait_unfenced()
+        assert master.run("CONFIG", "GET", "min-slaves-to-write")[1] == "1"
