@@ -260,9 +260,9 @@ static int name_dcs(struct switch_plan_facts *f, struct shard_survey *survey, st
     return rc;
 }
 
-static int read_facts(const struct catalog *cat, int (*read)(struct db *, void *, struct xp_err *), struct reading *r,
-                      const struct plan_settings *settings, struct switch_plan_facts **ret_facts,
-                      struct xp_err *err)
+static int read_facts(const struct catalog *cat, int (*read)(struct db *, void *, struct xp_err *),
+                      struct reading *r, const struct plan_settings *settings,
+                      struct switch_plan_facts **ret_facts, struct xp_err *err)
 {
     struct switch_plan_facts *f = xcalloc(1, sizeof(*f));
     r->facts = f;
