@@ -202,20 +202,20 @@ static void start_run(struct call *c, enum fence_goal goal)
     }
     w->run_log = execution_log_new(NULL);
     w->run = fence_run_start(&(struct fence_options){
-        .loop = c->owner->o.loop,
-        .redis = w->redis,
-        .redis_count = w->redis_count,
-        .user = s->redis_user,
-        .password = s->redis_password,
-        .client_name = SWITCH_CLIENT_NAME,
+        .run.loop = c->owner->o.loop,
+        .run.redis = w->redis,
+        .run.redis_count = w->redis_count,
+        .run.user = s->redis_user,
+        .run.password = s->redis_password,
+        .run.client_name = SWITCH_CLIENT_NAME,
+        .run.connect_timeout_ms = s->connect_timeout_ms,
+        .run.deadline_ms = s->fence_ms,
+        .run.arg = c,
+        .run.log = w->run_log,
         .goal = goal,
         .hint = c->old_master,
         .saved = c->saved,
-        .connect_timeout_ms = s->connect_timeout_ms,
-        .deadline_ms = s->fence_ms,
         .on_done = on_run_done,
-        .arg = c,
-        .log = w->run_log,
     });
 }
 

@@ -148,20 +148,20 @@ int remote_fence_start(struct remote_fences *all, int64_t cluster_id,
     all->count++;
     const struct duty_env *duty = all->opt.duty;
     struct fence_options options = {
-        .loop = all->opt.loop,
-        .redis = order->redis,
-        .redis_count = order->redis_count,
-        .user = duty->redis_user,
-        .password = duty->redis_password,
-        .client_name = duty->client_name,
+        .run.loop = all->opt.loop,
+        .run.redis = order->redis,
+        .run.redis_count = order->redis_count,
+        .run.user = duty->redis_user,
+        .run.password = duty->redis_password,
+        .run.client_name = duty->client_name,
+        .run.connect_timeout_ms = all->opt.connect_timeout_ms,
+        .run.deadline_ms = order->deadline_ms > 0 ? order->deadline_ms : all->opt.fence_ms,
+        .run.may_command = may_command,
+        .run.arg = r,
+        .run.log = r->log,
         .goal = goal,
         .saved = order->saved,
-        .connect_timeout_ms = all->opt.connect_timeout_ms,
-        .deadline_ms = order->deadline_ms > 0 ? order->deadline_ms : all->opt.fence_ms,
-        .may_command = may_command,
         .on_done = on_done,
-        .arg = r,
-        .log = r->log,
     };
     r->run = fence_run_start(&options);
     return 0;

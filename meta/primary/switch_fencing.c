@@ -35,29 +35,33 @@ void switch_keep_others(struct switch_shard *s, const struct switch_kept_list *o
     }
 }
 
-/* 'extra' says goal, hint, saved, deadline, drain, callback and log. NULL: the shard is not in the metadata. */
-struct fence_run *switch_fence_run(struct switch_shard *s, const struct fence_options *extra)
+bool switch_run_fill(struct switch_shard *s, struct addr *redises, struct switch_run_options *run)
 {
     const struct duty_env *duty = s->all->opt.duty;
-    struct addr redises[SWITCH_REDIS_MAX];
-    struct fence_options options = *extra;
     struct cluster_meta *cluster;
     const struct shard_meta *shard;
     if (!switch_meta(s, &cluster, &shard)) {
-        return NULL;
+        return false;
     }
-    if (!options.redis) {
-        options.redis = redises;
-        options.redis_count = switch_redises(shard, redises);
+    if (!run->redis) {
+        run->redis = redises;
+        run->redis_count = switch_redises(shard, redises);
     }
-    options.loop = s->all->opt.loop;
-    options.user = duty->redis_user;
-    options.password = duty->redis_password;
-    options.client_name = duty->client_name;
-    options.connect_timeout_ms = s->all->opt.connect_timeout_ms;
-    options.may_command = options.may_command ? options.may_command : switch_may_step;
-    options.arg = s;
-    return fence_run_start(&options);
+    run->loop = s->all->opt.loop;
+    run->user = duty->redis_user;
+    run->password = duty->redis_password;
+    run->client_name = duty->client_name;
+    run->connect_timeout_ms = s->all->opt.connect_timeout_ms;
+    run->may_command = run->may_command ? run->may_command : switch_may_step;
+    run->arg = s;
+    return true;
+}
+
+struct fence_run *switch_fence_run(struct switch_shard *s, const struct fence_options *extra)
+{
+    struct addr redises[SWITCH_REDIS_MAX];
+    struct fence_options options = *extra;
+    return switch_run_fill(s, redises, &options.run) ? fence_run_start(&options) : NULL;
 }
 
 static bool is_fencing(enum switch_step step)
@@ -194,11 +198,11 @@ static bool start(struct switch_shard *s, enum fence_goal goal,
         .hint = s->record.master,
         .saved = s->record.saved,
         /* a look that somebody hangs in leaves time for the fence */
-        .deadline_ms =
+        .run.deadline_ms =
             goal == FENCE_GOAL_LOOK ? (switch_job_left_ms(s) + 1) / 2 : switch_job_left_ms(s),
+        .run.log = s->job->log,
         .drain_ms = s->job->order.drain_ms,
         .on_done = on_done,
-        .log = s->job->log,
     };
     s->fence_run = switch_fence_run(s, &options);
     return s->fence_run != NULL;

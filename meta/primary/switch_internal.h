@@ -182,6 +182,10 @@ void switch_note_saved(struct switch_shard *, const struct switch_fence *seen);
 void switch_others_seen(const struct fence_run *, const struct addr *master,
                         struct switch_kept_list *ret_others);
 void switch_keep_others(struct switch_shard *, const struct switch_kept_list *others);
+/* Whom a run of this shard asks, how, and who permits it: 'redises' (borrowed) and switch_may_step unless 'run' names its own. False: the
+ * shard is not in the metadata. */
+bool switch_run_fill(struct switch_shard *, struct addr *redises, struct switch_run_options *run);
+/* 'extra' says goal, hint, saved, deadline, drain, callback and log. NULL: the shard is not in the metadata. */
 struct fence_run *switch_fence_run(struct switch_shard *, const struct fence_options *extra);
 
 /* switch_keeping.c */

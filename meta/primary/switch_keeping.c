@@ -135,9 +135,9 @@ static int may_keep(void *arg, struct xp_err *err)
 static void start(struct switch_shard *s, const struct fence_options *what)
 {
     struct fence_options options = *what;
-    options.deadline_ms = s->all->opt.fence_ms;
-    options.may_command = may_keep;
-    options.log = s->keep_log = execution_log_new(NULL);
+    options.run.deadline_ms = s->all->opt.fence_ms;
+    options.run.may_command = may_keep;
+    options.run.log = s->keep_log = execution_log_new(NULL);
     s->is_keep_commanding = false;
     s->keep_tenure = s->tenure;
     s->keep_run = switch_fence_run(s, &options);
@@ -347,9 +347,9 @@ static void hold_stray(struct switch_shard *s)
     const struct switch_kept *kept = switch_kept_find(&s->record.kept, &stray->redis);
     bool is_seen = kept || s->record.kept.count >= SWITCH_KEPT_MAX;
     struct fence_options options = {
+        .run.redis = &stray->redis,
+        .run.redis_count = 1,
         .goal = is_seen ? FENCE_GOAL_HOLD : FENCE_GOAL_LOOK,
-        .redis = &stray->redis,
-        .redis_count = 1,
         .hint = stray->redis,
         .saved = kept ? kept->saved : (struct fence_saved){ 0 },
         .on_done = is_seen ? on_stray_held : on_stray_seen,

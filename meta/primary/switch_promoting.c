@@ -240,14 +240,14 @@ static bool release(struct switch_shard *s)
 {
     const struct switch_kept *kept = switch_kept_find(&s->record.kept, &s->job->change.new_master);
     struct fence_options options = {
+        .run.redis = &s->job->change.new_master,
+        .run.redis_count = 1,
+        .run.deadline_ms = switch_job_left_ms(s),
+        .run.log = s->job->log,
         .goal = FENCE_GOAL_RELEASE,
-        .redis = &s->job->change.new_master,
-        .redis_count = 1,
         .hint = s->job->change.new_master,
         .saved = switch_saved(kept ? &kept->saved : &s->record.saved),
-        .deadline_ms = switch_job_left_ms(s),
         .on_done = on_released,
-        .log = s->job->log,
     };
     execution_log_info(s->job->log, "%s gets the settings of before its fence back",
                        ADDR_TEXT(&s->job->change.new_master));
@@ -323,30 +323,18 @@ static void on_run(const struct promote_result *result, void *arg)
 
 static bool start(struct switch_shard *s, enum promote_goal goal)
 {
-    const struct duty_env *duty = s->all->opt.duty;
     struct addr redises[SWITCH_REDIS_MAX];
-    struct cluster_meta *cluster;
-    const struct shard_meta *shard;
-    if (!switch_meta(s, &cluster, &shard)) {
-        return false;
-    }
     struct promote_options options = {
-        .loop = s->all->opt.loop,
-        .redis = redises,
-        .redis_count = switch_redises(shard, redises),
-        .user = duty->redis_user,
-        .password = duty->redis_password,
-        .client_name = duty->client_name,
+        .run.deadline_ms = switch_job_left_ms(s),
+        .run.log = s->job->log,
         .goal = goal,
         .order = s->job->order,
         .maybe = s->record.maybe,
-        .connect_timeout_ms = s->all->opt.connect_timeout_ms,
-        .deadline_ms = switch_job_left_ms(s),
-        .may_command = switch_may_step,
         .on_done = on_run,
-        .arg = s,
-        .log = s->job->log,
     };
+    if (!switch_run_fill(s, redises, &options.run)) {
+        return false;
+    }
     s->promote_run = promote_run_start(&options);
     return true;
 }

@@ -24,9 +24,7 @@
 #define SHARED_SWITCH_FENCE_H
 
 #include "shared/net/redis_role.h"
-#include "shared/switch/execution_log.h"
-#include "shared/switch/redis_party.h"
-#include "shared/switch/switch_words.h"
+#include "shared/switch/switch_run.h"
 
 #define FENCE_PROBE_KEY_PREFIX "xpipe:fence:probe:"
 #define FENCE_MIN_SLAVES       2147483647
@@ -41,14 +39,15 @@ enum fence_goal {
     FENCE_GOAL_LOOK /* reads and proves only */
 };
 
-enum fence_order_kind {                   /* what a round sends to one Redis */
-                        FENCE_ORDER_LOOK, /* ROLE, CONFIG GET of the three settings, INFO replication */
-                        FENCE_ORDER_HOLD,
-                        FENCE_ORDER_FREEZE,
-                        FENCE_ORDER_RELEASE,
-                        FENCE_ORDER_PROBE,
-                        FENCE_ORDER_OFFSET,  /* INFO replication again */
-                        FENCE_ORDER_REWRITE, /* CONFIG REWRITE, behind the result of a freeze */
+/* what a round sends to one Redis */
+enum fence_order_kind {
+    FENCE_ORDER_LOOK, /* ROLE, CONFIG GET of the three settings, INFO replication */
+    FENCE_ORDER_HOLD,
+    FENCE_ORDER_FREEZE,
+    FENCE_ORDER_RELEASE,
+    FENCE_ORDER_PROBE,
+    FENCE_ORDER_OFFSET,  /* INFO replication again */
+    FENCE_ORDER_REWRITE, /* CONFIG REWRITE, behind the result of a freeze */
 };
 
 struct fence_node { /* one Redis as seen so far */
@@ -84,8 +83,8 @@ struct fence_facts {
     mono_ms deadline;
     enum fence_goal goal;
     struct addr hint; /* who is believed to be the master; none */
-    struct fence_saved
-        saved; /* release: what to restore; else what an earlier phase of the same switch has saved */
+    /* release: what to restore; else what an earlier phase of the same switch has saved */
+    struct fence_saved saved;
     mono_ms drain_until; /* WHOLE */
     const struct fence_node *nodes;
     size_t count;
@@ -111,23 +110,12 @@ void fence_decide(const struct fence_facts *, struct fence_plan *ret_plan);
 struct fence_saved fence_saved_or_default(const struct fence_saved *seen);
 
 struct fence_options {
-    struct loop *loop;
-    const struct addr *redis;
-    size_t redis_count;
-    const char *user;
-    const char *password;
-    const char *client_name;
+    struct switch_run_options run;
     enum fence_goal goal;
     struct addr hint;
     struct fence_saved saved;
-    int64_t connect_timeout_ms;
-    int64_t deadline_ms; /* from now, of everything */
-    int64_t drain_ms;    /* WHOLE */
-    /* NULL: always */
-    int (*may_command)(void *arg, struct xp_err *err);
+    int64_t drain_ms; /* WHOLE */
     void (*on_done)(const struct switch_fence *result /* borrowed, epoch not set */, void *arg);
-    void *arg;
-    struct execution_log *log; /* borrowed; written to */
 };
 struct fence_run;
 /* on_done runs once, not inside this call; it may free the run. */
@@ -136,7 +124,7 @@ struct fence_run *fence_run_start(const struct fence_options *);
  * master or frozen. */
 bool fence_run_seen(const struct fence_run *, size_t index, struct addr *ret_redis,
                     struct fence_saved *ret_saved);
-void fence_run_free(
-    struct fence_run *); /* also before it is over: sends nothing more; NULL is fine */
+/* Also before it is over: sends nothing more; NULL is fine. */
+void fence_run_free(struct fence_run *);
 
 #endif

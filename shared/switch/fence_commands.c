@@ -1,7 +1,7 @@
 /* fence_commands.c - the words of a fence (see fence_internal.h). All commands of an order go in one write: a hold is one round trip, with the
  * write that proves it and the offset behind it.
  *
- * The old names of settings (slave-*): Redis 4 knows no other, later ones know both. XSLAVEOF exists in x-pipe's builds only, where the
+ * XSLAVEOF exists in x-pipe's builds only, where the
  * SLAVEOF behind it finds everything done. */
 #include "shared/switch/fence_internal.h"
 
@@ -11,14 +11,12 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/random.h"
+#include "shared/switch/redis_answer.h"
 
 #include "shared/base/banned.h"
 
-#define STR_(x)    #x
-#define STR(x)     STR_(x)
-#define MIN_SLAVES "min-slaves-to-write"
-#define MAX_LAG    "min-slaves-max-lag"
-#define READ_ONLY  "slave-read-only"
+#define STR_(x) #x
+#define STR(x)  STR_(x)
 
 void fence_words_init(struct fence_words *w, const struct fence_saved *saved)
 {
@@ -87,11 +85,11 @@ static void add_look(struct batch *b)
 static void add_hold(struct batch *b)
 {
     if (b->node->max_lag_s == 0) {
-        ADD(b, STEP(.ask = ASK_SET_MAX_LAG, .value = FENCE_MAX_LAG_S), "CONFIG", "SET", MAX_LAG,
-            STR(FENCE_MAX_LAG_S));
+        ADD(b, STEP(.ask = ASK_SET_MAX_LAG, .value = FENCE_MAX_LAG_S), "CONFIG", "SET",
+            SETTING_MAX_LAG, STR(FENCE_MAX_LAG_S));
     }
-    ADD(b, STEP(.ask = ASK_SET_MIN_SLAVES, .value = FENCE_MIN_SLAVES), "CONFIG", "SET", MIN_SLAVES,
-        STR(FENCE_MIN_SLAVES));
+    ADD(b, STEP(.ask = ASK_SET_MIN_SLAVES, .value = FENCE_MIN_SLAVES), "CONFIG", "SET",
+        SETTING_MIN_SLAVES, STR(FENCE_MIN_SLAVES));
     add_probe(b);
 }
 
@@ -99,7 +97,8 @@ static void add_hold(struct batch *b)
 static void add_freeze(struct batch *b)
 {
     if (b->node->is_writable_replica) {
-        ADD(b, STEP(.ask = ASK_SET_READ_ONLY, .value = 1), "CONFIG", "SET", READ_ONLY, "yes");
+        ADD(b, STEP(.ask = ASK_SET_READ_ONLY, .value = 1), "CONFIG", "SET", SETTING_READ_ONLY,
+            "yes");
     }
     ADD(b, STEP(.ask = ASK_XSLAVEOF), "XSLAVEOF", "127.0.0.1", "0");
     ADD(b, STEP(.ask = ASK_SLAVEOF), "SLAVEOF", "127.0.0.1", "0");
@@ -113,14 +112,15 @@ static void add_settings_back(struct batch *b)
     bool is_held = b->node->min_slaves >= FENCE_MIN_SLAVES;
     if (is_held) {
         ADD(b, STEP(.ask = ASK_SET_MIN_SLAVES, .value = w->saved.min_slaves), "CONFIG", "SET",
-            MIN_SLAVES, w->min_slaves);
+            SETTING_MIN_SLAVES, w->min_slaves);
     }
     if (is_held && w->saved.is_known && w->saved.max_lag_s == 0 &&
         b->node->max_lag_s == FENCE_MAX_LAG_S) { /* only a fence changes it, and only then */
-        ADD(b, STEP(.ask = ASK_SET_MAX_LAG, .value = 0), "CONFIG", "SET", MAX_LAG, "0");
+        ADD(b, STEP(.ask = ASK_SET_MAX_LAG, .value = 0), "CONFIG", "SET", SETTING_MAX_LAG, "0");
     }
     if (w->saved.was_writable_replica && !b->node->is_writable_replica) {
-        ADD(b, STEP(.ask = ASK_SET_READ_ONLY, .value = 0), "CONFIG", "SET", READ_ONLY, "no");
+        ADD(b, STEP(.ask = ASK_SET_READ_ONLY, .value = 0), "CONFIG", "SET", SETTING_READ_ONLY,
+            "no");
     }
 }
 

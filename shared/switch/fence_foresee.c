@@ -182,19 +182,6 @@ static void result_of(const struct foresee *f, struct switch_fence *ret)
     }
 }
 
-static void nodes_init(struct foresee *f)
-{
-    for (size_t i = 0; i < f->count; i++) {
-        f->nodes[i] = (struct fence_node){ .addr = f->redis[i].addr,
-                                           .offset = -1,
-                                           .offset_before = -1,
-                                           .settled_offset = -1,
-                                           .min_replica_offset = -1,
-                                           .min_slaves = -1,
-                                           .max_lag_s = -1 };
-    }
-}
-
 void fence_foresee(const struct foresee_fence *in, struct foreseen_redis *redis, size_t count,
                    struct foresight *out, struct switch_fence *ret_result)
 {
@@ -205,7 +192,9 @@ void fence_foresee(const struct foresee_fence *in, struct foreseen_redis *redis,
     f->count = count;
     f->out = out;
     fence_words_init(&f->words, &in->saved);
-    nodes_init(f);
+    for (size_t i = 0; i < count; i++) {
+        f->nodes[i] = fence_node_of(&redis[i].addr);
+    }
     out->rounds_to_change = -1;
     struct fence_plan before = { .rule = "" };
     decide(f);

@@ -41,6 +41,8 @@ size_t fence_commands(const struct fence_words *, const struct fence_node *, siz
                       enum fence_order_kind kind, struct party_order *ret_orders,
                       struct fence_step *ret_steps);
 
+/* A Redis that was not asked yet. */
+struct fence_node fence_node_of(const struct addr *);
 bool fence_is_change(enum fence_order_kind kind);
 /* An order goes to the node: what it was is what is known of it until it answers. */
 void fence_expect(struct fence_node *, enum fence_order_kind kind);

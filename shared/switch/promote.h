@@ -15,9 +15,7 @@
 #define SHARED_SWITCH_PROMOTE_H
 
 #include "shared/net/redis_role.h"
-#include "shared/switch/execution_log.h"
-#include "shared/switch/redis_party.h"
-#include "shared/switch/switch_words.h"
+#include "shared/switch/switch_run.h"
 
 enum promote_goal { PROMOTE_GOAL_CHECK, PROMOTE_GOAL_DRAIN, PROMOTE_GOAL_PROMOTE };
 
@@ -68,7 +66,7 @@ enum promote_outcome {
     PROMOTE_OK,
     PROMOTE_NOBODY,
     PROMOTE_SEVERAL,
-    PROMOTE_STRANGER /* other replication id */,
+    PROMOTE_STRANGER, /* other replication id */
     PROMOTE_NOT_DRAINED,
     PROMOTE_REFUSED,
     PROMOTE_UNKNOWN
@@ -101,25 +99,15 @@ struct promote_result {
     int64_t look_us; /* of the first round, with its connects; -1 none */
 };
 struct promote_options {
-    struct loop *loop;
-    const struct addr *redis;
-    size_t redis_count;
-    const char *user;
-    const char *password;
-    const char *client_name;
+    struct switch_run_options run;
     enum promote_goal goal;
     struct switch_order order; /* copied */
     struct addr maybe;         /* of an earlier run whose outcome was unknown; none */
-    int64_t connect_timeout_ms;
-    int64_t deadline_ms;
-    int (*may_command)(void *arg, struct xp_err *err);
     void (*on_done)(const struct promote_result *, void *arg);
-    void *arg;
-    struct execution_log *log; /* borrowed */
 };
 struct promote_run;
-struct promote_run *promote_run_start(
-    const struct promote_options *); /* on_done once, not inside this call; it may free the run */
+/* on_done once, not inside this call; it may free the run. */
+struct promote_run *promote_run_start(const struct promote_options *);
 void promote_run_free(struct promote_run *); /* NULL is fine */
 
 #endif

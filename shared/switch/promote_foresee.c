@@ -125,19 +125,6 @@ static bool is_repeat(const struct promote_plan *a, const struct promote_plan *b
     return is_same;
 }
 
-static void nodes_init(struct foresee *f)
-{
-    f->candidate = -1;
-    for (size_t i = 0; i < f->count; i++) {
-        f->nodes[i] = (struct promote_node){ .addr = f->redis[i].addr,
-                                             .offset = -1,
-                                             .second_offset = -1,
-                                             .priority = -1,
-                                             .is_read_only = true,
-                                             .min_slaves = -1 };
-    }
-}
-
 static void result_of(const struct foresee *f, struct switch_change *ret)
 {
     *ret = (struct switch_change){ .is_ours = true,
@@ -164,7 +151,10 @@ void promote_foresee(const struct foresee_promote *in, struct foreseen_redis *re
     f->redis = redis;
     f->count = count;
     f->out = out;
-    nodes_init(f);
+    f->candidate = -1;
+    for (size_t i = 0; i < count; i++) {
+        f->nodes[i] = promote_node_of(&redis[i].addr);
+    }
     out->rounds_to_change = -1;
     struct promote_plan before = { .rule = "" };
     decide(f);

@@ -1,4 +1,4 @@
-/* promote_internal.h - the commands of a promotion's rounds. Internal to shared/switch. Pure. Thread: any. */
+/* promote_internal.h - the commands of a promotion's rounds, and what their answers say. Internal to shared/switch. Pure. Thread: any. */
 #ifndef SHARED_SWITCH_PROMOTE_INTERNAL_H
 #define SHARED_SWITCH_PROMOTE_INTERNAL_H
 
@@ -24,5 +24,10 @@ struct promote_step { /* what one command of a round is about */
 /* The commands of one order to this node, at most PROMOTE_COMMANDS_MAX; returns how many. */
 size_t promote_commands(size_t node, enum promote_order_kind kind, struct party_order *ret_orders,
                         struct promote_step *ret_steps);
+
+/* A Redis that was not asked yet. */
+struct promote_node promote_node_of(const struct addr *);
+/* Notes an answer (never NULL) in the node; a refusal goes to 'error'. */
+void promote_take(struct promote_node *, const struct promote_step *, const struct rreply *reply);
 
 #endif

@@ -189,17 +189,17 @@ static enum fence_state go(struct world *w, enum fence_goal goal, int64_t deadli
         addrs[i] = w->redis[i].addr;
     }
     struct fence_options options = {
-        .loop = w->loop,
-        .redis = addrs,
-        .redis_count = w->count,
+        .run.loop = w->loop,
+        .run.redis = addrs,
+        .run.redis_count = w->count,
+        .run.connect_timeout_ms = 300,
+        .run.deadline_ms = deadline_ms,
+        .run.arg = w,
         .goal = goal,
         .hint = w->result.master,
         .saved = w->result.saved,
-        .connect_timeout_ms = 300,
-        .deadline_ms = deadline_ms,
         .drain_ms = deadline_ms,
         .on_done = done,
-        .arg = w,
     };
     w->done_count = 0;
     w->started = clock_mono_ms();

@@ -114,13 +114,13 @@ static inline struct promote_run *promotion_now(void)
 static inline bool fence_may(void)
 {
     struct xp_err err;
-    return fence_now()->o.may_command(fence_now()->o.arg, &err) == 0;
+    return fence_now()->o.run.may_command(fence_now()->o.run.arg, &err) == 0;
 }
 
 static inline bool promotion_may(void)
 {
     struct xp_err err;
-    return promotion_now()->o.may_command(promotion_now()->o.arg, &err) == 0;
+    return promotion_now()->o.run.may_command(promotion_now()->o.run.arg, &err) == 0;
 }
 
 static inline void fence_ends(enum fence_goal goal, enum fence_state state)
@@ -133,7 +133,7 @@ static inline void fence_ends(enum fence_goal goal, enum fence_state state)
         .saved = { .is_known = true, .min_slaves = w->seen_min_slaves, .max_lag_s = 5 },
         .offset = 100
     };
-    run->o.on_done(&result, run->o.arg);
+    run->o.on_done(&result, run->o.run.arg);
 }
 
 static inline void promotion_ends(enum promote_outcome outcome, int port)
@@ -147,7 +147,7 @@ static inline void promotion_ends(enum promote_outcome outcome, int port)
     } else if (outcome == PROMOTE_UNKNOWN) {
         result.maybe = addr_of("10.0.1.1", port);
     }
-    run->o.on_done(&result, run->o.arg);
+    run->o.on_done(&result, run->o.run.arg);
 }
 
 static inline void begin_hold(int64_t epoch)

@@ -7,11 +7,11 @@ static void stray_is_held(int port, int64_t min_slaves)
 {
     w->seen_min_slaves = min_slaves;
     let_pass(1);
-    assert_int_equal(fence_now()->o.redis[0].port, port);
+    assert_int_equal(fence_now()->o.run.redis[0].port, port);
     fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
     zk_settles(); /* its settings are written down before */
     let_pass(60);
-    assert_int_equal(fence_now()->o.redis[0].port, port);
+    assert_int_equal(fence_now()->o.run.redis[0].port, port);
     assert_int_equal(fence_now()->o.saved.min_slaves, min_slaves);
     assert_true(fence_may());
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);

@@ -249,16 +249,16 @@ static inline void fencer_open(struct fencer *f, const struct addr *addrs, size_
     *f = (struct fencer){ .loop = loop_new(), .allowed = -1 };
     memcpy(f->redis, addrs, count * sizeof(*addrs));
     f->options = (struct fence_options){
-        .loop = f->loop,
-        .redis = f->redis,
-        .redis_count = count,
-        .client_name = "xpipe-fence",
-        .connect_timeout_ms = 300,
-        .deadline_ms = 5000,
+        .run.loop = f->loop,
+        .run.redis = f->redis,
+        .run.redis_count = count,
+        .run.client_name = "xpipe-fence",
+        .run.connect_timeout_ms = 300,
+        .run.deadline_ms = 5000,
+        .run.may_command = fencer_may,
+        .run.arg = f,
         .drain_ms = 3000,
-        .may_command = fencer_may,
         .on_done = fencer_done,
-        .arg = f,
     };
 }
 
@@ -281,7 +281,7 @@ static inline enum fence_state fencer_go(struct fencer *f, enum fence_goal goal)
     f->done_count = 0;
     f->asked = 0;
     f->options.goal = goal;
-    f->options.log = log;
+    f->options.run.log = log;
     f->options.saved = f->result.saved;
     f->options.hint = f->result.master;
     f->run = fence_run_start(&f->options);

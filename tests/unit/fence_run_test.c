@@ -309,7 +309,7 @@ static void a_hung_master(void **state) /* F14 */
     (void)state;
     struct world w;
     world_start(&w, NULL);
-    w.fencer.options.deadline_ms = 1000;
+    w.fencer.options.run.deadline_ms = 1000;
     (void)kill(w.master.redis.pid, SIGSTOP);
     mono_ms start = clock_mono_ms();
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_NONE);
@@ -323,7 +323,7 @@ static void a_hung_master(void **state) /* F14 */
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_UNREACHABLE);
     (void)kill(w.replica.redis.pid, SIGCONT);
     (void)kill(w.master.redis.pid, SIGCONT);
-    w.fencer.options.deadline_ms = 5000;
+    w.fencer.options.run.deadline_ms = 5000;
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_HELD);
     world_stop(&w);
 }
@@ -334,7 +334,7 @@ static void a_hung_replica_costs_one_look(void **state)
     struct world w;
     world_start(&w, NULL);
     world_write(&w);
-    w.fencer.options.deadline_ms = 1500;
+    w.fencer.options.run.deadline_ms = 1500;
     (void)kill(w.replica.redis.pid, SIGSTOP);
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_HELD);
     check_log(&w.fencer, "does not answer");
@@ -349,10 +349,10 @@ static void dead_ones(void **state)
     struct fencer f;
     struct addr gone[2] = { addr_of("127.0.0.1", free_port()), addr_of("127.0.0.1", free_port()) };
     fencer_open(&f, gone, 2);
-    f.options.deadline_ms = 300;
+    f.options.run.deadline_ms = 300;
     check_state(&f, FENCE_GOAL_HOLD, FENCE_UNREACHABLE);
     check_log(&f, "does not answer (not connected");
-    f.options.redis_count = 0;
+    f.options.run.redis_count = 0;
     check_state(&f, FENCE_GOAL_HOLD, FENCE_UNREACHABLE);
     fencer_close(&f);
 }
@@ -365,7 +365,7 @@ static void two_masters(void **state)
     struct server other;
     server_start(&other, true, NULL);
     w.fencer.redis[2] = other.redis.addr;
-    w.fencer.options.redis_count = 3;
+    w.fencer.options.run.redis_count = 3;
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_HELD);
     assert_true(addr_eq(&w.fencer.result.master, &w.addrs[0])); /* it has a replica */
     check_log(&w.fencer, "is a master, too, and held");
@@ -396,8 +396,8 @@ static void refused_commands(void **state)
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_NONE); /* not proved */
     check_log(&w.fencer, "NOPERM");
     check_one_reply(&w.master, "ACL SETUSER default +@all", "+OK");
-    w.fencer.options.password = "wrong";
-    w.fencer.options.deadline_ms = 500;
+    w.fencer.options.run.password = "wrong";
+    w.fencer.options.run.deadline_ms = 500;
     check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_UNREACHABLE);
     check_log(&w.fencer, "AUTH was refused");
     world_stop(&w);
@@ -428,7 +428,7 @@ static void a_release_needs_an_accepted_write(void **state) /* F26 */
     (void)kill(w.replica.redis.pid,
                SIGKILL); /* its own min-slaves-to-write of 1 refuses writes now */
     check_one_reply(&w.master, "CLIENT KILL TYPE slave", ":");
-    w.fencer.options.deadline_ms = 500;
+    w.fencer.options.run.deadline_ms = 500;
     check_state(&w.fencer, FENCE_GOAL_RELEASE, FENCE_NONE);
     (void)kill(w.master.redis.pid, SIGSTOP);
     w.fencer.result = frozen;
@@ -450,7 +450,7 @@ static void a_release_makes_no_second_master(void **state)
     assert_int_equal(w.fencer.asked, 0);
     assert_true(addr_eq(&w.fencer.result.master, &w.addrs[1]));
     w.fencer.result = held;
-    w.fencer.options.redis_count = 1; /* the held one alone, and it follows somebody */
+    w.fencer.options.run.redis_count = 1; /* the held one alone, and it follows somebody */
     check_state(&w.fencer, FENCE_GOAL_RELEASE, FENCE_NONE);
     assert_int_equal(w.fencer.asked, 0);
     world_stop(&w);

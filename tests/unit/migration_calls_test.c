@@ -37,7 +37,7 @@ static void run_over(struct loop_timer *t)
     struct switch_fence fence = { .state = scene.state, .offset = 500, .has_info = true };
     fence.saved = (struct fence_saved){ .is_known = true, .min_slaves = 3 };
     (void)snprintf(fence.repl_id, sizeof(fence.repl_id), "%s", "fromhere");
-    run->o.on_done(&fence, run->o.arg);
+    run->o.on_done(&fence, run->o.run.arg);
 }
 
 struct fence_run *fence_run_start(const struct fence_options *o)
@@ -46,8 +46,8 @@ struct fence_run *fence_run_start(const struct fence_options *o)
     run->o = *o;
     scene.runs++;
     scene.goal = o->goal;
-    scene.redis_count = o->redis_count;
-    loop_timer_init(&run->timer, o->loop, run_over);
+    scene.redis_count = o->run.redis_count;
+    loop_timer_init(&run->timer, o->run.loop, run_over);
     loop_timer_start(&run->timer, 1);
     return run;
 }

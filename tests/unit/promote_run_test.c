@@ -187,21 +187,23 @@ static void case_start(struct case_run *c, enum promote_goal goal, const struct 
 {
     static const struct switch_order no_order;
     struct addr redises[] = { servers[NEAR].addr, servers[FAR].addr };
-    struct promote_options options = { .redis = redises,
-                                       .redis_count = ARRAY_LEN(redises),
-                                       .client_name = "xpipe-test",
-                                       .goal = goal,
-                                       .order = order ? *order : no_order,
-                                       .connect_timeout_ms = CONNECT_MS,
-                                       .deadline_ms = deadline_ms,
-                                       .may_command = may,
-                                       .on_done = note,
-                                       .arg = c };
+    struct promote_options options = {
+        .run.redis = redises,
+        .run.redis_count = ARRAY_LEN(redises),
+        .run.client_name = "xpipe-test",
+        .run.connect_timeout_ms = CONNECT_MS,
+        .run.deadline_ms = deadline_ms,
+        .run.may_command = may,
+        .run.arg = c,
+        .goal = goal,
+        .order = order ? *order : no_order,
+        .on_done = note,
+    };
     c->loop = c->loop ? c->loop : loop_new();
     c->log = execution_log_new(NULL);
     c->times = 0;
-    options.loop = c->loop;
-    options.log = c->log;
+    options.run.loop = c->loop;
+    options.run.log = c->log;
     c->run = promote_run_start(&options);
     assert_int_equal(c->times, 0); /* never inside the call */
 }
