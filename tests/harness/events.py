@@ -9,7 +9,7 @@
 """
 import time
 
-from .processes import wait_until
+from .processes import POLL_S, Timeout, wait_until
 from .scripted import ScriptedServer
 from .witness import Prober, Writer
 
@@ -155,13 +155,16 @@ def told(console, ticket):
     return console.get(f"/api/migration/checkstatus/{ticket}", timeout=REQUEST_S)["results"]
 
 
-def wait_over(console, ticket, timeout=30.0, look_s=0.02):
+def wait_over(console, ticket, timeout=30.0, look_s=POLL_S):
     """Waits until nothing of the event is under way. Returns what was not switched: cluster -> why."""
-    deadline = time.monotonic() + timeout
-    while any(r["status"] in UNDER_WAY for r in told(console, ticket)):
-        if time.monotonic() > deadline:
-            raise NotSwitched(f"event {ticket} is not over after {timeout:g} s: {told(console, ticket)[:3]}")
-        time.sleep(look_s)
+    def is_over():
+        under_way = [r for r in told(console, ticket) if r["status"] in UNDER_WAY]
+        assert not under_way, under_way[:3]
+        return True
+    try:
+        wait_until(is_over, timeout, f"event {ticket} to be over", look_s)
+    except Timeout as e:
+        raise NotSwitched(str(e)) from None
     return {r["clusterName"]: f"{r['msg']}: {r.get('reason')}" for r in told(console, ticket) if r["status"] != "SUCCESS"}
 
 

@@ -59,8 +59,8 @@ class Lateness:
         return self.FACTOR * (Lateness.total_s() - self._before)
 
 
-def wait_until(condition, timeout=10.0, what="the condition"):
-    """Calls condition() until it returns something true, and returns that.
+def wait_until(condition, timeout=10.0, what="the condition", poll_s=POLL_S):
+    """Calls condition() every poll_s until it returns something true, and returns that.
 
     An exception counts as "not yet" and is told when time is over; AssertionError too, so a condition may assert. The time is longer by
     what the machine was late.
@@ -78,7 +78,7 @@ def wait_until(condition, timeout=10.0, what="the condition"):
         if time.monotonic() - began >= timeout + late.allowance_s:
             more = f" (and {late.allowance_s:.1f} s for a busy machine)" if late.allowance_s > timeout / 4 else ""
             raise Timeout(f"waited {timeout:g} s{more} for {what}; {seen}")
-        Lateness.pause(POLL_S)
+        Lateness.pause(poll_s)
 
 
 def stays(condition, seconds, what="the condition"):

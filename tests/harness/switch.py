@@ -25,7 +25,7 @@ import requests
 from . import events
 from .cluster import World
 from .events import Clients, OuterClient, is_held, other_dc, redises_of
-from .processes import HOST, Timeout, wait_until
+from .processes import HOST, Lateness, Timeout, wait_until
 from .redis_server import RedisServer
 from .relay import Relay
 from .who import Who
@@ -37,6 +37,7 @@ REST_S = 30.0
 NAMED = re.compile(r"dc \w+, (all shards|shard \w+), \w+|on request|ended by itself")  # I4
 CONNECT_MS = 1000  # beside relays that ask who is calling, on a machine that does other things beside
 LOOK_MS = 2000     # for the same reason: how long a check may look; fences are given their own time by the console
+AFTERMATH_S = 0.3  # what is refused leaves nothing to wait for: whatever would come of it all the same comes in this time
 RETRY_MS = 3000    # so that what is broken on purpose pauses soon
 LOADED_S = float(os.environ.get("XPIPE_LOADED_S", "3"))  # how much longer a bound may take on a machine that does other things beside
 
@@ -486,7 +487,7 @@ class Drill:
         self.go(ticket)
         self.console.get(f"/api/migration/checkstatus/{ticket}")
         self.roll_back(ticket)
-        time.sleep(0.3)  # whatever would come of it
+        Lateness.pause(AFTERMATH_S)
         after = self.fingerprint()
         return [] if before == after else [f"I6 the same requests again changed {before} to {after}"]
 

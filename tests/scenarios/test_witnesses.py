@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from harness.processes import Workspace, stays, wait_until
+from harness.processes import Lateness, Workspace, stays, wait_until
 from harness.redis_server import RedisServer
 from harness.relay import Relay
 from harness.switch import RelayedRedis
@@ -61,7 +61,8 @@ def test_two_masters_for_an_instant_are_noticed(pair):
     a, b = pair
     prober = probing(pair)
     b.run("SLAVEOF", "NO", "ONE")
-    time.sleep(0.04)  # four probes: the shortest time that the prober promises to see
+    since = time.monotonic()
+    wait_until(lambda: all(sum(p.server == s and p.verdict == "yes" and p.sent > since for p in prober.log["s1"]) >= 2 for s in "ab"), 5, "probes")
     fence(a)
     wait_until(lambda: prober.takes_writes("a") is False, 5, "a to refuse")
     prober.stop()
@@ -102,7 +103,7 @@ def test_the_gap_is_the_time_without_an_acknowledgment(pair):
     fence(a)
     begin = time.monotonic()
     wait_until(lambda: writer.log[-1].verdict == "refused", 5, "a refusal")
-    time.sleep(0.2)
+    Lateness.pause(0.2)  # the gap that is to be measured
     a.run("CONFIG", "SET", "min-replicas-to-write", "0")
     wait_until(lambda: writer.acked_after(time.monotonic() - 0.01), 5, "writes again")
     took = 1000 * (time.monotonic() - begin)

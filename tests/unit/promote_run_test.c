@@ -285,19 +285,26 @@ static void *write_on(void *arg)
     return NULL;
 }
 
+/* Until each of them has 'more' new acknowledgments. */
+static void writers_wait(const struct writer *writers, int count, int64_t more)
+{
+    mono_ms limit = clock_mono_ms() + LIMIT_MS;
+    for (int i = 0; i < count; i++) {
+        int64_t wanted = __atomic_load_n(&writers[i].acknowledged, __ATOMIC_ACQUIRE) + more;
+        while (__atomic_load_n(&writers[i].acknowledged, __ATOMIC_ACQUIRE) < wanted) {
+            assert_true(clock_mono_ms() < limit);
+            (void)usleep(1000);
+        }
+    }
+}
+
 static void writers_start(struct writer *writers, int count)
 {
     for (int i = 0; i < count; i++) {
         writers[i] = (struct writer){ .number = i };
         assert_int_equal(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
     }
-    mono_ms limit = clock_mono_ms() + LIMIT_MS;
-    for (int i = 0; i < count; i++) {
-        while (__atomic_load_n(&writers[i].acknowledged, __ATOMIC_ACQUIRE) < 500) {
-            assert_true(clock_mono_ms() < limit);
-            (void)usleep(1000);
-        }
-    }
+    writers_wait(writers, count, 500);
 }
 
 static int64_t writers_stop(struct writer *writers, int count)
@@ -333,7 +340,7 @@ static void planned_loses_nothing(void **state)
     (void)kill(servers[NEAR].pid, SIGSTOP);
     writers_start(writers, WRITERS);
     (void)kill(servers[FAR].pid, SIGSTOP); /* behind from here on */
-    (void)usleep(20000);
+    writers_wait(writers, WRITERS, 20);
     freeze_source();
     struct switch_order order = order_of_source();
     c.loop = loop_new();
