@@ -4,22 +4,17 @@
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "shared/switch/fence_internal.h"
-#include "shared/switch/foresight.h"
+#include "shared/switch/foresight_internal.h"
 
 #include "shared/base/banned.h"
 
-enum { ROUNDS_MAX = 32, ROUND_MS = 1, SILENT_MS = 300 };
-
-struct foresee {
+struct fence_foresee {
+    struct foresee run;
     const struct foresee_fence *in;
-    struct foreseen_redis *redis;
-    size_t count;
-    struct foresight *out;
     struct fence_words words;
     struct fence_node nodes[SWITCH_REDIS_MAX];
     bool is_frozen_by_us[SWITCH_REDIS_MAX];
     struct fence_plan plan;
-    mono_ms now;
 };
 
 /* ---- what a command does, and what is read of it ---- */
@@ -58,9 +53,10 @@ static void note_offset(struct fence_node *n, const struct foreseen_redis *r)
     fence_settle_offset(n);
 }
 
-static void obey(struct foresee *f, const struct fence_step *step, const struct party_order *order)
+static void obey(struct fence_foresee *f, const struct fence_step *step,
+                 const struct party_order *order)
 {
-    struct foreseen_redis *r = &f->redis[step->node];
+    struct foreseen_redis *r = &f->run.redis[step->node];
     struct fence_node *n = &f->nodes[step->node];
     switch (step->ask) {
     case ASK_ROLE:
@@ -102,13 +98,18 @@ static bool is_wait(const struct fence_plan *plan)
     return plan->order_count > 0 && plan->orders[0].kind == FENCE_ORDER_OFFSET;
 }
 
-static void send(struct foresee *f, size_t node, enum fence_order_kind kind, bool is_late)
+static bool is_change(int kind)
+{
+    return fence_is_change((enum fence_order_kind)kind);
+}
+
+static void tell(struct fence_foresee *f, size_t node, enum fence_order_kind kind, bool is_late)
 {
     struct party_order orders[FENCE_COMMANDS_MAX];
     struct fence_step steps[FENCE_COMMANDS_MAX];
     size_t count = fence_commands(&f->words, &f->nodes[node], node, kind, orders, steps);
     struct foreseen_command like = { .rule = f->plan.rule,
-                                     .round = f->out->rounds,
+                                     .round = f->run.out->rounds,
                                      .is_change = fence_is_change(kind),
                                      .is_wait = is_wait(&f->plan),
                                      .is_late = is_late };
@@ -116,60 +117,50 @@ static void send(struct foresee *f, size_t node, enum fence_order_kind kind, boo
         fence_expect(&f->nodes[node], kind);
     }
     for (size_t i = 0; i < count; i++) {
-        foresight_add(f->out, &f->redis[node], &orders[i], like);
-        if (f->redis[node].answers) {
+        foresight_add(f->run.out, &f->run.redis[node], &orders[i], like);
+        if (f->run.redis[node].answers) {
             obey(f, &steps[i], &orders[i]);
         } else {
             f->nodes[node].is_silent = true;
         }
     }
+}
+
+static void send(struct foresee *run, size_t node, int kind)
+{
+    struct fence_foresee *f = CONTAINER_OF(run, struct fence_foresee, run);
+    tell(f, node, (enum fence_order_kind)kind, false);
     f->is_frozen_by_us[node] |= kind == FENCE_ORDER_FREEZE;
-    f->now += f->redis[node].answers ? 0 : SILENT_MS;
 }
 
-static void round_of(struct foresee *f)
+static void decide(struct foresee *run, struct foreseen_plan *ret_plan)
 {
-    bool is_change = false;
-    for (size_t i = 0; i < f->plan.order_count; i++) {
-        send(f, f->plan.orders[i].node, f->plan.orders[i].kind, false);
-        is_change |= fence_is_change(f->plan.orders[i].kind);
-    }
-    if (is_change && f->out->rounds_to_change < 0) {
-        f->out->rounds_to_change = f->out->rounds;
-    }
-    f->out->rounds++;
-    f->now += ROUND_MS + f->plan.pause_ms;
-}
-
-static void decide(struct foresee *f)
-{
-    struct fence_facts facts = { .now = f->now,
-                                 .deadline = f->in->deadline_ms,
+    struct fence_foresee *f = CONTAINER_OF(run, struct fence_foresee, run);
+    struct fence_facts facts = { .now = run->now,
+                                 .deadline = run->deadline,
                                  .goal = f->in->goal,
                                  .hint = f->in->hint,
                                  .saved = f->in->saved,
-                                 .drain_until = f->in->deadline_ms,
+                                 .drain_until = run->deadline,
                                  .nodes = f->nodes,
-                                 .count = f->count };
+                                 .count = run->count };
     fence_decide(&facts, &f->plan);
-}
-
-/* The same again is only waiting: the time is let pass. */
-static bool is_repeat(const struct fence_plan *a, const struct fence_plan *b)
-{
-    bool is_same = text_eq(a->rule, b->rule) && a->order_count == b->order_count;
-    for (size_t i = 0; is_same && i < a->order_count; i++) {
-        is_same = a->orders[i].node == b->orders[i].node && a->orders[i].kind == b->orders[i].kind;
+    ret_plan->is_over = f->plan.is_over;
+    ret_plan->rule = f->plan.rule;
+    ret_plan->pause_ms = f->plan.pause_ms;
+    for (size_t i = 0; i < f->plan.order_count; i++) {
+        ret_plan->orders[i].node = f->plan.orders[i].node;
+        ret_plan->orders[i].kind = (int)f->plan.orders[i].kind;
     }
-    return is_same;
+    ret_plan->order_count = f->plan.order_count;
 }
 
-static void result_of(const struct foresee *f, struct switch_fence *ret)
+static void result_of(const struct fence_foresee *f, struct switch_fence *ret)
 {
     *ret = (struct switch_fence){ .is_ours = true,
                                   .state = f->plan.is_over ? f->plan.state : FENCE_NONE,
                                   .saved = f->in->saved };
-    if (!f->plan.is_over || f->plan.master >= f->count) {
+    if (!f->plan.is_over || f->plan.master >= f->run.count) {
         return;
     }
     const struct fence_node *n = &f->nodes[f->plan.master];
@@ -186,33 +177,24 @@ void fence_foresee(const struct foresee_fence *in, struct foreseen_redis *redis,
                    struct foresight *out, struct switch_fence *ret_result)
 {
     xp_check(count <= SWITCH_REDIS_MAX);
-    struct foresee *f = xcalloc(1, sizeof(*f));
+    static const struct foresee_ops ops = { .decide = decide,
+                                            .is_change = is_change,
+                                            .send = send };
+    struct fence_foresee *f = xcalloc(1, sizeof(*f));
+    f->run = (struct foresee){
+        .ops = &ops, .redis = redis, .count = count, .out = out, .deadline = in->deadline_ms
+    };
     f->in = in;
-    f->redis = redis;
-    f->count = count;
-    f->out = out;
     fence_words_init(&f->words, &in->saved);
     for (size_t i = 0; i < count; i++) {
         f->nodes[i] = fence_node_of(&redis[i].addr);
     }
-    out->rounds_to_change = -1;
-    struct fence_plan before = { .rule = "" };
-    decide(f);
-    for (int i = 0; !f->plan.is_over && i < ROUNDS_MAX; i++) {
-        before = f->plan;
-        round_of(f);
-        decide(f);
-        while (!f->plan.is_over && is_repeat(&f->plan, &before) && f->now < in->deadline_ms) {
-            f->now = in->deadline_ms;
-            decide(f);
-        }
-    }
+    foresee_run(&f->run);
     result_of(f, ret_result);
     for (size_t i = 0; i < count; i++) {
         if (f->is_frozen_by_us[i] && !redis[i].has_no_file && redis[i].answers) {
-            send(f, i, FENCE_ORDER_REWRITE, true);
+            tell(f, i, FENCE_ORDER_REWRITE, true);
         }
     }
-    out->rounds_to_change = out->rounds_to_change < 0 ? out->rounds : out->rounds_to_change;
     free(f);
 }

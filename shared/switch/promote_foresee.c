@@ -3,27 +3,22 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
-#include "shared/switch/foresight.h"
+#include "shared/switch/foresight_internal.h"
 #include "shared/switch/promote_internal.h"
 
 #include "shared/base/banned.h"
 
-enum { ROUNDS_MAX = 32, ROUND_MS = 1, SILENT_MS = 300 };
-
-struct foresee {
+struct promote_foresee {
+    struct foresee run;
     const struct foresee_promote *in;
-    struct foreseen_redis *redis;
-    size_t count;
-    struct foresight *out;
     struct promote_node nodes[SWITCH_REDIS_MAX];
     struct promote_plan plan;
     int candidate;
     bool was_sent;
-    mono_ms now;
 };
 
 /* What the order waits for arrives where the link is up. */
-static void arrive(const struct foresee *f, struct foreseen_redis *r)
+static void arrive(const struct promote_foresee *f, struct foreseen_redis *r)
 {
     const struct switch_order *order = &f->in->order;
     bool is_same = order->has_info && strcmp(order->repl_id, r->repl_id) == 0;
@@ -32,9 +27,9 @@ static void arrive(const struct foresee *f, struct foreseen_redis *r)
     }
 }
 
-static void obey(struct foresee *f, const struct promote_step *step)
+static void obey(struct promote_foresee *f, const struct promote_step *step)
 {
-    struct foreseen_redis *r = &f->redis[step->node];
+    struct foreseen_redis *r = &f->run.redis[step->node];
     struct promote_node *n = &f->nodes[step->node];
     switch (step->ask) {
     case PROMOTE_ASK_ROLE:
@@ -60,72 +55,65 @@ static void obey(struct foresee *f, const struct promote_step *step)
     }
 }
 
-static void send(struct foresee *f, size_t node, enum promote_order_kind kind)
+static bool is_promotion(int kind)
 {
+    return kind == PROMOTE_ORDER_PROMOTE;
+}
+
+static void send(struct foresee *run, size_t node, int kind)
+{
+    struct promote_foresee *f = CONTAINER_OF(run, struct promote_foresee, run);
+    struct foreseen_redis *redis = &run->redis[node];
     struct party_order orders[PROMOTE_COMMANDS_MAX];
     struct promote_step steps[PROMOTE_COMMANDS_MAX];
-    size_t count = promote_commands(node, kind, orders, steps);
-    bool is_change = kind == PROMOTE_ORDER_PROMOTE || kind == PROMOTE_ORDER_ROLE;
+    size_t count = promote_commands(node, (enum promote_order_kind)kind, orders, steps);
+    bool is_late = kind == PROMOTE_ORDER_REWRITE;
     struct foreseen_command like = { .rule = f->plan.rule,
-                                     .round = f->out->rounds,
-                                     .is_change = is_change || kind == PROMOTE_ORDER_REWRITE,
+                                     .round = run->out->rounds,
+                                     .is_change = is_promotion(kind) || is_late ||
+                                                  kind == PROMOTE_ORDER_ROLE,
                                      .is_wait = kind == PROMOTE_ORDER_OFFSET,
-                                     .is_late = kind == PROMOTE_ORDER_REWRITE };
+                                     .is_late = is_late };
     if (kind == PROMOTE_ORDER_OFFSET) {
-        arrive(f, &f->redis[node]);
+        arrive(f, redis);
     }
     f->nodes[node].was_asked = true;
     f->nodes[node].tries += kind != PROMOTE_ORDER_ROLE;
-    f->nodes[node].is_silent = !f->redis[node].answers;
-    f->now += f->redis[node].answers ? 0 : SILENT_MS;
+    f->nodes[node].is_silent = !redis->answers;
     for (size_t i = 0; i < count; i++) {
-        foresight_add(f->out, &f->redis[node], &orders[i], like);
-        if (f->redis[node].answers) {
+        foresight_add(run->out, redis, &orders[i], like);
+        if (redis->answers) {
             obey(f, &steps[i]);
         }
     }
-    if (kind == PROMOTE_ORDER_PROMOTE) {
-        f->candidate = (int)node;
-        f->was_sent = true;
-    }
+    f->candidate = is_promotion(kind) ? (int)node : f->candidate;
+    f->was_sent |= is_promotion(kind);
 }
 
-static void round_of(struct foresee *f)
+static void decide(struct foresee *run, struct foreseen_plan *ret_plan)
 {
-    for (size_t i = 0; i < f->plan.order_count; i++) {
-        if (f->plan.orders[i].kind == PROMOTE_ORDER_PROMOTE && f->out->rounds_to_change < 0) {
-            f->out->rounds_to_change = f->out->rounds;
-        }
-        send(f, f->plan.orders[i].node, f->plan.orders[i].kind);
-    }
-    f->out->rounds++;
-    f->now += ROUND_MS + f->plan.pause_ms;
-}
-
-static void decide(struct foresee *f)
-{
-    struct promote_facts facts = { .now = f->now,
-                                   .deadline = f->in->deadline_ms,
+    struct promote_foresee *f = CONTAINER_OF(run, struct promote_foresee, run);
+    struct promote_facts facts = { .now = run->now,
+                                   .deadline = run->deadline,
                                    .drain_until = f->in->order.drain_ms,
                                    .goal = f->in->goal,
                                    .order = &f->in->order,
                                    .nodes = f->nodes,
-                                   .count = f->count,
+                                   .count = run->count,
                                    .candidate = f->candidate,
                                    .was_sent = f->was_sent };
     promote_decide(&facts, &f->plan);
-}
-
-static bool is_repeat(const struct promote_plan *a, const struct promote_plan *b)
-{
-    bool is_same = text_eq(a->rule, b->rule) && a->order_count == b->order_count;
-    for (size_t i = 0; is_same && i < a->order_count; i++) {
-        is_same = a->orders[i].node == b->orders[i].node && a->orders[i].kind == b->orders[i].kind;
+    ret_plan->is_over = f->plan.is_over;
+    ret_plan->rule = f->plan.rule;
+    ret_plan->pause_ms = f->plan.pause_ms;
+    for (size_t i = 0; i < f->plan.order_count; i++) {
+        ret_plan->orders[i].node = f->plan.orders[i].node;
+        ret_plan->orders[i].kind = (int)f->plan.orders[i].kind;
     }
-    return is_same;
+    ret_plan->order_count = f->plan.order_count;
 }
 
-static void result_of(const struct foresee *f, struct switch_change *ret)
+static void result_of(const struct promote_foresee *f, struct switch_change *ret)
 {
     *ret = (struct switch_change){ .is_ours = true,
                                    .is_success = f->plan.is_over && f->plan.outcome == PROMOTE_OK,
@@ -133,7 +121,7 @@ static void result_of(const struct foresee *f, struct switch_change *ret)
                                    .offset = -1,
                                    .offset_gap = f->plan.gap };
     if (f->plan.candidate >= 0) {
-        const struct foreseen_redis *r = &f->redis[f->plan.candidate];
+        const struct foreseen_redis *r = &f->run.redis[f->plan.candidate];
         ret->offset = r->offset;
         memcpy(ret->repl_id, r->repl_id, sizeof(ret->repl_id));
         ret->is_promoted = r->answers && r->role.kind == ROLE_KIND_MASTER;
@@ -146,35 +134,26 @@ void promote_foresee(const struct foresee_promote *in, struct foreseen_redis *re
                      struct switch_change *ret_change)
 {
     xp_check(count <= SWITCH_REDIS_MAX);
-    struct foresee *f = xcalloc(1, sizeof(*f));
+    static const struct foresee_ops ops = { .decide = decide,
+                                            .is_change = is_promotion,
+                                            .send = send };
+    struct promote_foresee *f = xcalloc(1, sizeof(*f));
+    f->run = (struct foresee){
+        .ops = &ops, .redis = redis, .count = count, .out = out, .deadline = in->deadline_ms
+    };
     f->in = in;
-    f->redis = redis;
-    f->count = count;
-    f->out = out;
     f->candidate = -1;
     for (size_t i = 0; i < count; i++) {
         f->nodes[i] = promote_node_of(&redis[i].addr);
     }
-    out->rounds_to_change = -1;
-    struct promote_plan before = { .rule = "" };
-    decide(f);
-    for (int i = 0; !f->plan.is_over && i < ROUNDS_MAX; i++) {
-        before = f->plan;
-        round_of(f);
-        decide(f);
-        if (!f->plan.is_over && is_repeat(&f->plan, &before)) {
-            f->now = in->deadline_ms;
-            decide(f);
-        }
-    }
+    foresee_run(&f->run);
     for (size_t i = 0; f->plan.is_over && i < f->plan.order_count; i++) {
         size_t node = f->plan.orders[i].node;
         if (!redis[node].has_no_file) {
-            send(f, node, f->plan.orders[i].kind);
+            send(&f->run, node, (int)f->plan.orders[i].kind);
         }
     }
     *ret_outcome = f->plan.is_over ? f->plan.outcome : PROMOTE_UNKNOWN;
     result_of(f, ret_change);
-    out->rounds_to_change = out->rounds_to_change < 0 ? out->rounds : out->rounds_to_change;
     free(f);
 }
