@@ -500,18 +500,11 @@ static void count_failure(struct migration_shard_row *shard, enum call_outcome o
     shard->failed_at = now;
 }
 
-static void apply_to_shard(struct migration_shard_row *shard, const struct migration_result *result,
-                           wall_ms now)
+/* A check, and a promotion, begin their text anew. */
+static void tell_shard(struct migration_shard_row *shard, const struct migration_result *result,
+                       enum call_outcome proved)
 {
-    enum call_outcome proved = proved_outcome(result);
-    bool is_behind = is_behind_its_back(shard, result, proved);
-    enum call_outcome outcome = is_behind ? OUTCOME_UNREACHABLE : proved;
     enum migration_step step = migration_call_step(result->call);
-    shard->pending = CALL_NONE;
-    shard->last_call = result->call;
-    shard->outcome = outcome;
-    shard->is_dirty = true;
-    count_failure(shard, outcome, now);
     if (result->call == CALL_CHECK || result->call == CALL_PROMOTE) {
         set_text(shard, step, result->text ? result->text : "");
     } else {
@@ -520,6 +513,20 @@ static void apply_to_shard(struct migration_shard_row *shard, const struct migra
     if (proved != result->outcome) {
         add_text(shard, step, "[error]OK was answered without its proof\n");
     }
+}
+
+static void apply_to_shard(struct migration_shard_row *shard, const struct migration_result *result,
+                           wall_ms now)
+{
+    enum call_outcome proved = proved_outcome(result);
+    bool is_behind = is_behind_its_back(shard, result, proved);
+    enum call_outcome outcome = is_behind ? OUTCOME_UNREACHABLE : proved;
+    shard->pending = CALL_NONE;
+    shard->last_call = result->call;
+    shard->outcome = outcome;
+    shard->is_dirty = true;
+    count_failure(shard, outcome, now);
+    tell_shard(shard, result, proved);
     switch (result->call) {
     case CALL_CHECK:
         set_step(shard, STEP_CHECK, outcome == OUTCOME_OK ? RESULT_TRUE : RESULT_FALSE);
