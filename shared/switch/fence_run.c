@@ -104,7 +104,7 @@ static void rewrite_late(struct fence_run *r)
     size_t count = 0;
     for (size_t i = 0; i < r->count; i++) {
         if (r->is_rewritten_late[i] && !r->has_no_file[i] && !r->nodes[i].is_silent) {
-            struct fence_step step;
+            struct fence_step step = { 0 };
             count += fence_commands(&r->words, &r->nodes[i], i, FENCE_ORDER_REWRITE, &orders[count],
                                     &step);
         }
