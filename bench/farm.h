@@ -49,17 +49,17 @@ struct farm_report {
     uint64_t accepted;
     uint64_t connected;
     uint64_t bad_commands;
-    size_t
-        polled; /* instances whose CRDT.INFO (ROLE, if it is none of CRDT) was answered since the last reset */
+    /* instances whose CRDT.INFO (ROLE, if it is none of CRDT) was answered since the last reset */
+    size_t polled;
     int64_t all_polled_at_us; /* 0: not yet */
     uint64_t broken;
     uint64_t corrected;
     uint64_t needless; /* commands to an instance that was right already */
-    uint64_t
-        refreshed; /* SETSTATE ACTIVE repeated to a keeper that was right: its route cannot be read */
+    /* SETSTATE ACTIVE repeated to a keeper that was right: its route cannot be read */
+    uint64_t refreshed;
     uint64_t foreign; /* of a client that is not the instance's owner (farm_clients.c) */
-    uint64_t
-        harmful; /* that a control plane must never send: farm_redis_is_harmful(), farm_tree_told() */
+    /* that a control plane must never send: farm_redis_is_harmful(), farm_tree_told() */
+    uint64_t harmful;
     uint32_t *times_ms; /* from the break to the command that mended it; owned */
     size_t times_count;
     size_t times_cap;
@@ -67,8 +67,8 @@ struct farm_report {
 
 struct farm {
     struct loop *loop;
-    size_t
-        count; /* instances: shards x (Redis + keepers); number + index x shards is the place in 'redises' */
+    /* instances: shards x (Redis + keepers); number + index x shards is the place in 'redises' */
+    size_t count;
     size_t shards;      /* CRDT: the same as count */
     size_t redis_count; /* of a shard; 0: CRDT Redis, one a shard */
     size_t keeper_count;

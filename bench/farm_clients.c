@@ -15,8 +15,8 @@
 
 #define CLIENTS_MAX 64
 #define PEEROFS_MAX 65536 /* the latest so many are kept */
-#define PEEROFS_AT_ONCE                                                                            \
-    300 /* a line of the control port stays far smaller than a socket's buffer */
+/* a line of the control port stays far smaller than a socket's buffer */
+#define PEEROFS_AT_ONCE 300
 
 struct client {
     char name[FARM_CLIENT_NAME_MAX];

@@ -140,8 +140,8 @@ static bool apply_spoil(struct change *change, struct farm_redis *r)
 {
     struct farm *f = change->farm;
     int first = change->how >= 0 ? change->how : (int)(farm_random(f) % FARM_SPOILS);
-    int last =
-        change->how >= 0 ? first : first + FARM_SPOILS - 1; /* the first that it can suffer */
+    /* the first that it can suffer */
+    int last = change->how >= 0 ? first : first + FARM_SPOILS - 1;
     if (change->index >= 0 && (int64_t)r->index != change->index) {
         return false;
     }

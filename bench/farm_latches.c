@@ -14,8 +14,8 @@
 
 #define SESSION_MS   30000
 #define SESSIONS_MAX 32
-#define KEEPERS_A_SESSION                                                                          \
-    3000 /* 80 bytes each stay far below the 1 MB that ZooKeeper reads at once */
+/* 80 bytes each stay far below the 1 MB that ZooKeeper reads at once */
+#define KEEPERS_A_SESSION 3000
 
 struct session {
     struct farm *farm;
@@ -29,8 +29,8 @@ struct farm_latches {
     int64_t first_shard_id;
     size_t session_count;
     struct session sessions[SESSIONS_MAX];
-    char **
-        names; /* created path, by keeper in the order of farm->redises; owned, NULL: not registered */
+    /* created path, by keeper in the order of farm->redises; owned, NULL: not registered */
+    char **names;
     size_t registered;
     uint64_t failed;
     int64_t started_us;

@@ -49,8 +49,8 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                          .outage_target_ms = c->outage_target_ms,
                                          .expire_ms = c->expire_ms,
                                          .retry = c->retry };
-    xp_check(
-        migration_mode_from_text(c->mode, &engine.mode)); /* the table of keys has seen to it */
+    /* the table of keys has seen to it */
+    xp_check(migration_mode_from_text(c->mode, &engine.mode));
     outer_client_configure(m->outer,
                            &(struct outer_settings){ .credis_url = c->credis_url,
                                                      .webhook_url = c->webhook_url,

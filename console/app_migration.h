@@ -16,8 +16,8 @@ struct app_migration {
     const struct dc_alias *alias; /* borrowed */
     struct worker_pool *pool;     /* turns do not wait behind requests */
     struct migration_calls *calls;
-    struct migration_calls
-        *surveys; /* plans and verdicts: no step of a migration waits behind them */
+    /* plans and verdicts: no step of a migration waits behind them */
+    struct migration_calls *surveys;
     struct migration_engine *engine;
     struct plan_maker *plans;
 };

@@ -31,8 +31,8 @@ struct migration_port {
     void (*ask)(struct migration_engine *, int64_t event_id, int64_t migration_cluster_id,
                 enum migration_ask ask, const char *actor, migration_asked_fn *, void *arg);
     void (*wake)(struct migration_engine *);
-    struct migration_waits
-        *waits; /* the door and the queue of requests that are answered at the end */
+    /* the door and the queue of requests that are answered at the end */
+    struct migration_waits *waits;
     void (*wait)(struct migration_waits *, int64_t migration_cluster_id, mono_ms deadline,
                  migration_waited_fn *, void *arg); /* migration_waits_add */
 };
@@ -63,13 +63,13 @@ struct api_context {
     struct bi_asker *bi_asker;                 /* NULL: nobody is asked about links */
     struct plan_port plans;                    /* zeroed in unit tests without it */
     struct idempotency_limits idempotency;
-    struct worker_pool
-        *pool;           /* for what goes on behind an answer of the loop; NULL in unit tests */
+    /* for what goes on behind an answer of the loop; NULL in unit tests */
+    struct worker_pool *pool;
     const char *address; /* for /health; "" unknown */
     const char *dc;      /* for /health */
-    int64_t
-        migration_timeout_ms; /* atomic: of a request that is answered when a migration is over */
-    unsigned default_types;   /* atomic: clusters in documents when the request names none; 0 all */
+    /* atomic: of a request that is answered when a migration is over */
+    int64_t migration_timeout_ms;
+    unsigned default_types; /* atomic: clusters in documents when the request names none; 0 all */
 };
 
 struct api_context *api_context(const struct http_req *);

@@ -10,8 +10,8 @@ struct place_ref {
     struct cluster_ref cluster;
     struct dc_ref dc;
     struct shard_ref shard;
-    int64_t
-        id; /* of the row of the shard in the DC; 0: one of the names is unknown, or the DC is not bound */
+    /* of the row of the shard in the DC; 0: one of the names is unknown, or the DC is not bound */
+    int64_t id;
 };
 
 /* What is unknown has id 0. */

@@ -97,8 +97,8 @@ struct dc_snapshot {
     const char *last_modified;
     const struct snap_cluster *clusters;
     size_t cluster_count;
-    const struct snap_bound
-        *bound; /* polled form: every cluster of the DC, by id, empty ones included */
+    /* polled form: every cluster of the DC, by id, empty ones included */
+    const struct snap_bound *bound;
     size_t bound_count;
     const struct snap_route *routes; /* of source DC = this one */
     size_t route_count;
@@ -106,8 +106,8 @@ struct dc_snapshot {
     size_t bad_route_count;
     const struct snap_container *containers; /* active ones of this DC */
     size_t container_count;
-    const struct snap_sentinel
-        *sentinels; /* active groups with a sentinel here, and those that shards here use */
+    /* active groups with a sentinel here, and those that shards here use */
+    const struct snap_sentinel *sentinels;
     size_t sentinel_count;
     const struct snap_az *azs;
     size_t az_count;

@@ -32,8 +32,8 @@ struct doc { /* guarded by the cache's lock, but parts; dc, types and key are im
     struct blob *blob;            /* NULL before the first build */
     char *etag;
     int64_t version; /* of the blob: idx of the DC */
-    int64_t
-        checked_version; /* the store's version up to which 'version' is known to be the newest */
+    /* the store's version up to which 'version' is known to be the newest */
+    int64_t checked_version;
     mono_ms used_at;
     struct list waiters;
     struct list queue_link;
@@ -96,8 +96,8 @@ struct document_cache *document_cache_new(const struct document_cache_options *o
 /* Takes 'blob' (NULL is fine). */
 static void retire(struct document_cache *c, struct blob *blob) XP_REQUIRES(c->lock)
 {
-    if (!blob || !blob_is_shared(
-                     blob)) { /* who has it got it under this lock: it cannot become shared again */
+    /* who has it got it under this lock: it cannot become shared again */
+    if (!blob || !blob_is_shared(blob)) {
         blob_unref(blob);
         return;
     }

@@ -30,8 +30,8 @@ struct container_health {
     int asking;
     struct mutex lock;
     struct container_health_settings settings XP_GUARDED_BY_MEMBER(lock);
-    struct state *states
-        XP_GUARDED_BY_MEMBER(lock); /* active containers, by id; replaced by the loop alone */
+    /* active containers, by id; replaced by the loop alone */
+    struct state *states XP_GUARDED_BY_MEMBER(lock);
     size_t state_count XP_GUARDED_BY_MEMBER(lock);
 };
 

@@ -38,8 +38,8 @@
 struct retry_limits { /* of a call that failed; each try has its own time-out beyond them */
     int64_t pause_ms; /* before the second try; doubled before each further one */
     int64_t pause_max_ms;
-    int64_t
-        undoable_ms; /* as long as nothing may be promoted: a check, a fence, a promotion that was never sent */
+    /* as long as nothing may be promoted: a check, a fence, a promotion that was never sent */
+    int64_t undoable_ms;
     int64_t total_ms; /* once something may be promoted, and on the way back */
     int64_t check_ms; /* a check that says: not yet */
 };
@@ -47,8 +47,8 @@ struct retry_limits { /* of a call that failed; each try has its own time-out be
 struct migration_facts {
     wall_ms now;
     const struct migration_cluster_row *row;
-    enum migration_ask
-        ask; /* of an operator, monitor or the event's policy; checked by migration_ask_check */
+    /* of an operator, monitor or the event's policy; checked by migration_ask_check */
+    enum migration_ask ask;
     bool is_resumed; /* first look after a start or a take-over */
     int64_t outage_max_ms;
     int64_t expire_ms; /* Initiated is aborted by itself after so long; 0: never */
@@ -60,15 +60,16 @@ struct migration_plan_call {
     size_t shard;  /* index; shard_count: the cluster */
     size_t follow; /* index into follows, of FOLLOW */
 };
-enum migration_effect { /* of a transition, in the same transaction */
-                        EFFECT_NONE,
-                        EFFECT_CLEAR_CHECK, /* results and texts of STEP_CHECK */
-                        EFFECT_CLEAR_FAILED, /* of fence and promotion where it is not promoted; what was proved stays */
-                        EFFECT_SWITCH_ACTIVE, /* migration_switch_active to the destination, is_active_switched */
-                        EFFECT_BECOME_DISASTER,
-                        EFFECT_FORCE_PUBLISH,
-                        EFFECT_FOLLOW_ALL, /* a follow row for every DC but the new primary */
-                        EFFECT_END,        /* end_ms; the cluster is Normal */
+/* of a transition, in the same transaction */
+enum migration_effect {
+    EFFECT_NONE,
+    EFFECT_CLEAR_CHECK,  /* results and texts of STEP_CHECK */
+    EFFECT_CLEAR_FAILED, /* of fence and promotion where it is not promoted; what was proved stays */
+    EFFECT_SWITCH_ACTIVE, /* migration_switch_active to the destination, is_active_switched */
+    EFFECT_BECOME_DISASTER,
+    EFFECT_FORCE_PUBLISH,
+    EFFECT_FOLLOW_ALL, /* a follow row for every DC but the new primary */
+    EFFECT_END,        /* end_ms; the cluster is Normal */
 };
 struct migration_plan {
     bool is_transition;

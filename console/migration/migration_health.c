@@ -55,8 +55,8 @@ struct migration_health {
     struct look look;
     struct mutex lock;
     struct migration_health_view view XP_GUARDED_BY_MEMBER(lock);
-    char probe_name[NAME_MAX_BYTES + 1] XP_GUARDED_BY_MEMBER(
-        lock); /* as 'cluster', for any thread */
+    /* as 'cluster', for any thread */
+    char probe_name[NAME_MAX_BYTES + 1] XP_GUARDED_BY_MEMBER(lock);
 };
 
 static struct metric level_gauge = METRIC_GAUGE_INIT(

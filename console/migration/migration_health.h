@@ -34,8 +34,8 @@ struct migration_health *migration_health_new(const struct migration_health_opti
 int migration_health_configure(struct migration_health *, const struct migration_health_settings *,
                                struct xp_err *) XP_MUST_CHECK;
 void migration_health_stop(struct migration_health *);
-void migration_health_free(
-    struct migration_health *); /* after pool, client and outer client; NULL is fine */
+/* after pool, client and outer client; NULL is fine */
+void migration_health_free(struct migration_health *);
 
 enum health_level { HEALTH_OK, HEALTH_WARNING, HEALTH_FAIL };
 struct migration_health_view {

@@ -12,19 +12,20 @@
 #define MIGRATION_SHARDS_MAX 1024
 #define MIGRATION_DCS_MAX    16
 
-enum migration_call { /* a remote call; its intent is committed before it is sent */
-                      CALL_NONE,
-                      CALL_CHECK, /* the shard, in every DC of the cluster, at once */
-                      CALL_HOLD, /* source: fence, first phase; by the other ways when its metaserver does not answer */
-                      CALL_DRAIN,   /* destination: have the data arrived? */
-                      CALL_FREEZE,  /* source: fence, second phase */
-                      CALL_PROMOTE, /* destination */
-                      CALL_DEMOTE, /* roll back: the destination follows the source again; fences a promoted master first */
-                      CALL_RELEASE, /* roll back: source; proves a write */
-                      CALL_FOLLOW, /* every other DC follows the destination (roll back: the source); per DC */
-                      CALL_PRECHECK, /* the cluster: outer client */
-                      CALL_PUBLISH,  /* the cluster: outer client */
-                      MIGRATION_CALLS,
+/* a remote call; its intent is committed before it is sent */
+enum migration_call {
+    CALL_NONE,
+    CALL_CHECK, /* the shard, in every DC of the cluster, at once */
+    CALL_HOLD, /* source: fence, first phase; by the other ways when its metaserver does not answer */
+    CALL_DRAIN,   /* destination: have the data arrived? */
+    CALL_FREEZE,  /* source: fence, second phase */
+    CALL_PROMOTE, /* destination */
+    CALL_DEMOTE, /* roll back: the destination follows the source again; fences a promoted master first */
+    CALL_RELEASE,  /* roll back: source; proves a write */
+    CALL_FOLLOW,   /* every other DC follows the destination (roll back: the source); per DC */
+    CALL_PRECHECK, /* the cluster: outer client */
+    CALL_PUBLISH,  /* the cluster: outer client */
+    MIGRATION_CALLS,
 };
 const char *migration_call_text(enum migration_call call);
 
@@ -61,9 +62,9 @@ struct migration_shard_row {
     bool may_be_fenced;     /* an intent to hold was committed since the last proved release */
     bool is_fence_unsure;   /* one of them was sent, and nobody knows what became of it */
     bool is_meta_fenced;    /* the source's metaserver may remember a fence */
-    enum call_outcome
-        drain;        /* of the last drain to the present fence_offset; OUTCOME_NONE: none yet */
-    bool is_unfenced; /* disaster: promoted without a proved fence */
+    /* of the last drain to the present fence_offset; OUTCOME_NONE: none yet */
+    enum call_outcome drain;
+    bool is_unfenced;     /* disaster: promoted without a proved fence */
     int64_t fence_offset; /* T, later F; -1 unknown */
     char fence_repl_id[REPL_ID_SIZE];
     struct fence_saved saved;

@@ -27,10 +27,10 @@ struct migration_status_info {
     const char *text;           /* "PartialRetryFail": in the database and on pages */
     const char *cluster_status; /* "Lock", "Migrating", "Rollback", "Normal" */
     const char *type;           /* "Init", "Processing", "Success", "Fail" */
-    const char *
-        ticket; /* of checkstatus: "INITED", "MIGRATING", "FAIL", "ROLLBACK", "ROLLBACKSUCCESS", "SUCCESS" */
-    const char *
-        no_rollback; /* why it may not be rolled back; "%lld" stands for the event id; NULL: it may */
+    /* of checkstatus: "INITED", "MIGRATING", "FAIL", "ROLLBACK", "ROLLBACKSUCCESS", "SUCCESS" */
+    const char *ticket;
+    /* why it may not be rolled back; "%lld" stands for the event id; NULL: it may */
+    const char *no_rollback;
     int percent;
     bool is_paused; /* waits for an operator */
     bool is_terminal;

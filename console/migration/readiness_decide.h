@@ -56,8 +56,8 @@ struct readiness_verdict {
     enum readiness_level planned;
     enum readiness_level disaster;
     bool is_silent; /* counts as a look without an answer */
-    bool
-        keeps_previous; /* nothing new is known: the verdict of before stays, unless it is too old */
+    /* nothing new is known: the verdict of before stays, unless it is too old */
+    bool keeps_previous;
     struct readiness_reason reasons[READINESS_REASONS_MAX]; /* errors first */
     size_t count;
     int64_t lag_bytes; /* -1 unknown */

@@ -60,8 +60,8 @@ struct readiness {
 /* ---- readiness_look.c ---- */
 /* Reads the cluster, asks, decides, puts its view on the board; in the end readiness_look_ended. */
 void readiness_look_start(struct readiness *, int64_t id);
-void readiness_go_on(
-    struct readiness *);                 /* those that are ready ask, as long as there are tokens */
+/* those that are ready ask, as long as there are tokens */
+void readiness_go_on(struct readiness *);
 void readiness_drop(struct readiness *); /* at the end: those that wait for tokens */
 void readiness_dcs_done(struct readiness *);
 void readiness_look_metrics(void);

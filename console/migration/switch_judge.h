@@ -18,8 +18,8 @@ struct judge_dc {
 struct judge_facts {
     const struct judge_dc *dcs;
     size_t count;
-    bool
-        is_disaster; /* disaster or auto: what concerns the source, or the way from it, only warns */
+    /* disaster or auto: what concerns the source, or the way from it, only warns */
+    bool is_disaster;
     int64_t max_lag_bytes; /* 0: any */
     int64_t drain_ms;
     int64_t bytes_per_s; /* at which a lag drains, as measured; 0 unknown */

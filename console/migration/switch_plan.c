@@ -646,8 +646,8 @@ static void judge_shard(struct planning *p, size_t shard)
     shard_survey_judge(s->survey, &limits, v);
     for (size_t i = 0; i < v->count; i++) {
         const struct judge_finding *finding = &v->findings[i];
-        bool is_guess =
-            text_eq(finding->rule, "J36"); /* the rate is assumed: no check refuses for it */
+        /* the rate is assumed: no check refuses for it */
+        bool is_guess = text_eq(finding->rule, "J36");
         bool is_error = finding->is_error && !is_guess && !p->was_begun; /* no check comes again */
         plan_add_risk(p, finding->rule, is_error, s->name, "%s", finding->text);
     }

@@ -88,13 +88,14 @@ struct switch_plan_facts {
 void switch_plan_facts_free(struct switch_plan_facts *);                   /* NULL is fine */
 const char *plan_dc_name(const struct switch_plan_facts *, int64_t dc_id); /* "" unknown */
 
-enum plan_target {            /* what a step is done to */
-                   PLAN_HTTP, /* a request of the console */
-                   PLAN_REDIS,
-                   PLAN_KEEPER,
-                   PLAN_SENTINEL,
-                   PLAN_RECORD,   /* of the shard, in the DC's ZooKeeper */
-                   PLAN_DATABASE, /* of the console */
+/* what a step is done to */
+enum plan_target {
+    PLAN_HTTP, /* a request of the console */
+    PLAN_REDIS,
+    PLAN_KEEPER,
+    PLAN_SENTINEL,
+    PLAN_RECORD,   /* of the shard, in the DC's ZooKeeper */
+    PLAN_DATABASE, /* of the console */
 };
 struct plan_step {
     enum migration_call phase; /* "hold"... */

@@ -18,16 +18,16 @@
 
 #define REPLY_MAX_BYTES   (64 * 1024)
 #define REFRESH_TRIES_MAX 3 /* best effort: then the metaserver's own polling must do */
-#define REFUSED_MAX                                                                                \
-    (TURN_SCAN_ROWS / 2) /* refused rows of one lane; more hold the whole lane back */
+/* refused rows of one lane; more hold the whole lane back */
+#define REFUSED_MAX   (TURN_SCAN_ROWS / 2)
 #define URL_MAX_BYTES 8192
 /* An acknowledgment is a durable transaction that the writers of metadata wait for: acknowledgments wait for company. */
 #define ACK_ROWS    64
 #define ACK_WAIT_MS 100
 /* From one turn to the next: a single change is told at once, of many a second several in one turn. */
 #define TURN_GAP_MS 10
-#define STALE_MS                                                                                   \
-    600000 /* a refused row that was not chosen again for so long has left the outbox */
+/* a refused row that was not chosen again for so long has left the outbox */
+#define STALE_MS 600000
 
 enum row_state {
     ROW_SENDING,
@@ -56,8 +56,8 @@ struct lane { /* one DC; owner: loop */
     struct map rows; /* by cluster: sending, refused, told */
     int sending_count;
     int refused_count;
-    int64_t
-        refresh_idx; /* > 0: to be told to fetch its document, since the settings changed at this version */
+    /* > 0: to be told to fetch its document, since the settings changed at this version */
+    int64_t refresh_idx;
     int failures; /* in a row, of the whole lane */
     mono_ms retry_at;
     struct lane_metrics *metrics;

@@ -113,8 +113,8 @@ static int prepare(const struct notify_turn *turn, const struct outbox_row *row,
         if (rc < 0) {
             return rc;
         }
-        kind = body ? PUSH_CHANGED
-                    : PUSH_DELETED; /* what its metaservers do not serve is gone for them */
+        /* what its metaservers do not serve is gone for them */
+        kind = body ? PUSH_CHANGED : PUSH_DELETED;
     }
     *item = (struct push_item){ .kind = kind,
                                 .dc_id = row->dc_id,

@@ -30,8 +30,8 @@ struct turn_lane {
     int64_t dc_id;
     char *dc;
     int room; /* pushes that may start */
-    int64_t
-        refresh_idx; /* > 0: without a row of the outbox too, the DC is told to fetch its document at this version */
+    /* > 0: without a row of the outbox too, the DC is told to fetch its document at this version */
+    int64_t refresh_idx;
     struct busy_row *busy;
     size_t busy_count;
 };

@@ -16,8 +16,8 @@ struct outbox_row {
     int64_t dc_id;
     char *dc_name;      /* stored spelling */
     char *cluster_name; /* "": the whole document */
-    char *
-        cluster_type; /* upper case; "" for the whole document, and of a cluster that had another type before */
+    /* upper case; "" for the whole document, and of a cluster that had another type before */
+    char *cluster_type;
     bool is_deleted;  /* tell this DC that the cluster is gone (deleted, or unbound from it) */
     int64_t idx;      /* version of the newest change behind it */
     wall_ms since_ms; /* of the oldest change not yet told */

@@ -7,13 +7,13 @@
 #include "shared/net/http_server.h"
 
 extern const struct http_route meta_cluster_routes[]; /* /api/meta: clusters and shards */
-extern const struct http_route
-    meta_keeper_routes[]; /* /api/meta: keepers and upstreams of one-way clusters */
+/* /api/meta: keepers and upstreams of one-way clusters */
+extern const struct http_route meta_keeper_routes[];
 extern const struct http_route meta_switch_routes[]; /* /api/meta: change of the primary DC */
-extern const struct http_route
-    meta_member_routes[]; /* /api/metacluster, /api/current, /health: this member and its slots */
-extern const struct http_route
-    *const meta_route_tables[]; /* all of them and daemon_routes, NULL-terminated */
+/* /api/metacluster, /api/current, /health: this member and its slots */
+extern const struct http_route meta_member_routes[];
+/* all of them and daemon_routes, NULL-terminated */
+extern const struct http_route *const meta_route_tables[];
 
 void meta_on_error(const struct http_req *, const struct http_route *, const struct xp_err *,
                    struct http_resp *);

@@ -21,8 +21,8 @@ struct dc_change {
     struct cluster_meta *after;  /* one reference; NULL when removed */
     bool removes;                /* the whole cluster goes, and it had shards */
     bool shrinks;                /* loses a shard, an instance or a DC */
-    bool
-        goes_direct; /* its own fields (organization, type, designated routes) take a route from a link */
+    /* its own fields (organization, type, designated routes) take a route from a link */
+    bool goes_direct;
     bool is_held; /* set by dc_brake */
 };
 

@@ -83,8 +83,8 @@ struct dc_fetch {
     int64_t retry_ms;
     int64_t superseded_ms; /* 0: the last document was applied */
     char *etag;
-    uint64_t
-        etag_seq; /* of the store when the document with this tag was applied; pushes make it say nothing */
+    /* of the store when the document with this tag was applied; pushes make it say nothing */
+    uint64_t etag_seq;
     uint64_t hosts_changes; /* of the store, as far as they are in the file or on the way into it */
     mono_ms saved_at;
     char last_error[256];

@@ -37,8 +37,8 @@ struct dc_fetch_options {
 struct dc_fetch *dc_fetch_new(const struct dc_fetch_options *);
 void dc_fetch_free(struct dc_fetch *); /* the pool must have been emptied before; NULL is fine */
 void dc_fetch_start(struct dc_fetch *);
-void dc_fetch_now(
-    struct dc_fetch *); /* one fetch soon; many requests while one runs become one more */
+/* one fetch soon; many requests while one runs become one more */
+void dc_fetch_now(struct dc_fetch *);
 void dc_fetch_changed(struct dc_fetch *); /* the store was changed by a push: save it */
 void dc_fetch_set_limits(struct dc_fetch *, const struct brake_limits *, int64_t refresh_ms);
 /* The next document is applied without brakes, and even when it is older. */

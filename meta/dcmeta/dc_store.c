@@ -403,8 +403,8 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     } else if (store->whole_version > after->version) {
         store->whole_version = 0; /* an older one was accepted */
     }
-    store->hosts_changes +=
-        dc_hosts_set(&store->hosts, after); /* before the clusters, whose keepers run there */
+    /* before the clusters, whose keepers run there */
+    store->hosts_changes += dc_hosts_set(&store->hosts, after);
     if (is_first || (diff->routes_changed && !verdict->routes_held)) {
         replace_routes(store, after);
     }

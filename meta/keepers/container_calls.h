@@ -59,7 +59,7 @@ void container_calls_forget(struct container_calls *, const void *arg);
 /* A call about a cluster of this slot is under way (-1: any): the slot is not quiet. */
 bool container_calls_is_quiet(const struct container_calls *, int slot);
 void container_calls_on_quiet(struct container_calls *, void (*fn)(int slot, void *arg), void *arg);
-json_t *container_calls_json(
-    const struct container_calls *); /* per container: waiting, under way, last error */
+/* per container: waiting, under way, last error */
+json_t *container_calls_json(const struct container_calls *);
 
 #endif

@@ -40,8 +40,8 @@ struct container_action {
     enum container_action_kind kind;
     const char *rule; /* "C10"... */
     struct addr keeper;
-    int64_t
-        container_id; /* of the document; an extra keeper: 0, the driver finds its container by the host */
+    /* of the document; an extra keeper: 0, the driver finds its container by the host */
+    int64_t container_id;
 };
 
 struct container_plan {

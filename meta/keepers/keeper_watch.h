@@ -28,8 +28,8 @@ struct keeper_watch_options {
 typedef void keeper_children_fn(const struct keeper_child *children, size_t count, void *arg);
 
 struct keeper_watch *keeper_watch_new(const struct keeper_watch_options *);
-void keeper_watch_free(
-    struct keeper_watch *); /* every shard must have been removed; before zk_free */
+/* every shard must have been removed; before zk_free */
+void keeper_watch_free(struct keeper_watch *);
 /* The session; NULL: none (any more): nothing is read. Called again with the same one after each ZK_READY: reads anew. */
 void keeper_watch_set_zk(struct keeper_watch *, struct zk *);
 

@@ -17,8 +17,8 @@
 
 #define LAG_PATIENCE 6 /* times relay_link_ms: so long its link is up, and it did not catch up */
 
-struct
-    merit { /* of a candidate; the first number that differs decides, then the order of the document */
+/* of a candidate; the first number that differs decides, then the order of the document */
+struct merit {
     int class;
     int followers;
     int64_t offset;

@@ -73,8 +73,8 @@ struct tree_facts {
     struct addr relay;              /* the Redis that was relay last; none: not known */
     /* from this DC to the primary DC */
     enum route_choice_kind route_kind;
-    const char *
-        route_words; /* the hops joined by blanks, as route_text gives them, when ROUTE_CHOSEN; "" else */
+    /* the hops joined by blanks, as route_text gives them, when ROUTE_CHOSEN; "" else */
+    const char *route_words;
     /* settings */
     int64_t sync_patience_ms; /* a full synchronisation is left alone so long */
     int64_t relay_silent_ms;  /* a relay that does not answer so long is replaced */

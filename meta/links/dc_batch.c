@@ -12,8 +12,8 @@
 #include "shared/base/banned.h"
 
 #define REPLY_MAX_BYTES (8U * 1024 * 1024)
-#define SINGLES_MAX_MS                                                                             \
-    5000 /* of one job: a slow peer must not hold up a stop; the rest is asked again */
+/* of one job: a slow peer must not hold up a stop; the rest is asked again */
+#define SINGLES_MAX_MS          5000
 #define SINGLE_REPLY_MAX_BYTES  (64U * 1024)
 #define SINGLE_TARGET_MAX_BYTES 4096
 

@@ -350,8 +350,8 @@ struct dc_links *dc_links_new(const struct dc_links_options *opt)
     metric_register(opt->words->failed);
     json_t *infos = NULL;
     struct xp_err err;
-    xp_check(jd_parse(opt->dcinfos, strlen(opt->dcinfos), &infos, &err) ==
-             0); /* the configuration checked it */
+    /* the configuration checked it */
+    xp_check(jd_parse(opt->dcinfos, strlen(opt->dcinfos), &infos, &err) == 0);
     const char *dc;
     json_t *info;
     json_object_foreach (infos, dc, info) {

@@ -31,8 +31,8 @@ struct wanted_peer { /* one other DC of the cluster */
     const struct route *route; /* borrowed; when ROUTE_CHOSEN */
 };
 
-struct
-    removal_watch { /* evidence gathered over runs that a gid is nobody's; part of the facts, new one in the plan */
+/* evidence gathered over runs that a gid is nobody's; part of the facts, new one in the plan */
+struct removal_watch {
     int gid;         /* 0: free */
     int verdicts;    /* how often it was found superfluous, at least 'removal_gap_ms' apart */
     mono_ms last_at; /* of the last counted verdict */
@@ -82,8 +82,8 @@ struct peer_action {
     bool rewrite_replicas; /* ... and on every replica of the shard */
 };
 
-struct
-    peer_row { /* one line of the state shown to people: a wanted DC, or an actual gid that is nobody's */
+/* one line of the state shown to people: a wanted DC, or an actual gid that is nobody's */
+struct peer_row {
     enum peer_verdict verdict;
     size_t wanted_index;            /* SIZE_MAX: only actual */
     const struct crdt_peer *actual; /* borrowed from facts->info; NULL: not there */

@@ -7,8 +7,8 @@
 #include "shared/base/metrics.h"
 #include "shared/net/rconn.h"
 
-#define NODES_MAX                                                                                  \
-    64 /* Redis of one shard in one DC that are watched; more is a metadata error and logged */
+/* Redis of one shard in one DC that are watched; more is a metadata error and logged */
+#define NODES_MAX 64
 
 struct shard_node { /* one Redis */
     struct shard_duty *duty;
@@ -102,8 +102,8 @@ struct shard_duty {
 };
 
 /* shard_node.c */
-void shard_nodes_set(
-    struct shard_duty *); /* from the metadata; a changed set of addresses is connected to anew */
+/* from the metadata; a changed set of addresses is connected to anew */
+void shard_nodes_set(struct shard_duty *);
 void shard_nodes_free(struct shard_duty *);
 void shard_poll_now(struct shard_duty *, int64_t delay_ms); /* not later than that */
 void shard_poll_init(struct shard_duty *);
@@ -126,8 +126,8 @@ void shard_run_start(struct shard_duty *, size_t node, const struct peer_facts *
 bool shard_run_is_active(const struct shard_duty *);
 bool shard_run_is_commanding(const struct shard_duty *); /* a PEEROF is not answered yet */
 void shard_run_cancel(struct shard_duty *);
-void shard_run_outdate(
-    struct shard_duty *); /* what is wanted changed: outcomes of before prove nothing */
+/* what is wanted changed: outcomes of before prove nothing */
+void shard_run_outdate(struct shard_duty *);
 void shard_run_rewrite(struct shard_duty *,
                        struct shard_node *master); /* CONFIG REWRITE that is still owed */
 void shard_run_free(struct shard_duty *);
@@ -135,8 +135,8 @@ void shard_run_free(struct shard_duty *);
 /* shard_state.c */
 json_t *shard_state_json(struct shard_duty *);
 void shard_show_verdicts(struct shard_duty *, const struct peer_plan *); /* gauges */
-void shard_forget_verdicts(
-    struct shard_duty *); /* of the peers: without a single master there are none */
+/* of the peers: without a single master there are none */
+void shard_forget_verdicts(struct shard_duty *);
 void shard_hide_verdicts(struct shard_duty *);
 void shard_watch_master(struct shard_duty *, const struct master_choice *); /* alert when missing */
 void shard_watch_links(struct shard_duty *, const struct peer_facts *, const struct peer_plan *);

@@ -123,8 +123,8 @@ static void on_rewrite(const struct rreply *reply, enum rconn_why why, void *arg
         return;
     }
     if (!reply && duty->run && duty->run->rewrite_tries < REWRITE_TRIES_MAX) {
-        duty->run
-            ->rewrite_tries++; /* unknown, and harmless twice: owed to the next poll that finds all as wanted */
+        /* unknown, and harmless twice: owed to the next poll that finds all as wanted */
+        duty->run->rewrite_tries++;
         duty->run->needs_rewrite |= token == REWRITE_OF_MASTER;
         duty->run->rewrite_replicas |= token == REWRITE_OF_REPLICA;
     }
@@ -259,8 +259,8 @@ static void on_command(const struct rreply *reply, enum rconn_why why, void *arg
     duty->run->at++;
     if (crdt_version_may_answer_twice(&run_node(duty)->server.version)) {
         struct rconn *conn = run_node(duty)->conn;
-        end_run(
-            duty); /* a second reply would shift all later ones; the next poll does the rest, the rewrite too */
+        /* a second reply would shift all later ones; the next poll does the rest, the rewrite too */
+        end_run(duty);
         rconn_reconnect(conn);
         return;
     }

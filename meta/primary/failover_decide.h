@@ -25,8 +25,8 @@ struct failover_node { /* one Redis of the shard in the primary DC */
     /* INFO replication, asked for once a loss is suspected */
     char repl_id[41]; /* master_replid; "" unknown */
     int64_t priority; /* slave_priority; -1 unknown */
-    int64_t
-        repl_offset; /* slave_repl_offset; -1 unknown. ROLE says -1 as soon as the link is down */
+    /* slave_repl_offset; -1 unknown. ROLE says -1 as soon as the link is down */
+    int64_t repl_offset;
 };
 
 struct failover_facts {
@@ -36,8 +36,8 @@ struct failover_facts {
     bool has_sentinels; /* a sentinel group is set for the shard, and the document knows it */
     bool is_migrating;
     struct addr master; /* the current one; none: never seen, so nothing is lost */
-    struct addr
-        active_keeper_master; /* whom the active keeper follows with a connected link; none */
+    /* whom the active keeper follows with a connected link; none */
+    struct addr active_keeper_master;
     const struct failover_node *nodes;
     size_t count;
     mono_ms promoted_at; /* by us; MONO_NEVER */

@@ -23,12 +23,12 @@ struct monitor_facts {
     mono_ms now;
     enum tree_place place;
     bool is_migrating;
-    bool
-        is_fenced; /* by a switchover: no sentinel may promote here, and the new primary DC has its own */
-    bool
-        is_promoted; /* by a switchover: the monitors may come although the cluster still migrates */
-    bool
-        is_left; /* who ordered the switchover to here adds the monitors itself (addSentinel false), for a while */
+    /* by a switchover: no sentinel may promote here, and the new primary DC has its own */
+    bool is_fenced;
+    /* by a switchover: the monitors may come although the cluster still migrates */
+    bool is_promoted;
+    /* who ordered the switchover to here adds the monitors itself (addSentinel false), for a while */
+    bool is_left;
     bool is_single_master; /* exactly one, observed now */
     struct addr master;
     enum monitor_seen seen;

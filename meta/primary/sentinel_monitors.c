@@ -25,12 +25,12 @@
 
 #include "shared/base/banned.h"
 
-#define PLANS_PER_LOOK                                                                             \
-    2 /* MONITOR, and when it was a duplicate of another address: REMOVE + MONITOR */
+/* MONITOR, and when it was a duplicate of another address: REMOVE + MONITOR */
+#define PLANS_PER_LOOK 2
 #define KICK_SPREAD_MS 500 /* one lost host may change thousands of masters */
 #define FULL_RETRY_MS  250 /* the pipeline of a sentinel was full */
-#define RETIRE_LOOKS                                                                               \
-    3 /* a sentinel that is silent so often keeps its monitor: it may be gone itself */
+/* a sentinel that is silent so often keeps its monitor: it may be gone itself */
+#define RETIRE_LOOKS   3
 #define UNREACHABLE_MS 5000 /* connecting takes a moment */
 #define PROBLEM_BYTES  64
 #define BAD_MAX        4096 /* addresses that cannot be used, as they are logged */

@@ -52,7 +52,7 @@ void sentinel_monitors_retire(struct sentinel_monitors *,
                               const char *kept);
 /* The master changed: look soon. */
 void sentinel_monitors_kick(struct sentinel_monitors *, struct monitored_shard *);
-json_t *monitored_shard_json(
-    const struct monitored_shard *); /* per sentinel: seen, watched, last action; owned */
+/* per sentinel: seen, watched, last action; owned */
+json_t *monitored_shard_json(const struct monitored_shard *);
 
 #endif

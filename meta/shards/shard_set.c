@@ -19,8 +19,8 @@ struct shard_set {
     struct duty_maker makers[MAKERS_MAX];
     size_t maker_count;
     struct map duties; /* "cluster/shard" -> struct duty * */
-    struct map
-        leaving; /* the same: their last command is not answered yet; the shard has no other duty meanwhile */
+    /* the same: their last command is not answered yet; the shard has no other duty meanwhile */
+    struct map leaving;
     int leaving_count[SLOT_COUNT];
     void (*on_quiet)(int slot, void *arg);
     void *quiet_arg;

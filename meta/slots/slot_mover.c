@@ -75,8 +75,8 @@ struct slot_mover {
 
     int64_t backoff_ms; /* 0: the last task went well */
     mono_ms moves_not_before;
-    bool
-        is_unlevel; /* the last task, of ours or of the leader before us, may have stopped half way */
+    /* the last task, of ours or of the leader before us, may have stopped half way */
+    bool is_unlevel;
 
     struct follow_up follow_ups[MOVER_FOLLOW_UPS_MAX]; /* ring */
     size_t follow_first;

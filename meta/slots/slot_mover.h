@@ -34,8 +34,8 @@ struct slot_mover_options {
 struct slot_mover *slot_mover_new(const struct slot_mover_options *options);
 void slot_mover_free(struct slot_mover *); /* NULL is fine */
 void slot_mover_set_leader(struct slot_mover *, bool is_leader);
-void slot_mover_look(
-    struct slot_mover *); /* something changed; looks in this turn or when the task ends */
+/* something changed; looks in this turn or when the task ends */
+void slot_mover_look(struct slot_mover *);
 /* The same, and no further hand-over of the running task is started: slots of the dead come first. */
 void slot_mover_servers_changed(struct slot_mover *);
 

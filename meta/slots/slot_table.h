@@ -17,8 +17,8 @@ struct slot_entry {
     bool is_valid; /* exists and is readable */
     struct slot slot;
     int32_t version;
-    int64_t
-        mzxid; /* transaction that wrote it; SLOT_MZXID_UNKNOWN right after it was created, until it is read */
+    /* transaction that wrote it; SLOT_MZXID_UNKNOWN right after it was created, until it is read */
+    int64_t mzxid;
 };
 #define SLOT_MZXID_UNKNOWN (-1)
 

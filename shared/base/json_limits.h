@@ -10,8 +10,8 @@
 #include "shared/base/err.h"
 
 #define JSON_NESTING_MAX 64
-#define JSON_VALUES_MAX                                                                            \
-    ((size_t)1000 * 1000) /* bodies and answers; whole documents have a limit of their own */
+/* bodies and answers; whole documents have a limit of their own */
+#define JSON_VALUES_MAX ((size_t)1000 * 1000)
 
 /* XP_INVALID: nested too deep (line and column in the text); XP_TOO_LARGE: too many values. */
 int json_limits_check(const char *text, size_t length, size_t values_max,

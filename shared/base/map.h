@@ -29,8 +29,8 @@ struct map {
 
 #define MAP_INIT(map_kind) ((struct map){ .kind = (map_kind) })
 
-void map_done(
-    struct map *m); /* frees the keys and the table, not the values; the map is usable again */
+/* frees the keys and the table, not the values; the map is usable again */
+void map_done(struct map *m);
 size_t map_count(const struct map *m);
 
 /* Returns the value, or NULL. */

@@ -103,7 +103,7 @@ int crdt_version_cmp(const struct crdt_version *, int a, int b,
                      int c); /* <0, 0, >0; absent or odd is the lowest */
 bool crdt_version_has_peerof(const struct crdt_version *); /* >= 1.0.4, x-pipe's floor */
 bool crdt_version_has_proxy(const struct crdt_version *);  /* >= 1.0.15 */
-bool crdt_version_may_answer_twice(
-    const struct crdt_version *); /* 1.0.13 and 1.0.14: reconnect after PEEROF */
+/* 1.0.13 and 1.0.14: reconnect after PEEROF */
+bool crdt_version_may_answer_twice(const struct crdt_version *);
 
 #endif

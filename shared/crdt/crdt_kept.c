@@ -35,8 +35,8 @@ static void move_text(struct crdt_text *text, char **at)
 struct crdt_kept *crdt_info_keep(const struct crdt_info *info)
 {
     size_t peers_bytes = info->peer_count * sizeof(struct crdt_peer);
-    size_t size_bytes =
-        sizeof(struct crdt_kept) + peers_bytes + 1; /* room for the end of empty texts */
+    /* room for the end of empty texts */
+    size_t size_bytes = sizeof(struct crdt_kept) + peers_bytes + 1;
     for (size_t i = 0; i < info->peer_count; i++) {
         size_bytes += texts_bytes(&info->peers[i]);
     }

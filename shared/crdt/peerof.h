@@ -15,8 +15,8 @@ struct peerof_target {
     const struct route *route; /* borrowed; NULL = direct */
 };
 
-struct
-    peerof_context { /* what is known of the Redis that would get the command, read in this run */
+/* what is known of the Redis that would get the command, read in this run */
+struct peerof_context {
     int own_gid;
     struct addr own_addr;
     struct crdt_version version;

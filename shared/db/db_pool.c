@@ -22,8 +22,8 @@
 /* GROUP_MAX: a change may be long, and nobody is answered before the commit of the group. */
 enum { READERS_MAX = 64, CACHE_KIB = 8192, GROUP_MAX = 32 };
 
-struct
-    db_pool { /* owner: any thread; the writer under write_lock, the list of readers under readers_lock */
+/* owner: any thread; the writer under write_lock, the list of readers under readers_lock */
+struct db_pool {
     char *path;
     int lock_fd;
     int64_t busy_timeout_ms;
@@ -488,8 +488,8 @@ struct tx {
     struct xp_err err;
     enum db_trouble trouble;
     bool is_kept; /* in the open transaction: acknowledged when that is committed */
-    bool
-        saw_others; /* ran in the open transaction behind others: what it answers depends on them, a refusal too */
+    /* ran in the open transaction behind others: what it answers depends on them, a refusal too */
+    bool saw_others;
 };
 
 /* The transactions that share one commit, in the order of the line. */

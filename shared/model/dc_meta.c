@@ -9,8 +9,8 @@
 
 #define CLUSTERS_MAX 100000
 #define ROUTES_MAX   10000
-#define VALUES_MAX                                                                                 \
-    ((size_t)5 * 1000 * 1000) /* a cluster of two shards with two Redis each has about 120 */
+/* a cluster of two shards with two Redis each has about 120 */
+#define VALUES_MAX     ((size_t)5 * 1000 * 1000)
 #define TEXT_MAX       256
 #define ROUTE_INFO_MAX 65535
 

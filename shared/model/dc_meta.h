@@ -128,8 +128,8 @@ int dc_meta_parse(const char *text, size_t length, struct dc_meta **ret_meta,
                   struct xp_err *err) XP_MUST_CHECK;
 int dc_meta_from_json(const json_t *value, struct dc_meta **ret_meta,
                       struct xp_err *err) XP_MUST_CHECK;
-json_t *dc_meta_to_json(
-    const struct dc_meta *); /* with every key of 3.9.1, null where unknown; returns owned */
+/* with every key of 3.9.1, null where unknown; returns owned */
+json_t *dc_meta_to_json(const struct dc_meta *);
 void dc_meta_free(struct dc_meta *); /* NULL is fine */
 const struct cluster_meta *dc_meta_cluster(const struct dc_meta *,
                                            const char *name); /* binary search; NULL */

@@ -37,8 +37,8 @@ enum {
     JF_REQUIRED = 1,
     JF_KEY = 2,         /* see JF_MAP: taken from the member name when absent in the value */
     JF_INT_AS_TEXT = 4, /* numbers may come as decimal text */
-    JF_SEE_ABSENT =
-        8, /* of JF_CUSTOM: the callback is also called when the member is absent or null, with NULL */
+    /* of JF_CUSTOM: the callback is also called when the member is absent or null, with NULL */
+    JF_SEE_ABSENT = 8,
 };
 
 struct jfield {

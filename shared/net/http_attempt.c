@@ -139,8 +139,8 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *line)
 /* Returns owned (curl_slist_free_all). */
 static struct curl_slist *header_list(const struct http_call *call)
 {
-    struct curl_slist *list =
-        add_line(NULL, "Expect:"); /* else a body over 1 MB waits for a "100 Continue" */
+    /* else a body over 1 MB waits for a "100 Continue" */
+    struct curl_slist *list = add_line(NULL, "Expect:");
     if (!has_header(call, "Content-Type")) {
         list = add_line(list, call->body ? "Content-Type: application/json;charset=UTF-8"
                                          : "Content-Type:");

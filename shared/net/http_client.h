@@ -18,8 +18,8 @@ struct http_call {
     const char *body; /* NULL: none (and Content-Length: 0 for PUT and POST) */
     size_t body_length;
     const char *headers[8]; /* "Name: value"; NULL ends */
-    const char
-        *kept_header; /* "X-Name" (static text): its value comes with the reply; NULL: none */
+    /* "X-Name" (static text): its value comes with the reply; NULL: none */
+    const char *kept_header;
     int64_t connect_timeout_ms; /* required, > 0 */
     int64_t timeout_ms;         /* whole call with its retries, required, > 0 */
     size_t max_reply_bytes;     /* required, > 0 */

@@ -69,8 +69,8 @@ struct http_req {
     size_t param_count;
     struct str body;
     const char *version; /* "HTTP/1.1"; the transport's, until http_admit; NULL: 1.1 */
-    const char
-        *header_problem;     /* static text: a header that cannot be taken as it is; NULL: none */
+    /* static text: a header that cannot be taken as it is; NULL: none */
+    const char *header_problem;
     bool is_over_limit;      /* its connection is one too many: refuse it */
     bool must_close;         /* after the answer: nothing more of this connection is read */
     int64_t counted_bytes;   /* what of the body is in server->body_bytes */
@@ -110,8 +110,8 @@ bool http_take_body(struct http_req *, const char *data, size_t length);
 /* The request is whole. True: 'answer' is there, send it (or close, when is_reply_lost). False: it was handed to its handler, the transport
  * is told by http_wire_resume. */
 bool http_received(struct http_req *);
-void http_req_ended(
-    struct http_req *); /* sent, or the client is gone. Drops the transport's share */
+/* sent, or the client is gone. Drops the transport's share */
+void http_req_ended(struct http_req *);
 
 /* http_framing.c */
 bool http_name_is_token(const char *name, size_t length);

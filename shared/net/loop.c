@@ -182,8 +182,8 @@ static void after_poll_cb(struct ev_loop *ev, struct ev_check *w, int events)
 
 static void fire_due_timers(struct loop *l)
 {
-    uint64_t first_of_next_turn =
-        l->next_seq; /* a timer started by a callback waits for the next turn */
+    /* a timer started by a callback waits for the next turn */
+    uint64_t first_of_next_turn = l->next_seq;
     const struct timer_node *top;
     while ((top = timer_heap_top(&l->timers)) != NULL && top->deadline <= l->now &&
            top->seq < first_of_next_turn) {

@@ -34,8 +34,8 @@
 #define TIMEOUT_MAX_MS     60000
 #define READ_BYTES         16384
 #define OUT_MAX_BYTES      (1024 * 1024)
-#define OUT_KEPT_BYTES                                                                             \
-    64 /* a poll of two commands; larger buffers are given back when all is sent */
+/* a poll of two commands; larger buffers are given back when all is sent */
+#define OUT_KEPT_BYTES  64
 #define ERROR_MAX_BYTES 160
 #define RING_FIRST      4
 

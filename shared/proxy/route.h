@@ -15,8 +15,8 @@
 
 #define ROUTE_HOPS_MAX    3
 #define ROUTE_MEMBERS_MAX 16
-#define ROUTE_LINE_MAX_BYTES                                                                       \
-    1024 /* of the whole +PROXY line, growth on the way included (proxy-and-keeper.md 1.10 P3) */
+/* of the whole +PROXY line, growth on the way included (proxy-and-keeper.md 1.10 P3) */
+#define ROUTE_LINE_MAX_BYTES 1024
 
 enum proxy_scheme { PROXY_TCP /* PROXYTCP, or bare host:port in a first hop */, PROXY_TLS };
 
@@ -49,8 +49,8 @@ int route_check_crdt(const struct route *, struct xp_err *err) XP_MUST_CHECK;
 /* Canonical texts: scheme upper case, members in route order joined by ',', hops by one blank. Returned owned (free). */
 char *route_text(const struct route *);
 char *route_servers_text(const struct route *); /* first hop: proxy-servers */
-char *route_params_text(
-    const struct route *); /* the other hops: proxy-params; NULL when there is only one hop */
+/* the other hops: proxy-params; NULL when there is only one hop */
+char *route_params_text(const struct route *);
 /* Hop by hop as sets of (scheme, host, port). */
 bool route_eq(const struct route *a, const struct route *b);
 /* True when the two texts are exactly the canonical ones (params NULL: one hop). Reads no text twice and allocates nothing:

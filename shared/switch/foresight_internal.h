@@ -8,8 +8,8 @@
 
 struct foresee;
 
-struct
-    foreseen_plan { /* what the rounds need to know of a plan of fence_decide or promote_decide */
+/* what the rounds need to know of a plan of fence_decide or promote_decide */
+struct foreseen_plan {
     bool is_over;
     const char *rule;
     int64_t pause_ms;

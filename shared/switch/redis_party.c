@@ -49,8 +49,8 @@ struct redis_party {
     size_t answered_count;
     mono_ms started;
     mono_ms deadline;
-    size_t
-        leader; /* once it has answered, the others are not waited for much longer; member_count: nobody */
+    /* once it has answered, the others are not waited for much longer; member_count: nobody */
+    size_t leader;
     party_done_fn *done;
     void *arg;
 };

@@ -43,8 +43,8 @@ struct party_answer {
 typedef void party_done_fn(const struct party_answer *answers, size_t count, void *arg);
 
 struct redis_party *redis_party_new(const struct redis_party_options *);
-void redis_party_free(
-    struct redis_party *); /* a round under way is not answered any more; NULL is fine */
+/* a round under way is not answered any more; NULL is fine */
+void redis_party_free(struct redis_party *);
 /* Orders are copied. Several orders to one member are pipelined in order. count 0: answered at once. */
 void redis_party_round(struct redis_party *, const struct party_order *orders, size_t count,
                        mono_ms deadline, party_done_fn *, void *arg);

@@ -85,8 +85,8 @@ struct switch_order {
     int64_t offset;
     bool add_sentinel; /* absent: true */
     int64_t epoch;     /* 0: none (Java) */
-    bool
-        is_disaster; /* "mode":"disaster": promote also without the data; else "planned". Absent (Java): disaster */
+    /* "mode":"disaster": promote also without the data; else "planned". Absent (Java): disaster */
+    bool is_disaster;
     bool has_mode;
     int64_t drain_ms;    /* how long to wait for the data; 0: x-pipe's 2,000 */
     int64_t deadline_ms; /* of the whole call; 0: x-pipe's */

@@ -18,8 +18,8 @@ enum tree_command_kind {
 
 struct tree_order { /* borrowed */
     enum tree_command_kind kind;
-    const char *
-        verb; /* FOLLOW, PROMOTE: "XSLAVEOF" (x-pipe's builds, which keep the data over it) or "SLAVEOF" */
+    /* FOLLOW, PROMOTE: "XSLAVEOF" (x-pipe's builds, which keep the data over it) or "SLAVEOF" */
+    const char *verb;
     const struct addr *target; /* all but PROMOTE, SET_PRIORITY */
     const char *route;         /* SET_ACTIVE, SET_BACKUP: words of a route; NULL or "": none */
     int priority;

@@ -304,8 +304,8 @@ static void serve(const char *method, const char *target, const char *body, size
             return;
         }
     }
-    bool is_report =
-        text_eq(method, "PUT") && text_has_prefix(target, path); /* of an active keeper */
+    /* of an active keeper */
+    bool is_report = text_eq(method, "PUT") && text_has_prefix(target, path);
     ret_reply->status = is_report ? 200 : 404;
     ret_reply->body = xstrdup(is_report ? "{\"state\":0,\"message\":\"success\"}" : "");
 }

@@ -19,9 +19,9 @@
 #define CONSOLE_SHARDS   2
 #define CONSOLE_REDISES  3 /* of one shard in one DC */
 #define CONSOLE_KEEPERS  2 /* the same */
-#define CONSOLE_CONTAINERS                                                                         \
-    3 /* of keepers, in one DC; their ids are 1 + dc * CONSOLE_CONTAINERS + number */
-#define CONSOLE_ROUTES 6
+/* of keepers, in one DC; their ids are 1 + dc * CONSOLE_CONTAINERS + number */
+#define CONSOLE_CONTAINERS 3
+#define CONSOLE_ROUTES     6
 
 struct fake_console;
 
@@ -88,12 +88,13 @@ bool fake_console_was_migrating(const struct fake_console *, int64_t id, int64_t
 void fake_console_stop(struct fake_console *, bool is_stopped);
 bool fake_console_is_stopped(const struct fake_console *);
 
-enum console_lie { /* told only to who has a document already (If-None-Match) */
-                   CONSOLE_HONEST,
-                   CONSOLE_HALF,      /* every second cluster is missing */
-                   CONSOLE_ROUTELESS, /* no routes */
-                   CONSOLE_OLD,       /* the document of some commits ago, with its version */
-                   CONSOLE_EMPTY,
+/* told only to who has a document already (If-None-Match) */
+enum console_lie {
+    CONSOLE_HONEST,
+    CONSOLE_HALF,      /* every second cluster is missing */
+    CONSOLE_ROUTELESS, /* no routes */
+    CONSOLE_OLD,       /* the document of some commits ago, with its version */
+    CONSOLE_EMPTY,
 };
 void fake_console_lie(struct fake_console *, enum console_lie);
 /* One of the last pushes travels again; 'which' chooses. False: there was none yet. */

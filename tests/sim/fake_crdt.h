@@ -20,12 +20,13 @@ struct fake_crdt_peer {
     mono_ms up_at; /* MONO_FOREVER: never */
 };
 
-enum fake_crdt_trick { /* what it does with PEEROF */
-                       FAKE_CRDT_HONEST,
-                       FAKE_CRDT_REFUSES,  /* -ERR */
-                       FAKE_CRDT_PRETENDS, /* +OK and nothing */
-                       FAKE_CRDT_SWALLOWS, /* carried out, no answer */
-                       FAKE_CRDT_HANGS,    /* not carried out, no answer */
+/* what it does with PEEROF */
+enum fake_crdt_trick {
+    FAKE_CRDT_HONEST,
+    FAKE_CRDT_REFUSES,  /* -ERR */
+    FAKE_CRDT_PRETENDS, /* +OK and nothing */
+    FAKE_CRDT_SWALLOWS, /* carried out, no answer */
+    FAKE_CRDT_HANGS,    /* not carried out, no answer */
 };
 
 struct fake_crdt {

@@ -389,8 +389,8 @@ void loop_io_init(struct loop_io *io, struct loop *l, int fd,
 void loop_io_want(struct loop_io *io, int events)
 {
     (void)io;
-    xp_check(events ==
-             0); /* a simulation has no descriptors: link the twin of the module that uses them */
+    /* a simulation has no descriptors: link the twin of the module that uses them */
+    xp_check(events == 0);
 }
 
 void loop_io_stop(struct loop_io *io)

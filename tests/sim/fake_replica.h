@@ -12,12 +12,13 @@
 
 #define FAKE_LINK_MS 100 /* from SLAVEOF to the first byte */
 
-enum fake_replica_trick { /* what it does with a command that changes it */
-                          FAKE_REPLICA_HONEST,
-                          FAKE_REPLICA_REFUSES,  /* -ERR */
-                          FAKE_REPLICA_PRETENDS, /* +OK and nothing */
-                          FAKE_REPLICA_SWALLOWS, /* carried out, no answer */
-                          FAKE_REPLICA_HANGS,    /* not carried out, no answer */
+/* what it does with a command that changes it */
+enum fake_replica_trick {
+    FAKE_REPLICA_HONEST,
+    FAKE_REPLICA_REFUSES,  /* -ERR */
+    FAKE_REPLICA_PRETENDS, /* +OK and nothing */
+    FAKE_REPLICA_SWALLOWS, /* carried out, no answer */
+    FAKE_REPLICA_HANGS,    /* not carried out, no answer */
 };
 
 struct fake_replica {
@@ -59,8 +60,8 @@ struct fake_replica {
 void fake_replica_init(struct fake_replica *, const struct addr *addr, bool is_keeper);
 /* By hand: what no command of ours did. A none address makes a master. */
 void fake_replica_point(struct fake_replica *, const struct addr *master);
-void fake_replica_restart(
-    struct fake_replica *); /* a new process; a keeper is PRE_... and knows no route */
+/* a new process; a keeper is PRE_... and knows no route */
+void fake_replica_restart(struct fake_replica *);
 enum role_link fake_replica_link(const struct fake_replica *);
 struct rreply *fake_replica_command(struct fake_replica *, size_t argc, const char *const *argv);
 /* SLAVEOF, XSLAVEOF, KEEPER SETSTATE or CONFIG SET. */

@@ -30,8 +30,8 @@ struct switch_told { /* one answer */
     struct addr new_master;
 };
 
-struct
-    switch_redis { /* what the settling of settings sees and changes; at 10.0.1.1, from FIRST_PORT on */
+/* what the settling of settings sees and changes; at 10.0.1.1, from FIRST_PORT on */
+struct switch_redis {
     bool follows;
     int64_t min_slaves;
     bool is_read_only;

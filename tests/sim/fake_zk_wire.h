@@ -35,8 +35,8 @@ enum message_place {
 };
 
 struct message {
-    struct list
-        link; /* of the handle, in order of sending; of the server, alone; of a session, an event that waits */
+    /* of the handle, in order of sending; of the server, alone; of a session, an event that waits */
+    struct list link;
     struct loop_timer timer;
     struct fake_zk_server *server;
     struct _zhandle *handle; /* NULL: nobody waits for it */
@@ -112,8 +112,8 @@ struct _zhandle { /* zhandle_t of the library */
     clientid_t id;
     int recv_timeout;
     int wish_ms; /* the time-out asked for */
-    int64_t
-        attached; /* the session whose client this is, for the server; it may know more than we */
+    /* the session whose client this is, for the server; it may know more than we */
+    int64_t attached;
     uint64_t connection; /* counts tries to connect */
     mono_ms heard_at;
     mono_ms last_up; /* messages never overtake each other */

@@ -313,8 +313,8 @@ static void a_dc_that_left_is_removed_on_old_versions_too(void **state)
 {
     struct world *w = *state;
     w->peer_env.remove_peers = true;
-    w->redis[0].version =
-        "1.0.14"; /* the connection is made anew after PEEROF: the rewrite must not be lost */
+    /* the connection is made anew after PEEROF: the rewrite must not be lost */
+    w->redis[0].version = "1.0.14";
     struct fake_crdt *a = settle(w);
     (void)snprintf(w->dcs, sizeof(w->dcs), "jq,oy");
     world_publish(w);

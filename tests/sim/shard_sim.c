@@ -104,8 +104,8 @@ static void the_order_of_proxies_does_not_matter(void **state)
     world_publish(w);
     world_pass(w, 60000);
     assert_int_equal(a->peerofs, 0);
-    a->peers[3].up_at =
-        MONO_FOREVER; /* Redis would keep its list then: asking again would never end */
+    /* Redis would keep its list then: asking again would never end */
+    a->peers[3].up_at = MONO_FOREVER;
     world_pass(w, 60000);
     assert_int_equal(a->peerofs, 0);
 }

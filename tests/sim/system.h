@@ -17,16 +17,16 @@
 
 #define SYSTEM_DCS     CONSOLE_DCS
 #define SYSTEM_MEMBERS 3 /* of one DC */
-#define SYSTEM_PROCESSES                                                                           \
-    (SYSTEM_MEMBERS + 1) /* the last one is for a second process of an id that is in use */
-#define SYSTEM_PLACES 8
-#define SYSTEM_KEEPER_PLACE                                                                        \
-    6 /* one-way, with keepers (system_tree.h); those before it are bi-direction */
-#define SYSTEM_PLAIN_PLACE 7 /* one-way, without */
-#define SYSTEM_CONTAINERS  CONSOLE_CONTAINERS
-#define SYSTEM_SHARDS      CONSOLE_SHARDS
-#define SYSTEM_REDISES     CONSOLE_REDISES
-#define SYSTEM_STRANGER    7 /* a gid of no DC */
+/* the last one is for a second process of an id that is in use */
+#define SYSTEM_PROCESSES (SYSTEM_MEMBERS + 1)
+#define SYSTEM_PLACES    8
+/* one-way, with keepers (system_tree.h); those before it are bi-direction */
+#define SYSTEM_KEEPER_PLACE 6
+#define SYSTEM_PLAIN_PLACE  7 /* one-way, without */
+#define SYSTEM_CONTAINERS   CONSOLE_CONTAINERS
+#define SYSTEM_SHARDS       CONSOLE_SHARDS
+#define SYSTEM_REDISES      CONSOLE_REDISES
+#define SYSTEM_STRANGER     7 /* a gid of no DC */
 
 struct system;
 
@@ -113,8 +113,8 @@ struct system {
     int64_t cluster_id[SYSTEM_PLACES]; /* of the cluster that is there now or was last */
     int64_t next_id;
     int64_t packet_ms; /* slowest packet of HTTP now */
-    bool is_routed
-        [SYSTEM_DCS]; /* from the start on there was always a route from here to the other DC */
+    /* from the start on there was always a route from here to the other DC */
+    bool is_routed[SYSTEM_DCS];
     mono_ms left_at[SYSTEM_PLACES];   /* when its cluster last lost a DC; MONO_NEVER */
     mono_ms joined_at[SYSTEM_PLACES]; /* when it last got all its DCs */
     int dc_numbers[SYSTEM_DCS];       /* what the watchers of ZooKeeper get */
@@ -140,8 +140,8 @@ void system_close(struct system *);
 void system_start(struct system_member *);
 void system_kill(struct system_member *);      /* -9 */
 void system_terminate(struct system_member *); /* SIGTERM; system_reap ends it */
-void system_reap(
-    struct system *); /* ends who drained or failed, starts who is due; between steps */
+/* ends who drained or failed, starts who is due; between steps */
+void system_reap(struct system *);
 struct system_member *system_member_of(struct system *, const struct loop *); /* or NULL */
 bool system_is_running(const struct system_member *);
 

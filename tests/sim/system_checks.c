@@ -14,11 +14,11 @@
 
 #include "shared/base/banned.h"
 
-#define SLACK_MS                                                                                   \
-    4000 /* between a token and its command: ROLE, and a Redis that is slow to answer it */
+/* between a token and its command: ROLE, and a Redis that is slow to answer it */
+#define SLACK_MS    4000
 #define FIRST_TRIES 3 /* that a Redis refuses, before pauses count */
-#define TRIES_EACH                                                                                 \
-    4 /* more for each change of what is wanted: own master, the other's, document, push */
+/* more for each change of what is wanted: own master, the other's, document, push */
+#define TRIES_EACH      4
 #define LINK_SETTLED_MS 3000
 #define FULL_CHECK_MS   1000
 

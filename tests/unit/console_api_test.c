@@ -166,8 +166,8 @@ static void proxies_and_routes(void **state)
         call(&f, "PUT", "/api/route", "{\"id\":1,\"description\":\"renamed\"}");
     assert_non_null(strstr(put.body, "\"state\":0"));
     struct reply after CLEANUP(reply_done) = call(&f, "GET", "/api/routes/all", NULL);
-    assert_non_null(
-        strstr(after.body, "\"isPublic\":true,\"description\":\"renamed\"")); /* absent stays */
+    /* absent stays */
+    assert_non_null(strstr(after.body, "\"isPublic\":true,\"description\":\"renamed\""));
     struct reply used CLEANUP(reply_done) = call(&f, "DELETE", "/api/proxy", "{\"id\":1}");
     assert_non_null(strstr(used.body, "\"state\":-1"));
 }

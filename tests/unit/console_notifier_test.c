@@ -462,8 +462,8 @@ static void a_change_during_a_push_follows_it_at_once(void **state)
     create_demo("demo");
     wait_for(is_held);
     must("POST", "/api/shards/demo", "[{\"shardName\":\"s1\",\"shardMonitorName\":\"s1\"}]");
-    create_demo(
-        "other"); /* told and acknowledged: the outbox was looked at during the push of demo */
+    /* told and acknowledged: the outbox was looked at during the push of demo */
+    create_demo("other");
     wait_for(has_one_row_of_jq);
     struct http_resp resp = { .status = 200 };
     http_req_finish(site->held, 0, &resp, NULL);

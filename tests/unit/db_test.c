@@ -173,8 +173,8 @@ static void a_bad_migration_changes_nothing(void **state)
     p->schema.migration_count = 3;
     assert_int_equal(try_open(p), XP_INTERNAL);
     assert_non_null(strstr(p->err.msg, "migration 3: "));
-    p->schema.migration_count =
-        2; /* still version 2, still usable; the failed open let go of the lock */
+    /* still version 2, still usable; the failed open let go of the lock */
+    p->schema.migration_count = 2;
     assert_int_equal(try_open(p), 0);
     assert_int_equal(row_count(p), 0);
 }
@@ -385,8 +385,8 @@ static void faults_hit_one_of_a_group(void **state)
     }
     run_group(p, w, (write_fn *const[]){ insert, insert, insert, insert, insert });
     assert_int_equal(fault_configure(NULL, &p->err), 0);
-    expect_codes(
-        w, (int[]){ 0, XP_UNAVAILABLE, 0, XP_TIMEOUT, 0 }); /* b is not committed: d is the third */
+    /* b is not committed: d is the third */
+    expect_codes(w, (int[]){ 0, XP_UNAVAILABLE, 0, XP_TIMEOUT, 0 });
     assert_int_equal(row_count(p), GROUP - 1);
 }
 

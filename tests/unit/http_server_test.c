@@ -362,8 +362,8 @@ static void test_stop_with_suspended(void **state)
         answer_done(&a);
         (void)close(fds[i]);
     }
-    gate_open(
-        &w->gate); /* the handlers end after the server; what was queued must not be carried out any more */
+    /* the handlers end after the server; what was queued must not be carried out any more */
+    gate_open(&w->gate);
     for (mono_ms end = clock_mono_ms() + LIMIT_MS; worker_pool_waiting(w->pool) > 0;) {
         assert_true(clock_mono_ms() < end);
         (void)poll(NULL, 0, 1);

@@ -47,10 +47,10 @@ static void odd_rows_spoil_themselves_only(void **state)
     open_links(f);
     wait_for(f, has_told, 2);
     assert_int_equal(f->told_count, 2);
-    assert_non_null(
-        strstr(str_text(&f->told), "c1/s1 10.0.3.1:6379 3\n")); /* the first of several */
-    assert_non_null(
-        strstr(str_text(&f->told), "c1/s2 10.0.3.4:6379 16\n")); /* judged by peer_decide */
+    /* the first of several */
+    assert_non_null(strstr(str_text(&f->told), "c1/s1 10.0.3.1:6379 3\n"));
+    /* judged by peer_decide */
+    assert_non_null(strstr(str_text(&f->told), "c1/s2 10.0.3.4:6379 16\n"));
 }
 
 static void nonsense_is_an_error_and_changes_nothing(void **state)

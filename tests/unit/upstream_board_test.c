@@ -32,8 +32,8 @@ static void the_head_of_a_dc(void **state)
     (void)state;
     struct upstream u = upstream_at("10.0.0.1");
     assert_string_equal(head_of(&u), "10.0.0.1:6380");
-    u.has_active =
-        false; /* keepers that are all dead: the backup DC waits, it does not go around them */
+    /* keepers that are all dead: the backup DC waits, it does not go around them */
+    u.has_active = false;
     assert_string_equal(head_of(&u), "none");
     u.has_keepers = false;
     assert_string_equal(head_of(&u), "10.0.0.1:6379");

@@ -96,8 +96,8 @@ void peer_take_over(void)
             p->lazy_until_ms = 0;
             p->follows_master = false;
             p->last_io_ms = 0;
-            p->asks_clock =
-                true; /* the master that was may have been further than what it replicated */
+            /* the master that was may have been further than what it replicated */
+            p->asks_clock = true;
         }
     }
 }

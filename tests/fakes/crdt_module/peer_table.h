@@ -33,8 +33,8 @@ struct peer {
     int64_t lazy_until_ms;
     bool owes; /* must give back data of the own gid */
     int64_t owed_clock;
-    bool
-        asks_clock; /* of before a restart or a promotion: its clock of the own gid is compared when linked */
+    /* of before a restart or a promotion: its clock of the own gid is compared when linked */
+    bool asks_clock;
     bool has_replid;
     bool follows_master; /* on a replica: nothing is known unless the master told */
     char replid[REPLID_LEN + 1];

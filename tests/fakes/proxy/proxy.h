@@ -101,8 +101,8 @@ void socket_names(int fd, char *local, char *remote);
 /* False: the connection was closed and freed. */
 bool monitor_answer(struct conn *c, const char *type);
 void monitor_start(void);
-void monitor_saw(
-    const struct endpoint *e); /* a proxy that appeared in a route is probed from now on */
+/* a proxy that appeared in a route is probed from now on */
+void monitor_saw(const struct endpoint *e);
 
 /* proxy_control.c */
 bool control_start(int port);
