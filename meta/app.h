@@ -26,6 +26,7 @@
 #define APP_COPY_THREADS 4
 #define APP_SLOT_THREADS 4
 
+struct late_rewrites;
 struct remote_fences;
 struct shard_switches;
 struct switch_records;
@@ -63,6 +64,7 @@ struct app {
     struct switch_records *switch_records; /* switchovers of one-way shards: app_switch.c */
     struct shard_switches *switches;
     struct remote_fences *remote_fences;
+    struct late_rewrites *late_rewrites;
     char *dc;          /* ours, in lower case */
     char *ip;          /* published in ZooKeeper */
     char *console_url; /* without a slash at its end */

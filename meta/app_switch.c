@@ -122,12 +122,14 @@ void app_switch_make(struct app *app)
     const struct meta_config *c = &app->config;
     AUTO_FREE char *address =
         xasprintf("{\"ip\":\"%s\",\"port\":%lld}", app->ip, (long long)c->server_port);
+    app->late_rewrites = late_rewrites_new(app->loop);
     app->switch_records = switch_records_new(app->loop, c->zk_namespace);
     struct shard_switches_options options = {
         .loop = app->loop,
         .duty = &app->env,
         .store = app->store,
         .records = app->switch_records,
+        .late = app->late_rewrites,
         .tree_of = tree_of,
         .on_quiet = app_on_quiet,
         .refresh = refresh,
@@ -153,6 +155,7 @@ void app_switch_make(struct app *app)
         .address = address,
         .connect_timeout_ms = c->switch_connect_ms,
         .fence_ms = c->switch_fence_ms,
+        .late = app->late_rewrites,
     };
     app->remote_fences = remote_fences_new(&remote);
 }
@@ -176,6 +179,7 @@ void app_switch_free(struct app *app)
 {
     remote_fences_free(TAKE(app->remote_fences));
     shard_switches_free(TAKE(app->switches));
+    late_rewrites_free(TAKE(app->late_rewrites));
     if (app->switch_records) {
         switch_records_free(TAKE(app->switch_records));
     }

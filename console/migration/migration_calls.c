@@ -659,6 +659,7 @@ struct migration_calls *migration_calls_new(const struct migration_calls_options
     m->lanes = MAP_INIT(MAP_TEXT_NOCASE);
     m->places = MAP_INIT(MAP_NUMBER);
     list_init(&m->calls);
+    m->late = late_rewrites_new(options->loop);
     return m;
 }
 
@@ -702,6 +703,7 @@ void migration_calls_free(struct migration_calls *m)
     list_for_each (it, &m->calls) { /* those whose outer client is gone without an answer */
         call_free(LIST_ENTRY(it, struct call, link));
     }
+    late_rewrites_free(m->late);
     places_free_all(m);
     meta_urls_done(&m->urls);
     settings_done(&m->settings);

@@ -212,6 +212,7 @@ static void start_run(struct call *c, enum fence_goal goal)
         .run.deadline_ms = s->fence_ms,
         .run.arg = c,
         .run.log = w->run_log,
+        .run.late = c->owner->late,
         .goal = goal,
         .hint = c->old_master,
         .saved = c->saved,

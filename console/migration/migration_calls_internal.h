@@ -97,6 +97,7 @@ struct migration_calls {
     struct map lanes;  /* inner DC name to struct meta_lane */
     struct map places; /* by migration cluster id */
     struct list calls;
+    struct late_rewrites *late;
     int active_count;
     bool is_closed;
 };

@@ -18,6 +18,7 @@ struct remote_fences_options {
     const char *address;        /* for the first line of logs; copied */
     int64_t connect_timeout_ms; /* meta.switch.connect.milli */
     int64_t fence_ms;           /* orders without a deadline */
+    struct late_rewrites *late; /* as in shard_switch.h; NULL: nobody */
 };
 struct remote_fences *remote_fences_new(const struct remote_fences_options *);
 void remote_fences_free(struct remote_fences *); /* NULL is fine; nobody is answered */

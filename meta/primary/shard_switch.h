@@ -40,6 +40,7 @@ struct shard_switches_options {
     struct duty_env *duty; /* may_command, credentials, time-outs */
     struct dc_store *store;
     struct switch_records *records;
+    struct late_rewrites *late; /* hears of CONFIG REWRITE that are refused; NULL: nobody */
     /* Its duty here; NULL: none. */
     struct tree_duty *(*tree_of)(const char *cluster, const char *shard, void *arg);
     /* Something that was under way in this slot is over; may be NULL. */

@@ -54,6 +54,7 @@ bool switch_run_fill(struct switch_shard *s, struct addr *redises, struct switch
     run->connect_timeout_ms = s->all->opt.connect_timeout_ms;
     run->may_command = run->may_command ? run->may_command : switch_may_step;
     run->arg = s;
+    run->late = s->all->opt.late;
     return true;
 }
 

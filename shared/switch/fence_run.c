@@ -109,7 +109,7 @@ static void rewrite_late(struct fence_run *r)
                                     &step);
         }
     }
-    switch_run_send_late(&r->run, orders, count);
+    switch_run_send_late(&r->run, "freeze", orders, count);
 }
 
 static void finish(struct fence_run *r)

@@ -143,7 +143,7 @@ static void rewrite_late(struct promote_run *r)
             count += promote_commands(node, r->plan.orders[i].kind, &orders[count], steps);
         }
     }
-    switch_run_send_late(&r->run, orders, count);
+    switch_run_send_late(&r->run, "promotion", orders, count);
 }
 
 static void finish(struct promote_run *r)

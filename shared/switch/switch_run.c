@@ -41,7 +41,12 @@ void switch_run_init(struct switch_run *r, const struct switch_run_ops *ops,
                               .loop = o->loop,
                               .connect_timeout_ms = o->connect_timeout_ms,
                               .may_command = o->may_command,
-                              .arg = o->arg };
+                              .arg = o->arg,
+                              .late = o->late,
+                              .redis_count = o->redis_count };
+    for (size_t i = 0; i < o->redis_count; i++) {
+        r->redis[i] = o->redis[i];
+    }
     r->own_log = o->log ? NULL : execution_log_new(NULL);
     r->log = o->log ? o->log : r->own_log;
     limits_init(r, o->deadline_ms, drain_ms);
@@ -98,16 +103,12 @@ int64_t switch_run_round_ms(const struct switch_run *r, bool is_look)
     return limit < ROUND_MIN_MS ? ROUND_MIN_MS : limit;
 }
 
-static void ignore_answers(const struct party_answer *answers, size_t count, void *arg)
-{
-    (void)answers, (void)count, (void)arg;
-}
-
-void switch_run_send_late(struct switch_run *r, const struct party_order *orders, size_t count)
+void switch_run_send_late(struct switch_run *r, const char *behind,
+                          const struct party_order *orders, size_t count)
 {
     if (count > 0) {
-        redis_party_round(r->party, orders, count, loop_now(r->loop) + r->connect_timeout_ms,
-                          ignore_answers, NULL);
+        struct late_rewrite late = { orders, count, r->redis, r->redis_count, behind };
+        late_rewrites_send(r->late, &r->party, r->loop, &late);
     }
 }
 

@@ -3,6 +3,7 @@
 #define SHARED_SWITCH_SWITCH_RUN_H
 
 #include "shared/switch/execution_log.h"
+#include "shared/switch/late_rewrite.h"
 #include "shared/switch/redis_party.h"
 #include "shared/switch/switch_words.h"
 
@@ -19,6 +20,8 @@ struct switch_run_options {
     int (*may_command)(void *arg, struct xp_err *err);
     void *arg;                 /* of may_command and on_done */
     struct execution_log *log; /* borrowed; written to */
+    /* Borrowed: who hears what came of a CONFIG REWRITE behind the result; NULL: nobody. */
+    struct late_rewrites *late;
 };
 
 #endif

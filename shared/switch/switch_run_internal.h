@@ -28,6 +28,9 @@ struct switch_run {
     void *arg;
     struct execution_log *log;     /* borrowed */
     struct execution_log *own_log; /* when there is none */
+    struct late_rewrites *late;    /* borrowed; NULL */
+    struct addr redis[SWITCH_REDIS_MAX];
+    size_t redis_count;
 };
 
 /* Decides for the first time soon, not inside this call. Draining may take 'drain_ms', but leaves time for what comes behind it. */
@@ -42,8 +45,10 @@ void switch_run_act_after(struct switch_run *, int64_t pause_ms);
 bool switch_run_may(struct switch_run *);
 /* How long a round may take. One that only looks gets the time of a connect: the dead and hung ones cost no more. */
 int64_t switch_run_round_ms(const struct switch_run *, bool is_look);
-/* Sent behind the result, to be called before on_done, which may close the connections: what is written is carried out all the same. */
-void switch_run_send_late(struct switch_run *, const struct party_order *, size_t count);
+/* Sent behind the result, to be called before on_done, which may close the connections: what is written is carried out all the same.
+ * 'behind': of what, for the log; static. The last round of the run. */
+void switch_run_send_late(struct switch_run *, const char *behind, const struct party_order *,
+                          size_t count);
 void switch_run_tell_no_file(struct switch_run *, const struct addr *);
 
 #endif

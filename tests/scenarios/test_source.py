@@ -96,6 +96,16 @@ def forgive(d, server, shard, since):
     return took
 
 
+def log_lines(d, dc, event):
+    """What the metaserver of the DC has said of it so far."""
+    with open(d.world.dcs[dc].meta.log_path, encoding="utf-8", errors="replace") as f:
+        return [line for line in f if event in line]
+
+
+def refused_rewrites(d, dc):
+    return d.world.dcs[dc].meta.metrics()["xpipe_switch_rewrites_refused_total"]
+
+
 def cut_redises(d, dc):
     """Daemons do not reach the Redis of the DC; replication goes on."""
     for s in d.cluster.shards:
@@ -345,8 +355,17 @@ def test_redis_that_cannot_rewrite_their_configuration(any_site, drill, redis_pr
     for r in d.cluster.all_redises() if kind == "not-writable" else ():
         r.conf_path.unlink()
         r.conf_path.mkdir()  # root may write every file, but not a folder
+    told = {dc: refused_rewrites(d, dc) for dc in (HOME, AWAY)}
+    old, taken = d.old_master("s1"), {dc: d.redises("s1", dc) for dc in (HOME, AWAY)}
     ticket = d.switch()
     assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+    if kind == "not-writable":  # sent behind the results of freeze and promotion, and heard all the same
+        for dc, behind in ((HOME, "freeze"), (AWAY, "promotion")):
+            wait_until(lambda dc=dc: refused_rewrites(d, dc) >= told[dc] + len(d.cluster.shards), 10, f"the refused rewrites of {dc} on /metrics")
+            lines = [line for line in log_lines(d, dc, "switch.rewrite_refused") if behind in line and "CONFIG" in line.upper()]
+            assert any(r.address in line for r in taken[dc] for line in lines), lines
+            assert all("a restart brings its role of before back" in line for line in lines), lines
+        assert any(old.address in line for line in log_lines(d, HOME, "switch.rewrite_refused"))
     if kind == "no-file":
         assert "config file" in d.texts(ticket, "MIGRATE_PREVIOUS_PRIMARY_DC"), d.timeline(ticket)
     for r in d.cluster.all_redises() if kind == "not-writable" else ():
