@@ -254,6 +254,7 @@ static void make_duties(struct app *app)
     app_trees_make(app);
     app_switch_make(app);
     app->trees.on_stray = app_switch_stray;
+    app->trees.may_discard = app_switch_may_discard;
     app->trees.on_lost = app_switch_lost;
     app->trees.redis_retry_ms = app->config.switch_fast_ms;
     app->shards = shard_set_new(app->store, makers, ARRAY_LEN(makers));

@@ -26,6 +26,7 @@
 #define APP_COPY_THREADS 4
 #define APP_SLOT_THREADS 4
 
+struct console_report;
 struct late_rewrites;
 struct remote_fences;
 struct shard_switches;
@@ -65,6 +66,7 @@ struct app {
     struct shard_switches *switches;
     struct remote_fences *remote_fences;
     struct late_rewrites *late_rewrites;
+    struct console_report *divergence_reports;
     char *dc;          /* ours, in lower case */
     char *ip;          /* published in ZooKeeper */
     char *console_url; /* without a slash at its end */

@@ -71,6 +71,7 @@ static void on_upstream(const char *dc, const struct shard_name *name,
     const struct app *app = arg;
     struct tree_duty *duty = tree_duty_of(shard_set_find(app->shards, name->cluster, name->shard));
     if (duty) {
+        tree_duty_history_told(duty, dc, &answer->history);
         tree_duty_upstream_told(duty, dc, &answer->addr, answer->number);
     }
 }

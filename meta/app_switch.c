@@ -9,6 +9,20 @@
 
 #define ASK_TIMEOUT_MS      1000
 #define ASK_REPLY_MAX_BYTES 1024
+#define REPORTS_HELP        "Reports of divergences to the console, by how they ended."
+static struct metric reports_ok =
+    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"ok\"", REPORTS_HELP);
+static struct metric reports_failed =
+    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"failed\"", REPORTS_HELP);
+static struct metric reports_refused =
+    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"refused\"", REPORTS_HELP);
+static struct metric reports_dropped =
+    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"dropped\"", REPORTS_HELP);
+static struct metric reports_waiting =
+    METRIC_GAUGE_INIT("xpipe_meta_divergence_reports_waiting", "",
+                      "Divergences that wait to be reported to the console.");
+static struct report_metrics report_metrics = { &reports_ok, &reports_failed, &reports_refused,
+                                                &reports_dropped, &reports_waiting };
 
 static struct tree_duty *tree_of(const char *cluster, const char *shard, void *arg)
 {
@@ -43,6 +57,16 @@ void app_switch_stray(const struct duty *duty, const struct addr *master, void *
     if (shard) {
         shard_switch_stray(app->switches, duty->cluster->db_id, shard->db_id, master);
     }
+}
+
+int app_switch_may_discard(const struct duty *duty, const struct tree_discard *discard, void *arg,
+                           struct xp_err *err)
+{
+    const struct app *app = arg;
+    const struct shard_meta *shard = duty_shard(duty);
+    return shard ? shard_switch_may_discard(app->switches, duty->cluster->db_id, shard->db_id,
+                                            discard, err)
+                 : xp_fail(err, XP_NOT_FOUND, "the shard is not in the metadata any more");
 }
 
 void app_switch_lost(const struct duty *duty, void *arg)
@@ -122,6 +146,14 @@ void app_switch_make(struct app *app)
     const struct meta_config *c = &app->config;
     AUTO_FREE char *address =
         xasprintf("{\"ip\":\"%s\",\"port\":%lld}", app->ip, (long long)c->server_port);
+    app->divergence_reports = console_report_new(
+        &(struct console_report_options){ .loop = app->loop,
+                                          .console_url = app->console_url,
+                                          .subject = "divergences",
+                                          .metrics = &report_metrics,
+                                          .queue_max = (int)c->report_queue_max,
+                                          .connect_timeout_ms = c->dc_connect_timeout_ms,
+                                          .timeout_ms = c->dc_timeout_ms });
     app->late_rewrites = late_rewrites_new(app->loop);
     app->switch_records = switch_records_new(app->loop, c->zk_namespace);
     struct shard_switches_options options = {
@@ -130,6 +162,7 @@ void app_switch_make(struct app *app)
         .store = app->store,
         .records = app->switch_records,
         .late = app->late_rewrites,
+        .reports = app->divergence_reports,
         .tree_of = tree_of,
         .on_quiet = app_on_quiet,
         .refresh = refresh,
@@ -142,6 +175,7 @@ void app_switch_make(struct app *app)
         .drain_ms = c->drain_ms,
         .promote_ms = c->switch_promote_ms,
         .hold_ms = c->switch_hold_ms,
+        .diverge_ms = c->switch_diverge_ms,
         .again_ms = c->switch_again_ms,
         .reassert_ms = c->switch_reassert_ms,
         .fast_ms = c->switch_fast_ms,
@@ -178,6 +212,7 @@ bool app_switch_is_quiet(const struct app *app, int slot)
 void app_switch_free(struct app *app)
 {
     remote_fences_free(TAKE(app->remote_fences));
+    console_report_free(TAKE(app->divergence_reports)); /* tells the switches of its end */
     shard_switches_free(TAKE(app->switches));
     late_rewrites_free(TAKE(app->late_rewrites));
     if (app->switch_records) {

@@ -250,6 +250,8 @@ const struct config_row meta_config_rows[] = {
       "Change of the primary DC: time for the Redis of another DC to follow, where the caller does not say; they do so later, too", NULL },
     { "meta", "meta.switch.hold.milli", CFG_INT, M(switch_hold_ms), "60000", 1000, 3600000, "ms", false,
       "Change of the primary DC: how long periodic corrections keep off after the last step, when the console does not say that the cluster migrates", NULL },
+    { "meta", "meta.switch.diverge.milli", CFG_INT, M(switch_diverge_ms), "2000", 0, 60000, "ms", false,
+      "How long a returned master of a backup DC waits to be compared with the new one before it follows: for its hold, and for the point of the promotion", NULL },
     { "meta", "meta.switch.again.milli", CFG_INT, M(switch_again_ms), "5000", 0, 600000, "ms", false,
       "Change of the primary DC: how long a repeated promotion gets the answer of the first", NULL },
     { "meta", "meta.switch.reassert.milli", CFG_INT, M(switch_reassert_ms), "1000", 100, 60000, "ms", false,

@@ -89,6 +89,7 @@ struct meta_config {
     int64_t switch_promote_ms;
     int64_t switch_follow_ms;
     int64_t switch_hold_ms;
+    int64_t switch_diverge_ms;
     int64_t switch_again_ms;
     int64_t switch_reassert_ms;
     int64_t switch_fast_ms;

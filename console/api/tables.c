@@ -23,6 +23,7 @@ const struct http_route *const api_tables[] = {
     api_migration_routes,
     api_migration_page_routes,
     api_migrations_v2_routes,
+    api_divergence_routes,
     api_readiness_routes,
     api_bi_migration_routes,
     api_beacon_routes,

@@ -23,6 +23,7 @@ extern const struct http_route api_document_routes[];
 extern const struct http_route api_migration_routes[];
 extern const struct http_route api_migration_page_routes[];
 extern const struct http_route api_migrations_v2_routes[];
+extern const struct http_route api_divergence_routes[];
 extern const struct http_route api_readiness_routes[];
 extern const struct http_route api_bi_migration_routes[];
 extern const struct http_route api_beacon_routes[];

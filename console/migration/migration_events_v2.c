@@ -1,5 +1,8 @@
 /* migration_events_v2.c - events as /api/v2/migrations shows them: with the steps of each shard, the timeline, who still has to follow, and
  * what was lost. */
+#include <stdio.h>
+
+#include "console/migration/divergences.h"
 #include "console/migration/migration_events_internal.h"
 #include "shared/base/str.h"
 #include "shared/model/json_decode.h"
@@ -61,10 +64,12 @@ static json_t *shard_json(const struct migration_shard_row *shard)
     return json;
 }
 
-/* What did not arrive, of every shard that was promoted without a proof that all of it did. */
-static void add_lost(json_t *list, const struct migration_shard_row *shard)
+/* What did not arrive, of every shard that was promoted without a proof that all of it did; and what returned masters had beyond the promotion
+ * ('diverged' is borrowed; NULL: none came back so). */
+static void add_lost(json_t *list, const struct migration_shard_row *shard, json_t *diverged)
 {
-    if (!shard->is_promoted || (!shard->is_unfenced && shard->is_drained)) {
+    bool is_proved = !shard->is_promoted || (!shard->is_unfenced && shard->is_drained);
+    if (is_proved && !diverged) {
         return;
     }
     int64_t window_ms = shard->held_at && shard->promoted_at >= shard->held_at
@@ -72,13 +77,14 @@ static void add_lost(json_t *list, const struct migration_shard_row *shard)
                             : -1;
     (void)json_array_append_new(
         list,
-        json_pack("{s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shard",
+        json_pack("{s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shard",
                   jd_text(shard->name), "unfenced", shard->is_unfenced, "drained",
                   shard->is_drained, "lostBytes", number_or_null(shard->lost_bytes), "oldMaster",
                   addr_json(&shard->old_master), "newMaster", addr_json(&shard->new_master),
                   "offset", number_or_null(shard->fence_offset), "replId",
                   jd_text(shard->fence_repl_id), "promotedAt", event_date(shard->promoted_at),
-                  "windowMs", number_or_null(window_ms)));
+                  "windowMs", number_or_null(window_ms), "diverged",
+                  diverged ? json_incref(diverged) : json_array()));
 }
 
 /* ---- one cluster ---- */
@@ -119,7 +125,14 @@ static json_t *publish_info(const struct migration_cluster_row *row)
     return info ? info : json_null();
 }
 
-static json_t *cluster_json(const struct migration_cluster_row *row)
+static json_t *of_shard(const json_t *by_shard, int64_t shard_id)
+{
+    char key[24];
+    (void)snprintf(key, sizeof(key), "%lld", (long long)shard_id);
+    return json_object_get(by_shard, key);
+}
+
+static json_t *cluster_json(const struct migration_cluster_row *row, const json_t *diverged)
 {
     const struct migration_status_info *info = migration_status_info(row->status);
     json_t *json = json_pack(
@@ -131,7 +144,7 @@ static json_t *cluster_json(const struct migration_cluster_row *row)
     json_t *lost = json_array();
     for (size_t i = 0; i < row->shard_count; i++) {
         (void)json_array_append_new(shards, shard_json(&row->shards[i]));
-        add_lost(lost, &row->shards[i]);
+        add_lost(lost, &row->shards[i], of_shard(diverged, row->shards[i].shard_id));
     }
     set(json, "mode", json_string(migration_mode_text(row->mode)));
     set(json, "disaster", json_boolean(row->is_disaster));
@@ -151,10 +164,12 @@ static json_t *cluster_json(const struct migration_cluster_row *row)
 static int add_cluster(struct db *db, int64_t id, json_t *clusters, struct xp_err *err)
 {
     struct migration_cluster_row row = { 0 };
+    json_auto_t *diverged = NULL;
     int rc = migration_load(db, id, &row, err);
+    rc = rc != 0 ? rc : divergences_of(db, id, &diverged, err);
     if (rc == 0) {
         json_t *timeline = json_array();
-        json_t *json = cluster_json(&row);
+        json_t *json = cluster_json(&row, diverged);
         set(json, "timeline", timeline);
         (void)json_array_append_new(clusters, json);
         rc = lines_json(db, id, timeline, err);

@@ -20,7 +20,7 @@
 #define NOBODY          "no outer client is configured: nobody was told"
 #define NOBODY_ADDRESS  "default-addr"
 
-enum telling_kind { TELL_CHECK, TELL_PUBLISH, TELL_EXCLUDE };
+enum telling_kind { TELL_CHECK, TELL_PUBLISH, TELL_EXCLUDE, TELL_DIVERGED };
 
 struct telling { /* owner: loop; its request, when there is one, refers to it */
     struct list link;
@@ -225,7 +225,7 @@ static json_t *addr_array(const struct addr *addrs, size_t count)
 /* The platform, or the webhook, or nobody: sets url, address and is_webhook. */
 static void aim(const struct outer_client *c, struct telling *t, char *take_credis_url)
 {
-    if (!text_is_empty(c->credis_url)) {
+    if (!text_is_empty(c->credis_url) && take_credis_url) {
         t->url = take_credis_url;
         t->address = xstrdup(c->credis_url);
         return;
@@ -260,6 +260,20 @@ void outer_publish(struct outer_client *c, const char *cluster, const char *dc,
     }
     t->body = dump(addrs);
     tell(c, t, done, arg);
+}
+
+static void nobody_waits(const struct outer_answer *a, void *arg)
+{
+    (void)a, (void)arg;
+}
+
+void outer_diverged(struct outer_client *c, json_t *take_body)
+{
+    XP_ON_LOOP();
+    struct telling *t = new_telling(TELL_DIVERGED);
+    aim(c, t, NULL);
+    t->body = dump(take_body);
+    tell(c, t, nobody_waits, NULL);
 }
 
 void outer_exclude(struct outer_client *c, const char *cluster, const char *const *excluded,

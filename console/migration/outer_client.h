@@ -1,11 +1,14 @@
 /* outer_client.h - tells the client-routing platform (credis) about switches: pre-check, publication, excluded DCs (dr-switchover.md 5.3,
- * console-api.md 3.17); or, without one, a webhook: POST of {"event":"switched","cluster","dc","masters":[...],"epoch"} (docs/operations.md).
+ * console-api.md 3.17); or, without one, a webhook: POST of {"event":"switched","cluster","dc","masters":[...],"epoch"} (docs/operations.md). Also
+ * {"event":"excluded",...} and {"event":"diverged",...}.
  *
  *   credis.service.address      base URL: POST /keeperApi/checkcluster/{c}, /keeperApi/primarydc/{c}/{dc}, /keeperApi/excludedIdcs[/{c}]
  *   console.migration.webhook.url
  * Neither: everything succeeds, and publish_info says that nobody was told. 3 tries, 100 ms apart, within timeout_ms. Thread: loop. */
 #ifndef CONSOLE_MIGRATION_OUTER_CLIENT_H
 #define CONSOLE_MIGRATION_OUTER_CLIENT_H
+
+#include <jansson.h>
 
 #include "shared/base/addr.h"
 #include "shared/base/clock.h"
@@ -34,6 +37,8 @@ typedef void outer_fn(const struct outer_answer *,
 void outer_precheck(struct outer_client *, const char *cluster, outer_fn *, void *arg);
 void outer_publish(struct outer_client *, const char *cluster, const char *dc,
                    const struct addr *masters, size_t count, int64_t epoch, outer_fn *, void *arg);
+/* What a returned master had beyond the new one is told the webhook; a platform knows no word for it. Nobody waits for it: 3 tries, then a warning. */
+void outer_diverged(struct outer_client *, json_t *take_body);
 /* excluded: names of DCs; count 0 takes all of them back. */
 void outer_exclude(struct outer_client *, const char *cluster, const char *const *excluded,
                    size_t count, outer_fn *, void *arg);

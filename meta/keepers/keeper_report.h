@@ -1,15 +1,12 @@
 /* keeper_report.h - tells the console which keeper is active (console-api.md 3.9.3, metaserver.md 4.4).
  *
- * PUT /api/dc/{dc}/cluster/{c}/shard/{s}/keepers/adjustment with the KeeperMeta. Only the newest state of a shard counts: a
- * report that waits is replaced. One call at a time for a shard, up to 4 under way; a failure of the connection or a status
- * >= 500 pauses all of them, 1 s doubling to 60 s, any success ends the pause. At most queue_max shards wait, then the newest is
- * dropped and counted: whoever owns a shard reports it again from time to time. A redirect or a 4xx is logged and not repeated.
- * Owner: loop. */
+ * PUT /api/dc/{dc}/cluster/{c}/shard/{s}/keepers/adjustment with the KeeperMeta, by console_report (pauses, limits). Whoever owns a shard
+ * reports it again from time to time. Owner: loop. */
 #ifndef META_KEEPERS_KEEPER_REPORT_H
 #define META_KEEPERS_KEEPER_REPORT_H
 
 #include "meta/keepers/keeper_elect.h"
-#include "shared/net/http_client.h"
+#include "meta/links/console_report.h"
 
 struct keeper_report;
 

@@ -122,6 +122,9 @@ static void change_source(struct tree_duty *duty, const struct source_choice *ch
     duty->source = choice->addr;
     duty->is_master_seen = false;
     tree_look_anew(duty);
+    if (!addr_is_none(&duty->appointed)) {
+        tree_poll_now(duty, duty->env->poll_fast_ms); /* backup DCs wait for its history */
+    }
     if (duty->monitor) {
         sentinel_monitors_kick(duty->tree_env->monitors, duty->monitor);
     }
@@ -163,6 +166,18 @@ static int64_t source_offset(const struct tree_duty *duty)
     return duty->place == TREE_BACKUP ? duty->told_offset : -1;
 }
 
+static struct repl_history source_history(const struct tree_duty *duty)
+{
+    for (size_t i = 0; duty->place == TREE_PRIMARY && i < duty->redis_count; i++) {
+        const struct tree_member *m = duty->members[i];
+        if (addr_eq(&m->node.addr, &duty->source) && m->node.role.kind == ROLE_KIND_MASTER &&
+            m->history) {
+            return *m->history;
+        }
+    }
+    return (struct repl_history){ 0 };
+}
+
 static void tell_backups(struct tree_duty *duty, const struct addr *head)
 {
     const struct names *dcs = &duty->base.cluster->backup_dcs;
@@ -184,7 +199,7 @@ static bool is_shown(const struct tree_duty *duty, const struct upstream *u)
            strcmp(s->active.run_id, u->active.run_id) == 0 &&
            s->active.container_id == u->active.container_id &&
            s->active.priority == u->active.priority && addr_eq(&s->source, &u->source) &&
-           s->offset == u->offset;
+           s->offset == u->offset && repl_history_eq(&s->history, &u->history);
 }
 
 static void publish(struct tree_duty *duty)
@@ -196,6 +211,7 @@ static void publish(struct tree_duty *duty)
         .has_active = active != NULL,
         .source = duty->source,
         .offset = source_offset(duty),
+        .history = source_history(duty),
     };
     if (active) {
         u.active = *active;
@@ -476,6 +492,7 @@ static void forget_source(struct tree_duty *duty)
     struct addr none = { 0 };
     duty->source = duty->told = duty->relay = duty->head = duty->lost_master = none;
     duty->appointed = none;
+    duty->told_history = (struct repl_history){ 0 };
     duty->told_offset = -1;
     duty->source_verdict = SOURCE_UNKNOWN;
     duty->is_master_seen = false;
@@ -541,11 +558,18 @@ void tree_tick(struct tree_duty *duty)
     tree_evaluate(duty);
 }
 
-static void ask_upstream(struct tree_duty *duty)
+void tree_ask_upstream(struct tree_duty *duty)
 {
-    if (duty->place == TREE_BACKUP && duty->base.cluster->active_dc && addr_is_none(&duty->told)) {
+    if (duty->place == TREE_BACKUP && duty->base.cluster->active_dc) {
         dc_links_ask(duty->tree_env->upstreams, duty->base.cluster->active_dc,
                      duty->base.cluster->name, duty->base.shard);
+    }
+}
+
+static void ask_upstream(struct tree_duty *duty)
+{
+    if (addr_is_none(&duty->told)) {
+        tree_ask_upstream(duty);
     }
 }
 
@@ -738,6 +762,17 @@ void tree_duty_upstream_told(struct tree_duty *duty, const char *dc, const struc
     duty->told_offset = offset;
     if (is_new) {
         tree_evaluate(duty);
+    }
+}
+
+void tree_duty_history_told(struct tree_duty *duty, const char *dc,
+                            const struct repl_history *history)
+{
+    bool is_news = tree_duty_pulls_from(duty, dc) && history->repl_id[0] &&
+                   !repl_history_eq(history, &duty->told_history);
+    if (is_news) {
+        duty->told_history = *history;
+        tree_poll_now(duty, 0);
     }
 }
 

@@ -26,8 +26,16 @@
 #include "meta/primary/failover_decide.h"
 #include "meta/primary/sentinel_monitors.h"
 #include "meta/shards/duty.h"
+#include "shared/net/repl_history.h"
 
 struct tree_duty;
+
+struct tree_discard { /* what is known of one that follows nobody and is to follow */
+    struct addr redis;
+    bool is_master;
+    const struct repl_history *own;   /* as just read; repl_id "": it does not tell it */
+    const struct repl_history *point; /* of the primary DC's master; repl_id "": not told */
+};
 
 /* What all tree duties share, for their whole life. */
 struct tree_env {
@@ -42,6 +50,10 @@ struct tree_env {
     /* A Redis of a backup DC is a master and nothing is going to change that (its upstream is not known): told at every look, for as
      * long as it is so. NULL: nobody cares. 'arg' is that of the duty_env. */
     void (*on_stray)(const struct duty *, const struct addr *master, void *arg);
+    /* A Redis of a backup DC that follows nobody is to follow: its own data are discarded by that. 0: it may be; else why not yet, and the same
+     * is asked again with the next look. NULL: nobody cares. 'arg' is that of the duty_env. */
+    int (*may_discard)(const struct duty *, const struct tree_discard *, void *arg,
+                       struct xp_err *err);
     /* The connection to a Redis that had answered ended: perhaps its process, which comes back as another one. NULL: nobody cares. */
     void (*on_lost)(const struct duty *, void *arg);
     struct budget refresh; /* setstates that only make a route known */
@@ -68,6 +80,8 @@ struct tree_duty *tree_duty_of(struct duty *);
 /* The primary DC told what to pull from. Ignored when this DC is not a backup one, or 'dc' is not the primary one. */
 void tree_duty_upstream_told(struct tree_duty *, const char *dc, const struct addr *head,
                              int64_t offset);
+/* The primary DC told the history of its master: what a returned master is compared with. Nothing known (a Java metaserver): nothing changes. */
+void tree_duty_history_told(struct tree_duty *, const char *dc, const struct repl_history *);
 /* This DC is a backup one of 'dc': it asks there. */
 bool tree_duty_pulls_from(const struct tree_duty *, const char *dc);
 /* Every keeper of the document lives, since keeper_settle_ms. */

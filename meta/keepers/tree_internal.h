@@ -54,9 +54,12 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     /* Redis: when its priority is asked for next; on a new connection at once, unless it refused */
     mono_ms priority_at;
     uint8_t priority_failures; /* commands without an answer, in a row */
+    mono_ms history_at;        /* the same of its history */
     /* rarely needed, owned or NULL */
     struct member_order *order;
     struct failover_info *failover;
+    struct repl_history *
+        history; /* of a master that others pull from, of one that is to follow; as long as its role stays */
     struct action_record *record;
     char *problem; /* why it does not answer as it should */
 };
@@ -118,7 +121,8 @@ struct tree_duty {
     struct addr source;
     struct addr told;
     int64_t told_offset;
-    struct addr head; /* last told to the backup DCs */
+    struct repl_history told_history; /* of the primary DC's master; repl_id "": not told */
+    struct addr head;                 /* last told to the backup DCs */
     enum source_verdict source_verdict;
     int masters;         /* observed */
     bool is_master_seen; /* the source was observed as a master, not only assumed */
@@ -197,6 +201,13 @@ void tree_tick(struct tree_duty *);              /* once a poll */
 const struct live_keeper *tree_active(const struct tree_duty *); /* NULL: none */
 /* Notes why a plan waits, once for each change; NULL: it does not. */
 void tree_note_hold(struct tree_duty *, const char *why);
+
+/* tree_switch.c */
+/* It follows nobody, and this DC is to make it follow: what it has of its own is lost by that. */
+bool tree_is_discarded(const struct tree_member *);
+/* Is what it has written down, or nothing? 0, or why it may not be told to follow yet. */
+int tree_check_discard(struct tree_member *, struct xp_err *err) XP_MUST_CHECK;
+void tree_ask_upstream(struct tree_duty *);
 
 /* tree_run.c */
 void tree_run_start(struct tree_duty *, const struct tree_facts *, const struct tree_plan *);

@@ -23,6 +23,9 @@ static const char *const replication_words[] = { "INFO", "replication" };
 /* The older name: every Redis knows it, the newer one only those from 5 on. */
 const char *const tree_priority_words[3] = { "CONFIG", "GET", TREE_PRIORITY_KEY };
 
+static const char *const info_words[] = { "INFO" }; /* replication and keyspace in one */
+
+#define HISTORY_AGAIN_MS    60000  /* it may have been demoted and promoted between two polls */
 #define PRIORITY_AGAIN_MS   60000  /* somebody may have changed it */
 #define PRIORITY_REFUSED_MS 600000 /* it does not tell it, or took no other */
 #define PRIORITY_TRIES      3 /* commands without an answer, before it is left alone for a while */
@@ -116,9 +119,18 @@ static void note_silence(struct tree_member *m)
     n->was_tried = true;
     n->role_at = MONO_NEVER;
     n->state = KEEPER_UNSEEN;
+    free(TAKE(m->history));
+    m->history_at = MONO_NEVER;
     if (n->silent_since == MONO_NEVER) {
         n->silent_since = now_of(m);
     }
+}
+
+/* What it was is no fact of what it is. */
+static void forget_history(struct tree_member *m)
+{
+    free(TAKE(m->history));
+    m->history_at = MONO_NEVER;
 }
 
 static void note_role(struct tree_member *m, const struct redis_role *role)
@@ -127,6 +139,9 @@ static void note_role(struct tree_member *m, const struct redis_role *role)
     bool is_same = n->role.kind == role->kind && tree_link_of(&n->role) == tree_link_of(role) &&
                    addr_eq(&n->role.master, &role->master);
     m->has_changed |= !is_same || n->role_at == MONO_NEVER || m->is_unread;
+    if (n->role.kind != role->kind || !addr_eq(&n->role.master, &role->master)) {
+        forget_history(m);
+    }
     m->is_unread = false;
     tree_node_note_role(n, role, now_of(m));
 }
@@ -289,6 +304,28 @@ static void on_replication(const struct rreply *reply, enum rconn_why why, void 
     m->has_changed = true; /* ROLE comes behind it */
 }
 
+/* One that refuses to tell it has a history, too: nobody knows which. */
+static void on_history(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
+{
+    (void)why;
+    (void)token;
+    struct tree_member *m = arg;
+    if (!is_wanted(m) || !reply || text_has_prefix(rreply_text(reply, NULL), "LOADING")) {
+        return;
+    }
+    struct repl_history history = { .second_offset = -1, .offset = -1, .has_data = true };
+    if (rreply_type(reply) == RREPLY_BULK) {
+        size_t length;
+        const char *text = rreply_text(reply, &length);
+        repl_history_parse(text, length, &history);
+    }
+    m->has_changed |= !m->history || tree_is_discarded(m) || !repl_history_eq(m->history, &history);
+    if (!m->history) {
+        m->history = xcalloc(1, sizeof(*m->history));
+    }
+    *m->history = history; /* ROLE comes behind it */
+}
+
 /* A name is for people who read CLIENT LIST; one that is loading did not refuse (shard_node.c). */
 static void on_name(const struct rreply *reply, enum rconn_why why, void *arg, uint64_t token)
 {
@@ -342,8 +379,27 @@ void tree_forget_priorities(struct tree_duty *duty)
     }
 }
 
+static bool is_history_due(const struct tree_member *m)
+{
+    const struct tree_duty *duty = m->duty;
+    return duty->place == TREE_PRIMARY && m->node.role_at != MONO_NEVER &&
+           m->node.role.kind == ROLE_KIND_MASTER && addr_eq(&m->node.addr, &duty->source) &&
+           now_of(m) >= m->history_at;
+}
+
+static void ask_history(struct tree_member *m)
+{
+    if (tree_is_discarded(m)) {
+        (void)ask(m, ARRAY_LEN(info_words), info_words, on_history);
+    } else if (is_history_due(m) &&
+               ask(m, ARRAY_LEN(replication_words), replication_words, on_history)) {
+        m->history_at = now_of(m) + HISTORY_AGAIN_MS;
+    }
+}
+
 static void ask_redis(struct tree_member *m)
 {
+    ask_history(m);
     if (tree_failover_is_asking(m->duty)) {
         (void)ask(m, ARRAY_LEN(replication_words), replication_words, on_replication);
     }
@@ -482,6 +538,7 @@ static struct tree_member *member_new(struct tree_duty *duty, const struct addr 
     };
     m->shown = -1;
     m->priority_at = MONO_NEVER;
+    m->history_at = MONO_NEVER;
     m->backoff_until = MONO_NEVER;
     m->started_at = MONO_NEVER;
     struct rconn_options options = {
@@ -504,6 +561,7 @@ static void member_free(struct tree_member *m)
     action_record_free(m->record);
     free(m->order);
     free(m->failover);
+    free(m->history);
     free(m->problem);
     free(m->route);
     free(m);

@@ -545,11 +545,16 @@ static bool was_not_taken(struct tree_member *m, const struct tree_action *actio
 
 enum choice { CHOICE_TAKE, CHOICE_SKIP, CHOICE_BLOCK /* what depends on it must wait, too */ };
 
-static enum choice choose(struct tree_duty *duty, const struct tree_action *action)
+static enum choice choose(struct tree_duty *duty, const struct tree_action *action,
+                          struct xp_err *why)
 {
     struct tree_member *m = duty->members[action->node];
     mono_ms now = loop_now(duty->env->loop);
-    if (now < m->backoff_until || was_not_taken(m, action)) {
+    if (now < m->backoff_until) {
+        return CHOICE_BLOCK;
+    }
+    if ((action->kind == TREE_ACT_FOLLOW && tree_check_discard(m, why) != 0) ||
+        was_not_taken(m, action)) {
         return CHOICE_BLOCK;
     }
     if (action->is_refresh && !budget_take(&duty->tree_env->refresh, now)) {
@@ -586,6 +591,7 @@ struct selection {
     bool is_blocked; /* an action of stage 0 waits: nothing of stage 1 */
     bool is_real;    /* something is wrong, not only a route unknown */
     bool cuts;
+    struct xp_err why; /* it waits, where it is no back-off; "" else */
 };
 
 static struct selection select_actions(struct tree_duty *duty, const struct tree_facts *facts,
@@ -598,7 +604,7 @@ static struct selection select_actions(struct tree_duty *duty, const struct tree
             if (action->stage != stage || (stage == 1 && s.is_blocked)) {
                 continue;
             }
-            enum choice choice = choose(duty, action);
+            enum choice choice = choose(duty, action, &s.why);
             s.is_waiting |= choice == CHOICE_BLOCK;
             s.is_blocked |= choice == CHOICE_BLOCK && stage == 0;
             if (choice == CHOICE_TAKE) {
@@ -617,7 +623,8 @@ void tree_run_start(struct tree_duty *duty, const struct tree_facts *facts,
     struct tree_run *run = begin(duty, plan->action_count);
     struct selection s = select_actions(duty, facts, plan);
     if (run->step_count == 0) {
-        abandon(duty, s.is_waiting ? "backing off" : NULL);
+        const char *why = s.why.msg[0] ? s.why.msg : "backing off";
+        abandon(duty, s.is_waiting ? why : NULL);
     } else if (s.is_real && !duty_take_budget(duty->env, s.cuts)) {
         abandon(duty, "budget of corrections is used up");
     } else {

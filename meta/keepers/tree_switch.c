@@ -29,6 +29,43 @@ void tree_tell_strays(struct tree_duty *duty, const struct tree_facts *f,
     }
 }
 
+/* ---- what a Redis that is to follow has of its own ---- */
+
+#define HISTORY_SOON_MS 5
+
+bool tree_is_discarded(const struct tree_member *m)
+{
+    const struct tree_duty *duty = m->duty;
+    return duty->tree_env->may_discard && duty->place == TREE_BACKUP && !m->node.is_keeper &&
+           m->node.role_at != MONO_NEVER && addr_is_none(&m->node.role.master) &&
+           m->node.role.kind != ROLE_KIND_UNKNOWN;
+}
+
+int tree_check_discard(struct tree_member *m, struct xp_err *err)
+{
+    struct tree_duty *duty = m->duty;
+    if (!tree_is_discarded(m)) {
+        return 0;
+    }
+    if (!m->history) {
+        tree_poll_now(duty, HISTORY_SOON_MS);
+        return xp_fail(err, XP_CONFLICT, "what %s has of its own is not read yet",
+                       ADDR_TEXT(&m->node.addr));
+    }
+    struct tree_discard discard = { .redis = m->node.addr,
+                                    .is_master = m->node.role.kind == ROLE_KIND_MASTER,
+                                    .own = m->history,
+                                    .point = &duty->told_history };
+    int rc = duty->tree_env->may_discard(&duty->base, &discard, duty->env->arg, err);
+    if (rc != 0) {
+        tree_poll_now(duty, duty->env->poll_fast_ms);
+        if (!duty->told_history.repl_id[0]) {
+            tree_ask_upstream(duty);
+        }
+    }
+    return rc;
+}
+
 void tree_duty_look(struct tree_duty *duty)
 {
     tree_look_anew(duty);

@@ -10,6 +10,7 @@
 
 #include "meta/keepers/keeper_elect.h"
 #include "meta/keepers/tree_facts.h"
+#include "shared/net/repl_history.h"
 
 struct upstream_board;
 
@@ -20,6 +21,8 @@ struct upstream {          /* of one shard in one DC */
     struct live_keeper active;
     struct addr source; /* none: unknown */
     int64_t offset;     /* of the source, when last polled; -1 unknown */
+    struct repl_history
+        history; /* of the source, a master: the point of its promotion; repl_id "": not known */
 };
 
 struct upstream_board *upstream_board_new(void);

@@ -1,6 +1,7 @@
 /* upstream_row.h - what a DC says about one of its one-way shards, as JSON between metaservers of ours:
  * {"cluster","shard","place":"primary"|"backup"|"outside","hasKeepers","activeKeeper":KeeperMeta|null,
- *  "master":{"ip","port"}|null,"offset":n|null}. Thread: any. */
+ *  "master":{"ip","port"}|null,"offset":n|null,"history":{"replId","replId2","secondOffset"}}. The history is that of the master, there
+ * when it is known (replId2 and secondOffset: the point of its promotion, when it was promoted). Thread: any. */
 #ifndef META_KEEPERS_UPSTREAM_ROW_H
 #define META_KEEPERS_UPSTREAM_ROW_H
 

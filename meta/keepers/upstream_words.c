@@ -21,8 +21,9 @@ static bool read_row(const json_t *row, struct dc_row *ret_row)
     if (!upstream_row_read(row, &ret_row->cluster, &ret_row->shard, &upstream)) {
         return false;
     }
-    ret_row->answer =
-        (struct dc_answer){ .addr = upstream_head(&upstream), .number = upstream.offset };
+    ret_row->answer = (struct dc_answer){ .addr = upstream_head(&upstream),
+                                          .number = upstream.offset,
+                                          .history = upstream.history };
     return !addr_is_none(&ret_row->answer.addr);
 }
 

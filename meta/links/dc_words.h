@@ -10,6 +10,7 @@
 #include "shared/base/addr.h"
 #include "shared/base/metrics.h"
 #include "shared/base/str.h"
+#include "shared/net/repl_history.h"
 
 enum dc_lane { DC_ASK, DC_TELL };
 #define DC_LANES 2
@@ -22,6 +23,8 @@ struct dc_topic { /* a shard that is asked for, or told of */
 struct dc_answer {    /* what another DC says about a shard */
     struct addr addr; /* never none */
     int64_t number;   /* master_words: gid; upstream_words: offset, -1 unknown */
+    struct repl_history
+        history; /* upstream_words: of the master there; repl_id "" unknown. Else zeros */
 };
 
 struct dc_row {

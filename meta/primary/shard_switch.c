@@ -243,6 +243,7 @@ static void take_record(struct switch_shard *s, const struct switch_record *reco
     if (is_first) {
         switch_orphan_take(s);
         go_on_from(s);
+        switch_diverge_recorded(s);
         switch_look(s);
     }
 }
@@ -279,6 +280,8 @@ static void on_record_written(int rc, const struct switch_record *record, void *
         s->written = *record;
         if (s->is_dirty) {
             write_record(s);
+        } else {
+            switch_diverge_recorded(s);
         }
         switch_job_recorded(s);
     } else if (s->is_owned) {
@@ -337,6 +340,7 @@ static void shard_free(struct switch_shard *s)
     struct shard_switches *all = s->all;
     s->is_known = false;
     count_fence(s);
+    switch_diverge_left(s);
     loop_timer_stop(&s->record_timer);
     loop_timer_stop(&s->job_timer);
     switch_keep_stop(s);
@@ -354,6 +358,7 @@ static void shard_free(struct switch_shard *s)
     switch_forget(s);
     execution_log_free(s->orphan_log);
     switch_strays_forget(s);
+    switch_diverge_forget(s);
     free(s->last_error);
     free(s);
 }
@@ -396,6 +401,7 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->held_until = MONO_NEVER;
     s->may_follow = false;
     switch_strays_forget(s);
+    switch_diverge_forget(s);
     s->is_asserted = false;
     s->asserted_at = MONO_NEVER;
     s->find_at = MONO_NEVER;
@@ -427,6 +433,7 @@ void shard_switch_lost(struct shard_switches *all, int64_t cluster_id, int64_t s
     s->is_dirty = false;
     s->is_known = false;
     count_fence(s);
+    switch_diverge_left(s);
     s->tenure++;
     loop_timer_stop(&s->record_timer);
     list_remove(&s->to_read);
@@ -449,6 +456,9 @@ void shard_switch_cluster(struct shard_switches *all, const struct cluster_meta 
         s->is_checked &= cluster->is_migrating;
         switch_prepare(s);
         switch_note_migrating(s);
+        if (!s->is_dirty && !s->is_writing) {
+            switch_diverge_recorded(s); /* a report that found no room is tried again */
+        }
         switch_keep(s, 0);
         struct tree_duty *tree = switch_tree(s);
         if (tree && switch_is_primary(s) && !addr_is_none(&s->record.promoted)) {

@@ -21,12 +21,13 @@
  * Sentinels: monitors are removed with the hold and added after the promotion by sentinel_monitors, outside the path of the outage.
  * Split: shard_switch.c (shards, records, what others ask), switch_queue.c (requests and their answers), switch_fencing.c, switch_promoting.c
  * and switch_following.c (the steps), switch_keeping.c (fence asserted again, strays), switch_isolation.c, switch_settle.c (settings
- * put back), switch_state.c (what people see).
+ * put back), switch_diverge.c (what a returned master has beyond the new one), switch_state.c (what people see).
  * Owner: loop. */
 #ifndef META_PRIMARY_SHARD_SWITCH_H
 #define META_PRIMARY_SHARD_SWITCH_H
 
 #include "meta/keepers/tree_duty.h"
+#include "meta/links/console_report.h"
 #include "shared/switch/promote.h"
 #include "meta/primary/switch_record.h"
 #include "shared/switch/fence.h"
@@ -40,7 +41,8 @@ struct shard_switches_options {
     struct duty_env *duty; /* may_command, credentials, time-outs */
     struct dc_store *store;
     struct switch_records *records;
-    struct late_rewrites *late; /* hears of CONFIG REWRITE that are refused; NULL: nobody */
+    struct console_report *reports; /* tells the console of divergences; NULL: nobody does */
+    struct late_rewrites *late;     /* hears of CONFIG REWRITE that are refused; NULL: nobody */
     /* Its duty here; NULL: none. */
     struct tree_duty *(*tree_of)(const char *cluster, const char *shard, void *arg);
     /* Something that was under way in this slot is over; may be NULL. */
@@ -59,6 +61,7 @@ struct shard_switches_options {
     int64_t promote_ms;  /* meta.switch.promote.milli, 2,000, beyond the drain */
     int64_t hold_ms;     /* meta.switch.hold.milli, 60,000 */
     int64_t again_ms;    /* meta.switch.again.milli, 5,000 */
+    int64_t diverge_ms;  /* meta.switch.diverge.milli, 2,000: diverge_decide.h */
     int64_t reassert_ms; /* meta.switch.reassert.milli, 1,000 */
     int64_t fast_ms;     /* meta.switch.fast.milli, 100: the same while it is not in force */
     /* meta.isolation.fence.seconds: masters here are held when the console was not heard for so long; 0: never */
@@ -110,6 +113,10 @@ bool shard_switch_holds(const struct shard_switches *, int64_t cluster_id, int64
  * and then gets its setting back. Told as often as it is seen. */
 void shard_switch_stray(struct shard_switches *, int64_t cluster_id, int64_t shard_id,
                         const struct addr *master);
+/* A Redis of a backup DC that follows nobody is to follow (tree_env.may_discard): 0, or why not yet; what it has beyond the new master is recorded
+ * first, and a master is held. The tree duty is told to look again when that is done. */
+int shard_switch_may_discard(struct shard_switches *, int64_t cluster_id, int64_t shard_id,
+                             const struct tree_discard *, struct xp_err *err) XP_MUST_CHECK;
 /* The connection to a Redis of it ended: a fence in force is looked at now, for who comes back may have forgotten it. */
 void shard_switch_redis_lost(struct shard_switches *, int64_t cluster_id, int64_t shard_id);
 /* The slot was gained: the record is read, a fence in force is asserted again. Lost: nothing more is sent. */

@@ -49,6 +49,13 @@ struct stray { /* a master that nobody corrects, as told by its duty */
     mono_ms held_at; /* seen to be held; MONO_NEVER */
 };
 
+struct discard_try { /* one that is to follow, and may not yet */
+    struct addr redis;
+    mono_ms since;  /* first asked for */
+    mono_ms asked;  /* last */
+    bool is_logged; /* there was no room in the record */
+};
+
 /* One owned shard, or one that is left and whose last command is not answered. */
 struct switch_shard {
     struct shard_switches *all;
@@ -94,6 +101,9 @@ struct switch_shard {
     size_t stray_count;
     /* since then the metadata says that the fence's migration is over; MONO_NEVER */
     mono_ms outlived_at;
+    struct discard_try *tries;
+    size_t try_count;
+    size_t untold;    /* divergences that the console does not have, as counted in the gauge */
     mono_ms find_at;  /* the promoted one is looked for again; MONO_NEVER: at once */
     size_t stray_at;  /* the one that keep_run is about */
     bool is_asserted; /* the last look found the fence in force */
@@ -201,6 +211,13 @@ void switch_strays_forget(struct switch_shard *);
 /* It is none any more. */
 void switch_stray_follows(struct switch_shard *, const struct addr *redis);
 
+/* switch_diverge.c */
+void switch_diverge_recorded(
+    struct switch_shard *); /* the record is in ZooKeeper as it is in memory */
+void switch_diverge_look(const struct switch_shard *); /* somebody who waits is looked at again */
+void switch_diverge_left(struct switch_shard *);       /* the shard is not ours any more */
+void switch_diverge_forget(struct switch_shard *);
+
 /* switch_orphan.c */
 /* The run that was given up with its job has ended; 'maybe': whom it promoted, or may have; none: nobody. */
 void switch_orphan_ended(struct switch_shard *, const struct addr *maybe);
@@ -222,6 +239,9 @@ extern struct metric switch_fences;
 extern struct metric switch_reasserted;
 extern struct metric switch_strays;
 extern struct metric switch_settles;
+extern struct metric switch_diverged_total;
+extern struct metric switch_diverged_bytes;
+extern struct metric switch_untold;
 void switch_metrics_register(void);
 void switch_metrics_step(enum switch_step step, bool is_success, int64_t took_ms);
 

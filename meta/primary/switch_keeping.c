@@ -316,8 +316,9 @@ static void on_stray_held(const struct switch_fence *result, void *arg)
         metric_add(&switch_strays, is_held);
         log_warn("switch.stray", "cluster", log_int(s->cluster_id), "shard", log_int(s->shard_id),
                  "redis", ADDR_TEXT(&stray->redis), "state", fence_state_text(state), "why",
-                 "a writable master in a backup DC, and what it should follow is not known");
+                 "a writable master in a backup DC: what it is told to write would be lost");
     }
+    switch_diverge_look(s);
     /* settles it when it follows */
     switch_keep(s, due_stray(s) ? 0 : s->all->opt.reassert_ms);
     switch_job_recorded(s);

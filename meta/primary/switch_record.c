@@ -109,6 +109,7 @@ static const struct jfield record_fields[] = {
     { .name = "master", .type = JF_CUSTOM, .offset = RECORD(master), .decode = decode_addr },
     { .name = "saved", .type = JF_CUSTOM, .offset = RECORD(saved), .decode = decode_saved },
     { .name = "kept", .type = JF_CUSTOM, .offset = RECORD(kept), .decode = decode_kept },
+    { .name = "diverged", .type = JF_CUSTOM, .offset = RECORD(diverged), .decode = switch_diverged_decode },
     { .name = "offset", .type = JF_INT64, .offset = RECORD(offset) },
     { .name = "replId", .type = JF_CUSTOM, .offset = RECORD(repl_id), .decode = decode_repl_id },
     { .name = "migratingVersion", .type = JF_ID, .offset = RECORD(migrating_version) },
@@ -166,6 +167,9 @@ char *switch_record_to_text(const struct switch_record *r)
         json_object_set_new(json, "saved", saved_json(&r->saved));
     }
     set_kept(json, &r->kept);
+    if (r->diverged.count > 0) {
+        json_object_set_new(json, "diverged", switch_diverged_to_json(&r->diverged));
+    }
     json_object_set_new(json, "offset", json_integer(r->offset));
     set_text(json, "replId", r->repl_id);
     if (r->migrating_version > 0) {

@@ -2,12 +2,13 @@
  * knows it, too: the highest epoch, and the fence in force (dr-switchover.md 9.2 (1), (3)).
  *
  * Node /<ns>/switchover/<clusterDbId>/<shardDbId>, JSON {"epoch","fence":"held|frozen|none","isolation","master":"ip:port","saved":{...},"offset","replId","migratingVersion",
- * "promoted":"ip:port","promoting","maybePromoted":"ip:port","kept":[{"redis":"ip:port","saved":{...}}],"wallMs"}. Written before the first command of a fence (the saved settings would be lost with the process), and
+ * "promoted":"ip:port","promoting","maybePromoted":"ip:port","kept":[{"redis":"ip:port","saved":{...}}],"diverged":[...],"wallMs"}. Written before the first command of a fence (the saved settings would be lost with the process), and
  * with the result. An epoch of 0 (Java) is never refused and never lowers a stored one. Garbage in the node counts as no record and is
  * logged. Codec pure, any thread; the rest loop. */
 #ifndef META_PRIMARY_SWITCH_RECORD_H
 #define META_PRIMARY_SWITCH_RECORD_H
 
+#include "meta/primary/switch_diverged.h"
 #include "meta/primary/switch_kept.h"
 #include "shared/net/zk.h"
 #include "shared/switch/switch_words.h"
@@ -26,7 +27,9 @@ struct switch_record {
     int64_t migrating_version;
     struct addr promoted; /* by the last promotion here; none */
     bool is_promoting;    /* a promotion was begun here; whom it took is not written yet */
-    struct addr maybe;    /* got a promotion and never answered: it may be a master; none */
+    struct switch_diverged_list
+        diverged;      /* what returned masters had beyond the new one, until the console has it */
+    struct addr maybe; /* got a promotion and never answered: it may be a master; none */
     wall_ms at;
     int32_t version; /* of the node, for zk_set; -1: there is none */
 };

@@ -18,6 +18,16 @@ struct metric switch_strays =
 struct metric switch_settles =
     METRIC_COUNTER_INIT("xpipe_meta_switch_settings_back_total", "",
                         "Redis that got the settings of before a fence back when they followed.");
+struct metric switch_diverged_total =
+    METRIC_COUNTER_INIT("xpipe_meta_switch_diverged_total", "",
+                        "Returned masters of a backup DC that had, or may have had, more than the "
+                        "new master when they were told to follow.");
+struct metric switch_diverged_bytes =
+    METRIC_COUNTER_INIT("xpipe_meta_switch_diverged_bytes_total", "",
+                        "Bytes of replication beyond the promotion that they had, where known.");
+struct metric switch_untold =
+    METRIC_GAUGE_INIT("xpipe_meta_switch_diverged_untold", "",
+                      "Divergences of owned shards that the console has not taken yet.");
 static struct metric seconds = METRIC_HISTOGRAM_INIT("xpipe_meta_switch_step_seconds", "",
                                                      "From a request to the end of its step.");
 
@@ -37,8 +47,10 @@ static struct metric steps[][2] = {
 
 void switch_metrics_register(void)
 {
-    struct metric *const all[] = { &switch_fences, &switch_reasserted, &switch_strays,
-                                   &switch_settles, &seconds };
+    struct metric *const all[] = { &switch_fences,         &switch_reasserted,
+                                   &switch_strays,         &switch_settles,
+                                   &switch_diverged_total, &switch_diverged_bytes,
+                                   &switch_untold,         &seconds };
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         metric_register(all[i]);
     }
@@ -71,14 +83,15 @@ static json_t *kept_json(const struct switch_kept_list *kept)
 static json_t *record_json(const struct switch_shard *s)
 {
     const struct switch_record *r = &s->record;
-    return json_pack("{s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:o, s:b}", "epoch",
+    return json_pack("{s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:o, s:o, s:b}", "epoch",
                      (json_int_t)r->epoch, "fence", fence_state_text(r->fence), "isolation",
                      r->is_isolation, "master", addr_json(&r->master), "promoted",
                      addr_json(&r->promoted), "maybePromoted", addr_json(&r->maybe), "offset",
                      (json_int_t)r->offset, "replId", r->repl_id, "savedMinSlavesToWrite",
                      r->saved.is_known ? json_integer(r->saved.min_slaves) : json_null(), "kept",
-                     kept_json(&r->kept), "at", r->at > 0 ? json_integer(r->at) : json_null(),
-                     "written", !s->is_dirty && !s->is_writing);
+                     kept_json(&r->kept), "diverged", switch_diverged_to_json(&r->diverged), "at",
+                     r->at > 0 ? json_integer(r->at) : json_null(), "written",
+                     !s->is_dirty && !s->is_writing);
 }
 
 static const char *stance_text(enum duty_stance stance)

@@ -49,8 +49,8 @@ void late_rewrites_free(struct late_rewrites *all)
     if (!all) {
         return;
     }
-    while (!list_is_empty(&all->waiting)) {
-        waiting_free(LIST_ENTRY(all->waiting.next, struct waiting, link));
+    for (struct list *link; (link = list_pop_front(&all->waiting));) {
+        waiting_free(LIST_ENTRY(link, struct waiting, link));
     }
     free(all);
 }

@@ -106,7 +106,8 @@ FIELDS = ("id", "name", "zone_id", "dc_name", "orgId", "orgName", "clusterName",
           "clusterAdminEmails", "shardName", "shardMonitorName", "dcId", "redises", "redisesWithAz", "clusterId", "hostPort", "shardId",
           "uri", "dcName", "active", "srcDcName", "dstDcName", "srcProxyIds", "dstProxyIds", "optionProxyIds", "tag", "public", "host",
           "port", "addr", "azName", "ip", "keepercontainerIp", "keepercontainerPort", "keepercontainerOrgId", "diskType", "keepers", "redisIp",
-          "redisPort", "keepercontainerId", "keeperPriority", "sentinels", "sentinelGroupId", "sentinelIp", "sentinelPort", "ticketId", "clusters", "fromIdc", "toIdc", "mode", "policy", "event", "migrationClusters")
+          "redisPort", "keepercontainerId", "keeperPriority", "sentinels", "sentinelGroupId", "sentinelIp", "sentinelPort", "ticketId", "clusters", "fromIdc", "toIdc", "mode", "policy", "event", "migrationClusters",
+          "dc", "cluster", "shard", "redis", "replId", "offset", "promotedOffset", "bytes", "why", "reason", "wallMs")
 
 
 NOTHING = (b"", b'{"results":[]}')  # how pages answer, and tickets

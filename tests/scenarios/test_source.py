@@ -1,11 +1,14 @@
 """The source DC is broken: F01 to F04, F14 to F16, F18, F33, F34, F39."""
+import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 import redis
 
 from harness.processes import stays, wait_until
 from harness.switch import LOADED_S, set_fault
+from harness.witness import resp
 
 HOME, AWAY = "jq", "fra"
 FENCED_S = 10.0  # what comes back takes no writes after so long
@@ -106,6 +109,38 @@ def refused_rewrites(d, dc):
     return d.world.dcs[dc].meta.metrics()["xpipe_switch_rewrites_refused_total"]
 
 
+class Point:
+    """How far an old master is, and where the new one was promoted: of what the first has, the second has nothing beyond that."""
+
+    def __init__(self, old, new):
+        mine, theirs = old.info("replication"), new.info("replication")
+        assert mine["master_replid"] == theirs["master_replid2"], (mine, theirs)
+        self.repl_id = mine["master_replid"]
+        self.promoted = int(theirs["second_repl_offset"]) - 1
+        self.bytes = int(mine["master_repl_offset"]) - self.promoted
+
+
+def diverged(d, ticket, shard, server):
+    """What the report of lost writes says of it."""
+    return [v for w in d.detail(ticket)["lostWrites"] if w["shard"] == shard for v in w["diverged"] if v["redis"] == server.address]
+
+
+def check_diverged(d, ticket, shard, server, point, said):
+    """What it had beyond the promotion is known to the console, and was written down before it was told to follow. 'said': lines that the
+    metaserver's log had before it came back."""
+    wait_until(lambda: diverged(d, ticket, shard, server), 20, f"the report of what {server.name} had beyond the promotion")
+    found, = diverged(d, ticket, shard, server)
+    assert found["replId"] == point.repl_id and found["promotedOffset"] == point.promoted and found["dc"].lower() == HOME, (found, vars(point))
+    assert found["bytes"] == found["offset"] - point.promoted >= point.bytes, (found, vars(point))
+    listed = d.console.get(f"/api/v2/divergences?cluster={d.name}")["items"]
+    assert [v["event"] for v in listed if v["shard"] == shard and v["redis"] == server.address] == [ticket], listed
+    lines = [line for line in log_lines(d, HOME, "")[said:] if server.address in line]
+    told = next(i for i, line in enumerate(lines) if "switch.diverged" in line)
+    followed = next(i for i, line in enumerate(lines) if "tree.done" in line and "SLAVEOF" in line.upper())
+    assert told < followed and " error " in lines[told] and f"bytes={found['bytes']}" in lines[told], lines
+    print(f"{server.name}: {found['bytes']} bytes beyond the promotion, {point.bytes} of them before it was reached")
+
+
 def cut_redises(d, dc):
     """Daemons do not reach the Redis of the DC; replication goes on."""
     for s in d.cluster.shards:
@@ -186,16 +221,21 @@ def test_the_whole_source_is_black_holed_and_comes_back(any_site, drill):
     ticket = d.switch("disaster")
     assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
     took = time.monotonic() - begin
+    points = {}
     for s in d.cluster.shards:
         state = d.shard_detail(ticket, s)
         assert state["unfenced"] and not state["drained"], state
         inside[s].run("SET", "written-inside", "and never seen again")
+        points[s] = Point(inside[s], d.cluster.master(s))
+        assert points[s].bytes >= len(resp("SET", "written-inside", "and never seen again"))
+    said = len(log_lines(d, HOME, ""))
     d.wait_acks()
     site.heal(d.cluster)
     wait_fenced(d, inside.values(), 65)
     d.check(ticket)
     for s in d.cluster.shards:
         assert d.cluster.master(s).run("GET", "written-inside") is None
+        check_diverged(d, ticket, s, inside[s], points[s], said)
     print(f"disaster: {took:.1f} s")
     assert took < 8 + LOADED_S, d.timeline(ticket)
 
@@ -321,16 +361,28 @@ def test_a_master_that_hangs_when_it_is_fenced_is_left_behind_in_a_disaster(site
     d = drill(site, program=redis_program)
     master = d.old_master("s1")
     master.pause()
-    ticket = d.switch("disaster")
-    assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
-    state = d.shard_detail(ticket, "s1")
-    assert state["unfenced"] and not state["drained"], state
-    since = time.monotonic()
-    master.resume()
+    with socket.create_connection((master.ip, master.port)) as queued:  # carried out and acknowledged when it goes on, before the fence
+        writes = b"".join(resp("SET", f"queued-{i}", "x" * 100) for i in range(20))
+        queued.sendall(writes)
+        ticket = d.switch("disaster")
+        assert d.wait_rest(ticket) == "Success", d.timeline(ticket)
+        state = d.shard_detail(ticket, "s1")
+        assert state["unfenced"] and not state["drained"], state
+        new = d.cluster.master("s1").info("replication")
+        point = SimpleNamespace(repl_id=new["master_replid2"], promoted=int(new["second_repl_offset"]) - 1, bytes=len(writes))
+        said = len(log_lines(d, HOME, ""))
+        since = time.monotonic()
+        master.resume()
+        acked = b""
+        while acked.count(b"\r\n") < 20:
+            acked += queued.recv(4096)
+    assert acked == b"+OK\r\n" * 20, acked
     wait_until(lambda: d.prober.takes_writes(master.name) is not None and d.prober.log["s1"][-1].got > since, 5, "it to answer")
     wait_fenced(d, [master], 1.0)
     stays(lambda: not d.prober.takes_writes(master.name), 1, "the fence")
     d.check(ticket)
+    assert d.cluster.master("s1").run("GET", "queued-0") is None
+    check_diverged(d, ticket, "s1", master, point, said)
 
 
 @pytest.mark.scenario("F15")

@@ -244,6 +244,7 @@ static bool may_scan(const char *query, const char *detail)
                                          "migration_history",
                                          "bi_events",
                                          "idempotency_forget",
+                                         "divergence_page",
                                          "engine_" };
     for (size_t i = 0; i < ARRAY_LEN(whole); i++) {
         if (strstr(query, whole[i])) {

@@ -1,4 +1,6 @@
 /* Migrations over the REST face: bodies as x-pipe writes them, refusals, locks; the engine is a script. */
+#include <sqlite3.h>
+
 #include "tests/unit/console_calls.h"
 
 #include "shared/base/banned.h"
@@ -256,6 +258,115 @@ static void history_and_progress(void **state)
         "\"activeDcs\":{\"jq\":1},\"migrationStatuses\":{\"Initiated\":1}}");
 }
 
+static void divergences(void **state)
+{
+    (void)state;
+    world();
+    static const char body[] =
+        "{\"dc\":\"JQ\",\"cluster\":\"demo\",\"shard\":\"s1\",\"redis\":\"10.0.0.1:6379\","
+        "\"replId\":\"abc\",\"offset\":1500,\"promotedOffset\":1000,\"bytes\":500,\"why\":"
+        "\"compared\",\"reason\":\"so it is\",\"wallMs\":1700000000000}";
+    expect("POST", "/api/v2/divergences", body, 201, "{\"id\":1,\"event\":null}");
+    int64_t version = store_version(f.store);
+    expect("POST", "/api/v2/divergences", body, 200, "{\"id\":1,\"event\":null}");
+    assert_int_equal(store_version(f.store), version); /* the same again is nothing new */
+    expect("POST", "/api/v2/divergences",
+           "{\"dc\":\"jq\",\"cluster\":\"demo\",\"shard\":\"s1\",\"redis\":\"10.0.0.9:6379\","
+           "\"wallMs\":1700000000001}",
+           201, "{\"id\":2,\"event\":null}");
+    struct reply all CLEANUP(reply_done) =
+        call(&f, "GET", "/api/v2/divergences?cluster=DEMO", NULL);
+    assert_int_equal(all.status, 200);
+    assert_non_null(strstr(all.body, "{\"items\":[{\"id\":2,\"cluster\":\"demo\",\"shard\":\"s1\","
+                                     "\"dc\":\"jq\",\"event\":null,\"redis\":\"10.0.0.9:6379\""));
+    assert_non_null(strstr(all.body, "\"offset\":null,\"promotedOffset\":null,\"bytes\":null,"));
+    assert_non_null(strstr(all.body, "\"offset\":1500,\"promotedOffset\":1000,\"bytes\":500,"
+                                     "\"why\":\"compared\",\"reason\":\"so it is\",\"seenAt\":"
+                                     "\"2023-11-14T22:13:20.000+0000\""));
+    assert_non_null(strstr(all.body, "\"next\":null}"));
+    struct reply page CLEANUP(reply_done) =
+        call(&f, "GET", "/api/v2/divergences?limit=1&after=2", NULL);
+    assert_non_null(strstr(page.body, "{\"items\":[{\"id\":1,"));
+    assert_non_null(strstr(page.body, "\"next\":1}"));
+}
+
+static void odd_divergences_are_refused(void **state)
+{
+    (void)state;
+    world();
+    static const struct {
+        const char *fields;
+        int status;
+        const char *named;
+    } odd[] = {
+        { "\"redis\":\"10.0.0.1\"", 400, "redis" },
+        { "\"redis\":\"no.name:6379\"", 400, "redis" },
+        { "\"redis\":\"10.0.0.1:6379\",\"replId\":\"a b\"", 400, "replId" },
+        { "\"redis\":\"10.0.0.1:6379\",\"bytes\":-2", 400, "bytes" },
+        { "\"redis\":\"10.0.0.1:6379\",\"offset\":\"7\"", 400, "offset" },
+        { "\"redis\":\"10.0.0.1:6379\",\"why\":\"<script>\"", 400, "why" },
+        { "\"redis\":\"10.0.0.1:6379\",\"wallMs\":-1", 400, "wallMs" },
+        { "\"redis\":\"10.0.0.1:6379\",\"shard\":\"s77\"", 404, "shard:s77" },
+        { "\"redis\":\"10.0.0.1:6379\",\"cluster\":\"nobody\"", 404, "cluster:nobody" },
+        { "\"redis\":\"10.0.0.1:6379\",\"dc\":\"zz\"", 404, "dc:zz" },
+    };
+    int64_t version = store_version(f.store);
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        AUTO_FREE char *body = xasprintf(
+            "{%s%s%s%s%s}", odd[i].fields, strstr(odd[i].fields, "\"dc\"") ? "" : ",\"dc\":\"jq\"",
+            strstr(odd[i].fields, "\"cluster\"") ? "" : ",\"cluster\":\"demo\"",
+            strstr(odd[i].fields, "\"shard\"") ? "" : ",\"shard\":\"s1\"",
+            strstr(odd[i].fields, "\"wallMs\"") ? "" : ",\"wallMs\":1700000000000");
+        struct reply r CLEANUP(reply_done) = call(&f, "POST", "/api/v2/divergences", body);
+        assert_int_equal(r.status, odd[i].status);
+        assert_non_null(strstr(r.body, odd[i].named));
+    }
+    assert_int_equal(store_version(f.store), version);
+    struct reply none CLEANUP(reply_done) =
+        call(&f, "GET", "/api/v2/divergences?cluster=nobody", NULL);
+    assert_int_equal(none.status, 404);
+    struct reply limit CLEANUP(reply_done) = call(&f, "GET", "/api/v2/divergences?limit=0", NULL);
+    assert_int_equal(limit.status, 400);
+}
+
+static void succeed_all(void)
+{
+    sqlite3 *raw = NULL;
+    AUTO_FREE char *path = xasprintf("%s/console.db", f.dir);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    (void)sqlite3_busy_timeout(raw, 5000);
+    assert_int_equal(
+        sqlite3_exec(raw, "UPDATE migration_cluster_tbl SET status = 'Success'", NULL, NULL, NULL),
+        SQLITE_OK);
+    (void)sqlite3_close(raw);
+}
+
+/* Told of a switch away from its DC that has begun, and shown with it. */
+static void a_divergence_belongs_to_the_switch_that_left_it_behind(void **state)
+{
+    (void)state;
+    world();
+    prepare();
+    static const char *const bodies[] = {
+        "{\"dc\":\"jq\",\"cluster\":\"demo\",\"shard\":\"s1\",\"redis\":\"10.0.0.1:6379\","
+        "\"bytes\":1,\"wallMs\":1700000000000}",
+        "{\"dc\":\"jq\",\"cluster\":\"demo\",\"shard\":\"s1\",\"redis\":\"10.0.0.1:6380\","
+        "\"bytes\":500,\"wallMs\":1700000000000}",
+        "{\"dc\":\"oy\",\"cluster\":\"demo\",\"shard\":\"s1\",\"redis\":\"10.0.0.1:6381\","
+        "\"bytes\":2,\"wallMs\":1700000000000}",
+    };
+    expect("POST", "/api/v2/divergences", bodies[0], 201, "{\"id\":1,\"event\":null}");
+    succeed_all();
+    expect("POST", "/api/v2/divergences", bodies[1], 201, "{\"id\":2,\"event\":1}");
+    expect("POST", "/api/v2/divergences", bodies[2], 201, "{\"id\":3,\"event\":null}");
+    struct reply event CLEANUP(reply_done) = call(&f, "GET", "/api/v2/migrations/1", NULL);
+    assert_non_null(strstr(event.body, "\"lostWrites\":[{\"shard\":\"s1\",\"unfenced\":false,"));
+    assert_non_null(
+        strstr(event.body, "\"diverged\":[{\"dc\":\"jq\",\"redis\":\"10.0.0.1:6380\","));
+    assert_non_null(strstr(event.body, "\"bytes\":500,"));
+    assert_null(strstr(event.body, "10.0.0.1:6381"));
+}
+
 static void v2(void **state)
 {
     (void)state;
@@ -446,6 +557,9 @@ int main(void)
         CASE(pages),
         CASE(health_and_switches),
         CASE(history_and_progress),
+        CASE(divergences),
+        CASE(odd_divergences_are_refused),
+        CASE(a_divergence_belongs_to_the_switch_that_left_it_behind),
         CASE(v2),
         CASE(exclusions),
         CASE(a_monitor_asks),

@@ -63,6 +63,69 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(again.version, -1); /* the node's, not the text's */
 }
 
+static void divergences_are_kept(void **state)
+{
+    (void)state;
+    struct switch_record record = { .version = -1 };
+    struct switch_diverged one = { .redis = addr_of("10.0.0.1", 6379),
+                                   .repl_id = REPL_ID,
+                                   .offset = 1500,
+                                   .promoted_offset = 1000,
+                                   .bytes = 500,
+                                   .why = DIVERGE_COMPARED,
+                                   .at = 1700000000000 };
+    struct switch_diverged two = { .redis = addr_of("10.0.0.2", 6379),
+                                   .offset = -1,
+                                   .promoted_offset = -1,
+                                   .bytes = -1,
+                                   .why = DIVERGE_MUTE,
+                                   .is_told = true,
+                                   .at = 1700000000001 };
+    assert_true(switch_diverged_add(&record.diverged, &one));
+    assert_true(switch_diverged_add(&record.diverged, &two));
+    AUTO_FREE char *text = switch_record_to_text(&record);
+    struct switch_record again = read_text(text);
+    assert_int_equal(again.diverged.count, 2);
+    const struct switch_diverged *a = &again.diverged.items[0];
+    const struct switch_diverged *b = &again.diverged.items[1];
+    assert_true(addr_eq(&a->redis, &one.redis) && addr_eq(&b->redis, &two.redis));
+    assert_string_equal(a->repl_id, REPL_ID);
+    assert_string_equal(b->repl_id, "");
+    assert_int_equal(a->bytes, 500);
+    assert_int_equal(a->offset, 1500);
+    assert_int_equal(a->promoted_offset, 1000);
+    assert_int_equal(b->bytes, -1);
+    assert_int_equal(b->offset, -1);
+    assert_true(!a->is_told && b->is_told);
+    assert_true(a->why == DIVERGE_COMPARED && b->why == DIVERGE_MUTE);
+    assert_int_equal(b->at, two.at);
+}
+
+static void divergences_have_a_limit(void **state)
+{
+    (void)state;
+    struct switch_diverged_list list = { 0 };
+    struct switch_diverged d = { .redis = addr_of("10.0.0.1", 6379), .repl_id = REPL_ID, .at = 10 };
+    assert_true(switch_diverged_add(&list, &d));
+    d.bytes = 7; /* the same history of the same Redis: replaced */
+    assert_true(switch_diverged_add(&list, &d));
+    assert_int_equal(list.count, 1);
+    assert_int_equal(list.items[0].bytes, 7);
+    d.redis = addr_of("10.0.0.2", 6379);
+    assert_true(switch_diverged_add(&list, &d));
+    d.redis = addr_of("10.0.0.3", 6379);
+    assert_false(switch_diverged_add(&list, &d)); /* none of them is told */
+    list.items[0].is_told = true;
+    assert_false(switch_diverged_forget(&list, 10));
+    assert_true(switch_diverged_add(&list, &d));
+    assert_null(
+        switch_diverged_find(&list, &(struct addr){ .host = "10.0.0.1", .port = 6379 }, REPL_ID));
+    list.items[0].is_told = true;
+    assert_true(switch_diverged_forget(&list, 11));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(ADDR_TEXT(&list.items[0].redis), "10.0.0.2:6379");
+}
+
 static void an_empty_record_is_short(void **state)
 {
     (void)state;
@@ -112,12 +175,20 @@ static void garbage_is_refused(void **state)
     check_refused("{\"epoch\":1,\"fence\":\"none\",\"replId\":\"" REPL_ID "0\"}", "replId");
     check_refused("{\"epoch\":1,\"fence\":\"none\",\"replId\":\"a b\"}", "replId");
     check_refused("{\"epoch\":1,\"fence\":\"none\",\"promoted\":{}}", "promoted");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"diverged\":{}}", "diverged");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"diverged\":[{}]}", "diverged");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"diverged\":[7,7,7]}", "diverged");
+    check_refused("{\"epoch\":1,\"fence\":\"none\",\"diverged\":[{\"redis\":\"10.0.0.1:6379\","
+                  "\"replId\":\"\",\"why\":\"because\"}]}",
+                  "diverged");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(divergences_are_kept),
+        cmocka_unit_test(divergences_have_a_limit),
         cmocka_unit_test(an_empty_record_is_short),
         cmocka_unit_test(a_hold_of_isolation_says_so),
         cmocka_unit_test(a_newer_version_may_say_more),

@@ -288,12 +288,21 @@ static void rows_round_trip(void **state)
           .active = { .addr = addr_of("10.0.0.1", 6380), .run_id = "r", .container_id = 7 },
           .source = addr_of("10.0.0.2", 6379),
           .offset = 12 },
+        { .place = TREE_PRIMARY,
+          .source = addr_of("10.0.0.2", 6379),
+          .history = { .repl_id = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                       .repl_id2 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                       .second_offset = 4711 } },
+        { .place = TREE_PRIMARY,
+          .source = addr_of("10.0.0.2", 6379),
+          .history = { .repl_id = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                       .second_offset = -1 } },
         { .place = TREE_BACKUP, .has_keepers = true, .offset = -1 },
         { .place = TREE_OUTSIDE, .source = addr_of("::1", 6379), .offset = 0 },
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         json_t *row = upstream_row_to_json("c", "s", &all[i]);
-        assert_int_equal(json_object_size(row), 7);
+        assert_int_equal(json_object_size(row), all[i].history.repl_id[0] ? 8 : 7);
         const char *cluster;
         const char *shard;
         struct upstream back;
@@ -306,6 +315,36 @@ static void rows_round_trip(void **state)
         assert_true(addr_eq(&back.active.addr, &all[i].active.addr));
         assert_true(addr_eq(&back.source, &all[i].source));
         assert_int_equal(back.offset, all[i].offset);
+        assert_string_equal(back.history.repl_id, all[i].history.repl_id);
+        assert_string_equal(back.history.repl_id2, all[i].history.repl_id2);
+        assert_int_equal(back.history.second_offset,
+                         all[i].history.repl_id2[0] ? all[i].history.second_offset : -1);
+        json_decref(row);
+    }
+}
+
+static void an_odd_history_spoils_its_row(void **state)
+{
+    (void)state;
+    static const char *const histories[] = {
+        "7",
+        "{}",
+        "{\"replId\":\"short\"}",
+        "{\"replId\":7}",
+        "{\"replId\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
+        "{\"replId\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\n\\n\\n\\n\"}",
+        "{\"replId\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"secondOffset\":-5}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(histories); i++) {
+        AUTO_FREE char *text = xasprintf("{\"cluster\":\"c\",\"shard\":\"s\",\"place\":\"primary\","
+                                         "\"hasKeepers\":false,\"offset\":1,\"history\":%s}",
+                                         histories[i]);
+        json_t *row = json_loads(text, 0, NULL);
+        const char *cluster;
+        const char *shard;
+        struct upstream back;
+        assert_non_null(row);
+        assert_false(upstream_row_read(row, &cluster, &shard, &back));
         json_decref(row);
     }
 }
@@ -342,6 +381,7 @@ int main(void)
         T(a_java_metaserver_is_told_the_newest_address),
         T(an_older_notice_does_not_replace_a_newer_one),
         cmocka_unit_test(rows_round_trip),
+        cmocka_unit_test(an_odd_history_spoils_its_row),
         cmocka_unit_test(the_active_keeper_as_keeper_meta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
