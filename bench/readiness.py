@@ -76,7 +76,7 @@ class Bench:
             console.stop()
             fill(console.db_path, self.args.count)
             console.start()
-            time.sleep(2)
+            time.sleep(2)  # what is measured is a console that does nothing: whatever a start leaves to do is done by then
             self.idle = self.rss(console)
             console.more_settings["console.dr.readiness.milli"] = 3600000
             self.window(console, "READY", "all READY")

@@ -1,11 +1,9 @@
 /* fence_run.c - carries out what fence_decide says, round by round (see fence.h, switch_run_internal.h). */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
-#include "shared/base/thread.h"
 #include "shared/switch/fence_internal.h"
 #include "shared/switch/switch_run_internal.h"
 

@@ -2,12 +2,10 @@
  *
  * CONFIG REWRITE goes behind the answer: it is a write to a disk, in the middle of an outage. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
-#include "shared/base/thread.h"
 #include "shared/switch/promote_internal.h"
 #include "shared/switch/switch_run_internal.h"
 

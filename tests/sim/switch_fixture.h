@@ -59,6 +59,13 @@ static inline void lose(void)
     shard_switch_lost(w->all, CLUSTER_ID, SHARD_ID);
 }
 
+/* The slot is ours, and its record was read. */
+static inline void own(void)
+{
+    gain();
+    zk_settles();
+}
+
 /* A document comes, and those who look after the shard are told of it. */
 static inline void metadata_says(const char *active, const char *status, int version)
 {
@@ -150,10 +157,17 @@ static inline void promotion_ends(enum promote_outcome outcome, int port)
     run->o.on_done(&result, run->o.run.arg);
 }
 
-static inline void begin_hold(int64_t epoch)
+/* Up to the record that says so. */
+static inline void look_before_hold(int64_t epoch)
 {
     ask(SWITCH_HOLD, epoch);
     fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+}
+
+/* Up to the run of the hold itself. */
+static inline void begin_hold(int64_t epoch)
+{
+    look_before_hold(epoch);
     zk_settles();
     assert_int_equal(fence_now()->o.goal, FENCE_GOAL_HOLD);
 }

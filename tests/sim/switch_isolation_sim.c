@@ -27,8 +27,7 @@ static void begin(void)
     w->all->opt.refresh = count_refresh;
     w->all->opt.ask_others = count_question;
     shard_switches_set_isolation(w->all, SILENCE_MS);
-    gain();
-    zk_settles();
+    own();
 }
 
 static void hear(void)
@@ -162,8 +161,7 @@ static void another_member_hears_it(void **state)
 static void it_is_off_by_default(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     nothing_for(100000);
 }
 
@@ -179,8 +177,7 @@ static void a_shard_that_comes_later_is_held_too(void **state)
     (void)state;
     shard_switches_set_isolation(w->all, SILENCE_MS);
     let_pass(20000);
-    gain();
-    zk_settles();
+    own();
     let_pass(1);
     zk_settles();
     assert_true(w->node.is_isolation);
@@ -480,8 +477,7 @@ static void the_next_owner_does_not_isolate(void **state)
 {
     (void)state;
     held_before();
-    gain();
-    zk_settles();
+    own();
     held_for(20000);
     confirm();
     releases();

@@ -28,8 +28,7 @@ static void check_nothing_is_left_of_the_hold(void)
     assert_true(list_is_empty(&w->fences));
     assert_int_equal(stance(), STANCE_NONE);
     lose();
-    gain();
-    zk_settles();
+    own();
     let_pass(3000);
     assert_true(list_is_empty(&w->fences));
 }
@@ -37,10 +36,8 @@ static void check_nothing_is_left_of_the_hold(void)
 static void a_hold_whose_record_is_late(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
-    ask(SWITCH_HOLD, 5);
-    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    own();
+    look_before_hold(5);
     let_pass(FENCE_MS);
     check_nothing_is_left_of_the_hold();
 }
@@ -48,10 +45,8 @@ static void a_hold_whose_record_is_late(void **state)
 static void a_hold_whose_record_fails(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
-    ask(SWITCH_HOLD, 5);
-    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    own();
+    look_before_hold(5);
     switch_world_zk_answers(XP_UNAVAILABLE);
     let_pass(FENCE_MS);
     check_nothing_is_left_of_the_hold();
@@ -60,10 +55,8 @@ static void a_hold_whose_record_fails(void **state)
 static void somebody_else_wrote_the_record(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
-    ask(SWITCH_HOLD, 5);
-    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    own();
+    look_before_hold(5);
     w->node.version = 4;
     switch_world_zk_answers(0);
     let_pass(10);
@@ -77,8 +70,7 @@ static void somebody_else_wrote_the_record(void **state)
 static void a_freeze_whose_record_is_late(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5);
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
     zk_settles();
@@ -94,8 +86,7 @@ static void a_freeze_whose_record_is_late(void **state)
 static void a_freeze_does_not_wait_for_the_result_of_the_hold(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5);
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
     assert_non_null(w->asked.done);
@@ -111,8 +102,7 @@ static void a_freeze_does_not_wait_for_the_result_of_the_hold(void **state)
 static void a_promotion_whose_record_is_late(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     ask(SWITCH_PROMOTE, 5);
     let_pass(5000);
     assert_int_equal(last()->rc, XP_TIMEOUT);

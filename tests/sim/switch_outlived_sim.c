@@ -17,8 +17,7 @@ static void asserted_for(int64_t ms)
 
 static void held_in_a_migration(void)
 {
-    gain();
-    zk_settles();
+    own();
     metadata_says("jq", "Migrating", 2);
     begin_hold(5);
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
@@ -55,8 +54,7 @@ static void a_fence_that_outlives_its_migration(void **state)
 static void a_fence_nobody_calls_a_migration_stays(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5); /* a Java console, or its lock is not known here yet */
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
     zk_settles();

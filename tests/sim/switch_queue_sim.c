@@ -7,8 +7,7 @@
 static void a_fence_is_written_down_before_and_after(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     ask(SWITCH_HOLD, 5);
     assert_false(w->asked.done);
     fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
@@ -42,8 +41,7 @@ static void a_fence_is_written_down_before_and_after(void **state)
 static void a_release_that_is_not_proved_ends_the_fence(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5);
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
     zk_settles();
@@ -67,8 +65,7 @@ static void a_release_that_is_not_proved_ends_the_fence(void **state)
 static void a_repeat_joins_and_others_wait(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5);
     ask(SWITCH_HOLD, 5);
     ask(SWITCH_FREEZE, 5);
@@ -85,8 +82,7 @@ static void a_repeat_joins_and_others_wait(void **state)
 static void the_queue_has_an_end(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5);
     for (int i = 0; i < SWITCH_QUEUE_MAX; i++) {
         ask(SWITCH_HOLD, 100 + i);
@@ -103,8 +99,7 @@ static void an_older_epoch_is_refused(void **state)
 {
     (void)state;
     w->node = (struct switch_record){ .epoch = 9, .version = 3 };
-    gain();
-    zk_settles();
+    own();
     ask(SWITCH_HOLD, 8);
     assert_int_equal(last()->rc, XP_CONFLICT);
     ask(SWITCH_PROMOTE, 8);
@@ -117,8 +112,7 @@ static void an_older_epoch_is_refused(void **state)
 static void a_promotion_is_answered_again(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_promotion(5);
     assert_true(promotion_may());
     promotion_ends(PROMOTE_OK, 6380);
@@ -134,8 +128,7 @@ static void a_promotion_is_answered_again(void **state)
 static void the_caller_may_add_the_sentinels_itself(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     w->adds_sentinels = true;
     begin_promotion(5);
     promotion_ends(PROMOTE_OK, 6379);
@@ -152,8 +145,7 @@ static void a_check_prepares_the_promotion(void **state)
 {
     (void)state;
     w->node = (struct switch_record){ .epoch = 5, .version = 0 };
-    gain();
-    zk_settles();
+    own();
     ask(SWITCH_CHECK, 0);
     promotion_ends(PROMOTE_NOBODY, 0);
     assert_null(w->asked.done); /* a question outside of a switch */
@@ -169,8 +161,7 @@ static void a_check_prepares_the_promotion(void **state)
 static void a_check_without_a_switch_leaves_nothing(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     metadata_says("fra", "Lock", 2);
     ask(SWITCH_CHECK, 0);
     promotion_ends(PROMOTE_NOBODY, 0);
@@ -188,8 +179,7 @@ static void who_follows_promotes_nobody_any_more(void **state)
     w->node = (struct switch_record){
         .epoch = 4, .is_promoting = true, .maybe = addr_of("10.0.1.1", 6379), .version = 0
     };
-    gain();
-    zk_settles();
+    own();
     ask(SWITCH_FOLLOW, 5);
     zk_settles();
     assert_false(w->node.is_promoting);

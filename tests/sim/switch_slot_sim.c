@@ -6,8 +6,7 @@
 static void a_slot_lost_during_a_fence(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5);
     ask(SWITCH_FREEZE, 5);
     lose();
@@ -23,8 +22,7 @@ static void a_slot_lost_during_a_fence(void **state)
 static void a_slot_regained_during_a_fence(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_hold(5);
     lose();
     w->node = (struct switch_record){ .epoch = 8, .version = 9 }; /* the other owner rolled back */
@@ -45,12 +43,10 @@ static void a_slot_regained_during_a_fence(void **state)
 static void a_slot_regained_during_a_look(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     ask(SWITCH_HOLD, 5);
     lose();
-    gain();
-    zk_settles();
+    own();
     fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
     assert_null(w->asked.done);
     assert_true(list_is_empty(&w->fences));
@@ -60,12 +56,10 @@ static void a_slot_regained_during_a_look(void **state)
 static void a_slot_regained_during_a_promotion(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_promotion(5);
     lose();
-    gain();
-    zk_settles();
+    own();
     assert_false(promotion_may());
     ask(SWITCH_PROMOTE, 6);
     assert_false(promotion_may());
@@ -81,14 +75,12 @@ static void a_slot_regained_during_a_release_of_the_promoted(void **state)
 {
     (void)state;
     w->node = (struct switch_record){ .epoch = 4, .fence = FENCE_HELD, .version = 0 };
-    gain();
-    zk_settles();
+    own();
     begin_promotion(5);
     promotion_ends(PROMOTE_OK, 6380);
     assert_true(fence_may());
     lose();
-    gain();
-    zk_settles();
+    own();
     assert_false(fence_may());
     fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
     assert_int_equal(w->appointments, 0);
@@ -99,10 +91,8 @@ static void a_slot_regained_while_the_record_is_written(void **state)
 {
     (void)state;
     for (int rc = 0; rc <= 1; rc++) {
-        gain();
-        zk_settles();
-        ask(SWITCH_HOLD, 5 + 10 * rc);
-        fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+        own();
+        look_before_hold(5 + 10 * rc);
         lose();
         gain();
         switch_world_zk_answers(rc == 0 ? 0 : XP_UNAVAILABLE);
@@ -144,15 +134,13 @@ static void a_slot_regained_while_a_fence_is_asserted_again(void **state)
                                       .fence = FENCE_HELD,
                                       .saved = { .is_known = true, .max_lag_s = 10 },
                                       .version = 0 };
-    gain();
-    zk_settles();
+    own();
     let_pass(10);
     assert_int_equal(fence_now()->o.goal, FENCE_GOAL_HOLD);
     assert_true(fence_may());
     lose();
     w->node = (struct switch_record){ .epoch = 5, .version = 2 }; /* released elsewhere */
-    gain();
-    zk_settles();
+    own();
     assert_false(fence_may());
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
     assert_true(list_is_empty(&w->fences));

@@ -26,8 +26,7 @@ static void tell_stray(int port)
 static void each_stray_keeps_its_own_settings(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     tell_stray(6379);
     tell_stray(6380);
     stray_is_held(6379, 3);
@@ -70,8 +69,7 @@ static void settings_come_back_with_the_follow(void **state)
                                          .follows = true };
     w->redis[1] = (struct switch_redis){ .is_read_only = true, .follows = true };
     switch_world_document("fra", "Migrating", 2);
-    gain();
-    zk_settles();
+    own();
     let_pass(60);
     fence_ends(FENCE_GOAL_FREEZE, FENCE_NONE); /* the fence, as long as it is in force */
     let_pass(200);
@@ -95,8 +93,7 @@ static void the_next_migration_stops_the_settling(void **state)
         (struct switch_kept){ .redis = addr_of("10.0.1.1", 6379),
                               .saved = { .is_known = true, .max_lag_s = 10 } };
     w->redis[0] = (struct switch_redis){ .min_slaves = FENCE_MIN_SLAVES };
-    gain();
-    zk_settles();
+    own();
     let_pass(1500);
     metadata_says("fra", "Migrating", 2);
     w->redis[0].follows = true;
@@ -110,8 +107,7 @@ static void the_next_migration_stops_the_settling(void **state)
 static void a_cluster_under_migration_has_no_strays(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     tell_stray(6379);
     let_pass(1);
     fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);

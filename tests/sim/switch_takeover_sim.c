@@ -30,8 +30,7 @@ static void a_fence_is_taken_over_and_asserted(void **state)
 static void a_crash_in_the_middle_of_a_promotion(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_promotion(5);
     assert_true(w->node.is_promoting);
     lose();
@@ -39,8 +38,7 @@ static void a_crash_in_the_middle_of_a_promotion(void **state)
     zk_settles(); /* it is told to whoever has it now */
     assert_int_equal(w->node.maybe.port, 6380);
     assert_true(w->node.is_promoting);
-    gain();
-    zk_settles();
+    own();
     assert_int_equal(stance(), STANCE_KEEP_OFF); /* no stray */
     metadata_says("jq", "Normal", 2);
     assert_int_equal(w->appointments, 0); /* who it is, nobody knows */
@@ -57,8 +55,7 @@ static void the_promoted_one_is_found(void **state)
 {
     (void)state;
     w->node = (struct switch_record){ .epoch = 5, .is_promoting = true, .version = 0 };
-    gain();
-    zk_settles();
+    own();
     let_pass(60);
     assert_true(list_is_empty(&w->fences)); /* this DC is a backup one */
     metadata_says("jq", "Normal", 2);
@@ -76,16 +73,14 @@ static void the_promoted_one_is_found(void **state)
 static void an_orphan_does_not_touch_what_is_newer(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_promotion(5);
     lose();
     w->node.epoch = 6;
     promotion_ends(PROMOTE_UNKNOWN, 6379);
     zk_settles();
     assert_true(addr_is_none(&w->node.maybe));
-    gain();
-    zk_settles();
+    own();
     begin_promotion(7);
     lose();
     promotion_ends(PROMOTE_UNKNOWN, 6379);
@@ -100,8 +95,7 @@ static void an_orphan_does_not_touch_what_is_newer(void **state)
 static void a_promotion_whose_outcome_is_unknown(void **state)
 {
     (void)state;
-    gain();
-    zk_settles();
+    own();
     begin_promotion(5);
     assert_true(addr_is_none(&promotion_now()->o.maybe));
     promotion_ends(PROMOTE_UNKNOWN, 6379);
@@ -110,8 +104,7 @@ static void a_promotion_whose_outcome_is_unknown(void **state)
     zk_settles();
     assert_int_equal(w->node.maybe.port, 6379);
     lose();
-    gain();
-    zk_settles();
+    own();
     assert_int_equal(stance(), STANCE_KEEP_OFF);
     assert_int_equal(w->appointments, 0);
     begin_promotion(6);
