@@ -127,7 +127,8 @@ struct shard_switches {
     int keeping; /* runs under way */
     /* isolation */
     struct loop_timer silence_timer;
-    mono_ms heard_at;    /* the console, last; at first: the start */
+    mono_ms heard_at;    /* the console, last; MONO_NEVER */
+    mono_ms awake_at;    /* its silence counts from here at least: the start, or a shorter limit */
     mono_ms asked_at;    /* the other members; MONO_NEVER */
     bool is_isolated;    /* it was not heard for isolation_ms */
     mono_ms isolated_at; /* the last moment at which that was so; MONO_NEVER */

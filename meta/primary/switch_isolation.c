@@ -20,6 +20,12 @@ static struct metric holds =
     METRIC_COUNTER_INIT("xpipe_meta_isolation_holds_total", "",
                         "Shards whose writes were stopped because the console was not heard.");
 
+static int64_t silence_ms(const struct shard_switches *all)
+{
+    mono_ms since = all->heard_at > all->awake_at ? all->heard_at : all->awake_at;
+    return mono_age(loop_now(all->opt.loop), since);
+}
+
 /* ---- one shard ---- */
 
 void switch_isolation_facts(const struct switch_shard *s, struct keep_facts *facts)
@@ -53,7 +59,7 @@ void switch_isolate(struct switch_shard *s)
     s->is_asserted = false;
     metric_add(&holds, 1);
     log_error("isolation.hold", "cluster", log_int(s->cluster_id), "shard", log_int(s->shard_id),
-              "silent_ms", log_int(mono_age(loop_now(all->opt.loop), all->heard_at)), "next",
+              "silent_ms", log_int(silence_ms(all)), "next",
               "its master refuses writes until the console says that this dc still is the primary "
               "one");
     switch_write(s);
@@ -67,8 +73,7 @@ void switch_isolate(struct switch_shard *s)
 static bool is_silent(const struct shard_switches *all)
 {
     int64_t limit_ms = all->opt.isolation_ms;
-    return limit_ms > 0 && mono_age(loop_now(all->opt.loop), all->heard_at) >= limit_ms &&
-           !loop_was_paused(all->opt.loop, limit_ms);
+    return limit_ms > 0 && silence_ms(all) >= limit_ms && !loop_was_paused(all->opt.loop, limit_ms);
 }
 
 /* Each shard asks what this means for it. */
@@ -92,8 +97,7 @@ static void begin_isolation(struct shard_switches *all)
     all->isolated_at = loop_now(all->opt.loop);
     metric_set(&isolated, 1);
     log_error("isolation.begins", "dc", dc_store_dc(all->opt.store), "silent_ms",
-              log_int(mono_age(all->isolated_at, all->heard_at)), "shards",
-              log_int((int64_t)wake_shards(all)), "next",
+              log_int(silence_ms(all)), "shards", log_int((int64_t)wake_shards(all)), "next",
               "bring back the way to the console; or, when no other dc was promoted, set "
               "meta.isolation.fence.seconds to 0, SIGHUP, and release each shard "
               "(masterreadonly/.../false)");
@@ -116,8 +120,8 @@ static void end_isolation(struct shard_switches *all, mono_ms at)
 static void ask_others(struct shard_switches *all)
 {
     mono_ms now = loop_now(all->opt.loop);
-    bool is_due = mono_age(now, all->heard_at) >= all->opt.isolation_ms / 2 &&
-                  mono_age(now, all->asked_at) >= ASK_MS;
+    bool is_due =
+        silence_ms(all) >= all->opt.isolation_ms / 2 && mono_age(now, all->asked_at) >= ASK_MS;
     if (is_due && all->opt.ask_others) {
         all->asked_at = now;
         all->opt.ask_others(all->opt.arg);
@@ -146,6 +150,10 @@ void shard_switches_heard(struct shard_switches *all, mono_ms at)
 void shard_switches_set_isolation(struct shard_switches *all, int64_t isolation_ms)
 {
     XP_ON_LOOP();
+    int64_t before_ms = all->opt.isolation_ms;
+    if (before_ms == 0 || isolation_ms < before_ms) {
+        all->awake_at = loop_now(all->opt.loop); /* nobody asked so often until now */
+    }
     all->opt.isolation_ms = isolation_ms;
     if (all->is_isolated && !is_silent(all)) {
         end_isolation(all, loop_now(all->opt.loop));
@@ -159,13 +167,16 @@ void shard_switches_set_isolation(struct shard_switches *all, int64_t isolation_
 
 json_t *shard_switches_heard_json(const struct shard_switches *all)
 {
-    int64_t ago_ms = mono_age(loop_now(all->opt.loop), all->heard_at);
-    return json_pack("{s:I, s:b}", "heardMsAgo", (json_int_t)ago_ms, "isolated", all->is_isolated);
+    json_t *ago = all->heard_at == MONO_NEVER
+                      ? json_null()
+                      : json_integer(mono_age(loop_now(all->opt.loop), all->heard_at));
+    return json_pack("{s:o, s:b}", "heardMsAgo", ago, "isolated", all->is_isolated);
 }
 
 void switch_isolation_init(struct shard_switches *all)
 {
-    all->heard_at = loop_now(all->opt.loop);
+    all->heard_at = MONO_NEVER;
+    all->awake_at = loop_now(all->opt.loop);
     all->asked_at = MONO_NEVER;
     all->isolated_at = MONO_NEVER;
     loop_timer_init(&all->silence_timer, all->opt.loop, silence_fire);

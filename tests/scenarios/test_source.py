@@ -258,10 +258,10 @@ ISOLATION_S = 3
 WARY = {"meta.isolation.fence.seconds": ISOLATION_S, "http.dc.timeout.milli": 1000}
 
 
-@pytest.fixture
-def wary_site(worlds):
+@pytest.fixture(params=[{}, {"containers": 2}], ids=["plain", "keepers"])
+def wary_site(request, worlds):
     """The masters of its primary DC take no writes while the console is not heard."""
-    return worlds.get(meta_settings=WARY)
+    return worlds.get(meta_settings=WARY, **request.param)
 
 
 def wait_self_fenced(d, masters):

@@ -174,7 +174,7 @@ MUTANTS = [
     Mutant("K30", "meta/primary/keep_decide.c",
            "    return !keep_may_correct(f);\n",
            "    return f->is_busy && !keep_may_correct(f);\n",
-           "a_cluster_under_migration_has_no_strays", test="switch_strays_sim"),
+           "the_stray_of_before_a_migration_is_left_alone", test="switch_strays_sim"),
     Mutant("settings-before-the-hold", "meta/primary/switch_keeping.c",
            "    if (!s->record.saved.is_known) {\n        options.goal = FENCE_GOAL_LOOK;",
            "    if (!s) {\n        options.goal = FENCE_GOAL_LOOK;",

@@ -158,6 +158,39 @@ static void another_member_hears_it(void **state)
     assert_int_equal(stance(), STANCE_FENCED); /* heard, not confirmed */
 }
 
+/* Nobody asked the console so often until then. */
+static void it_is_switched_on_while_it_runs(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    nothing_for(100000);
+    begin();
+    nothing_for(SILENCE_MS - LOOK_MS);
+    hear();
+    shard_switches_set_isolation(w->all, 10 * SILENCE_MS);
+    nothing_for(5 * SILENCE_MS);
+    shard_switches_set_isolation(w->all, SILENCE_MS);
+    nothing_for(SILENCE_MS - LOOK_MS);
+    let_pass(2 * LOOK_MS);
+    zk_settles();
+    assert_true(w->node.is_isolation);
+}
+
+/* A member that is restarted tells nobody that it had heard something. */
+static void who_has_heard_nothing_says_so(void **state)
+{
+    (void)state;
+    json_t *heard = shard_switches_heard_json(w->all);
+    assert_true(json_is_null(json_object_get(heard, "heardMsAgo")));
+    json_decref(heard);
+    hear();
+    let_pass(700);
+    heard = shard_switches_heard_json(w->all);
+    assert_int_equal(json_integer_value(json_object_get(heard, "heardMsAgo")), 700);
+    json_decref(heard);
+}
+
 static void it_is_off_by_default(void **state)
 {
     (void)state;
@@ -170,6 +203,8 @@ static void a_backup_dc_has_nothing_to_stop(void **state)
     (void)state;
     begin();
     nothing_for(20000);
+    metadata_says("fra", "Migrating", 2);
+    nothing_for(5000);
 }
 
 static void a_shard_that_comes_later_is_held_too(void **state)
@@ -489,6 +524,8 @@ int main(void)
         TEST(open_primary, an_isolated_dc_stops_its_writes),
         TEST(open_primary, a_console_that_is_heard_stops_nobody),
         TEST(open_primary, another_member_hears_it),
+        TEST(open_primary, it_is_switched_on_while_it_runs),
+        TEST(open_primary, who_has_heard_nothing_says_so),
         TEST(open_primary, it_is_off_by_default),
         TEST(open_backup, a_backup_dc_has_nothing_to_stop),
         TEST(open_primary, a_shard_that_comes_later_is_held_too),

@@ -128,6 +128,21 @@ static void a_cluster_under_migration_has_no_strays(void **state)
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
 }
 
+/* Told of, and the lock comes before anybody has looked. */
+static void the_stray_of_before_a_migration_is_left_alone(void **state)
+{
+    (void)state;
+    gain();
+    zk_settles();
+    tell_stray(6380);
+    metadata_says("fra", "Migrating", 2);
+    let_pass(5000);
+    assert_int_equal(w->started, 0);
+    metadata_says("fra", "Normal", 3);
+    let_pass(1);
+    assert_int_equal(fence_now()->o.goal, FENCE_GOAL_LOOK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +150,7 @@ int main(void)
         TEST(open_backup, settings_come_back_with_the_follow),
         TEST(open_backup, the_next_migration_stops_the_settling),
         TEST(open_backup, a_cluster_under_migration_has_no_strays),
+        TEST(open_backup, the_stray_of_before_a_migration_is_left_alone),
     };
     return cmocka_run_group_tests_name("switch_strays", tests, NULL, NULL);
 }
