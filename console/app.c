@@ -90,13 +90,17 @@ static int open_store(struct app *app, struct xp_err *err)
     if (dc_alias_parse(c->dc_mapping, &app->alias, err) < 0) {
         return xp_wrap(err, "credis.service.idc.mapping.rule");
     }
+    if (dc_relations_parse(c->dc_relations, app->alias, &app->relations, err) < 0) {
+        return xp_wrap(err, "regions.relations");
+    }
     struct store_options options = { .path = c->db_path,
                                      .readers = (int)c->workers_count,
                                      .busy_timeout_ms = c->db_busy_timeout_ms };
     if (store_open(&options, &app->store, err) < 0) {
         return err->code;
     }
-    app->catalog = (struct catalog){ .store = app->store, .alias = app->alias };
+    app->catalog =
+        (struct catalog){ .store = app->store, .alias = app->alias, .relations = app->relations };
     xp_check(keeper_medium_from_text(c->keeper_disk_type, &app->catalog.keeper_rules.medium));
     log_info("store.opened", "path", c->db_path, "version", log_int(store_version(app->store)),
              "next", store_version(app->store) == 0 ? "this database is empty" : NULL);
@@ -296,6 +300,7 @@ static void stop(void *arg)
     migration_waits_free(app->waits);
     document_cache_free(app->documents);
     store_close(app->store);
+    dc_relations_free(app->relations);
     dc_alias_free(app->alias);
 }
 

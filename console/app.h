@@ -23,6 +23,7 @@ struct app {
     struct api_context api; /* FIRST: http_options.arg */
     struct console_config config;
     struct dc_alias *alias;
+    struct dc_relations *relations;
     struct store *store;
     struct store_watch *watch;
     struct catalog catalog;

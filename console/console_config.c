@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "console/catalog/dc_relations.h"
 #include "console/catalog/keeper_choice.h"
 #include "console/migration/migration_states.h"
 #include "shared/base/str.h"
@@ -44,6 +45,16 @@ static int check_metaservers(const char *text, struct xp_err *err)
 static int check_mapping(const char *text, struct xp_err *err)
 {
     return check_text_map(text, false, err);
+}
+
+static int check_relations(const char *text, struct xp_err *err)
+{
+    struct dc_relations *relations = NULL;
+    int rc = dc_relations_parse(text, NULL, &relations, err);
+    if (rc == 0) {
+        dc_relations_free(relations);
+    }
+    return rc;
 }
 
 static int check_cluster_types(const char *text, struct xp_err *err)
@@ -122,6 +133,8 @@ const struct config_row console_config_rows[] = {
       "Metaserver of each DC: {\"jq\":\"http://host:port\"}", check_metaservers },
     { "console", "credis.service.idc.mapping.rule", CFG_TEXT, AT(dc_mapping), "{}", 2, 1048576, "JSON", false,
       "Outer names of DCs, as DBA tools say them: {\"FRA\":\"FRA-AWS\"}", check_mapping },
+    { "console", "regions.relations", CFG_TEXT, AT(dc_relations), "{}", 2, 1048576, "JSON", false,
+      "Which DC a cluster moves to when a request names none: the nearest. {\"dcLevel\":[{\"src\":\"jq\",\"dst\":\"oy\",\"distance\":1,\"biDirection\":true}],\"clusterLevel\":[{\"clusterName\":\"c1\",\"relations\":[...]}]}; below 0: never", check_relations },
     { "console", "console.notify.cluster.types", CFG_TEXT, AT(notify_types), "ONE_WAY,BI_DIRECTION", 0, 200, "types", true,
       "Cluster types whose changes are pushed to metaservers", check_cluster_types },
     { "console", "console.notify.threads", CFG_INT, AT(notify_threads_count), "20", 1, 100, "count", false,

@@ -26,6 +26,7 @@ struct console_config {
     int64_t handler_timeout_ms;
     char *metaservers;
     char *dc_mapping;
+    char *dc_relations;
     char *notify_types;
     int64_t notify_threads_count;
     int64_t notify_poll_ms;

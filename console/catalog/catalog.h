@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "console/catalog/dc_alias.h"
+#include "console/catalog/dc_relations.h"
 #include "console/catalog/keeper_choice.h"
 #include "console/store/store.h"
 #include "shared/model/cluster_type.h"
@@ -33,7 +34,8 @@ struct keeper_rules {
 
 struct catalog { /* wiring: filled once at start, then immutable; borrowed by every call */
     struct store *store;
-    const struct dc_alias *alias; /* NULL: none */
+    const struct dc_alias *alias;         /* NULL: none */
+    const struct dc_relations *relations; /* NULL: none; all DCs are alike */
     /* x-pipe's historical rule: monitor names unique over all clusters */
     bool has_global_monitor_names;
     struct keeper_rules keeper_rules;

@@ -16,6 +16,7 @@ void beacon_groups_done(struct beacon_groups *groups)
     for (size_t i = 0; i < groups->count; i++) {
         free(groups->items[i].name);
         free(groups->items[i].dc);
+        free(groups->items[i].az);
         names_done(&groups->items[i].nodes);
     }
     free(groups->items);
@@ -77,6 +78,13 @@ static bool are_same_nodes(const struct names *a, const struct names *b)
     return is_same;
 }
 
+/* Redis without an availability zone, or in several of them, are not compared by it; neither is a monitor that tells none. */
+static bool is_same_az(const struct beacon_group *own, const struct beacon_group *reported)
+{
+    return text_is_empty(own->az) || text_is_empty(reported->az) ||
+           text_eq_nocase(own->az, reported->az);
+}
+
 /* Does the monitor look at what is in the metadata? Only then is what it says about this cluster. */
 static bool are_groups_ours(const struct beacon_facts *f)
 {
@@ -88,7 +96,7 @@ static bool are_groups_ours(const struct beacon_facts *f)
     for (size_t i = 0; is_same && i < f->reported->count; i++) {
         const struct beacon_group *reported = &f->reported->items[i];
         const struct beacon_group *own = map_remove(&by_name, reported->name);
-        is_same = own && text_eq_nocase(own->dc, reported->dc) &&
+        is_same = own && text_eq_nocase(own->dc, reported->dc) && is_same_az(own, reported) &&
                   are_same_nodes(&own->nodes, &reported->nodes);
     }
     return is_same;
@@ -160,32 +168,46 @@ static bool may_be_target(const struct beacon_facts *f, const struct beacon_dc *
            is_healthy(f, dc->name) && has_redises(f, dc->name);
 }
 
-/* Candidate number 'cluster id mod count', as checkandprepare chooses; NULL: there is none. */
+/* One of the nearest, as checkandprepare chooses; NULL: there is none. */
 static const struct beacon_dc *choose(const struct beacon_facts *f)
 {
     const struct beacon_dc *candidates[DCS_PER_CLUSTER_MAX];
+    int32_t distances[DCS_PER_CLUSTER_MAX];
+    const struct beacon_dc *from = find(f, f->active);
     size_t count = 0;
+    size_t at = 0;
     for (size_t i = 0; i < f->dc_count && count < ARRAY_LEN(candidates); i++) {
         if (may_be_target(f, &f->dcs[i])) {
+            distances[count] = from ? from->distances[i] : DC_DISTANCE_ALIKE;
             candidates[count++] = &f->dcs[i];
         }
     }
-    return count > 0 ? candidates[(size_t)f->cluster_id % count] : NULL;
+    return dc_relations_pick(distances, count, f->cluster_id, &at) ? candidates[at] : NULL;
+}
+
+/* Another one of the cluster is well, and clients of this DC may be sent there. */
+static bool has_refuge(const struct beacon_facts *f, const struct beacon_dc *from)
+{
+    for (size_t i = 0; i < f->dc_count; i++) {
+        const char *name = f->dcs[i].name;
+        if (!is_group_down_in(f, name) && is_healthy(f, name) && has_redises(f, name) &&
+            from->distances[i] >= 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A DC that is down may be taken out while another one of the cluster is well. */
 static size_t excludable(const struct beacon_facts *f, const char **ret_dcs)
 {
     size_t count = 0;
-    bool is_any_healthy = false;
     for (size_t i = 0; i < f->dc_count; i++) {
-        if (is_group_down_in(f, f->dcs[i].name)) {
+        if (is_group_down_in(f, f->dcs[i].name) && has_refuge(f, &f->dcs[i])) {
             ret_dcs[count++] = f->dcs[i].name;
-        } else {
-            is_any_healthy |= is_healthy(f, f->dcs[i].name) && has_redises(f, f->dcs[i].name);
         }
     }
-    return is_any_healthy ? count : 0;
+    return count;
 }
 
 /* ---- when ---- */

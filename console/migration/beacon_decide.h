@@ -11,6 +11,7 @@
 struct beacon_group { /* the Redis of a shard in a DC, as a monitor looks at them */
     char *name;       /* "shard1+jq" */
     char *dc;
+    char *az;           /* where all of them stand; NULL, "": not told, or not one */
     struct names nodes; /* "10.0.0.1:6379" */
     bool is_down;       /* of a reported one */
 };
@@ -24,6 +25,8 @@ struct beacon_dc { /* of the cluster */
     char name[NAME_MAX_BYTES + 1];
     int64_t zone_id;
     bool is_usable; /* not taken out of use as a DC */
+    /* to each DC, in the order of the facts (dc_relations.h) */
+    int32_t distances[DCS_PER_CLUSTER_MAX];
 };
 
 struct beacon_facts {

@@ -20,6 +20,7 @@ static const struct jfield group_fields[] = {
     JF_TABLE(JF_TABLE_ANY_CASE),
     { .name = "name", .type = JF_STRING, .offset = offsetof(struct beacon_group, name), .flags = JF_REQUIRED, .max_length = 512 },
     { .name = "idc", .type = JF_STRING, .offset = offsetof(struct beacon_group, dc), .flags = JF_REQUIRED, .max_length = NAME_MAX_BYTES },
+    { .name = "az", .type = JF_STRING, .offset = offsetof(struct beacon_group, az), .max_length = NAME_MAX_BYTES },
     { .name = "nodes", .type = JF_STRINGS, .offset = offsetof(struct beacon_group, nodes), .max_count = NODES_MAX },
     { .name = "down", .type = JF_BOOL, .offset = offsetof(struct beacon_group, is_down) },
     { 0 },
@@ -94,6 +95,17 @@ void beacon_world_done(struct beacon_world *world)
     *world = (struct beacon_world){ 0 };
 }
 
+static void read_distances(const struct catalog *cat, const struct dc_refs *dcs,
+                           struct beacon_world *w)
+{
+    for (size_t i = 0; i < dcs->count; i++) {
+        for (size_t k = 0; k < dcs->count; k++) {
+            w->dcs[i].distances[k] = dc_relations_distance(cat->relations, w->cluster,
+                                                           dcs->items[i].name, dcs->items[k].name);
+        }
+    }
+}
+
 static int read_dcs(const struct catalog *cat, struct db *db, const struct cluster_ref *cluster,
                     struct beacon_world *w, struct xp_err *err)
 {
@@ -108,6 +120,9 @@ static int read_dcs(const struct catalog *cat, struct db *db, const struct clust
         if (dcs.items[i].id == cluster->active_dc_id) {
             (void)snprintf(w->active, sizeof(w->active), "%s", dc->name);
         }
+    }
+    if (rc == 0) {
+        read_distances(cat, &dcs, w);
     }
     return rc;
 }
@@ -126,6 +141,9 @@ static int read_groups(const struct catalog *cat, struct db *db, int64_t cluster
             group = ARRAY_ADD(groups->items, groups->count);
             group->name = TAKE(name);
             group->dc = xstrdup(dc);
+            group->az = xstrdup(db_col_text(&s, 4));
+        } else if (!text_eq(group->az, db_col_text(&s, 4))) {
+            group->az[0] = '\0';
         }
         struct addr addr = addr_of(db_col_text(&s, 2), (int)db_col_i64(&s, 3));
         *ARRAY_ADD(group->nodes.items, group->nodes.count) = xstrdup(ADDR_TEXT(&addr));

@@ -155,21 +155,26 @@ static bool may_be_target(const struct choice *c, const struct dc_ref *dc)
     return dc->id != c->active.id && dc->zone_id == c->active.zone_id && dc->is_active;
 }
 
-/* Without a wish: candidate number 'cluster id mod count', so that clusters spread over the others. */
+/* Without a wish: one of the nearest. */
 static int choose_target(struct choice *c)
 {
     const struct dc_ref *candidates[DCS_PER_CLUSTER_MAX];
+    int32_t distances[DCS_PER_CLUSTER_MAX];
     size_t count = 0;
+    size_t at = 0;
     for (size_t i = 0; i < c->dcs.count; i++) {
-        if (may_be_target(c, &c->dcs.items[i])) {
-            candidates[count++] = &c->dcs.items[i];
+        const struct dc_ref *dc = &c->dcs.items[i];
+        if (may_be_target(c, dc)) {
+            distances[count] =
+                dc_relations_distance(c->cat->relations, c->cluster.name, c->active.name, dc->name);
+            candidates[count++] = dc;
         }
     }
-    if (count == 0) {
+    if (!dc_relations_pick(distances, count, c->cluster.id, &at)) {
         return refuse(c, FAIL_OTHERS, "can not find a target dc for cluster:%s, fromIdc:%s",
                       c->result->cluster, c->request->from_dc);
     }
-    c->to = *candidates[(size_t)c->cluster.id % count];
+    c->to = *candidates[at];
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /* beacon_decide_golden.c - what a monitor's request leads to.
  *
  * Input: {"why", "bi", "forced", "target", "mode", "allowed":true, "unhealthy", "cluster":"c1", "found":true, "type_ok":true, "id":1, "active":"jq",
- * "dcs":[{"name","zone":1,"usable":true}], "own":[{"name","dc","nodes":[...]}], "reported":[the same with "down"] (default: own), "down":[names of
+ * "dcs":[{"name","zone":1,"usable":true}], "relations", "own":[{"name","dc","az","nodes":[...]}], "reported":[the same with "down"] (default: own), "down":[names of
  * reported groups], "failover":[...], "available":[...], "locked", "running":{"event","id","over","from","to"}}. */
 #include <jansson.h>
 #include <string.h>
@@ -47,6 +47,8 @@ static struct beacon_groups groups_of(const json_t *list, const json_t *down)
         struct beacon_group *group = ARRAY_ADD(groups.items, groups.count);
         group->name = xstrdup(text_of(value, "name"));
         group->dc = xstrdup(text_of(value, "dc"));
+        const char *az = text_of(value, "az");
+        group->az = az ? xstrdup(az) : NULL;
         group->nodes = names_of(json_object_get(value, "nodes"));
         group->is_down = flag_of(value, "down", names_has(&names, group->name));
     }
@@ -64,6 +66,21 @@ static size_t read_dcs(const json_t *list, struct beacon_dc *dcs)
         (void)snprintf(dcs[count].name, sizeof(dcs[count].name), "%s", text_of(value, "name"));
     }
     return count;
+}
+
+/* "relations": as regions.relations of the configuration. */
+static int read_distances(const json_t *value, struct beacon_dc *dcs, size_t count,
+                          struct xp_err *err)
+{
+    AUTO_FREE char *text = value ? json_dumps(value, 0) : NULL;
+    struct dc_relations *relations = NULL;
+    int rc = dc_relations_parse(text, NULL, &relations, err);
+    for (size_t i = 0; rc == 0 && i < count * count; i++) {
+        dcs[i / count].distances[i % count] =
+            dc_relations_distance(relations, "c1", dcs[i / count].name, dcs[i % count].name);
+    }
+    dc_relations_free(relations);
+    return rc;
 }
 
 static void print(const struct beacon_verdict *v, struct str *out)
@@ -87,7 +104,6 @@ static void print(const struct beacon_verdict *v, struct str *out)
 
 static int decide(const json_t *input, struct str *out, struct xp_err *err)
 {
-    (void)err;
     const json_t *own_list = json_object_get(input, "own");
     const json_t *reported_list = json_object_get(input, "reported");
     const json_t *running = json_object_get(input, "running");
@@ -122,13 +138,16 @@ static int decide(const json_t *input, struct str *out, struct xp_err *err)
                      .to = text_of(running, "to") },
     };
     struct beacon_verdict *verdict AUTO_FREE = xcalloc(1, sizeof(*verdict));
-    beacon_decide(&facts, verdict);
-    print(verdict, out);
+    int rc = read_distances(json_object_get(input, "relations"), dcs, facts.dc_count, err);
+    if (rc == 0) {
+        beacon_decide(&facts, verdict);
+        print(verdict, out);
+    }
     beacon_groups_done(&own);
     beacon_groups_done(&reported);
     names_done(&failover);
     names_done(&available);
-    return 0;
+    return rc;
 }
 
 int main(int argc, char **argv)

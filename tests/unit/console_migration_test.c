@@ -489,6 +489,25 @@ static void a_monitor_asks(void **state)
          "demo migration conflict, my target dc jq, but current migration target dc oy");
 }
 
+/* The rest of the group s1+jq as it is: only where it stands differs. */
+#define IN_AZ(az)                                                                                  \
+    "{\"clusterName\":\"demo\",\"groups\":[{\"name\":\"s1+jq\",\"idc\":\"jq\",\"az\":\"" az        \
+    "\",\"nodes\":[\"10.0.0.1:6379\"]}," GROUP("s1+oy", "oy", "10.0.0.2:6379", "false") "]}"
+
+static void a_monitor_tells_availability_zones(void **state)
+{
+    (void)state;
+    world();
+    says(SYNC, IN_AZ("az2"), 0, "success"); /* no zone is known of the Redis: nothing is down */
+    must("POST", "/api/az", "{\"dcName\":\"jq\",\"azName\":\"az1\"}");
+    expect("PUT", "/api/shards/demo/s1/redis/az",
+           "[{\"dcId\":\"jq\",\"ip\":\"10.0.0.1\",\"port\":6379,\"azName\":\"az1\"}]", 200,
+           "{\"state\":0,\"message\":\"updated 1 redises\"}");
+    says(SYNC, IN_AZ("az2"), -1, "cluster meta not match for demo");
+    says(SYNC, IN_AZ("AZ1"), 0, "success");
+    says(SYNC, IN_AZ(""), 0, "success");
+}
+
 static void a_monitor_is_refused(void **state)
 {
     (void)state;
@@ -548,6 +567,42 @@ static void a_monitor_takes_a_dc_out(void **state)
     assert_non_null(strstr(r.body, "\"publishInfo\":\"[\\\"FRA\\\"]\",\"status\":\"Success\"}]"));
 }
 
+/* "trio" is active in jq; a dry run says where it would go. */
+static void goes_to(const char *relations_text, const char *expected)
+{
+    struct dc_relations *relations = NULL;
+    struct xp_err err = { 0 };
+    assert_int_equal(dc_relations_parse(relations_text, f.alias, &relations, &err), 0);
+    f.catalog.relations = relations;
+    struct reply r CLEANUP(reply_done) = call(&f, "POST", "/api/v2/migrations?dry_run=true",
+                                              "{\"from\":\"jq\",\"clusters\":[\"trio\"]}");
+    f.catalog.relations = NULL;
+    dc_relations_free(relations);
+    if (!strstr(r.body, expected)) {
+        fail_msg("%s has no %s", r.body, expected);
+    }
+}
+
+static void the_nearest_dc_is_taken(void **state)
+{
+    (void)state;
+    world();
+    must("POST", "/api/clusters",
+         "{\"clusterName\":\"trio\",\"clusterType\":\"ONE_WAY\",\"dcs\":[\"jq\",\"oy\",\"FRA\"],"
+         "\"desc\":\"d\",\"organizationId\":8,\"clusterAdminEmails\":\"a@b.c\"}");
+    expect("POST", "/api/shards/trio/t1", "[{\"dcId\":\"jq\",\"redises\":\"10.0.3.1:6379\"}]", 200,
+           "{\"state\":0,\"message\":\"Successfully created shard\"}");
+    goes_to("{\"dcLevel\":[{\"dcs\":\"jq,FRA-AWS\",\"distance\":1},{\"dcs\":\"jq,oy\",\"distance\":"
+            "2}]}",
+            "\"to\":\"FRA-AWS\"");
+    goes_to(
+        "{\"dcLevel\":[{\"dcs\":\"jq,fra\",\"distance\":3},{\"dcs\":\"jq,oy\",\"distance\":2}]}",
+        "\"to\":\"oy\"");
+    goes_to(
+        "{\"dcLevel\":[{\"dcs\":\"jq,fra\",\"distance\":-1},{\"dcs\":\"jq,oy\",\"distance\":-1}]}",
+        "can not find a target dc for cluster:trio, fromIdc:jq");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -561,9 +616,11 @@ int main(void)
         CASE(odd_divergences_are_refused),
         CASE(a_divergence_belongs_to_the_switch_that_left_it_behind),
         CASE(v2),
+        CASE(the_nearest_dc_is_taken),
         CASE(exclusions),
         CASE(a_monitor_asks),
         CASE(a_monitor_is_refused),
+        CASE(a_monitor_tells_availability_zones),
         CASE(a_monitor_takes_a_dc_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
