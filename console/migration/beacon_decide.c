@@ -171,7 +171,7 @@ static bool may_be_target(const struct beacon_facts *f, const struct beacon_dc *
 /* One of the nearest, as checkandprepare chooses; NULL: there is none. */
 static const struct beacon_dc *choose(const struct beacon_facts *f)
 {
-    const struct beacon_dc *candidates[DCS_PER_CLUSTER_MAX];
+    const struct beacon_dc *candidates[DCS_PER_CLUSTER_MAX] = { NULL };
     int32_t distances[DCS_PER_CLUSTER_MAX];
     const struct beacon_dc *from = find(f, f->active);
     size_t count = 0;

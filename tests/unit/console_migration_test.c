@@ -578,7 +578,7 @@ static void goes_to(const char *relations_text, const char *expected)
                                               "{\"from\":\"jq\",\"clusters\":[\"trio\"]}");
     f.catalog.relations = NULL;
     dc_relations_free(relations);
-    if (!strstr(r.body, expected)) {
+    if (!r.body || !strstr(r.body, expected)) {
         fail_msg("%s has no %s", r.body, expected);
     }
 }
