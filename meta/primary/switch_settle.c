@@ -2,13 +2,11 @@
  * promotion would else leave it refusing every write. Only a replica that really follows somebody, only the value that the fence sets, and each
  * gets its own of before (the record: 'saved' of the master, 'kept' of the others): whatever else stands there was set by people. The fence is
  * over when everybody whom it may concern was seen to be so. Nothing of a cluster under migration, until it is told to follow (keep_decide.h). */
-#include <stdio.h>
-#include <string.h>
 
 #include "meta/primary/switch_internal.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
-#include "shared/base/str.h"
+#include "shared/switch/redis_answer.h"
 #include "shared/switch/settle_commands.h"
 
 #include "shared/base/banned.h"
@@ -222,30 +220,25 @@ static void restore(struct switch_settle *settle)
 
 /* ---- what is there ---- */
 
-static int64_t value_of(const struct rreply *reply)
-{
-    size_t length;
-    int64_t value;
-    const char *text = rreply_text(rreply_at(reply, 1), &length);
-    return text_to_i64(text, length, INT64_MIN, INT64_MAX, &value) ? value : -1;
-}
-
 static void on_looked(const struct party_answer *answers, size_t count, void *arg)
 {
     struct switch_settle *settle = arg;
     for (size_t i = 0; i + SETTLE_LOOKS <= count; i += SETTLE_LOOKS) {
         struct redis_role role;
+        struct redis_settings min_slaves;
+        struct redis_settings read_only;
         size_t at = answers[i].member;
         redis_role_read(answers[i].reply, &role);
-        int64_t value = value_of(answers[i + 1].reply);
-        const char *read_only = rreply_text(rreply_at(answers[i + 2].reply, 1), NULL);
+        redis_answer_settings(answers[i + 1].reply, &min_slaves);
+        redis_answer_settings(answers[i + 2].reply, &read_only);
+        bool is_seen = min_slaves.min_slaves >= 0;
         bool follows = role.kind == ROLE_KIND_REPLICA && !addr_is_none(&role.master);
-        settle->is_held[at] = value == FENCE_MIN_SLAVES;
-        settle->is_read_only[at] = text_eq(read_only, "yes");
+        settle->is_held[at] = min_slaves.min_slaves == FENCE_MIN_SLAVES;
+        settle->is_read_only[at] = read_only.has_read_only && read_only.is_read_only;
         struct settle_need need = need_of(settle, at);
         bool is_changed = settle_is_needed(&need);
-        settle->is_asked[at] = follows && value >= 0 && is_changed;
-        settle->is_clean[at] = follows && value >= 0 && !is_changed;
+        settle->is_asked[at] = follows && is_seen && is_changed;
+        settle->is_clean[at] = follows && is_seen && !is_changed;
     }
     restore(settle);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "shared/base/mem.h"
+#include "shared/switch/redis_answer.h"
 
 #include "shared/base/banned.h"
 
@@ -11,10 +12,10 @@ void settle_looks(size_t member, struct party_order ret_orders[SETTLE_LOOKS])
 {
     ret_orders[0] = (struct party_order){ .member = member, .words = { "ROLE" }, .count = 1 };
     ret_orders[1] = (struct party_order){ .member = member,
-                                          .words = { "CONFIG", "GET", "min-slaves-to-write" },
+                                          .words = { "CONFIG", "GET", SETTING_MIN_SLAVES },
                                           .count = 3 };
     ret_orders[2] = (struct party_order){ .member = member,
-                                          .words = { "CONFIG", "GET", "slave-read-only" },
+                                          .words = { "CONFIG", "GET", SETTING_READ_ONLY },
                                           .count = 3 };
 }
 
@@ -45,11 +46,11 @@ size_t settle_commands(const struct settle_need *need, struct settle_words *word
     (void)snprintf(words->max_lag, sizeof(words->max_lag), "%lld",
                    (long long)need->saved.max_lag_s);
     if (need->is_held) {
-        ret_orders[count++] = set(member, "min-slaves-max-lag", words->max_lag);
-        ret_orders[count++] = set(member, "min-slaves-to-write", words->min_slaves);
+        ret_orders[count++] = set(member, SETTING_MAX_LAG, words->max_lag);
+        ret_orders[count++] = set(member, SETTING_MIN_SLAVES, words->min_slaves);
     }
     if (is_read_only_to_end(need)) {
-        ret_orders[count++] = set(member, "slave-read-only", "no");
+        ret_orders[count++] = set(member, SETTING_READ_ONLY, "no");
     }
     ret_orders[count] =
         (struct party_order){ .member = member, .words = { "CONFIG", "REWRITE" }, .count = 2 };
