@@ -12,6 +12,8 @@
 
 #define LOOK_MS 250  /* how long the console was silent is looked at so often */
 #define ASK_MS  1000 /* pause between two questions to the other members */
+/* shards that begin: a metaserver with 4,000 of them has begun within a second */
+#define WAKES_PER_MS 4
 
 static struct metric isolated = METRIC_GAUGE_INIT(
     "xpipe_meta_isolated", "",
@@ -76,7 +78,7 @@ static bool is_silent(const struct shard_switches *all)
     return limit_ms > 0 && silence_ms(all) >= limit_ms && !loop_was_paused(all->opt.loop, limit_ms);
 }
 
-/* Each shard asks what this means for it. */
+/* Each shard asks what this means for it; not all at once, for each writes into ZooKeeper first. */
 static size_t wake_shards(const struct shard_switches *all)
 {
     size_t at = 0;
@@ -84,8 +86,7 @@ static size_t wake_shards(const struct shard_switches *all)
     for (const struct map_slot *entry; (entry = map_next(&all->shards, &at));) {
         struct switch_shard *s = entry->value;
         if (s->is_owned && switch_is_primary(s)) {
-            primary++;
-            switch_keep(s, 0);
+            switch_keep(s, (int64_t)(primary++ / WAKES_PER_MS));
         }
     }
     return primary;

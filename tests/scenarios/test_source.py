@@ -326,6 +326,7 @@ def test_a_source_that_fenced_itself_takes_writes_again(wary_site, drill):
     for s, writer in d.writers.items():
         assert not writer.lost(d.cluster.master(s)), "replication went on all the time"
     d.wait_unfenced()
+    assert not d.console.get(f"/api/v2/divergences?cluster={d.name}")["items"]
 
 
 @pytest.mark.scenario("F04")
