@@ -2,7 +2,8 @@
 """make bench-switchover: how long clients cannot write while one-way clusters are switched to the other DC, and how long the switch takes.
 
 Real: console, metaservers of two DCs, ZooKeeper, Redis (small ones, one per shard and DC), clients that write. Stood in for: the platform
-that tells clients of the new master. One shard; ten shards of one cluster; then many clusters in one event, with writers on some of them.
+that tells clients of the new master, keepers (tests/fakes). One shard; ten shards of one cluster, without keepers and with two in each DC; then many
+clusters in one event, with writers on some of them.
 The yardstick, in the same run: the bare commands of a switch (dr-switchover.md 7.3) sent by this program to Redis that nobody manages, with
 the same writers. The write gap is the longest time between two acknowledged writes of a shard.
 Bars: design.md 7. Writes build/bench/switchover.json.
@@ -11,6 +12,7 @@ import argparse
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from report import Report
 from takeover import percentile
@@ -24,6 +26,7 @@ HOME, AWAY = "jq", "fra"
 LIMIT_S = 120  # of every wait; far more than a quiet machine needs
 GAP_P99_BAR_MS = 300
 ROUND_TRIPS_BAR = 10  # times the sum of the round trips
+TEN_P50_BAR_MS, TEN_MAX_BAR_MS = 100, 500  # of ten shards with keepers
 THOUSAND_BAR_S = 60
 REDIS_MB = 6  # what a small Redis and its place in the daemons take, to be on the safe side
 SAMPLED = 4  # clusters of a large event that have writers: these are threads of one Python, more of them would wait for each other
@@ -45,7 +48,14 @@ def bare_cluster(world, shards):
     cluster = world.one_way(f"bare{shards}", shards=shards, server=SmallRedis)
     for shard in cluster.shards:
         cluster.redises[AWAY][shard][0].replicate(cluster.redises[HOME][shard][0])
+    wait_online(cluster)
     return cluster
+
+
+def wait_online(cluster):
+    """Every write of a master is on its way to the replica at once."""
+    masters = [cluster.redises[cluster.primary][s][0] for s in cluster.shards]
+    wait_until(lambda: all("state=online" in m.info("replication").get("slave0", "") for m in masters), LIMIT_S, "the bare Redis to follow")
 
 
 def bare_switch(cluster, shard, clients):
@@ -80,8 +90,7 @@ def measure_bare(cluster, runs):
                 clients.wait_acked(LIMIT_S)
                 gaps += clients.gaps_ms(began)
             cluster.primary = other_dc(cluster)
-            wait_until(lambda: all(cluster.redises[other_dc(cluster)][s][0].run("ROLE")[3] == "connected" for s in cluster.shards), LIMIT_S,
-                       "the bare Redis to follow")
+            wait_online(cluster)
     return gaps, sums
 
 
@@ -151,10 +160,11 @@ def remove(world, clusters):
 
 # ---- figures ----
 
-def spread(report, name, values, unit="ms", bar=None):
-    report.figure(f"{name}, p50", percentile(values, 50), unit)
-    report.figure(f"{name}, p99", percentile(values, 99), unit, bar)
-    report.figure(f"{name}, max", max(values), unit)
+def spread(report, name, values, unit="ms", p50=None, p99=None, most=None):
+    """The last three are bars."""
+    report.figure(f"{name}, p50", percentile(values, 50), unit, p50)
+    report.figure(f"{name}, p99", percentile(values, 99), unit, p99)
+    report.figure(f"{name}, max", max(values), unit, most)
 
 
 def measure_small(report, world, outer, shards, runs):
@@ -166,7 +176,7 @@ def measure_small(report, world, outer, shards, runs):
     gaps, times, lost, _ = measure(world, outer, clusters, runs)
     gaps_after, sums_after = measure_bare(bare, runs)
     bare_gaps, bare_sums = gaps_before + gaps_after, sums_before + sums_after
-    spread(report, f"{name}: write gap", gaps, bar=GAP_P99_BAR_MS)
+    spread(report, f"{name}: write gap", gaps, p99=GAP_P99_BAR_MS)
     spread(report, f"{name}: bare commands, write gap", bare_gaps)
     spread(report, f"{name}: bare commands, sum of round trips", bare_sums)
     report.figure(f"{name}: write gap / bare write gap, p50", percentile(gaps, 50) / percentile(bare_gaps, 50), "x")
@@ -181,6 +191,16 @@ def measure_small(report, world, outer, shards, runs):
         world.workspace.forget(server)
 
 
+def measure_keepers(report, world, outer, shards, runs):
+    """One cluster whose Redis follow through keepers."""
+    clusters = create(world, f"kept{shards}-", 1, shards)
+    gaps, times, lost, _ = measure(world, outer, clusters, runs)
+    name = f"{shards} shards with keepers"
+    spread(report, f"{name}: write gap", gaps, p50=TEN_P50_BAR_MS, p99=GAP_P99_BAR_MS, most=TEN_MAX_BAR_MS)
+    spread(report, f"{name}: event", [1000 * t for t in times])
+    report.figure(f"{name}: acknowledged writes lost", lost, "", 0)
+
+
 def measure_large(report, world, outer, wanted, shards, runs):
     """Many clusters in one event, as many as memory allows."""
     count = min(wanted, int(available_mb() * 0.8 / (REDIS_MB * 2 * shards)))
@@ -190,7 +210,7 @@ def measure_large(report, world, outer, wanted, shards, runs):
     sampled = clusters[::max(1, count // SAMPLED)][:SAMPLED]
     everyone = list(clusters)
     gaps, times, lost, failed = measure(world, outer, clusters, runs, sampled)
-    spread(report, f"{name}: write gap of {len(gaps) // runs} watched shards", gaps, bar=GAP_P99_BAR_MS)
+    spread(report, f"{name}: write gap of {len(gaps) // runs} watched shards", gaps, p99=GAP_P99_BAR_MS)
     report.figure(f"{name}: slowest event", max(times), "s", THOUSAND_BAR_S)
     report.figure(f"{name}: clusters switched a second", count * runs / sum(times), "/s")
     report.figure(f"{name}: clusters that were not switched", failed, "", 0)
@@ -203,6 +223,15 @@ def available_mb():
         return next(int(line.split()[1]) // 1024 for line in f if line.startswith("MemAvailable"))
 
 
+@contextmanager
+def started_world(outer, **parts):
+    with World(dcs=[HOME, AWAY], shards=0, metas=1, console_settings={"credis.service.address": outer.url, "log.level": "info"},
+               meta_settings={"log.level": "info"}, **parts) as world:
+        world.start()
+        wait_until(lambda: is_healthy(world), LIMIT_S, "the console to find that switches can be made")  # it looks every 30 s
+        yield world
+
+
 def main():
     parser = argparse.ArgumentParser(description="planned switches of one-way clusters")
     parser.add_argument("--runs", type=int, default=20, help="switches of 1 shard and of 10 shards; a quarter of it, of 100 clusters")
@@ -212,16 +241,15 @@ def main():
     report = Report("switchover")
     outer = OuterClient()
     try:
-        with World(dcs=[HOME, AWAY], shards=0, metas=1, console_settings={"credis.service.address": outer.url, "log.level": "info"},
-                   meta_settings={"log.level": "info"}) as world:
-            world.start()
-            wait_until(lambda: is_healthy(world), LIMIT_S, "the console to find that switches can be made")  # it looks every 30 s
+        with started_world(outer) as world:
             measure_small(report, world, outer, 1, args.runs)
             measure_small(report, world, outer, 10, args.runs)
             if args.two:
                 measure_large(report, world, outer, args.two, 2, max(2, args.runs // 4))
             if args.one:
                 measure_large(report, world, outer, args.one, 1, 2)
+        with started_world(outer, containers=2) as world:
+            measure_keepers(report, world, outer, 10, args.runs)
     finally:
         outer.close()
     return report.finish()

@@ -124,7 +124,7 @@ static void call_abandon(struct call *c)
     migration_surveyed_fn *surveyed = c->surveyed;
     void *arg = c->arg;
     c->is_finished = true;
-    c->owner->active_count--;
+    c->owner->active_count -= !c->is_ahead;
     loop_timer_stop(&c->answer_timer);
     fence_ways_free(TAKE(c->ways));
     c->surveyed = NULL;
@@ -145,11 +145,16 @@ static void deliver_survey(struct call *c)
     surveyed(survey, arg);
 }
 
+static void drain_ahead(const struct call *hold);
+
 static void deliver(struct call *c)
 {
     if (c->surveyed) {
         deliver_survey(c);
         return;
+    }
+    if (c->plan.call == CALL_HOLD && c->result.outcome == OUTCOME_OK) {
+        drain_ahead(c);
     }
     migration_called_fn *done = c->done;
     void *arg = c->arg;
@@ -184,7 +189,9 @@ static bool is_waiting_to_answer(const struct call *c)
 
 static void answer(struct call *c)
 {
-    if (c->is_starting) {
+    if (c->is_ahead) {
+        c->has_answer = true;
+    } else if (c->is_starting) {
         loop_timer_start(&c->answer_timer, 0);
     } else {
         deliver(c);
@@ -193,7 +200,7 @@ static void answer(struct call *c)
 
 void call_finish(struct call *c, enum call_outcome outcome, const char *server_text)
 {
-    if (c->is_finished || is_waiting_to_answer(c)) {
+    if (c->is_finished || c->has_answer || is_waiting_to_answer(c)) {
         return;
     }
     c->result.outcome = outcome;
@@ -585,6 +592,89 @@ static void begin(struct call *c)
     xp_check_failed("a call that is none", __FILE__, __LINE__);
 }
 
+static void start(struct call *c)
+{
+    c->is_starting = true;
+    call_hold(c);
+    if (fault_before(c->plan.call)) {
+        execution_log_error(c->log, "not sent: fault point");
+        call_finish(c, OUTCOME_UNREACHABLE, NULL);
+    } else {
+        begin(c);
+    }
+    c->is_starting = false;
+    (void)call_drop(c);
+}
+
+/* ---- a drain ahead of its intent: it changes nothing, and clients wait for it ---- */
+
+/* While the hold's result is being committed. What is decided then may be something else. */
+static void drain_ahead(const struct call *hold)
+{
+    const struct switch_fence *fence = &hold->result.fence;
+    if (fence->state != FENCE_HELD || !fence->has_info || hold->owner->is_closed) {
+        return;
+    }
+    struct migration_plan_call plan = { .call = CALL_DRAIN, .shard = hold->plan.shard };
+    struct call *c = call_bare(hold->owner, &plan);
+    c->id = hold->id;
+    c->cluster_id = hold->cluster_id;
+    c->cluster = xstrdup(hold->cluster);
+    c->source_dc = xstrdup(hold->source_dc);
+    c->dest_dc = xstrdup(hold->dest_dc);
+    c->source_dc_id = hold->source_dc_id;
+    c->dest_dc_id = hold->dest_dc_id;
+    c->epoch = hold->epoch;
+    c->mode = hold->mode;
+    c->is_disaster = hold->is_disaster;
+    c->shard_id = hold->shard_id;
+    c->shard = xstrdup(hold->shard);
+    c->offset = fence->offset;
+    (void)snprintf(c->repl_id, sizeof(c->repl_id), "%s", fence->repl_id);
+    c->is_ahead = true; /* nobody waits for it */
+    c->owner->active_count--;
+    start(c);
+}
+
+static bool is_same_drain(const struct call *c, const struct migration_cluster_row *row,
+                          const struct migration_plan_call *plan)
+{
+    const struct migration_shard_row *shard = &row->shards[plan->shard];
+    bool is_disaster = row->is_disaster || row->mode == MODE_DISASTER;
+    return plan->call == CALL_DRAIN && c->epoch == row->epoch && c->is_disaster == is_disaster &&
+           c->offset == shard->fence_offset && text_eq(c->repl_id, shard->fence_repl_id);
+}
+
+/* The next call of its shard takes it over, or ends it. */
+static bool was_sent_ahead(struct migration_calls *m, const struct migration_cluster_row *row,
+                           const struct migration_plan_call *plan, migration_called_fn *done,
+                           void *arg)
+{
+    int64_t shard_id = plan->shard < row->shard_count ? row->shards[plan->shard].shard_id : 0;
+    list_for_each (it, &m->calls) {
+        struct call *c = LIST_ENTRY(it, struct call, link);
+        if (!c->is_ahead || c->is_finished || c->id != row->id || c->shard_id != shard_id) {
+            continue;
+        }
+        if (!is_same_drain(c, row, plan)) {
+            call_abandon(c);
+            return false;
+        }
+        c->is_ahead = false;
+        m->active_count++;
+        c->plan = *plan;
+        c->result.shard = plan->shard;
+        c->done = done;
+        c->arg = arg;
+        if (c->has_answer) {
+            c->has_answer = false;
+            loop_timer_start(&c->answer_timer, 0);
+        }
+        return true;
+    }
+    return false;
+}
+
 void migration_call_start(struct migration_calls *m, const struct migration_cluster_row *row,
                           const struct migration_plan_call *plan, migration_called_fn *done,
                           void *arg)
@@ -593,19 +683,13 @@ void migration_call_start(struct migration_calls *m, const struct migration_clus
     if (m->is_closed) {
         return; /* the intent is committed: the next process asks what became of it */
     }
+    if (was_sent_ahead(m, row, plan, done, arg)) {
+        return;
+    }
     struct call *c = call_new(m, row, plan);
     c->done = done;
     c->arg = arg;
-    c->is_starting = true;
-    call_hold(c);
-    if (fault_before(plan->call)) {
-        execution_log_error(c->log, "not sent: fault point");
-        call_finish(c, OUTCOME_UNREACHABLE, NULL);
-    } else {
-        begin(c);
-    }
-    c->is_starting = false;
-    (void)call_drop(c);
+    start(c);
 }
 
 void migration_survey_start(struct migration_calls *m, const char *cluster, const char *shard,

@@ -8,6 +8,8 @@
  *   PRECHECK, PUBLISH  the outer client, or without one at once, and publish_info says that nobody was told.
  * A metaserver of x-pipe proves nothing: what it did to the fence is proved from here where a Redis can be reached, else its word counts, with a
  * warning. Time limits from the config table. What was sent and not answered is OUTCOME_UNKNOWN.
+ * A drain, which changes nothing, is sent ahead: as soon as its hold is proved, while that is being committed. The DRAIN of the plan takes it over
+ * when it is about the same data; any other call of the shard ends it.
  * Each DC has a lane: threads and kept connections of its own, so that a DC that does not answer costs no other one its calls, and the call
  * after a check finds its connection open; what refuses writes goes first there (migration_lane.h). A time limit begins when the request is
  * sent. Thread: loop. */

@@ -45,8 +45,9 @@ struct call {
     struct migration_calls *owner;
     int refs;
     bool is_finished;
-    bool
-        is_starting; /* inside migration_call_start: an answer waits for the next turn of the loop */
+    bool is_starting; /* inside migration_call_start: its answer waits for the loop's next turn */
+    bool is_ahead;    /* a drain that nobody has asked for yet: its answer is kept */
+    bool has_answer;  /* kept */
     struct loop_timer answer_timer;
     int64_t started_us;
     migration_called_fn *done;

@@ -446,10 +446,10 @@ const struct migration_rule migration_rules[] = {
 
     { "G90", IN(PUBLISH) | IN(PUBLISH_FAIL), ASK_FORCE_END, .when_text = "", .to = MIG_FORCE_END, .effects = FX(END), .reason = why_ended },
     { "G92", IN(PUBLISH_FAIL), ASK_PROCESS, .when_text = "", .to = MIG_PUBLISH },
+    { "G93", IN(PUBLISH), .when = when_publish_due, .when_text = "clients are not told", .to = MIG_STAY, .calls = call_publish,
+      .calls_text = "publish" },
     { "G94", FOLLOWING, .when = when_follow_due, .when_text = "a DC is to follow, or to be asked again", .to = MIG_STAY, .calls = call_follow,
       .calls_text = "follow" },
-    { "G95", IN(PUBLISH), .when = when_publish_due, .when_text = "clients are not told", .to = MIG_STAY, .calls = call_publish,
-      .calls_text = "publish" },
     { "G96", IN(PUBLISH), .when = when_pending, .when_text = "an answer is missing", .to = MIG_WAIT },
     { "G97", IN(PUBLISH), .when = when_cluster_failed, .when_text = "the outer client was not told", .to = MIG_PUBLISH_FAIL,
       .reason = why_publish },

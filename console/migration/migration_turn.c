@@ -15,10 +15,9 @@ enum { ROUNDS_MAX = 64, NOTES_MAX = 200 };
 struct turn_job {
     struct migration_turn *turn;
     struct db *db;
-    const struct change *change; /* NULL: bookkeeping, no metadata may change */
+    struct change *change;
     wall_ms now;
-    json_t *notes;     /* array of the change log; NULL in bookkeeping */
-    bool needs_change; /* bookkeeping is not enough: once more, as a change */
+    json_t *notes; /* array of the change log */
 };
 
 /* One cluster of the turn. */
@@ -278,22 +277,19 @@ static void note(const struct step *s, enum migration_status from)
     }
 }
 
-/* Status and active DC of the cluster. In bookkeeping: asks for a change. */
+/* Status and active DC of the cluster. Without them the turn stays bookkeeping. */
 static int write_metadata(struct step *s, enum migration_status from, struct xp_err *err)
 {
-    struct turn_job *job = s->job;
+    struct change *change = s->job->change;
     bool is_other = !text_eq(migration_status_info(from)->cluster_status,
                              migration_status_info(s->row.status)->cluster_status);
     if (!is_other && !s->is_switched) {
         return 0;
     }
-    if (!job->change) {
-        job->needs_change = true;
-        return XP_CONFLICT; /* only to make the store roll back */
-    }
+    change->is_bookkeeping = false;
     note(s, from);
-    int rc = s->is_switched ? migration_switch_active(job->change, &s->row, true, err) : 0;
-    return rc == 0 && is_other ? migration_set_cluster_status(job->change, &s->row, err) : rc;
+    int rc = s->is_switched ? migration_switch_active(change, &s->row, true, err) : 0;
+    return rc == 0 && is_other ? migration_set_cluster_status(change, &s->row, err) : rc;
 }
 
 static void give_back(struct step *s)
@@ -395,13 +391,19 @@ static void clear_out(struct turn_item *item)
     item->rules[0] = '\0';
 }
 
-static int run_items(struct turn_job *job, struct xp_err *err)
+static int run_items(struct change *change, void *arg, struct xp_err *err)
 {
+    struct turn_job *job = arg;
     int rc = 0;
+    job->db = change->db;
+    job->change = change;
+    job->notes = json_array();
+    (void)json_object_set_new(change->body, "transitions", job->notes);
+    change->is_bookkeeping = true; /* until metadata are written */
     for (size_t i = 0; rc == 0 && i < job->turn->count; i++) {
         clear_out(&job->turn->items[i]);
         rc = run_item(job, &job->turn->items[i], err);
-        if (rc != 0 && !job->needs_change) {
+        if (rc != 0) {
             rc =
                 xp_wrap(err, "migration %lld", (long long)job->turn->items[i].migration_cluster_id);
         }
@@ -409,34 +411,12 @@ static int run_items(struct turn_job *job, struct xp_err *err)
     return rc;
 }
 
-static int run_bookkeeping(struct db *db, void *arg, struct xp_err *err)
-{
-    struct turn_job *job = arg;
-    job->db = db;
-    return run_items(job, err);
-}
-
-static int run_change(struct change *change, void *arg, struct xp_err *err)
-{
-    struct turn_job *job = arg;
-    job->db = change->db;
-    job->change = change;
-    job->notes = json_array();
-    (void)json_object_set_new(change->body, "transitions", job->notes);
-    return run_items(job, err);
-}
-
 int migration_turn_run(struct migration_turn *turn, struct xp_err *err)
 {
-    struct store *store = turn->catalog->store;
     struct turn_job job = { .turn = turn, .now = clock_wall_ms() };
-    int rc = store_bookkeep(store, run_bookkeeping, &job, err);
-    if (job.needs_change) {
-        struct change_ctx ctx = { .actor = turn->actor };
-        struct store_op op = { .name = "migration.turn", .fn = run_change, .arg = &job };
-        job.needs_change = false;
-        rc = store_change(store, &ctx, &op, NULL, err);
-    }
+    struct change_ctx ctx = { .actor = turn->actor };
+    struct store_op op = { .name = "migration.turn", .fn = run_items, .arg = &job };
+    int rc = store_change(turn->catalog->store, &ctx, &op, NULL, err);
     for (size_t i = 0; rc != 0 && i < turn->count; i++) {
         clear_out(&turn->items[i]);
         turn->items[i].is_resumed |= rc == XP_TIMEOUT;

@@ -25,9 +25,8 @@ static const char FIRST_PREV_HASH[HASH_TEXT_SIZE] =
 
 struct store {
     struct db_pool *pool;
-    int64_t version; /* atomic: last committed idx */
-    struct map
-        outbox_room; /* see struct change; only inside of write transactions: one at a time */
+    int64_t version;        /* atomic: last committed idx */
+    struct map outbox_room; /* see struct change; inside of write transactions only */
 };
 
 /* ---- hash chain ---- */
@@ -155,8 +154,7 @@ struct change_job {
     struct change change;
     char prev_hash[HASH_TEXT_SIZE];
     int64_t result_idx;
-    bool
-        is_undone; /* dry run or nothing to change: all went well, and the transaction is rolled back */
+    bool is_undone; /* dry run, nothing to change: all went well, and it is rolled back */
 };
 
 static int read_head(struct change_job *job, struct xp_err *err)
@@ -227,12 +225,14 @@ static int run_change(struct db *db, void *arg, struct xp_err *err)
     if (rc != 0) {
         return rc;
     }
-    job->result_idx = job->change.is_noop ? job->change.idx - 1 : job->change.idx;
-    if (job->change.ctx->dry_run || job->change.is_noop) {
+    const struct change *change = &job->change;
+    bool is_new = !change->is_noop && !change->is_bookkeeping;
+    job->result_idx = is_new ? change->idx : change->idx - 1;
+    if (change->ctx->dry_run || change->is_noop) {
         job->is_undone = true;
         return XP_CONFLICT; /* only to make db_tx roll back */
     }
-    return append_change(job, err);
+    return is_new ? append_change(job, err) : 0;
 }
 
 int store_change(struct store *store, const struct change_ctx *ctx, const struct store_op *op,

@@ -52,6 +52,8 @@ struct change {
     struct map *outbox_room;
     /* set it when there was nothing to change: no row is appended, the version stays */
     bool is_noop;
+    /* set it when no metadata changed, only bookkeeping: it is committed, no row is appended, the version stays */
+    bool is_bookkeeping;
 };
 typedef int store_change_fn(struct change *, void *arg, struct xp_err *);
 

@@ -125,7 +125,7 @@ static void end_fencing(struct switch_shard *s, const struct switch_fence *resul
         note_unfinished(s);
     }
     fence.saved = s->record.saved;
-    switch_write(s);
+    s->is_dirty = true; /* written below: the answer goes first, clients wait for it */
     if (fault_hit(FAULT_meta_after_fence)) {
         struct xp_err err;
         (void)xp_fail(&err, XP_UNAVAILABLE, "fault: the answer of the fence is lost");
@@ -133,6 +133,7 @@ static void end_fencing(struct switch_shard *s, const struct switch_fence *resul
     } else {
         switch_end_fence(s, &fence);
     }
+    switch_write(s);
     switch_look(s); /* the sentinels */
 }
 

@@ -175,30 +175,45 @@ static void end_fence(struct switch_shard *s, const struct addr *promoted)
     r->saved = (struct fence_saved){ 0 };
 }
 
-/* The memory of this member says so now; the others are told by who took the request. */
-static void become_primary(struct switch_shard *s, const struct addr *master)
+static void note_promoted(struct switch_shard *s, const struct addr *master)
 {
-    const struct shard_switches_options *opt = &s->all->opt;
-    struct xp_err err = { 0 };
     s->may_follow = true;
     s->held_until = MONO_NEVER;
     s->record.promoted = *master;
     s->record.is_promoting = false;
     s->record.maybe = (struct addr){ 0 };
     end_fence(s, master);
+    s->is_dirty = true; /* written by become_primary */
+}
+
+/* The memory of this member says so now; the others are told by who took the request. */
+static void become_primary(struct switch_shard *s, bool leaves_sentinels)
+{
+    const struct shard_switches_options *opt = &s->all->opt;
+    struct xp_err err = { 0 };
     switch_write(s);
     switch_keep(s, 0);
     if (dc_store_set_active(opt->store, s->cluster_id, dc_store_dc(opt->store), loop_now(opt->loop),
                             &err) != 0) {
-        execution_log_warn(s->job->log, "%s", err.msg);
+        log_warn("switch.not_primary", "cluster", log_int(s->cluster_id), "shard",
+                 log_int(s->shard_id), "why", err.msg);
     }
     struct tree_duty *tree = switch_tree(s);
-    if (tree && !s->job->order.add_sentinel) {
+    if (tree && leaves_sentinels) {
         tree_duty_leave_sentinels(tree, opt->hold_ms);
     }
     if (tree) {
-        tree_duty_appoint(tree, master);
+        tree_duty_appoint(tree, &s->record.promoted);
     }
+}
+
+/* The answer goes first: clients cannot write until it is there. */
+static void end_promoted(struct switch_shard *s, struct switch_change *take_change)
+{
+    bool leaves_sentinels = !s->job->order.add_sentinel;
+    note_promoted(s, &take_change->new_master);
+    end_change(s, take_change);
+    become_primary(s, leaves_sentinels);
 }
 
 static void on_released(const struct switch_fence *result, void *arg)
@@ -215,13 +230,13 @@ static void on_released(const struct switch_fence *result, void *arg)
     struct switch_change change = s->job->change;
     s->job->change = (struct switch_change){ 0 };
     if (state == FENCE_RELEASED) {
-        become_primary(s, &change.new_master);
-    } else {
-        change.is_success = false;
-        s->held_until = loop_now(s->all->opt.loop) + s->all->opt.hold_ms;
-        execution_log_error(s->job->log, "%s was promoted and still refuses writes",
-                            ADDR_TEXT(&change.new_master));
+        end_promoted(s, &change);
+        return;
     }
+    change.is_success = false;
+    s->held_until = loop_now(s->all->opt.loop) + s->all->opt.hold_ms;
+    execution_log_error(s->job->log, "%s was promoted and still refuses writes",
+                        ADDR_TEXT(&change.new_master));
     end_change(s, &change);
 }
 
@@ -274,11 +289,11 @@ static void end_promotion(struct switch_shard *s, const struct promote_result *r
         s->job->change = (struct switch_change){ 0 };
     }
     if (is_promoted) {
-        become_primary(s, &change.new_master);
-    } else {
-        /* perhaps it is a master now: nobody may point it elsewhere until the console knows what it wants */
-        s->held_until = loop_now(s->all->opt.loop) + s->all->opt.hold_ms;
+        end_promoted(s, &change);
+        return;
     }
+    /* perhaps it is a master now: nobody may point it elsewhere until the console knows what it wants */
+    s->held_until = loop_now(s->all->opt.loop) + s->all->opt.hold_ms;
     if (result->outcome == PROMOTE_UNKNOWN && !addr_is_none(&result->maybe) &&
         !addr_eq(&result->maybe, &s->record.maybe)) {
         s->record.maybe = result->maybe;

@@ -47,6 +47,7 @@ class Writer(threading.Thread):
         self.log = []
         self.follows = []  # (time, address)
         self._end = threading.Event()
+        self._wake = threading.Event()
         self._socket = self._reader = self._dialed = None
 
     def start(self):
@@ -54,11 +55,14 @@ class Writer(threading.Thread):
         return self
 
     def follow(self, address):
+        """Goes there at once, as a client that is told does."""
         self.follows.append((time.monotonic(), address))
         self.published = address
+        self._wake.set()
 
     def stop(self):
         self._end.set()
+        self._wake.set()
         self.join(10)
         self._hang_up()
 
@@ -77,7 +81,7 @@ class Writer(threading.Thread):
             self._socket.sendall(b"".join(resp("SET", self._key(i), value or i) for i in numbers))
         except OSError:
             self._hang_up()
-            self._end.wait(0.01)
+            self._rest(0.01)
             return n  # nothing of it was carried out, or all are unknown: the numbers are not counted as acknowledged either way
         was_refused = False
         for i in numbers:
@@ -88,8 +92,12 @@ class Writer(threading.Thread):
                 self._hang_up()
                 break
         if was_refused or self.pause:
-            self._end.wait(max(REFUSED_PAUSE_S if was_refused else 0, self.pause))
+            self._rest(max(REFUSED_PAUSE_S if was_refused else 0, self.pause))
         return n + self.batch
+
+    def _rest(self, seconds):
+        if self._wake.wait(seconds):
+            self._wake.clear()
 
     def _key(self, n):
         return f"w:{self.shard}:{n}"

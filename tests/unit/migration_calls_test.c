@@ -334,7 +334,6 @@ static void the_sources_metaserver_holds(void **state)
     assert_int_equal(site->result.fence.offset, 4242);
     assert_true(site->result.is_by_meta && site->result.may_be_by_meta);
     assert_int_equal(scene.runs, 0);
-    assert_int_equal(site->dest.requests, 0);
     answer_fence(&site->source, FENCE_HELD, EPOCH); /* the data have not arrived: not frozen */
     assert_int_equal(run(CALL_FREEZE), OUTCOME_REFUSED);
     answer_fence(&site->source, FENCE_FROZEN, EPOCH);
@@ -505,6 +504,79 @@ static void xpipe_knows_no_drain(void **state)
     assert_int_equal(run(CALL_DRAIN), OUTCOME_OK);
     assert_false(site->result.change.is_ours);
     assert_false(site->result.change.is_drained);
+}
+
+static bool has_asked_dest(void *arg)
+{
+    (void)arg;
+    return site->dest.requests > 0;
+}
+
+static void wait_asked_dest(void)
+{
+    assert_true(script_wait(&site->dest, has_asked_dest, NULL, SCRIPT_LIMIT_MS));
+}
+
+static void a_drain_goes_ahead_of_its_turn(void **state)
+{
+    (void)state;
+    answer_fence(&site->source, FENCE_HELD, EPOCH);
+    answer_change(&site->dest, true, false);
+    assert_int_equal(run(CALL_HOLD), OUTCOME_OK);
+    wait_asked_dest();
+    site->row.shards[0].fence_offset = 4242;
+    (void)snprintf(site->row.shards[0].fence_repl_id, REPL_ID_SIZE, "%s", "abcdef");
+    assert_int_equal(run(CALL_DRAIN), OUTCOME_OK);
+    assert_true(site->result.change.is_drained);
+    assert_int_equal(site->dest.requests, 1);
+    assert_true(saw(&site->dest, "4242"));
+    assert_int_equal(run(CALL_DRAIN), OUTCOME_OK); /* taken over once */
+    assert_int_equal(site->dest.requests, 2);
+}
+
+static void a_drain_ahead_is_taken_over_while_it_runs(void **state)
+{
+    (void)state;
+    answer_fence(&site->source, FENCE_HELD, EPOCH);
+    answer_change(&site->dest, true, false);
+    site->dest.is_held = true;
+    assert_int_equal(run(CALL_HOLD), OUTCOME_OK);
+    wait_asked_dest();
+    site->row.shards[0].fence_offset = 4242;
+    (void)snprintf(site->row.shards[0].fence_repl_id, REPL_ID_SIZE, "%s", "abcdef");
+    assert_int_equal(run(CALL_DRAIN), OUTCOME_UNKNOWN); /* at its own time limit */
+    assert_int_equal(site->dest.requests, 1);
+}
+
+static void a_drain_ahead_of_other_data_is_dropped(void **state)
+{
+    (void)state;
+    answer_fence(&site->source, FENCE_HELD, EPOCH);
+    answer_change(&site->dest, true, false);
+    assert_int_equal(run(CALL_HOLD), OUTCOME_OK);
+    wait_asked_dest();
+    site->row.shards[0].fence_offset = 5000;
+    assert_int_equal(run(CALL_DRAIN), OUTCOME_OK);
+    assert_int_equal(site->dest.requests, 2);
+    assert_true(saw(&site->dest, "5000"));
+    site->dest.requests = 0;
+    assert_int_equal(run(CALL_HOLD), OUTCOME_OK); /* and it is rolled back */
+    wait_asked_dest();
+    answer_fence(&site->source, FENCE_RELEASED, EPOCH);
+    assert_int_equal(run(CALL_RELEASE), OUTCOME_OK);
+    assert_int_equal(site->dest.requests, 1);
+}
+
+static void a_hold_by_word_sends_nothing_ahead(void **state)
+{
+    (void)state;
+    scene.state = FENCE_UNREACHABLE;
+    script_answer(&site->source, 200, java_fence);
+    assert_int_equal(run(CALL_HOLD), OUTCOME_OK);
+    answer_change(&site->dest, true, false);
+    site->row.shards[0].fence_offset = 5000;
+    assert_int_equal(run(CALL_DRAIN), OUTCOME_OK);
+    assert_int_equal(site->dest.requests, 1);
 }
 
 static void a_demotion_names_the_source(void **state)
@@ -770,6 +842,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_release_that_failed_there_is_tried_here, setup, teardown),
         cmocka_unit_test_setup_teardown(a_promotion_has_each_outcome, setup, teardown),
         cmocka_unit_test_setup_teardown(xpipe_knows_no_drain, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_drain_goes_ahead_of_its_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_drain_ahead_is_taken_over_while_it_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_drain_ahead_of_other_data_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_hold_by_word_sends_nothing_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(a_demotion_names_the_source, setup, teardown),
         cmocka_unit_test_setup_teardown(other_dcs_follow, setup, teardown),
         cmocka_unit_test_setup_teardown(all_dcs_are_checked, setup, teardown),
