@@ -235,3 +235,25 @@ def test_what_waits_goes_on_as_planned(site):
         assert site.console.request("POST", f"{PATH}/{event}/cancel", {"planHash": planned}).status_code == 400, "only of process"
         d.wait_unfenced()
         assert master.run("CONFIG", "GET", "min-slaves-to-write")[1] == "1"
+
+
+def test_keepers_are_told_the_routes_of_the_plan(zookeepers):
+    with SwitchWorld(zookeepers, "planroutes", containers=2, proxied=[("jq", "fra")]) as site:
+        site.start()
+        with Drill(site, "proxied", shards=1, writers=False, prober=False) as d:
+            planned_hash, plan = plan_of(site, d.name)
+            assert plan["end"] == "Success", plan["reason"]
+            steps = [s for s in plan["steps"] if s["target"] == "keeper"]
+            keepers = {k.address: k for dc in site.dcs for k in d.cluster.keepers(dc)}
+            assert sorted(s["dc"] for s in steps) == ["fra", "jq"] and all(keepers[s["instance"]].state == "ACTIVE" for s in steps), steps
+            assert [s["dc"] for s in steps if " PROXY ROUTE PROXYTCP://" in s["command"]] == ["jq"], steps
+            for keeper in keepers.values():
+                keeper.clear_log()
+            event = ask(site, status=201, **{"from": "jq", "to": "fra", "clusters": [d.name], "mode": "planned", "planHash": planned_hash})["id"]
+            d.tickets.append(event)
+            process(site, event, 202, planHash=planned_hash)
+            assert d.wait_rest(event) == "Success", d.timeline(event)
+            for s in steps:
+                keeper = keepers[s["instance"]]
+                wait_until(lambda: s["command"].upper() in [" ".join(words).upper() for words in keeper.log()], 20,
+                           f"{keeper} to get {s['command']}")
