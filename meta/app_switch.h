@@ -6,8 +6,8 @@
 #include "meta/primary/remote_fence.h"
 #include "meta/primary/shard_switch.h"
 
-#define APP_HEARD_PATH                                                                             \
-    "/api/meta/v2/heard" /* what members ask each other: when the console was heard */
+/* what members ask each other: when the console was heard */
+#define APP_HEARD_PATH "/api/meta/v2/heard"
 
 void app_switch_make(struct app *); /* after the store and the common duty_env, before the shards */
 void app_switch_session(struct app *); /* ZooKeeper can be read: after each SHARDING_READY */

@@ -26,8 +26,8 @@ struct migration_engine_options {
 struct migration_engine *
 migration_engine_new(const struct migration_engine_options *); /* loads and resumes by itself */
 void migration_engine_configure(struct migration_engine *, const struct migration_settings *);
-void migration_engine_stop(
-    struct migration_engine *); /* begins nothing new; idle when the turn under way is over */
+/* begins nothing new; idle when the turn under way is over */
+void migration_engine_stop(struct migration_engine *);
 bool migration_engine_is_idle(const struct migration_engine *);
 /* Clusters that have a slot: between the check and the publication. Loop. */
 int migration_engine_active(const struct migration_engine *);

@@ -53,8 +53,8 @@ struct mig { /* one migration that is not over; in order of (event, cluster id) 
     int active_calls;
     wall_ms wake_at; /* 0 never */
     wall_ms woken_for;
-    bool
-        is_suspect; /* of a turn that failed for one of its clusters: its turns are its own until one is good */
+    /* of a turn that failed for one of its clusters: its turns are its own until one is good */
+    bool is_suspect;
     int failures; /* turns in a row that failed for it alone */
     mono_ms retry_at;
     wall_ms held_at; /* earliest of its shards; 0: nothing is held */
@@ -95,8 +95,8 @@ struct migration_engine {
 };
 
 /* ---- migration_engine_pick.c: who is next; nothing here reads a clock or talks to anybody ---- */
-bool status_is_outage(
-    enum migration_status status); /* between the first fence and publication or return */
+/* between the first fence and publication or return */
+bool status_is_outage(enum migration_status status);
 /* Gives slots to clusters of started events whose turn it is: their asks are in their lists then. */
 void start_waiting(struct migration_engine *);
 /* After the event was asked for: its canary gets the ask, or all get it and it is answered. */

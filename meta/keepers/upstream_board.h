@@ -21,8 +21,8 @@ struct upstream {          /* of one shard in one DC */
     struct live_keeper active;
     struct addr source; /* none: unknown */
     int64_t offset;     /* of the source, when last polled; -1 unknown */
-    struct repl_history
-        history; /* of the source, a master: the point of its promotion; repl_id "": not known */
+    /* of the source, a master: the point of its promotion; repl_id "": not known */
+    struct repl_history history;
 };
 
 struct upstream_board *upstream_board_new(void);

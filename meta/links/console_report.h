@@ -29,8 +29,8 @@ struct console_report_options {
     int64_t timeout_ms;
 };
 struct console_report *console_report_new(const struct console_report_options *);
-void console_report_free(
-    struct console_report *); /* NULL is fine; what waits ends with XP_UNAVAILABLE */
+/* NULL is fine; what waits ends with XP_UNAVAILABLE */
+void console_report_free(struct console_report *);
 
 /* The end: 0 it was taken; XP_REMOTE, XP_INVALID: refused for good; XP_TOO_MANY: no room; XP_UNAVAILABLE: closing. */
 typedef void console_report_fn(int rc, void *arg);

@@ -23,8 +23,8 @@ struct dc_topic { /* a shard that is asked for, or told of */
 struct dc_answer {    /* what another DC says about a shard */
     struct addr addr; /* never none */
     int64_t number;   /* master_words: gid; upstream_words: offset, -1 unknown */
-    struct repl_history
-        history; /* upstream_words: of the master there; repl_id "" unknown. Else zeros */
+    /* upstream_words: of the master there; repl_id "" unknown. Else zeros */
+    struct repl_history history;
 };
 
 struct dc_row {

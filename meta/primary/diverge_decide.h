@@ -31,12 +31,13 @@ enum diverge_verdict {
     DIVERGE_WAIT,   /* asked again in a moment */
     DIVERGE_RECORD, /* bytes and why are to be written down */
 };
-enum diverge_why { /* in the record and to the console: texts are on the wire */
-                   DIVERGE_COMPARED,
-                   DIVERGE_FENCE, /* compared with where its fence left it */
-                   DIVERGE_OTHER_HISTORY,
-                   DIVERGE_NO_POINT,
-                   DIVERGE_MUTE,
+/* in the record and to the console: texts are on the wire */
+enum diverge_why {
+    DIVERGE_COMPARED,
+    DIVERGE_FENCE, /* compared with where its fence left it */
+    DIVERGE_OTHER_HISTORY,
+    DIVERGE_NO_POINT,
+    DIVERGE_MUTE,
 };
 const char *diverge_why_text(enum diverge_why why);  /* "compared", "fence", ... */
 const char *diverge_why_means(enum diverge_why why); /* a sentence for people */

@@ -154,8 +154,8 @@ void switch_write(struct switch_shard *);
 /* The step under way ends and sent nothing: what it meant to do is taken back out of the record, but for the epoch. */
 void switch_undo(struct switch_shard *);
 bool switch_is_quiet(const struct switch_shard *);
-void switch_settled(
-    struct switch_shard *); /* something ended: freed when nobody owns it any more */
+/* something ended: freed when nobody owns it any more */
+void switch_settled(struct switch_shard *);
 
 /* A switch to this DC is being checked: what its promotion needs in the record is written by then. */
 void switch_prepare(struct switch_shard *);
@@ -213,8 +213,8 @@ void switch_strays_forget(struct switch_shard *);
 void switch_stray_follows(struct switch_shard *, const struct addr *redis);
 
 /* switch_diverge.c */
-void switch_diverge_recorded(
-    struct switch_shard *); /* the record is in ZooKeeper as it is in memory */
+/* the record is in ZooKeeper as it is in memory */
+void switch_diverge_recorded(struct switch_shard *);
 void switch_diverge_look(const struct switch_shard *); /* somebody who waits is looked at again */
 void switch_diverge_left(struct switch_shard *);       /* the shard is not ours any more */
 void switch_diverge_forget(struct switch_shard *);

@@ -9,8 +9,8 @@
 #include "shared/base/banned.h"
 
 #define KEEPING_MAX 64 /* runs at once on this metaserver */
-#define OUTLIVED_MS                                                                                \
-    2000 /* a push of before the next migration may come late: the one behind it comes by then */
+/* a push of before the next migration may come late: the one behind it comes by then */
+#define OUTLIVED_MS   2000
 #define BUSY_MS       50
 #define FIND_AGAIN_MS 5000
 

@@ -27,8 +27,8 @@ struct switch_record {
     int64_t migrating_version;
     struct addr promoted; /* by the last promotion here; none */
     bool is_promoting;    /* a promotion was begun here; whom it took is not written yet */
-    struct switch_diverged_list
-        diverged;      /* what returned masters had beyond the new one, until the console has it */
+    /* what returned masters had beyond the new one, until the console has it */
+    struct switch_diverged_list diverged;
     struct addr maybe; /* got a promotion and never answered: it may be a master; none */
     wall_ms at;
     int32_t version; /* of the node, for zk_set; -1: there is none */

@@ -339,8 +339,8 @@ static void another_dc_was_promoted(void **state)
     metadata_says("fra", "Normal", 2);
     confirm();
     let_pass(5000);
-    assert_true(
-        list_is_empty(&w->fences)); /* neither asserted nor released: the tree makes it follow */
+    /* neither asserted nor released: the tree makes it follow */
+    assert_true(list_is_empty(&w->fences));
     assert_int_equal(w->redis[0].min_slaves, FENCE_MIN_SLAVES);
     w->redis[0].follows = w->redis[1].follows = true;
     let_pass(20000);
