@@ -341,9 +341,23 @@ def test_a_member_that_alone_does_not_hear_the_console_fences_nobody(worlds, dri
     assert owner.get("/api/meta/v2/heard")["heardMsAgo"] < 1000 * ISOLATION_S
     site.console_relay.set("silent", of=lambda name: site.dc_of(name) == HOME)
     wait_self_fenced(d, [d.old_master()])  # they do not keep each other awake
+    try:
+        set_isolation(home, 0)
+        stays(lambda: not d.prober.takes_writes(d.old_master().name), 1, "the fence")
+        assert owner.request("PUT", f"/api/meta/masterreadonly/{d.name}/s1/false").status_code == 200  # an operator's
+        d.wait_acks()
+        stays(lambda: d.prober.takes_writes(d.old_master().name), ISOLATION_S + 1, "writes")
+    finally:
+        set_isolation(home, ISOLATION_S)
     site.heal(d.cluster)
-    d.wait_acks(timeout=10 + LOADED_S)
     d.wait_unfenced()
+
+
+def set_isolation(dc, seconds):
+    for meta in dc.metas:
+        meta.more_settings["meta.isolation.fence.seconds"] = seconds
+        meta.reload()
+        wait_until(lambda m=meta: m.get("/config")["meta.isolation.fence.seconds"]["value"] == str(seconds), 5, "the new setting")
 
 
 @pytest.mark.scenario("F14")
