@@ -161,6 +161,11 @@ static int read_all(struct processing *p, const struct plan_settings *settings, 
                          (long long)settings->shards_max);
         }
     }
+    const struct migration_asked *only = p->asks->count == 1 ? &p->asks->items[0] : NULL;
+    if (rc == 0 && only && only->rc != 0) {
+        *err = only->err;
+        return only->rc;
+    }
     if (rc == 0 && p->plans.asked_count == 0) {
         const char *why = p->plans.count > 0 ? p->plans.items[0].refusal : NULL;
         rc = xp_fail(err, XP_CONFLICT, "there is nothing to process: %s",

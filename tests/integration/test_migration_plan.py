@@ -232,6 +232,7 @@ def test_what_waits_goes_on_as_planned(site):
         assert d.wait_rest(event) == "Success", d.timeline(event)
         over = process(site, event, 409, dryRun=True)
         assert "over" in over["detail"]
+        assert process(site, event, 404, dryRun=True, clusters=["nobody"])["detail"] == "cluster not found:nobody"
         assert site.console.request("POST", f"{PATH}/{event}/cancel", {"planHash": planned}).status_code == 400, "only of process"
         d.wait_unfenced()
         assert master.run("CONFIG", "GET", "min-slaves-to-write")[1] == "1"
