@@ -647,6 +647,7 @@ static void duty_update(struct duty *base, struct cluster_meta *cluster)
     duty->place = place_of(duty);
     if (duty->place != place || !text_eq(active_dc, cluster->active_dc)) {
         forget_source(duty);
+        tree_forget_histories(duty);
         tree_forget_priorities(duty);
     }
     pick_route(duty);

@@ -34,6 +34,7 @@ struct tree_discard { /* what is known of one that follows nobody and is to foll
     struct addr redis;
     bool is_master;
     const struct repl_history *own;   /* as just read; repl_id "": it does not tell it */
+    mono_ms own_at;                   /* it was asked for then */
     const struct repl_history *point; /* of the primary DC's master; repl_id "": not told */
 };
 

@@ -54,7 +54,8 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     /* Redis: when its priority is asked for next; on a new connection at once, unless it refused */
     mono_ms priority_at;
     uint8_t priority_failures; /* commands without an answer, in a row */
-    mono_ms history_at;        /* the same of its history */
+    mono_ms history_asked;  /* when its history was asked for; MONO_NEVER: not as what it is now */
+    bool is_history_wanted; /* with the next poll */
     /* rarely needed, owned or NULL */
     struct member_order *order;
     struct failover_info *failover;
@@ -180,6 +181,7 @@ void failover_info_parse(const char *text, size_t length, struct failover_info *
 void tree_note_priority(struct tree_member *, int priority); /* it told it, or took it */
 /* It refused to tell or to take one, or did not answer: not known, and asked again in a while. */
 void tree_note_no_priority(struct tree_member *, bool is_refused);
+void tree_forget_histories(struct tree_duty *);
 void tree_forget_priorities(struct tree_duty *); /* all are read again */
 extern const char *const tree_priority_words[3];
 

@@ -110,6 +110,13 @@ static void note_refusal(struct tree_member *m, const char *command, const struc
     note_problem(m, text);
 }
 
+/* What it was is no fact of what it is. */
+static void forget_history(struct tree_member *m)
+{
+    free(TAKE(m->history));
+    m->history_asked = MONO_NEVER;
+}
+
 /* No answer, or one that cannot be used. What it said before is no fact any more. */
 static void note_silence(struct tree_member *m)
 {
@@ -119,18 +126,10 @@ static void note_silence(struct tree_member *m)
     n->was_tried = true;
     n->role_at = MONO_NEVER;
     n->state = KEEPER_UNSEEN;
-    free(TAKE(m->history));
-    m->history_at = MONO_NEVER;
+    forget_history(m);
     if (n->silent_since == MONO_NEVER) {
         n->silent_since = now_of(m);
     }
-}
-
-/* What it was is no fact of what it is. */
-static void forget_history(struct tree_member *m)
-{
-    free(TAKE(m->history));
-    m->history_at = MONO_NEVER;
 }
 
 static void note_role(struct tree_member *m, const struct redis_role *role)
@@ -371,6 +370,13 @@ static bool is_priority_due(const struct tree_member *m)
            now_of(m) >= m->priority_at;
 }
 
+void tree_forget_histories(struct tree_duty *duty)
+{
+    for (size_t i = 0; i < duty->member_count; i++) {
+        forget_history(duty->members[i]);
+    }
+}
+
 void tree_forget_priorities(struct tree_duty *duty)
 {
     for (size_t i = 0; i < duty->redis_count; i++) {
@@ -384,16 +390,22 @@ static bool is_history_due(const struct tree_member *m)
     const struct tree_duty *duty = m->duty;
     return duty->place == TREE_PRIMARY && m->node.role_at != MONO_NEVER &&
            m->node.role.kind == ROLE_KIND_MASTER && addr_eq(&m->node.addr, &duty->source) &&
-           now_of(m) >= m->history_at;
+           (m->history_asked == MONO_NEVER ||
+            mono_age(now_of(m), m->history_asked) >= HISTORY_AGAIN_MS);
 }
 
 static void ask_history(struct tree_member *m)
 {
+    bool is_asked = false;
     if (tree_is_discarded(m)) {
-        (void)ask(m, ARRAY_LEN(info_words), info_words, on_history);
-    } else if (is_history_due(m) &&
-               ask(m, ARRAY_LEN(replication_words), replication_words, on_history)) {
-        m->history_at = now_of(m) + HISTORY_AGAIN_MS;
+        is_asked = (!m->history || m->is_history_wanted) &&
+                   ask(m, ARRAY_LEN(info_words), info_words, on_history);
+    } else if (is_history_due(m)) {
+        is_asked = ask(m, ARRAY_LEN(replication_words), replication_words, on_history);
+    }
+    if (is_asked) {
+        m->history_asked = now_of(m);
+        m->is_history_wanted = false;
     }
 }
 
@@ -538,7 +550,7 @@ static struct tree_member *member_new(struct tree_duty *duty, const struct addr 
     };
     m->shown = -1;
     m->priority_at = MONO_NEVER;
-    m->history_at = MONO_NEVER;
+    m->history_asked = MONO_NEVER;
     m->backoff_until = MONO_NEVER;
     m->started_at = MONO_NEVER;
     struct rconn_options options = {

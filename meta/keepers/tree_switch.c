@@ -31,7 +31,8 @@ void tree_tell_strays(struct tree_duty *duty, const struct tree_facts *f,
 
 /* ---- what a Redis that is to follow has of its own ---- */
 
-#define HISTORY_SOON_MS 5
+#define HISTORY_SOON_MS  5
+#define HISTORY_FRESH_MS 1000
 
 bool tree_is_discarded(const struct tree_member *m)
 {
@@ -47,7 +48,9 @@ int tree_check_discard(struct tree_member *m, struct xp_err *err)
     if (!tree_is_discarded(m)) {
         return 0;
     }
-    if (!m->history) {
+    mono_ms now = loop_now(duty->env->loop);
+    if (!m->history || mono_age(now, m->history_asked) > HISTORY_FRESH_MS) {
+        m->is_history_wanted = true;
         tree_poll_now(duty, HISTORY_SOON_MS);
         return xp_fail(err, XP_CONFLICT, "what %s has of its own is not read yet",
                        ADDR_TEXT(&m->node.addr));
@@ -55,9 +58,11 @@ int tree_check_discard(struct tree_member *m, struct xp_err *err)
     struct tree_discard discard = { .redis = m->node.addr,
                                     .is_master = m->node.role.kind == ROLE_KIND_MASTER,
                                     .own = m->history,
+                                    .own_at = m->history_asked,
                                     .point = &duty->told_history };
     int rc = duty->tree_env->may_discard(&duty->base, &discard, duty->env->arg, err);
     if (rc != 0) {
+        m->is_history_wanted = true;
         tree_poll_now(duty, duty->env->poll_fast_ms);
         if (!duty->told_history.repl_id[0]) {
             tree_ask_upstream(duty);

@@ -16,6 +16,20 @@
 
 /* ---- who waits ---- */
 
+/* There are no more than Redis of the shard; of those that were, the one that was asked for longest ago makes room. */
+static struct discard_try *new_try(struct switch_shard *s)
+{
+    if (s->try_count < SWITCH_REDIS_MAX) {
+        s->tries = xrealloc(s->tries, s->try_count + 1, sizeof(*s->tries));
+        return &s->tries[s->try_count++];
+    }
+    struct discard_try *oldest = &s->tries[0];
+    for (size_t i = 1; i < s->try_count; i++) {
+        oldest = s->tries[i].asked < oldest->asked ? &s->tries[i] : oldest;
+    }
+    return oldest;
+}
+
 static struct discard_try *try_of(struct switch_shard *s, const struct addr *redis)
 {
     mono_ms now = loop_now(s->all->opt.loop);
@@ -23,15 +37,13 @@ static struct discard_try *try_of(struct switch_shard *s, const struct addr *red
     for (size_t i = 0; i < s->try_count && !try; i++) {
         try = addr_eq(&s->tries[i].redis, redis) ? &s->tries[i] : NULL;
     }
-    if (!try && s->try_count < SWITCH_REDIS_MAX) {
-        s->tries = xrealloc(s->tries, s->try_count + 1, sizeof(*s->tries));
-        try = &s->tries[s->try_count++];
-        *try = (struct discard_try){ .redis = *redis, .since = now };
+    if (!try) {
+        try = new_try(s);
+        *try = (struct discard_try){ .redis = *redis, .since = now, .asked = now };
+    } else if (mono_age(now, try->asked) > TRY_OVER_MS) {
+        try->since = now;
     }
-    if (try) {
-        try->since = mono_age(now, try->asked) > TRY_OVER_MS ? now : try->since;
-        try->asked = now;
-    }
+    try->asked = now;
     return try;
 }
 
@@ -179,10 +191,7 @@ static void record(struct switch_shard *s, const struct tree_discard *discard,
                   log_int(s->shard_id), "redis", ADDR_TEXT(&d.redis), "why",
                   "the record has no room: the console has not taken what is in it", "next",
                   "this log line is all there is of it");
-        struct discard_try *try = try_of(s, &discard->redis);
-        if (try) {
-            try->is_logged = true;
-        }
+        try_of(s, &discard->redis)->is_logged = true;
         return;
     }
     switch_write(s);
@@ -196,13 +205,15 @@ static bool is_recorded(struct switch_shard *s, const struct tree_discard *disca
     return d && (is_settled || d->offset >= discard->own->offset);
 }
 
-static bool is_held(const struct switch_shard *s, const struct addr *redis)
+/* Since before its history was asked for. */
+static bool is_held(const struct switch_shard *s, const struct tree_discard *discard)
 {
     for (size_t i = 0; i < s->stray_count; i++) {
         const struct stray *stray = &s->strays[i];
-        if (addr_eq(&stray->redis, redis) && stray->held_at != MONO_NEVER) {
-            return mono_age(loop_now(s->all->opt.loop), stray->held_at) <
-                   2 * s->all->opt.reassert_ms;
+        if (addr_eq(&stray->redis, &discard->redis) && stray->held_at != MONO_NEVER) {
+            return discard->own_at >= stray->held_at &&
+                   mono_age(loop_now(s->all->opt.loop), stray->held_at) <
+                       2 * s->all->opt.reassert_ms;
         }
     }
     return false;
@@ -218,7 +229,7 @@ int shard_switch_may_discard(struct shard_switches *all, int64_t cluster_id, int
     }
     struct diverge_facts facts = {
         .is_master = discard->is_master,
-        .is_held = is_held(s, &discard->redis),
+        .is_held = is_held(s, discard),
         .own = *discard->own,
         .point = *discard->point,
         .fence_offset = s->record.offset,

@@ -47,18 +47,22 @@ static bool is_database(const char *line, size_t length)
 
 void repl_history_parse(const char *text, size_t length, struct repl_history *ret_history)
 {
+    static const char keyspace[] = "# Keyspace";
     struct repl_history h = { .second_offset = -1, .offset = -1 };
     AUTO_FREE char *copy = xstrndup(text ? text : "", text ? length : 0);
     const char *cursor = copy;
     const char *line;
     size_t n;
+    bool is_told = false;
     while (text_next_part(&cursor, "\r\n", &line, &n)) {
         take_id(line, n, "master_replid:", h.repl_id);
         take_id(line, n, "master_replid2:", h.repl_id2);
         take_number(line, n, "second_repl_offset:", &h.second_offset);
         take_number(line, n, "master_repl_offset:", &h.offset);
+        is_told = is_told || (n == sizeof(keyspace) - 1 && memcmp(line, keyspace, n) == 0);
         h.has_data = h.has_data || is_database(line, n);
     }
+    h.has_data = h.has_data || !is_told;
     if (h.second_offset < 0) {
         h.repl_id2[0] = '\0';
     }

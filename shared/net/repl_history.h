@@ -15,7 +15,7 @@ struct repl_history {
     char repl_id2[REPL_HISTORY_ID_SIZE]; /* "" none */
     int64_t second_offset;               /* the first byte that is not of repl_id2; -1 none */
     int64_t offset;                      /* master_repl_offset; -1 not known */
-    bool has_data;                       /* INFO named a database with keys (section keyspace) */
+    bool has_data; /* a database has keys; also when the section keyspace is not there to deny it */
 };
 
 /* Of INFO, or of its section replication. What is odd is not known. */
