@@ -345,6 +345,7 @@ static void on_stray_seen(const struct switch_fence *result, void *arg)
 static void hold_stray(struct switch_shard *s)
 {
     struct stray *stray = due_stray(s);
+    xp_check(stray); /* K40 */
     const struct switch_kept *kept = switch_kept_find(&s->record.kept, &stray->redis);
     bool is_seen = kept || s->record.kept.count >= SWITCH_KEPT_MAX;
     struct fence_options options = {
