@@ -247,15 +247,15 @@ int store_change(struct store *store, const struct change_ctx *ctx, const struct
     };
     int rc = db_tx(store->pool, run_change, &job, err);
     json_decref(job.change.body);
-    if (rc ==
-        XP_TIMEOUT) { /* perhaps committed: documents and pushes must not wait for the next change */
+    /* perhaps committed: documents and pushes must not wait for the next change */
+    if (rc == XP_TIMEOUT) {
         int64_t head = 0;
         if (db_read(store->pool, read_version, &head, NULL) == 0) {
             raise_version(store, head);
         }
     }
-    bool is_undone =
-        job.is_undone && rc == XP_CONFLICT; /* else it saw changes of others that were lost */
+    /* else it saw changes of others that were lost */
+    bool is_undone = job.is_undone && rc == XP_CONFLICT;
     if (rc != 0 && !is_undone) {
         return rc;
     }

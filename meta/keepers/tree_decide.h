@@ -56,9 +56,8 @@ struct tree_action {
     bool with_route;  /* SET_ACTIVE: with facts->route_words */
     int stage;        /* 0: the head; 1: what follows it */
     bool breaks_link; /* the node's link is connected and will be cut */
-    bool
-        is_refresh; /* who follows whom is not wrong: only the route that is used is not known, or a priority
-                       is another one. Lowest in order */
+    /* who follows whom is not wrong: only the route that is used is not known, or a priority is another one. Lowest in order */
+    bool is_refresh;
 };
 
 struct tree_row { /* one node, for people */

@@ -58,9 +58,9 @@ struct tree_facts {
     mono_ms now;
     int64_t fresh_ms; /* an older answer counts as silence */
     enum tree_place place;
-    const struct tree_node *
-        nodes; /* the Redis in the order of the document, then the keepers that live, in the order of
-                                      the election; a keeper of the document that does not live is not a node */
+    /* the Redis in the order of the document, then the keepers that live, in the order of the election; a keeper of the
+     * document that does not live is not a node */
+    const struct tree_node *nodes;
     size_t redis_count;
     size_t node_count;
     bool is_election_known; /* false: ZooKeeper was not read yet; 'keepers' says nothing */
