@@ -247,7 +247,7 @@ const struct config_row console_config_rows[] = {
     { "console", "console.migration.requests.max", CFG_INT, AT(migration.requests_max_count), "896", 1, 10000, "count", true,
       "Requests of monitors that wait for the end of a migration at the same time; one more is refused", NULL },
     { "console", "console.migration.webhook.url", CFG_TEXT, AT(migration.webhook_url), "", 0, 2048, "", true,
-      "Told of each switch by POST when there is no credis.service.address; empty: nobody", check_url },
+      "Told of each switch by POST when there is no credis.service.address, and of what returned masters had beyond it; empty: nobody", check_url },
     { "console", "credis.service.address", CFG_TEXT, AT(migration.credis_url), "", 0, 2048, "", true,
       "Base address of the client-routing platform that is asked before a switch and told of it; empty: none", check_url },
     { 0 },
