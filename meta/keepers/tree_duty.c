@@ -11,8 +11,8 @@
 #include "shared/base/banned.h"
 
 #define FIRST_LOOK_MS 3000
-#define ROLE_SLACK_MS                                                                              \
-    500 /* an answer is fresh for the polls till the next, its time limit and this */
+/* an answer is fresh for the polls till the next, its time limit and this */
+#define ROLE_SLACK_MS   500
 #define REPORT_AGAIN_MS 60000
 
 /* ---- facts ---- */

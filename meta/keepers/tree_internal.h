@@ -40,8 +40,8 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     bool is_departed;      /* in the set no more, and kept until its command is answered */
     bool has_changed;      /* since the last evaluation */
     bool is_kept;          /* while a new set is put together */
-    bool
-        is_unread; /* a command was sent, and nothing was read since: no decision rests on what was seen before */
+    /* a command was sent, and nothing was read since: no decision rests on what was seen before */
+    bool is_unread;
     int8_t shown; /* verdict counted in the gauges; -1: none */
     int64_t backoff_ms;
     mono_ms backoff_until;
@@ -59,8 +59,8 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     /* rarely needed, owned or NULL */
     struct member_order *order;
     struct failover_info *failover;
-    struct repl_history *
-        history; /* of a master that others pull from, of one that is to follow; as long as its role stays */
+    /* of a master that others pull from, of one that is to follow; as long as its role stays */
+    struct repl_history *history;
     struct action_record *record;
     char *problem; /* why it does not answer as it should */
 };
@@ -165,13 +165,13 @@ struct tree_duty {
 };
 
 /* tree_node.c */
-void tree_members_set(
-    struct tree_duty *); /* from the metadata and the election; who stays keeps its connection */
+/* from the metadata and the election; who stays keeps its connection */
+void tree_members_set(struct tree_duty *);
 void tree_members_free(struct tree_duty *);
 void tree_poll_init(struct tree_duty *);
 void tree_poll_now(struct tree_duty *, int64_t delay_ms); /* not later than that */
-void tree_member_settle(
-    struct tree_member *); /* its command was answered: a departed one is freed */
+/* its command was answered: a departed one is freed */
+void tree_member_settle(struct tree_member *);
 /* What replies say. Pure. */
 enum keeper_state tree_state_of(const struct rreply *);
 /* Of CONFIG GET slave-priority; PRIORITY_REFUSED for any other answer. */
@@ -214,8 +214,8 @@ void tree_ask_upstream(struct tree_duty *);
 /* tree_run.c */
 void tree_run_start(struct tree_duty *, const struct tree_facts *, const struct tree_plan *);
 void tree_run_failover(struct tree_duty *, const struct failover_plan *);
-void tree_run_repoint(
-    struct tree_duty *); /* who still follows the master whose place we gave away */
+/* who still follows the master whose place we gave away */
+void tree_run_repoint(struct tree_duty *);
 bool tree_run_is_active(const struct tree_duty *);
 bool tree_run_is_commanding(const struct tree_duty *); /* a command is not answered yet */
 void tree_run_outdate(struct tree_duty *);
