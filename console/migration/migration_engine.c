@@ -360,12 +360,23 @@ static struct turn_job *turn_new(struct migration_engine *e)
 
 /* ---- a turn that failed: everything goes back, in front of what has come since ---- */
 
+/* It was committed perhaps, and what it wanted to send was not sent: as after a restart. */
+static void resume(struct migration_engine *e, struct mig *m)
+{
+    m->is_resumed = true;
+    m->active_calls = 0;
+    migration_calls_forget(e->o.calls, m->id);
+}
+
 static void give_back(struct turn_job *t, size_t at)
 {
     struct mig *m = t->migs[at];
     struct turn_item *item = &t->turn.items[at];
     m->in_turn = false;
     m->wants_look = true;
+    if (item->is_resumed && !m->is_resumed) {
+        resume(t->engine, m);
+    }
     if (t->asks[at]) {
         list_push_front(&m->asks, &TAKE(t->asks[at])->link);
     }

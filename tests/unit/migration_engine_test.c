@@ -41,7 +41,9 @@ static struct {
     struct loop_timer tick;
     struct model migs[MIGS_MAX]; /* by row id; worker during a turn, else the test */
     int fail_turns;              /* XP_UNAVAILABLE so often */
-    int64_t poisoned;            /* any turn with it is XP_INTERNAL */
+    bool
+        loses_answer; /* of the commit that begins a publication, once: what it wanted to send is gone */
+    int64_t poisoned; /* any turn with it is XP_INTERNAL */
     int turns;
     int sent;       /* calls, since the last look */
     int outage_now; /* clusters between CHECK's end and Success */
@@ -102,6 +104,15 @@ static void apply_ask(struct model *m, struct turn_item *item)
     }
 }
 
+static int lose_answer(struct turn_item *item, struct xp_err *err)
+{
+    free(item->calls);
+    item->calls = NULL;
+    item->call_count = 0;
+    item->is_resumed = true;
+    return xp_fail(err, XP_TIMEOUT, "committed, perhaps");
+}
+
 static int run_model(struct migration_turn *turn, struct xp_err *err)
 {
     s.turns++;
@@ -128,6 +139,10 @@ static int run_model(struct migration_turn *turn, struct xp_err *err)
         }
         apply_ask(m, item);
         item->row.status = m->status;
+        if (s.loses_answer && m->status == MIG_PUBLISH) {
+            s.loses_answer = false;
+            return lose_answer(item, err);
+        }
     }
     return 0;
 }
@@ -512,6 +527,19 @@ static void a_failed_turn_is_repeated_and_sends_nothing(void **state)
     wait_for(first_is_over);
 }
 
+/* Found by F25: what such a turn had wanted to send was never sent. */
+static void a_commit_that_is_not_answered_is_resumed(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 1, "Initiated");
+    start_engine(64);
+    s.loses_answer = true;
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(first_is_over);
+    assert_false(s.loses_answer);
+    assert_int_equal(s.migs[1].resumed, 2); /* at the start, and then */
+}
+
 /* Only builds with fault points; in the others there is nothing to be set. */
 static void faults_around_the_commit(void **state)
 {
@@ -618,6 +646,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_over_answers_from_its_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_turn_is_repeated_and_sends_nothing, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_commit_that_is_not_answered_is_resumed, setup, teardown),
         cmocka_unit_test_setup_teardown(faults_around_the_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_row_stops_nobody_else, setup, teardown),
         cmocka_unit_test_setup_teardown(a_row_of_another_owner_is_dropped, setup, teardown),
