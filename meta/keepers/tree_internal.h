@@ -55,6 +55,7 @@ struct tree_member { /* one Redis, or one living keeper, with its connection */
     mono_ms priority_at;
     uint8_t priority_failures; /* commands without an answer, in a row */
     mono_ms history_asked;  /* when its history was asked for; MONO_NEVER: not as what it is now */
+    mono_ms history_at;     /* when the answer that 'history' is was asked for */
     bool is_history_wanted; /* with the next poll */
     /* rarely needed, owned or NULL */
     struct member_order *order;

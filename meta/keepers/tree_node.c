@@ -322,7 +322,8 @@ static void on_history(const struct rreply *reply, enum rconn_why why, void *arg
     if (!m->history) {
         m->history = xcalloc(1, sizeof(*m->history));
     }
-    *m->history = history; /* ROLE comes behind it */
+    *m->history = history;            /* ROLE comes behind it */
+    m->history_at = m->history_asked; /* of polls, one is under way at a time */
 }
 
 /* A name is for people who read CLIENT LIST; one that is loading did not refuse (shard_node.c). */

@@ -49,7 +49,7 @@ int tree_check_discard(struct tree_member *m, struct xp_err *err)
         return 0;
     }
     mono_ms now = loop_now(duty->env->loop);
-    if (!m->history || mono_age(now, m->history_asked) > HISTORY_FRESH_MS) {
+    if (!m->history || mono_age(now, m->history_at) > HISTORY_FRESH_MS) {
         m->is_history_wanted = true;
         tree_poll_now(duty, HISTORY_SOON_MS);
         return xp_fail(err, XP_CONFLICT, "what %s has of its own is not read yet",
@@ -58,7 +58,7 @@ int tree_check_discard(struct tree_member *m, struct xp_err *err)
     struct tree_discard discard = { .redis = m->node.addr,
                                     .is_master = m->node.role.kind == ROLE_KIND_MASTER,
                                     .own = m->history,
-                                    .own_at = m->history_asked,
+                                    .own_at = m->history_at,
                                     .point = &duty->told_history };
     int rc = duty->tree_env->may_discard(&duty->base, &discard, duty->env->arg, err);
     if (rc != 0) {
