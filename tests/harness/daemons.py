@@ -7,6 +7,7 @@ import os
 import signal
 
 import requests
+from urllib3.exceptions import ProtocolError
 
 from .processes import HOST, Process, built, free_port
 
@@ -16,6 +17,12 @@ COMMON = ("log.", "drain.", "open.files.", "http.idle.", "http.body.", "http.bod
 
 class ApiError(AssertionError):
     """An HTTP answer that is not what the caller wanted; the text holds request and answer."""
+
+
+def _was_closed(error):
+    """By the other side, before it answered anything: RemoteDisconnected is a ConnectionResetError."""
+    why = error.args[0] if error.args else None
+    return isinstance(why, ProtocolError) and len(why.args) > 1 and isinstance(why.args[1], ConnectionResetError)
 
 
 class Daemon(Process):
@@ -58,10 +65,16 @@ class Daemon(Process):
         return self.request("GET", "/health", timeout=2.0).status_code == 200
 
     def request(self, method, path, body=None, timeout=HTTP_TIMEOUT_S, **options):
-        """The requests.Response as it is; 'body' is sent as JSON."""
+        """The requests.Response as it is; 'body' is sent as JSON. A GET on a kept connection that the daemon closed meanwhile, as it does with
+        idle ones, goes once more on a new one: a daemon that has died refuses that."""
         if body is not None:
             options["json"] = body
-        return self._session.request(method, self.url + path, timeout=timeout, **options)
+        try:
+            return self._session.request(method, self.url + path, timeout=timeout, **options)
+        except requests.ConnectionError as error:
+            if method != "GET" or not _was_closed(error):
+                raise
+            return self._session.request(method, self.url + path, timeout=timeout, **options)
 
     def get(self, path, **options):
         """The JSON of a 200 answer; None for an empty one."""

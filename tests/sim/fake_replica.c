@@ -286,7 +286,7 @@ struct rreply *fake_replica_command(struct fake_replica *r, size_t argc, const c
         return answer_role(r);
     }
     if (text_eq_nocase(argv[0], "INFO")) {
-        return answer_info(r, argv[1]);
+        return answer_info(r, argc > 1 ? argv[1] : "everything");
     }
     struct rreply *fence = r->is_keeper ? NULL : answer_fence(r, argc, argv);
     if (fence) {
