@@ -14,7 +14,7 @@ import time
 
 from .processes import HOST, build_dir
 
-SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed")
+SANITIZER = re.compile(r"(?<!WARNING: )AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed")
 ACCEPT_S = 0.2
 
 
