@@ -14,7 +14,8 @@
  *   J43 W a replica of the destination has priority 0: others go before it, whatever it has
  *   J46 W the candidate has no backlog, or less than is behind: whoever follows it synchronizes in full
  *
- * What may pass by itself (PASSING): settings of an earlier switch that are about to be put back, links, lag, a Redis that is silent for a moment.
+ * What may pass by itself (PASSING): settings of an earlier switch that are about to be put back, links, other data (a Redis that follows the
+ * new master in a moment), lag, a Redis that is silent for a moment.
  */
 #include "console/migration/switch_judge.h"
 
@@ -32,7 +33,7 @@ enum { OUTAGE_COMMANDS = 11, ADDRS_MAX = 120 };
 
 enum weight { ERROR, WARN, PLANNED };
 
-static const char *const PASSING[] = { "J26", "J30", "J34", "J36", "J38" };
+static const char *const PASSING[] = { "J26", "J30", "J32", "J34", "J36", "J38" };
 
 struct judging {
     const struct judge_facts *facts;
