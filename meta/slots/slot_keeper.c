@@ -223,8 +223,8 @@ void slot_keeper_stop(struct slot_keeper *k)
 {
     struct xp_err err;
     int rc = xp_fail(&err, XP_UNAVAILABLE, "shutting down");
-    while (!list_is_empty(&k->exports)) {
-        answer_export(LIST_ENTRY(k->exports.next, struct command, link), rc, &err);
+    for (struct list *link; (link = list_pop_front(&k->exports));) {
+        answer_export(LIST_ENTRY(link, struct command, link), rc, &err);
     }
 }
 

@@ -99,7 +99,7 @@ static struct site *site;
 static void must(const char *method, const char *target, const char *body)
 {
     struct reply r CLEANUP(reply_done) = call(&site->f, method, target, body);
-    if (!strstr(r.body, "\"state\":0")) {
+    if (!r.body || !strstr(r.body, "\"state\":0")) {
         fail_msg("%s %s: %s", method, target, r.body);
     }
 }
