@@ -130,6 +130,12 @@ static void end_pause(struct console_report *k)
 
 /* ---- one report ---- */
 
+/* Not about the report: a token that is being changed, a console that asks for patience, one that is broken. */
+static bool is_passing(int status)
+{
+    return status == 401 || status == 403 || status == 429 || status >= 500;
+}
+
 /* 0; XP_UNAVAILABLE: again later; else refused. */
 static int outcome(const struct report *r, int rc, const struct http_reply *reply,
                    const struct xp_err *why, struct xp_err *err)
@@ -143,7 +149,7 @@ static int outcome(const struct report *r, int rc, const struct http_reply *repl
     if (reply->status >= 200 && reply->status < 300) {
         return 0;
     }
-    return xp_fail(err, reply->status >= 500 ? XP_UNAVAILABLE : XP_REMOTE, "%s %s: status %d",
+    return xp_fail(err, is_passing(reply->status) ? XP_UNAVAILABLE : XP_REMOTE, "%s %s: status %d",
                    r->method, r->url, reply->status);
 }
 

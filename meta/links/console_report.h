@@ -2,8 +2,8 @@
  * returned master has beyond the new one (meta/primary).
  *
  * Only the newest news of a key count: those that wait are replaced. One call at a time for a key, up to 4 under way; a failure of the connection or a
- * status >= 500 pauses all of them, 1 s doubling to 60 s, any success ends the pause. At most queue_max keys wait, then the newest is
- * dropped and counted: its owner comes again. A redirect or a 4xx is logged and not repeated. Owner: loop. */
+ * status of 401, 403, 429 or >= 500 pauses all of them, 1 s doubling to 60 s, any success ends the pause. At most queue_max keys wait, then the newest is
+ * dropped and counted: its owner comes again. A redirect or another 4xx is logged and not repeated. Owner: loop. */
 #ifndef META_LINKS_CONSOLE_REPORT_H
 #define META_LINKS_CONSOLE_REPORT_H
 

@@ -240,7 +240,7 @@ static void a_pause_does_not_outlive_its_reports(void **state)
 static void what_the_console_refuses_is_not_repeated(void **state)
 {
     (void)state;
-    static const int refusals[] = { 400, 404, 302, 429 };
+    static const int refusals[] = { 400, 404, 302, 410 };
     struct world *w = world_new(100);
     int64_t before = metric_of("refused");
     for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
@@ -263,6 +263,26 @@ static void what_the_console_refuses_is_not_repeated(void **state)
     put(w, "b", 6381);
     wait_requests(w, 7);
     assert_lasted(&s, 0, 600);
+    world_free(w);
+}
+
+/* A token that is being changed, a console that asks for patience: not about the report. */
+static void what_passes_is_repeated(void **state)
+{
+    (void)state;
+    static const int passing[] = { 401, 403, 429 };
+    struct world *w = world_new(100);
+    int64_t before = metric_of("refused");
+    for (size_t i = 0; i < ARRAY_LEN(passing); i++) {
+        script_answer(&w->console, passing[i], "");
+        put(w, "a", 6380);
+        wait_requests(w, (int)(2 * i) + 1);
+        let_pass(w, 30);
+        script_answer(&w->console, 200, "");
+        wait_requests(w, (int)(2 * i) + 2);
+        let_pass(w, 30);
+    }
+    assert_int_equal(metric_of("refused"), before);
     world_free(w);
 }
 
@@ -344,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_console_that_is_away),
         cmocka_unit_test(a_pause_does_not_outlive_its_reports),
         cmocka_unit_test(what_the_console_refuses_is_not_repeated),
+        cmocka_unit_test(what_passes_is_repeated),
         cmocka_unit_test(the_queue_is_bounded),
         cmocka_unit_test(a_shard_that_left),
         cmocka_unit_test(freed_with_reports_under_way),
