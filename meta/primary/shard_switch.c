@@ -177,8 +177,11 @@ void switch_undo(struct switch_shard *s)
     const struct switch_job *job = s->job;
     struct switch_record *r = &s->record;
     const struct switch_record *before = &job->before;
-    if (!job->has_before || job->step == SWITCH_RELEASE) {
-        return; /* it may be released by another way: the fence is not wanted any more */
+    /* A fence that is to be released may be released by another way: it is not wanted any more. That of an isolation
+     * ends with what the console says: without the record nobody would. */
+    bool is_wanted = job->step != SWITCH_RELEASE || before->is_isolation;
+    if (!job->has_before || !is_wanted) {
+        return;
     }
     bool is_news = r->fence != before->fence || r->is_isolation != before->is_isolation ||
                    r->saved.is_known != before->saved.is_known ||
@@ -191,6 +194,7 @@ void switch_undo(struct switch_shard *s)
     r->is_promoting = before->is_promoting;
     if (is_news) {
         switch_write(s);
+        switch_keep(s, s->all->opt.reassert_ms);
     }
 }
 

@@ -11,8 +11,8 @@
 
 #include "shared/base/banned.h"
 
-#define TRY_OVER_MS 60000 /* not asked for so long: another return of it */
-#define KEY_MAX     192
+#define RECORD_OVER_MS 60000 /* what the console has leaves the record after that time */
+#define KEY_MAX        192
 
 /* ---- who waits ---- */
 
@@ -30,7 +30,18 @@ static struct discard_try *new_try(struct switch_shard *s)
     return oldest;
 }
 
-static struct discard_try *try_of(struct switch_shard *s, const struct addr *redis)
+/* Not asked for, for longer than it may have waited for, or it restarted: another return of it. */
+static bool is_over(const struct switch_shard *s, const struct discard_try *try,
+                    const char *repl_id)
+{
+    const struct shard_switches_options *opt = &s->all->opt;
+    bool is_other = try->repl_id[0] && repl_id[0] && !text_eq(try->repl_id, repl_id);
+    return is_other ||
+           mono_age(loop_now(opt->loop), try->asked) > opt->diverge_ms + opt->duty->poll_ms;
+}
+
+static struct discard_try *try_of(struct switch_shard *s, const struct addr *redis,
+                                  const char *repl_id)
 {
     mono_ms now = loop_now(s->all->opt.loop);
     struct discard_try *try = NULL;
@@ -40,8 +51,12 @@ static struct discard_try *try_of(struct switch_shard *s, const struct addr *red
     if (!try) {
         try = new_try(s);
         *try = (struct discard_try){ .redis = *redis, .since = now, .asked = now };
-    } else if (mono_age(now, try->asked) > TRY_OVER_MS) {
+    } else if (is_over(s, try, repl_id)) {
         try->since = now;
+        try->is_logged = false;
+    }
+    if (repl_id[0]) {
+        (void)snprintf(try->repl_id, sizeof(try->repl_id), "%s", repl_id);
     }
     try->asked = now;
     return try;
@@ -147,7 +162,7 @@ void switch_diverge_recorded(struct switch_shard *s)
         }
     }
     switch_diverge_look(s);
-    if (switch_diverged_forget(&s->record.diverged, clock_wall_ms() - TRY_OVER_MS)) {
+    if (switch_diverged_forget(&s->record.diverged, clock_wall_ms() - RECORD_OVER_MS)) {
         switch_write(s);
     }
 }
@@ -191,7 +206,7 @@ static void record(struct switch_shard *s, const struct tree_discard *discard,
                   log_int(s->shard_id), "redis", ADDR_TEXT(&d.redis), "why",
                   "the record has no room: the console has not taken what is in it", "next",
                   "this log line is all there is of it");
-        try_of(s, &discard->redis)->is_logged = true;
+        try_of(s, &discard->redis, discard->own->repl_id)->is_logged = true;
         return;
     }
     switch_write(s);
@@ -223,7 +238,8 @@ int shard_switch_may_discard(struct shard_switches *all, int64_t cluster_id, int
                              const struct tree_discard *discard, struct xp_err *err)
 {
     struct switch_shard *s = switch_find(all, cluster_id, shard_id);
-    struct discard_try *try = s && s->is_owned && s->is_known ? try_of(s, &discard->redis) : NULL;
+    struct discard_try *try =
+        s && s->is_owned && s->is_known ? try_of(s, &discard->redis, discard->own->repl_id) : NULL;
     if (!try) {
         return xp_fail(err, XP_CONFLICT, "the record of the shard is not read yet");
     }

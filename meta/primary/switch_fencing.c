@@ -112,10 +112,21 @@ static void note_unfinished(struct switch_shard *s)
     }
 }
 
+/* The look before was of a master that did not answer: what the fence itself read before its first command. */
+static void note_read_late(struct switch_shard *s, const struct switch_fence *result)
+{
+    struct switch_record *r = &s->record;
+    if (is_fencing(s->job->step) && !r->saved.is_known && result->saved.is_known) {
+        r->master = result->master;
+        r->saved = result->saved;
+    }
+}
+
 static void end_fencing(struct switch_shard *s, const struct switch_fence *result)
 {
     struct switch_fence fence = *result;
     fence.log = NULL;
+    note_read_late(s, result);
     if (is_fencing(s->job->step) &&
         (result->state == FENCE_HELD || result->state == FENCE_FROZEN)) {
         note_fence(s, result);
@@ -153,6 +164,11 @@ static void on_fenced(const struct switch_fence *result, void *arg)
 
 /* ---- what is there before ---- */
 
+bool switch_is_read(const struct switch_fence *seen)
+{
+    return seen->state != FENCE_UNREACHABLE && (seen->state != FENCE_NONE || seen->saved.is_known);
+}
+
 /* Of one that is fenced already what is written down is true, whatever stands there now. */
 void switch_note_saved(struct switch_shard *s, const struct switch_fence *seen)
 {
@@ -160,7 +176,7 @@ void switch_note_saved(struct switch_shard *s, const struct switch_fence *seen)
     const struct switch_kept *kept = switch_kept_find(&r->kept, &seen->master);
     if (seen->state != FENCE_RELEASED && kept) {
         r->saved = kept->saved;
-    } else if (seen->state == FENCE_RELEASED || !r->saved.is_known) {
+    } else if (seen->state == FENCE_RELEASED || (switch_is_read(seen) && !r->saved.is_known)) {
         r->saved = switch_saved(&seen->saved);
     }
     switch_kept_remove(&r->kept, &seen->master);

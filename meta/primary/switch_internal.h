@@ -51,9 +51,10 @@ struct stray { /* a master that nobody corrects, as told by its duty */
 
 struct discard_try { /* one that is to follow, and may not yet */
     struct addr redis;
-    mono_ms since;  /* first asked for */
-    mono_ms asked;  /* last */
-    bool is_logged; /* there was no room in the record */
+    mono_ms since;                      /* first asked for, of this return of it */
+    mono_ms asked;                      /* last */
+    char repl_id[REPL_HISTORY_ID_SIZE]; /* its own, then; "": it told none yet */
+    bool is_logged;                     /* there was no room in the record */
 };
 
 /* One owned shard, or one that is left and whose last command is not answered. */
@@ -187,7 +188,9 @@ void switch_note_migrating(struct switch_shard *);
 void switch_following_look(struct switch_shard *);
 /* What a fence has to write down of what it saw: never its own values. */
 struct fence_saved switch_saved(const struct fence_saved *seen);
-/* The settings of the master that was seen go into the record. */
+/* False: the master that was found did not answer, its settings are not known. */
+bool switch_is_read(const struct switch_fence *seen);
+/* The settings of the master that was seen go into the record; of one that was not read, nothing. */
 void switch_note_saved(struct switch_shard *, const struct switch_fence *seen);
 /* The settings of masters beside 'master', and that they go into the record. */
 void switch_others_seen(const struct fence_run *, const struct addr *master,

@@ -71,11 +71,16 @@ void switch_isolate(struct switch_shard *s)
 
 /* ---- the console ---- */
 
+/* A pause makes nobody heard: only this ends an isolation. */
+static bool is_heard(const struct shard_switches *all)
+{
+    return all->opt.isolation_ms == 0 || silence_ms(all) < all->opt.isolation_ms;
+}
+
 /* Whoever was not awake may have missed what was sent to it: the silence counts from when it woke up. */
 static bool is_silent(const struct shard_switches *all)
 {
-    int64_t limit_ms = all->opt.isolation_ms;
-    return limit_ms > 0 && silence_ms(all) >= limit_ms && !loop_was_paused(all->opt.loop, limit_ms);
+    return !is_heard(all) && !loop_was_paused(all->opt.loop, all->opt.isolation_ms);
 }
 
 /* Each shard asks what this means for it; not all at once, for each writes into ZooKeeper first. */
@@ -107,7 +112,7 @@ static void begin_isolation(struct shard_switches *all)
 static void end_isolation(struct shard_switches *all, mono_ms at)
 {
     all->is_isolated = false;
-    all->isolated_at = at;
+    all->isolated_at = at > all->isolated_at ? at : all->isolated_at;
     metric_set(&isolated, 0);
     log_warn("isolation.ends", "dc", dc_store_dc(all->opt.store), "next",
              "the next document of the console says which masters are to accept writes again");
@@ -143,7 +148,7 @@ void shard_switches_heard(struct shard_switches *all, mono_ms at)
 {
     XP_ON_LOOP();
     all->heard_at = at > all->heard_at ? at : all->heard_at;
-    if (all->is_isolated && !is_silent(all)) {
+    if (all->is_isolated && is_heard(all)) {
         end_isolation(all, at);
     }
 }
@@ -156,7 +161,7 @@ void shard_switches_set_isolation(struct shard_switches *all, int64_t isolation_
         all->awake_at = loop_now(all->opt.loop); /* nobody asked so often until now */
     }
     all->opt.isolation_ms = isolation_ms;
-    if (all->is_isolated && !is_silent(all)) {
+    if (all->is_isolated && is_heard(all)) {
         end_isolation(all, loop_now(all->opt.loop));
     }
     if (isolation_ms > 0) {

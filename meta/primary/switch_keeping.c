@@ -187,7 +187,7 @@ static void on_seen(const struct switch_fence *result, void *arg)
 {
     struct switch_shard *s = arg;
     struct switch_fence seen = *result;
-    bool is_there = seen.state != FENCE_UNREACHABLE && !addr_is_none(&seen.master);
+    bool is_there = switch_is_read(&seen) && !addr_is_none(&seen.master);
     struct switch_kept_list others = { 0 };
     switch_others_seen(s->keep_run, &seen.master, &others);
     if (!end_run(s)) {
@@ -324,15 +324,25 @@ static void on_stray_held(const struct switch_fence *result, void *arg)
     switch_job_recorded(s);
 }
 
+/* The one that a fence of ours still holds: what it was before, not what it says now. */
+static struct fence_saved saved_of_stray(const struct switch_shard *s, const struct addr *redis,
+                                         const struct switch_fence *seen)
+{
+    const struct switch_record *r = &s->record;
+    bool is_ours = seen->state == FENCE_HELD && r->saved.is_known && addr_eq(redis, &r->master);
+    return is_ours ? r->saved : switch_saved(&seen->saved);
+}
+
 static void on_stray_seen(const struct switch_fence *result, void *arg)
 {
     struct switch_shard *s = arg;
-    struct fence_saved saved = switch_saved(&result->saved);
-    bool is_there = result->state == FENCE_RELEASED || result->state == FENCE_HELD;
+    struct switch_fence seen = *result;
+    bool is_there = seen.state == FENCE_RELEASED || seen.state == FENCE_HELD;
     if (!end_run(s)) {
         return;
     }
     struct stray *stray = &s->strays[s->stray_at];
+    struct fence_saved saved = saved_of_stray(s, &stray->redis, &seen);
     if (is_there && switch_kept_add(&s->record.kept, &stray->redis, &saved)) {
         stray->is_due = true; /* with the next turn, which has its settings */
         switch_write(s);

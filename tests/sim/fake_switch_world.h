@@ -57,7 +57,7 @@ struct switch_world {
     int puts;                  /* that were carried out */
     struct switch_told told[ANSWERS_MAX];
     int answers;
-    int64_t seen_min_slaves; /* of who is looked at */
+    int64_t seen_min_slaves; /* of who is looked at; -1: not to be read, or the fence's own */
     struct addr appointed;
     int appointments;
     int sentinels_left;

@@ -197,9 +197,13 @@ MUTANTS = [
            "",
            "a_hold_takes_it_over", test="switch_isolation_sim"),
     Mutant("a-pause-is-no-silence", "meta/primary/switch_isolation.c",
-           "!loop_was_paused(all->opt.loop, limit_ms);",
-           "limit_ms < INT64_MAX;",
+           "!is_heard(all) && !loop_was_paused(all->opt.loop, all->opt.isolation_ms);",
+           "!is_heard(all);",
            "a_pause_is_no_silence", test="switch_isolation_sim"),
+    Mutant("a-pause-ends-the-isolation", "meta/primary/switch_isolation.c",
+           "    if (all->is_isolated && is_heard(all)) {\n        end_isolation(all, at);",
+           "    if (all->is_isolated && !is_silent(all)) {\n        end_isolation(all, at);",
+           "a_pause_ends_no_isolation", test="switch_isolation_sim"),
 ]
 
 

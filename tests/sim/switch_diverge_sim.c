@@ -11,6 +11,8 @@
 
 enum { PATIENCE_MS = 2000, PROMOTED = 100 };
 
+static char return_id; /* of the replication history that the old master comes back with */
+
 /* ---- the console ---- */
 
 static struct {
@@ -53,6 +55,7 @@ static void console_says(int rc)
 static int open_returned(void **state)
 {
     (void)open_backup(state);
+    return_id = 'a';
     memset(&console, 0, sizeof(console));
     w->all->opt.reports = (struct console_report *)&console;
     w->all->opt.diverge_ms = PATIENCE_MS;
@@ -87,7 +90,7 @@ static struct repl_history history(char id, char id2, int64_t second, int64_t of
 static const char *asked_of(int64_t offset, mono_ms own_at)
 {
     static struct xp_err err;
-    struct repl_history own = history('a', 0, -1, offset);
+    struct repl_history own = history(return_id, 0, -1, offset);
     struct repl_history point = history('b', 'a', PROMOTED + 1, 900);
     struct tree_discard discard = { .redis = addr_of("10.0.1.1", FIRST_PORT),
                                     .is_master = true,
@@ -251,6 +254,24 @@ static void who_cannot_be_held_is_counted_as_it_is(void **state)
     assert_string_equal(asked(135), ""); /* it goes on for ever: counted once */
 }
 
+/* It went away while it waited, or it restarted: it is held and waited for anew. */
+static void another_return_waits_anew(void **state)
+{
+    (void)state;
+    waits_by("V30", 110);
+    let_pass(PATIENCE_MS + 100);
+    waits_by("V30", 110);
+    for (int64_t ms = 0; ms < PATIENCE_MS - 100; ms += 100) {
+        let_pass(100);
+        waits_by("V30", 110);
+    }
+    let_pass(200);
+    waits_by("V60", 110);
+    waits_by("V70", 110);
+    return_id = 'c';
+    waits_by("V30", 110);
+}
+
 static void before_the_record_is_read_nobody_may(void **state)
 {
     (void)state;
@@ -270,6 +291,7 @@ int main(void)
         RETURNED(the_next_owner_tells_it_and_does_not_count_it_again),
         RETURNED(without_zookeeper_it_waits),
         RETURNED(who_cannot_be_held_is_counted_as_it_is),
+        RETURNED(another_return_waits_anew),
         RETURNED(before_the_record_is_read_nobody_may),
     };
     return cmocka_run_group_tests_name("switch_diverge", tests, NULL, NULL);

@@ -59,9 +59,8 @@ static void held_for(int64_t ms)
     assert_int_equal(w->node.fence, FENCE_HELD);
 }
 
-static void held_by_isolation(void)
+static void silence_holds(void)
 {
-    begin();
     let_pass(SILENCE_MS + LOOK_MS);
     zk_settles();
     let_pass(BUSY_MS);
@@ -72,6 +71,12 @@ static void held_by_isolation(void)
     zk_settles();
     assert_int_equal(w->node.fence, FENCE_HELD);
     assert_true(w->node.is_isolation);
+}
+
+static void held_by_isolation(void)
+{
+    begin();
+    silence_holds();
 }
 
 static void nothing_for(int64_t ms)
@@ -242,6 +247,29 @@ static void a_master_that_is_silent_is_looked_for(void **state)
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
 }
 
+/* It hangs, and a replica names it: what it had is not known, and no defaults are written down for it. */
+static void a_master_that_hangs_is_looked_at_again(void **state)
+{
+    (void)state;
+    begin();
+    let_pass(SILENCE_MS + LOOK_MS);
+    zk_settles();
+    let_pass(BUSY_MS);
+    w->seen_min_slaves = -1;
+    for (int i = 0; i < 3; i++) {
+        fence_ends(FENCE_GOAL_LOOK, FENCE_NONE);
+        let_pass(100);
+        zk_settles();
+        assert_false(w->node.saved.is_known);
+    }
+    w->seen_min_slaves = 2;
+    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
+    zk_settles();
+    assert_int_equal(w->node.saved.min_slaves, 2);
+    let_pass(BUSY_MS);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+}
+
 static void without_its_record_nobody_is_held(void **state)
 {
     (void)state;
@@ -302,6 +330,42 @@ static void an_old_document_confirms_nothing(void **state)
     held_for(2000);
     dc_store_confirm(w->store, clock_mono_ms() - 2500);
     held_for(2000);
+    confirm();
+    releases();
+}
+
+/* Another member heard the console last before ours did, and says so again and again. */
+static void a_pause_ends_no_isolation(void **state)
+{
+    (void)state;
+    begin();
+    let_pass(1000);
+    mono_ms before = clock_mono_ms() - 200;
+    confirm();
+    silence_holds();
+    fake_loop_freeze(w->loop, SILENCE_MS);
+    let_pass(SILENCE_MS);
+    for (int i = 0; i < 5; i++) {
+        shard_switches_heard(w->all, before);
+        held_for(1000);
+    }
+    assert_int_equal(refreshes, 0);
+    assert_true(w->node.is_isolation);
+    confirm();
+    releases();
+}
+
+/* It was heard before the isolation began, and not too long ago: what is known from before that confirms nothing. */
+static void late_news_of_another_member_confirm_nothing(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    mono_ms at = clock_mono_ms() - 1000;
+    assert_true(at < w->all->isolated_at);
+    shard_switches_heard(w->all, at);
+    assert_int_equal(refreshes, 1);
+    dc_store_confirm(w->store, at);
+    held_for(SILENCE_MS - 1500);
     confirm();
     releases();
 }
@@ -461,6 +525,23 @@ static void a_release_ends_it(void **state)
     assert_false(w->node.is_isolation);
 }
 
+/* Nothing was sent: the master is held, and who ends that is the console. */
+static void a_release_that_sent_nothing_leaves_it(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    ask(SWITCH_RELEASE, 5);
+    let_pass(FENCE_MS); /* ZooKeeper does not answer */
+    assert_int_equal(last()->rc, XP_TIMEOUT);
+    zk_settles();
+    zk_settles();
+    held_for(2000);
+    assert_true(w->node.is_isolation);
+    confirm();
+    releases();
+}
+
 static void a_promotion_ends_it(void **state)
 {
     (void)state;
@@ -530,10 +611,13 @@ int main(void)
         TEST(open_backup, a_backup_dc_has_nothing_to_stop),
         TEST(open_primary, a_shard_that_comes_later_is_held_too),
         TEST(open_primary, a_master_that_is_silent_is_looked_for),
+        TEST(open_primary, a_master_that_hangs_is_looked_at_again),
         TEST(open_primary, without_its_record_nobody_is_held),
         TEST(open_primary, a_pause_is_no_silence),
         TEST(open_primary, the_console_confirms_and_writes_are_taken_again),
         TEST(open_primary, an_old_document_confirms_nothing),
+        TEST(open_primary, a_pause_ends_no_isolation),
+        TEST(open_primary, late_news_of_another_member_confirm_nothing),
         TEST(open_primary, a_release_that_fails_is_tried_again),
         TEST(open_primary, a_release_under_way_ends_with_the_next_silence),
         TEST(open_primary, another_dc_was_promoted),
@@ -544,6 +628,7 @@ int main(void)
         TEST(open_primary, a_hold_that_was_not_carried_out_leaves_it),
         TEST(open_primary, a_hold_that_comes_while_it_is_written_down),
         TEST(open_primary, a_release_ends_it),
+        TEST(open_primary, a_release_that_sent_nothing_leaves_it),
         TEST(open_primary, a_promotion_ends_it),
         TEST(open_primary, the_next_owner_asks_the_console_first),
         TEST(open_primary, the_next_owner_is_isolated_as_well),

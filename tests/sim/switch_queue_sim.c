@@ -62,6 +62,28 @@ static void a_release_that_is_not_proved_ends_the_fence(void **state)
     assert_false(w->node.saved.is_known);
 }
 
+/* It hung when it was looked at: what the fence itself read is written down, and no defaults before. */
+static void a_master_that_hangs_keeps_its_settings(void **state)
+{
+    (void)state;
+    own();
+    ask(SWITCH_HOLD, 5);
+    w->seen_min_slaves = -1;
+    fence_ends(FENCE_GOAL_LOOK, FENCE_NONE);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_HELD);
+    assert_false(w->node.saved.is_known);
+    assert_false(fence_now()->o.saved.is_known);
+    w->seen_min_slaves = 2;
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    assert_int_equal(w->node.saved.min_slaves, 2);
+    ask(SWITCH_RELEASE, 5);
+    zk_settles();
+    assert_int_equal(fence_now()->o.saved.min_slaves, 2);
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+}
+
 static void a_repeat_joins_and_others_wait(void **state)
 {
     (void)state;
@@ -196,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(open_primary, a_fence_is_written_down_before_and_after),
         TEST(open_primary, a_release_that_is_not_proved_ends_the_fence),
+        TEST(open_primary, a_master_that_hangs_keeps_its_settings),
         TEST(open_primary, a_repeat_joins_and_others_wait),
         TEST(open_primary, the_queue_has_an_end),
         TEST(open_primary, an_older_epoch_is_refused),

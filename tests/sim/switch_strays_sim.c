@@ -52,6 +52,40 @@ static void each_stray_keeps_its_own_settings(void **state)
     assert_int_equal(w->node.kept.count, 0);
 }
 
+/* Held by a step, or by an isolation; then another DC was promoted, and it is told of as a stray. */
+static void who_is_held_already_keeps_what_it_had(void **state)
+{
+    (void)state;
+    w->node = (struct switch_record){ .epoch = 4,
+                                      .fence = FENCE_HELD,
+                                      .master = addr_of("10.0.1.1", 6379),
+                                      .saved = { .is_known = true,
+                                                 .min_slaves = 1,
+                                                 .max_lag_s = 7,
+                                                 .was_writable_replica = true },
+                                      .version = 0 };
+    w->redis[0] = (struct switch_redis){ .min_slaves = FENCE_MIN_SLAVES, .is_read_only = true };
+    w->redis[1] = (struct switch_redis){ .is_read_only = true, .follows = true };
+    own();
+    tell_stray(6379);
+    let_pass(60);
+    w->seen_min_slaves = -1; /* the fence's own */
+    fence_ends(FENCE_GOAL_LOOK, FENCE_HELD);
+    zk_settles();
+    assert_int_equal(w->node.kept.items[0].saved.min_slaves, 1);
+    assert_int_equal(w->node.kept.items[0].saved.max_lag_s, 7);
+    let_pass(60);
+    assert_int_equal(fence_now()->o.saved.min_slaves, 1);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    w->redis[0].follows = true;
+    let_pass(15000);
+    assert_int_equal(w->redis[0].min_slaves, 1);
+    assert_false(w->redis[0].is_read_only);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_NONE);
+    assert_int_equal(w->node.kept.count, 0);
+}
+
 /* What the fence overwrote of the old master, once it follows; nothing before a step says that it may. */
 static void settings_come_back_with_the_follow(void **state)
 {
@@ -147,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(open_backup, each_stray_keeps_its_own_settings),
+        TEST(open_backup, who_is_held_already_keeps_what_it_had),
         TEST(open_backup, settings_come_back_with_the_follow),
         TEST(open_backup, the_next_migration_stops_the_settling),
         TEST(open_backup, a_cluster_under_migration_has_no_strays),
