@@ -7,6 +7,7 @@
 
 #define OUTER_THREADS  8
 #define OUTER_QUEUE    4096
+#define NEWS_THREADS   2
 #define POOL_THREADS   2 /* a turn, and a read of addresses beside it */
 #define POOL_QUEUE_MAX 65536
 
@@ -76,7 +77,8 @@ int app_migration_start(struct app_migration *m, struct loop *loop, struct catal
         return rc;
     }
     m->outer_http = http_client_new(loop, OUTER_THREADS, OUTER_QUEUE);
-    m->outer = outer_client_new(loop, m->outer_http);
+    m->news_http = http_client_new(loop, NEWS_THREADS, OUTER_NEWS_MAX);
+    m->outer = outer_client_new(loop, m->outer_http, m->news_http);
     m->alias = catalog->alias;
     m->bi_asker = bi_asker_new(loop);
     m->pool = worker_pool_new(loop, "migration", POOL_THREADS, POOL_QUEUE_MAX, NULL, NULL, NULL);
@@ -118,6 +120,7 @@ void app_migration_stop(struct app_migration *m)
     migration_calls_close(m->calls);
     migration_calls_close(m->surveys);
     http_client_free(m->outer_http);
+    http_client_free(m->news_http);
     worker_pool_free(m->pool);
     migration_engine_free(m->engine);
     migration_calls_free(m->calls);

@@ -11,6 +11,7 @@
 
 struct app_migration {
     struct http_client *outer_http;
+    struct http_client *news_http; /* no pre-check and no publication waits behind news */
     struct outer_client *outer;
     struct bi_asker *bi_asker;
     const struct dc_alias *alias; /* borrowed */

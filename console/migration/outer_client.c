@@ -43,17 +43,22 @@ struct telling { /* owner: loop; its request, when there is one, refers to it */
 struct outer_client {
     struct loop *loop;
     struct http_client *http;
+    struct http_client *news; /* of TELL_DIVERGED */
     char *credis_url;
     char *webhook_url;
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     struct list tellings;
+    int news_count; /* of them; OUTER_NEWS_MAX at most */
 };
 
 /* ---- the end of a telling ---- */
 
 static void telling_free(struct telling *t)
 {
+    if (t->client && t->kind == TELL_DIVERGED) {
+        t->client->news_count--;
+    }
     loop_timer_stop(&t->timer);
     list_remove(&t->link);
     free(t->url);
@@ -158,8 +163,9 @@ static void send_try(struct loop_timer *timer)
                               .may_come_twice =
                                   true }; /* it says how things are, not what changed */
     struct xp_err err = { 0 };
+    struct http_client *http = t->kind == TELL_DIVERGED ? t->client->news : t->client->http;
     t->tries++;
-    if (http_send(t->client->http, &call, on_reply, t, 0, &err) < 0) {
+    if (http_send(http, &call, on_reply, t, 0, &err) < 0) {
         try_again(t, err.msg);
         return;
     }
@@ -270,7 +276,17 @@ static void nobody_waits(const struct outer_answer *a, void *arg)
 void outer_diverged(struct outer_client *c, json_t *take_body)
 {
     XP_ON_LOOP();
+    if (c->news_count >= OUTER_NEWS_MAX) {
+        log_warn("outer_client.left_out", "cluster",
+                 json_string_value(json_object_get(take_body, "cluster")), "shard",
+                 json_string_value(json_object_get(take_body, "shard")), "why",
+                 "too much news is on its way to the webhook", "next",
+                 "it is recorded: GET /api/v2/divergences");
+        json_decref(take_body);
+        return;
+    }
     struct telling *t = new_telling(TELL_DIVERGED);
+    c->news_count++;
     aim(c, t, NULL);
     t->body = dump(take_body);
     tell(c, t, nobody_waits, NULL);
@@ -307,11 +323,13 @@ char *outer_publish_info(const struct outer_answer *a, const char *cluster, cons
 
 /* ---- life ---- */
 
-struct outer_client *outer_client_new(struct loop *loop, struct http_client *http)
+struct outer_client *outer_client_new(struct loop *loop, struct http_client *http,
+                                      struct http_client *news)
 {
     struct outer_client *c = xcalloc(1, sizeof(*c));
     c->loop = loop;
     c->http = http;
+    c->news = news;
     c->credis_url = xstrdup("");
     c->webhook_url = xstrdup("");
     c->connect_timeout_ms = 300;

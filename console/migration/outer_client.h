@@ -15,7 +15,9 @@
 #include "shared/net/http_client.h"
 
 struct outer_client;
-struct outer_client *outer_client_new(struct loop *, struct http_client *);
+/* 'news': for what nobody waits for (outer_diverged), so that no switch waits behind it; may be NULL where nobody tells news. */
+struct outer_client *outer_client_new(struct loop *, struct http_client *,
+                                      struct http_client *news);
 void outer_client_free(struct outer_client *);
 struct outer_settings {
     const char *credis_url;  /* "" none */
@@ -37,7 +39,9 @@ typedef void outer_fn(const struct outer_answer *,
 void outer_precheck(struct outer_client *, const char *cluster, outer_fn *, void *arg);
 void outer_publish(struct outer_client *, const char *cluster, const char *dc,
                    const struct addr *masters, size_t count, int64_t epoch, outer_fn *, void *arg);
-/* What a returned master had beyond the new one is told the webhook; a platform knows no word for it. Nobody waits for it: 3 tries, then a warning. */
+/* What a returned master had beyond the new one is told the webhook; a platform knows no word for it. Nobody waits for it: 3 tries, then a warning;
+ * while OUTER_NEWS_MAX are on their way one more is left out with a warning (it is recorded: console/migration/divergences.h). */
+#define OUTER_NEWS_MAX 64
 void outer_diverged(struct outer_client *, json_t *take_body);
 /* excluded: names of DCs; count 0 takes all of them back. */
 void outer_exclude(struct outer_client *, const char *cluster, const char *const *excluded,

@@ -83,6 +83,7 @@ struct site {
     struct loop *loop;
     struct worker_pool *pool;
     struct http_client *http;
+    struct http_client *news;
     struct outer_client *outer;
     struct migration_calls *calls;
     struct script source;
@@ -186,7 +187,8 @@ static int setup(void **state)
     s->loop = loop_new();
     s->pool = worker_pool_new(s->loop, "worker", 1, 100, NULL, NULL, NULL);
     s->http = http_client_new(s->loop, 2, 20);
-    s->outer = outer_client_new(s->loop, s->http);
+    s->news = http_client_new(s->loop, 1, OUTER_NEWS_MAX);
+    s->outer = outer_client_new(s->loop, s->http, s->news);
     s->calls = migration_calls_new(&(struct migration_calls_options){ .loop = s->loop,
                                                                       .pool = s->pool,
                                                                       .catalog = &s->f.catalog,
@@ -215,6 +217,7 @@ static int teardown(void **state)
     script_done(&s->dest);
     migration_calls_close(s->calls);
     http_client_free(s->http);
+    http_client_free(s->news);
     worker_pool_free(s->pool);
     migration_calls_free(s->calls);
     outer_client_free(s->outer);
@@ -767,6 +770,59 @@ static void a_webhook_is_told(void **state)
     assert_int_equal(run(CALL_PUBLISH), OUTCOME_REFUSED);
 }
 
+static int news_to_tell;
+
+static void start_news(struct loop_timer *t)
+{
+    (void)t;
+    for (; news_to_tell > 0; news_to_tell--) {
+        outer_diverged(site->outer, json_pack("{s:s}", "event", "diverged"));
+    }
+}
+
+static void tell_news(int count)
+{
+    static struct loop_timer timer;
+    news_to_tell = count;
+    loop_timer_init(&timer, site->loop, start_news);
+    loop_timer_start(&timer, 0);
+}
+
+static bool has_requests(void *arg)
+{
+    return site->dest.requests >= *(const int *)arg;
+}
+
+static void wait_requests(int count)
+{
+    assert_true(script_wait(&site->source, has_requests, &count, SCRIPT_LIMIT_MS));
+}
+
+/* A webhook that is busy with news takes a publication all the same; more news than OUTER_NEWS_MAX is left out. */
+static void no_switch_waits_behind_news(void **state)
+{
+    (void)state;
+    char *url AUTO_FREE = xasprintf("http://127.0.0.1:%d/hook", site->dest.port);
+    outer_client_configure(site->outer, &(struct outer_settings){ .credis_url = "",
+                                                                  .webhook_url = url,
+                                                                  .connect_timeout_ms = 300,
+                                                                  .timeout_ms = SCRIPT_LIMIT_MS });
+    script_answer(&site->dest, 204, "");
+    site->dest.is_held = true;
+    tell_news(OUTER_NEWS_MAX + 5);
+    wait_requests(1); /* held: the others wait behind it */
+    assert_int_equal(run(CALL_PUBLISH), OUTCOME_OK);
+    assert_int_equal(site->dest.requests, 2);
+    script_release(&site->dest);
+    wait_requests(OUTER_NEWS_MAX + 1);
+    assert_int_equal(run(CALL_PUBLISH), OUTCOME_OK); /* behind it the last news has ended */
+    assert_int_equal(site->dest.requests, OUTER_NEWS_MAX + 2);
+    tell_news(1);
+    wait_requests(OUTER_NEWS_MAX + 3);
+    assert_int_equal(run(CALL_PUBLISH), OUTCOME_OK);
+    assert_int_equal(site->dest.requests, OUTER_NEWS_MAX + 4);
+}
+
 /* ---- fault points ---- */
 
 /* Only builds with fault points; in the others there is nothing to be set. */
@@ -854,6 +910,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(without_an_outer_client_nobody_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(the_outer_client_is_asked_and_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_switch_waits_behind_news, setup, teardown),
         cmocka_unit_test_setup_teardown(a_webhook_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(faults_before_and_after_each_call, setup, teardown),
         cmocka_unit_test_setup_teardown(a_forgotten_migration_is_not_answered, setup, teardown),
