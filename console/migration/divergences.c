@@ -93,7 +93,7 @@ static int find(struct record_job *job, struct db *db, struct xp_err *err)
                                err);
 }
 
-/* What is there already: its id, and whether the report says no more than it. */
+/* What is there already: its id, and whether the report says no more than it, or is older. */
 static int look(struct record_job *job, struct db *db, bool *ret_is_known, struct xp_err *err)
 {
     const struct divergence *d = job->d;
@@ -105,8 +105,9 @@ static int look(struct record_job *job, struct db *db, bool *ret_is_known, struc
     *ret_is_known = false;
     if (rc == DB_ROW) {
         job->noted.id = db_col_i64(&s, 0);
-        *ret_is_known = db_col_i64(&s, 1) == d->offset && db_col_i64(&s, 2) == d->bytes &&
-                        db_col_i64(&s, 3) == d->at;
+        bool is_same = db_col_i64(&s, 1) == d->offset && db_col_i64(&s, 2) == d->bytes &&
+                       db_col_i64(&s, 3) == d->at;
+        *ret_is_known = is_same || db_col_i64(&s, 3) > d->at;
         job->migration_id = db_col_i64(&s, 4);
     }
     return rc < 0 ? rc : 0;
