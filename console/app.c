@@ -290,6 +290,7 @@ static void stop(void *arg)
     http_client_free(app->health_client);
     if (app->pool) {
         worker_pool_free(app->pool); /* handlers ask the engine until here */
+        app->api.pool = NULL;        /* what asked a DC ends behind this: api_submit refuses */
     }
     app_readiness_stop(&app->readiness);
     app_migration_stop(&app->migration);

@@ -181,7 +181,7 @@ static void told(void *arg)
 {
     struct excluding *x = arg;
     x->job = (struct job){ .run = run_record, .done = recorded, .deadline = MONO_FOREVER };
-    if (worker_submit(api_context(x->req)->pool, &x->job, NULL) < 0) {
+    if (api_submit(x->req, &x->job, NULL) < 0) {
         x->job.outcome = XP_UNAVAILABLE;
         recorded(&x->job);
     }

@@ -140,7 +140,7 @@ static void all_told(void *arg)
     struct telling *t = arg;
     struct xp_err err = { 0 };
     t->job = (struct job){ .run = record, .done = recorded, .deadline = MONO_FOREVER };
-    if (worker_submit(api_context(t->req)->pool, &t->job, &err) < 0) {
+    if (api_submit(t->req, &t->job, &err) < 0) {
         t->job.outcome = err.code;
         recorded(&t->job);
     }

@@ -8,6 +8,7 @@
 
 #include "console/api/migration_asks.h"
 #include "console/api/migration_create.h"
+#include "console/api/migration_plans.h"
 #include "console/api/migration_process.h"
 #include "console/api/tables.h"
 #include "shared/base/mem.h"
@@ -72,9 +73,7 @@ static const struct jfield ask_fields[] = {
 static const struct jfield process_fields[] = {
     JF_TABLE(JF_TABLE_STRICT),
     { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ask_body, clusters) },
-    TEXT_FIELD("planHash", struct ask_body, plan_hash),
-    TRI_FIELD("dryRun", struct ask_body, dry_run),
-    TRI_FIELD("dry_run", struct ask_body, dry_run_too),
+    PLAN_FIELDS(struct ask_body),
     { 0 },
 };
 
@@ -140,6 +139,16 @@ static int run_asks(struct http_req *req, struct http_resp *resp, struct migrati
     return migration_asks_run(req, asks, render_asked);
 }
 
+/* The others make no plan: acting for real is not what was meant. */
+static int refuse_dry_run(const struct process_request *request, bool is_process, const char *word,
+                          struct xp_err *err)
+{
+    return is_process || !request->is_dry_run
+               ? 0
+               : xp_fail(err, XP_INVALID,
+                         "query parameter dry_run: %s has no dry run, only process has", word);
+}
+
 static int ask(struct http_req *req, struct http_resp *resp, enum migration_ask what,
                const char *word, struct xp_err *err)
 {
@@ -151,14 +160,15 @@ static int ask(struct http_req *req, struct http_resp *resp, enum migration_ask 
     bool is_process = what == ASK_PROCESS;
     (void)http_req_body(req, &length);
     if (!api_param_i64(req, resp, "id", &id) ||
-        (is_process && !api_query_bool(req, resp, "dry_run", false, &request.is_dry_run)) ||
+        !api_query_bool(req, resp, "dry_run", false, &request.is_dry_run) ||
         (is_process && !api_query_bool(req, resp, "steps", true, &request.has_steps)) ||
         (length > 0 && !api_body_object(req, resp, fields, &body))) {
         jd_done(fields, &body);
         return 0;
     }
     struct migration_asks *asks = migration_asks_new(id, what, word);
-    int rc = migration_asks_fill(req, asks, &body.clusters, err);
+    int rc = refuse_dry_run(&request, is_process, word, err);
+    rc = rc != 0 ? rc : migration_asks_fill(req, asks, &body.clusters, err);
     if (rc == 0) {
         request.is_dry_run |= body.dry_run == TRI_YES || body.dry_run_too == TRI_YES;
         request.is_whole = body.clusters.count == 0;

@@ -42,9 +42,7 @@ static const struct jfield create_fields[] = {
     TEXT_FIELD("policy", struct create_body, policy),
     TEXT_FIELD("operator", struct create_body, operator_name),
     TEXT_FIELD("tag", struct create_body, tag),
-    TEXT_FIELD("planHash", struct create_body, plan_hash),
-    TRI_FIELD("dryRun", struct create_body, dry_run),
-    TRI_FIELD("dry_run", struct create_body, dry_run_too),
+    PLAN_FIELDS(struct create_body),
     { 0 },
 };
 
@@ -176,8 +174,11 @@ static int make(struct creation *c, struct http_resp *resp, struct xp_err *err)
 
 static int finish_planned(struct creation *c, struct http_resp *resp, struct xp_err *err)
 {
-    migration_plans_decide(c->req, &c->plans, c->request.policy,
-                           c->is_dry_run ? NULL : c->body.plan_hash);
+    int rc = migration_plans_decide(c->req, &c->plans, c->request.policy,
+                                    c->is_dry_run ? NULL : c->body.plan_hash, err);
+    if (rc != 0) {
+        return rc;
+    }
     if (c->is_dry_run) {
         http_resp_json(resp, answer_json(c, &c->would, c->would.idx));
         return 0;
@@ -215,7 +216,7 @@ static void on_surveyed(void *arg)
 {
     struct creation *c = arg;
     c->job = (struct job){ .run = run_planned, .done = planned_done, .deadline = MONO_FOREVER };
-    if (worker_submit(api_context(c->req)->pool, &c->job, NULL) < 0) {
+    if (api_submit(c->req, &c->job, NULL) < 0) {
         c->job.outcome = XP_UNAVAILABLE;
         planned_done(&c->job);
     }

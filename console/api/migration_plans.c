@@ -55,8 +55,9 @@ static char *differences(const struct http_req *req, const char *quoted_hash, co
     return str_take(&why);
 }
 
-void migration_plans_decide(const struct http_req *req, struct migration_plans *plans,
-                            enum migration_policy policy, const char *quoted_hash)
+int migration_plans_decide(const struct http_req *req, struct migration_plans *plans,
+                           enum migration_policy policy, const char *quoted_hash,
+                           struct xp_err *err)
 {
     const struct plan_port *port = &api_context(req)->plans;
     AUTO_STR struct str text = STR_INIT(PLAN_TEXT_MAX);
@@ -69,7 +70,18 @@ void migration_plans_decide(const struct http_req *req, struct migration_plans *
         }
         item->plan = port->decide(item->facts);
         AUTO_FREE char *canonical = switch_plan_canonical(item->facts, item->plan);
+        if (!canonical) {
+            return xp_fail(err, XP_TOO_LARGE,
+                           "planHash: the plan of cluster %.128s is too long to be hashed",
+                           item->cluster);
+        }
         str_puts(&text, canonical);
+    }
+    if (text.overflow) {
+        return xp_fail(err, XP_TOO_LARGE,
+                       "planHash: these %zu plans are longer than %u MiB together; name fewer "
+                       "clusters",
+                       plans->count, PLAN_TEXT_MAX >> 20);
     }
     switch_plan_hash(str_text(&text), plans->hash);
     if (!quoted_hash) {
@@ -77,6 +89,7 @@ void migration_plans_decide(const struct http_req *req, struct migration_plans *
     } else if (!text_eq(plans->hash, quoted_hash)) {
         plans->refusal = differences(req, quoted_hash, str_text(&text));
     }
+    return 0;
 }
 
 int migration_plans_verify(const struct migration_plans *plans, struct db *db, struct xp_err *err)

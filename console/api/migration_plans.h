@@ -6,6 +6,22 @@
 #include "console/api/request.h"
 #include "console/migration/plan_maker.h"
 
+/* What a body says of its plan: members plan_hash, dry_run and dry_run_too of 'owner'. null is refused: "absent" would act for real, unplanned. */
+#define PLAN_FIELDS(owner)                                                                         \
+    { .name = "planHash",                                                                          \
+      .type = JF_STRING,                                                                           \
+      .offset = offsetof(owner, plan_hash),                                                        \
+      .flags = JF_NOT_NULL },                                                                      \
+        { .name = "dryRun",                                                                        \
+          .type = JF_CUSTOM,                                                                       \
+          .offset = offsetof(owner, dry_run),                                                      \
+          .flags = JF_NOT_NULL,                                                                    \
+          .decode = decode_tri },                                                                  \
+    {                                                                                              \
+        .name = "dry_run", .type = JF_CUSTOM, .offset = offsetof(owner, dry_run_too),              \
+        .flags = JF_NOT_NULL, .decode = decode_tri                                                 \
+    }
+
 struct planned_cluster {
     const char *cluster;             /* borrowed */
     const char *refusal;             /* borrowed; why it has no plan; NULL */
@@ -26,9 +42,10 @@ struct planned_cluster *migration_plans_add(struct migration_plans *, const char
 /* Its facts, for the survey. Takes them. */
 void migration_plans_ask(struct migration_plans *, struct planned_cluster *,
                          struct switch_plan_facts *take_facts);
-/* After the survey. Without a quoted hash (a dry run) the plan is remembered, so that what differs can be told later. */
-void migration_plans_decide(const struct http_req *, struct migration_plans *,
-                            enum migration_policy, const char *quoted_hash);
+/* After the survey. Without a quoted hash (a dry run) the plan is remembered, so that what differs can be told later. XP_TOO_LARGE: no hash
+ * over all of it. */
+int migration_plans_decide(const struct http_req *, struct migration_plans *, enum migration_policy,
+                           const char *quoted_hash, struct xp_err *) XP_MUST_CHECK;
 /* In a transaction, or a read: the metadata are still those of the plans. XP_CONFLICT. */
 int migration_plans_verify(const struct migration_plans *, struct db *,
                            struct xp_err *) XP_MUST_CHECK;

@@ -72,8 +72,11 @@ static int verify(struct db *db, void *arg, struct xp_err *err)
 /* HTTP_LATER: the asks are under way. */
 static int go_on(struct processing *p, struct http_resp *resp, struct xp_err *err)
 {
-    migration_plans_decide(p->req, &p->plans, p->policy,
-                           p->request.is_dry_run ? NULL : p->plan_hash);
+    int rc = migration_plans_decide(p->req, &p->plans, p->policy,
+                                    p->request.is_dry_run ? NULL : p->plan_hash, err);
+    if (rc != 0) {
+        return rc;
+    }
     if (p->request.is_dry_run) {
         answer_plan(p, resp);
         return 0;
@@ -82,7 +85,7 @@ static int go_on(struct processing *p, struct http_resp *resp, struct xp_err *er
         migration_plans_refuse(p->req, &p->plans, resp);
         return 0;
     }
-    int rc = store_read(api_catalog(p->req)->store, verify, &p->plans, err);
+    rc = store_read(api_catalog(p->req)->store, verify, &p->plans, err);
     if (rc != 0) {
         return rc;
     }
@@ -119,13 +122,19 @@ static void on_surveyed(void *arg)
     struct processing *p = arg;
     p->job =
         (struct job){ .run = run_processing, .done = processing_done, .deadline = MONO_FOREVER };
-    if (worker_submit(api_context(p->req)->pool, &p->job, NULL) < 0) {
+    if (api_submit(p->req, &p->job, NULL) < 0) {
         p->job.outcome = XP_UNAVAILABLE;
         processing_done(&p->job);
     }
 }
 
 /* ---- the request ---- */
+
+/* The engine gives the ask to whatever waits by then: all of it must have a plan. */
+static bool asks_the_event(const struct processing *p)
+{
+    return p->request.is_whole && !p->request.is_dry_run && p->asks->count > 1;
+}
 
 /* 0: it has a plan, or the item says why it has none. */
 static int read_one(struct processing *p, struct migration_asked *asked,
@@ -147,6 +156,12 @@ static int read_one(struct processing *p, struct migration_asked *asked,
     }
     item->refusal = asked->rc != 0 ? asked->err.msg : NULL;
     bool is_ours = asked->rc == 0 || asked->rc == XP_CONFLICT || asked->rc == XP_NOT_FOUND;
+    if (asked->rc != 0 && is_ours && asks_the_event(p)) {
+        return xp_fail(err, XP_CONFLICT,
+                       "planHash: not all of the event has a plan: %.256s; name the clusters that "
+                       "shall go on as planned",
+                       asked->err.msg);
+    }
     return is_ours ? 0 : xp_fail(err, asked->rc, "%s", asked->err.msg);
 }
 

@@ -5,7 +5,8 @@
  *
  * A dry run answers 200 with the plan of every cluster that waits (Initiated or paused) and one planHash over all of them: of an event that
  * was not started that is the hash of its creation. With planHash the plan is made anew and must have that hash: else 409 with what differs, and
- * nothing is asked. The metadata and the migration itself must be those of the plan right before the ask; behind it the cluster is locked, and
+ * nothing is asked; as when the whole event is asked for and a cluster that is not over has no plan, because the engine would try that one
+ * again, too. The metadata and the migration itself must be those of the plan right before the ask; behind it the cluster is locked, and
  * whoever was faster has moved the migration, which then takes no second ask. Thread: workers; waits on the loop. */
 #ifndef CONSOLE_API_MIGRATION_PROCESS_H
 #define CONSOLE_API_MIGRATION_PROCESS_H

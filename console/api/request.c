@@ -30,6 +30,13 @@ struct change_ctx api_change(const struct http_req *req)
                                 .peer_ip = http_req_peer(req) };
 }
 
+int api_submit(const struct http_req *req, struct job *job, struct xp_err *err)
+{
+    struct worker_pool *pool = api_context(req)->pool;
+    return pool ? worker_submit(pool, job, err)
+                : xp_fail(err, XP_UNAVAILABLE, "the console is shutting down");
+}
+
 void api_tell(const struct http_req *req, struct catalog_result *result)
 {
     if (!result->is_noop && api_context(req)->notifier) {

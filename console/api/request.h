@@ -78,6 +78,9 @@ struct change_ctx api_change(const struct http_req *); /* borrows from the reque
 struct shard_place
 api_place(const struct http_req *); /* {cluster}, {dc}, {shard} of the path; borrowed */
 
+/* Goes on with a request that waited, on a worker: worker_submit, and XP_UNAVAILABLE once the workers are gone (loop). */
+int api_submit(const struct http_req *, struct job *, struct xp_err *) XP_MUST_CHECK;
+
 /* Ends a successful change: {"state":0,"message":text or "success"}, a warning as an extra member; wakes the notifier;
  * frees the result. Returns 0. */
 int api_changed(const struct http_req *, struct http_resp *, const char *text,

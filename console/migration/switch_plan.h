@@ -148,7 +148,8 @@ void switch_plan_free(struct switch_plan *);                              /* NUL
 /* ---- switch_plan_text.c ---- */
 json_t *switch_plan_json(const struct switch_plan *, bool with_steps);
 void switch_plan_print(const struct switch_plan *, struct str *out); /* for golden files */
-/* What must hold for the plan to be the same: direction, mode, end, commands; no offsets, no times, no waiting. Lines; owned. */
+/* What must hold for the plan to be the same: direction, mode, end, commands; no offsets, no times, no waiting. Lines; owned; NULL: over PLAN_CANONICAL_MAX. */
+#define PLAN_CANONICAL_MAX (16u << 20)
 char *switch_plan_canonical(const struct switch_plan_facts *, const struct switch_plan *);
 #define PLAN_HASH_SIZE 72 /* "sha256:" and 64 hexadecimal digits */
 void switch_plan_hash(const char *text, char ret_hash[PLAN_HASH_SIZE]);

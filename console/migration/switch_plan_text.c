@@ -9,7 +9,7 @@
 
 #include "shared/base/banned.h"
 
-enum { CANONICAL_MAX = 16 << 20, US_PER_MS = 1000, DIFFERENCES_MAX = 6, LINE_SHOWN_MAX = 160 };
+enum { US_PER_MS = 1000, DIFFERENCES_MAX = 6, LINE_SHOWN_MAX = 160 };
 
 static const char *target_text(enum plan_target target)
 {
@@ -199,7 +199,7 @@ static void add_instances(const struct switch_plan_facts *f, struct str *out)
 
 char *switch_plan_canonical(const struct switch_plan_facts *f, const struct switch_plan *p)
 {
-    struct str out = STR_INIT(CANONICAL_MAX);
+    AUTO_STR struct str out = STR_INIT(PLAN_CANONICAL_MAX);
     str_printf(&out, "cluster %s from %s to %s, mode %s%s, ends as %s\n", f->cluster,
                plan_dc_name(f, f->source_dc_id), plan_dc_name(f, f->dest_dc_id),
                migration_mode_text(f->mode), p->is_disaster ? " (disaster)" : "",
@@ -216,7 +216,7 @@ char *switch_plan_canonical(const struct switch_plan_facts *f, const struct swit
                        has_instance(s) ? ADDR_TEXT(&s->instance) : "-", s->text);
         }
     }
-    return str_take(&out);
+    return out.overflow ? NULL : str_take(&out);
 }
 
 void switch_plan_hash(const char *text, char ret_hash[PLAN_HASH_SIZE])

@@ -443,6 +443,9 @@ static int decode_field(const json_t *object, const char *key, int flags, struct
         from_key = json_string(key);
         it->value = from_key;
     }
+    if (it->value && json_is_null(it->value) && (it->row->flags & JF_NOT_NULL)) {
+        return fail_at(it->at, it->err, "it is null");
+    }
     if (!it->value || json_is_null(it->value)) {
         return decode_absent(it, field);
     }

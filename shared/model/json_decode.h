@@ -2,7 +2,7 @@
  *
  * Field types are meanings, not C types. The first problem ends the decoding with the full path of the field:
  * "shards[2].redises[0].port: 70000 is not a port (1..65535)". Unknown members are ignored on the wire (Java
- * peers send more than we read) and refused in strict tables. `null` counts as absent. Member names match
+ * peers send more than we read) and refused in strict tables. `null` counts as absent (but JF_NOT_NULL). Member names match
  * exactly, then, for JF_ANY_CASE tables, without regard to ASCII case (x-pipe's own readers do so).
  * After a failure the struct is half filled: the caller frees it with its usual destructor, which every
  * decoded type provides and which accepts half-built objects; start from a zeroed struct.
@@ -39,6 +39,7 @@ enum {
     JF_INT_AS_TEXT = 4, /* numbers may come as decimal text */
     /* of JF_CUSTOM: the callback is also called when the member is absent or null, with NULL */
     JF_SEE_ABSENT = 8,
+    JF_NOT_NULL = 16, /* null is refused: who writes the member means something by it */
 };
 
 struct jfield {

@@ -271,6 +271,11 @@ static void divergences(void **state)
     expect("POST", "/api/v2/divergences", body, 200, "{\"id\":1,\"event\":null}");
     assert_int_equal(store_version(f.store), version); /* the same again is nothing new */
     expect("POST", "/api/v2/divergences",
+           "{\"dc\":\"jq\",\"cluster\":\"demo\",\"shard\":\"s1\",\"redis\":\"10.0.0.1:6379\","
+           "\"replId\":\"abc\",\"offset\":1,\"bytes\":1,\"wallMs\":1699999999999}",
+           200, "{\"id\":1,\"event\":null}");
+    assert_int_equal(store_version(f.store), version); /* an older one does not come back */
+    expect("POST", "/api/v2/divergences",
            "{\"dc\":\"jq\",\"cluster\":\"demo\",\"shard\":\"s1\",\"redis\":\"10.0.0.9:6379\","
            "\"wallMs\":1700000000001}",
            201, "{\"id\":2,\"event\":null}");
@@ -329,15 +334,13 @@ static void odd_divergences_are_refused(void **state)
     assert_int_equal(limit.status, 400);
 }
 
-static void succeed_all(void)
+static void sql(const char *text)
 {
     sqlite3 *raw = NULL;
     AUTO_FREE char *path = xasprintf("%s/console.db", f.dir);
     assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
     (void)sqlite3_busy_timeout(raw, 5000);
-    assert_int_equal(
-        sqlite3_exec(raw, "UPDATE migration_cluster_tbl SET status = 'Success'", NULL, NULL, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, text, NULL, NULL, NULL), SQLITE_OK);
     (void)sqlite3_close(raw);
 }
 
@@ -356,7 +359,7 @@ static void a_divergence_belongs_to_the_switch_that_left_it_behind(void **state)
         "\"bytes\":2,\"wallMs\":1700000000000}",
     };
     expect("POST", "/api/v2/divergences", bodies[0], 201, "{\"id\":1,\"event\":null}");
-    succeed_all();
+    sql("UPDATE migration_cluster_tbl SET status = 'Success'");
     expect("POST", "/api/v2/divergences", bodies[1], 201, "{\"id\":2,\"event\":1}");
     expect("POST", "/api/v2/divergences", bodies[2], 201, "{\"id\":3,\"event\":null}");
     struct reply event CLEANUP(reply_done) = call(&f, "GET", "/api/v2/migrations/1", NULL);
@@ -410,6 +413,117 @@ static void v2(void **state)
     struct reply no CLEANUP(reply_done) = call(&f, "POST", "/api/v2/migrations/1/force", NULL);
     assert_int_equal(no.status, 409);
     assert_non_null(strstr(no.body, "\"detail\":\"cannot cancel while Initiated\""));
+}
+
+static void bad(const char *target, const char *body, int status, const char *named)
+{
+    struct reply r CLEANUP(reply_done) = call(&f, "POST", target, body);
+    if (r.status != status || !strstr(r.body, named)) {
+        fail_msg("%s %s: %d %s", target, body ? body : "", r.status, r.body);
+    }
+}
+
+/* What asks for a plan in a way that is not understood must not act for real. */
+static void what_is_meant_as_planned_does_not_act(void **state)
+{
+    (void)state;
+    world();
+    prepare();
+    static const char *const names[] = { "planHash", "dryRun", "dry_run" };
+    static const char *const others[] = { "cancel", "rollback", "force", "force-end" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTO_FREE char *process = xasprintf("{\"%s\":null}", names[i]);
+        AUTO_FREE char *create = xasprintf("{\"from\":\"jq\",\"all\":true,\"%s\":null}", names[i]);
+        AUTO_FREE char *named = xasprintf("%s: it is null", names[i]);
+        bad("/api/v2/migrations/1/process", process, 400, named);
+        bad("/api/v2/migrations", create, 400, named);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        AUTO_FREE char *target = xasprintf("/api/v2/migrations/1/%s?dry_run=true", others[i]);
+        bad(target, NULL, 400, "dry_run");
+        AUTO_FREE char *odd = xasprintf("/api/v2/migrations/1/%s?dry_run=1", others[i]);
+        bad(odd, NULL, 400, "dry_run");
+    }
+    asked("");
+    expect("POST", "/api/v2/migrations/1/rollback?dry_run=false", NULL, 202,
+           "{\"id\":1,\"action\":\"rollback\",\"results\":[{\"cluster\":\"demo\",\"accepted\":true,"
+           "\"code\":null,\"detail\":null}]}");
+    asked("1/1/2 ");
+}
+
+/* ---- with a maker of plans ---- */
+
+#define SOME_HASH                                                                                  \
+    "{\"planHash\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}"
+
+static void add_duo(void)
+{
+    must("POST", "/api/clusters",
+         "{\"clusterName\":\"duo\",\"clusterType\":\"ONE_WAY\",\"dcs\":[\"jq\",\"oy\"],\"desc\":"
+         "\"d\",\"organizationId\":8,\"clusterAdminEmails\":\"a@b.c\"}");
+    expect("POST", "/api/shards/duo/t1",
+           "[{\"dcId\":\"jq\",\"redises\":\"10.0.3.1:6379\"},{\"dcId\":\"oy\",\"redises\":\"10.0.3."
+           "2:6379\"}]",
+           200, "{\"state\":0,\"message\":\"Successfully created shard\"}");
+}
+
+static struct plan_maker *give_maker(struct loop *loop)
+{
+    struct plan_maker *maker = plan_maker_new(&(struct plan_maker_options){ .loop = loop });
+    plan_maker_configure(maker, &(struct plan_settings){ .shards_max = 100 });
+    f.api.plans = (struct plan_port){ .maker = maker, .decide = switch_plan_decide };
+    return maker;
+}
+
+/* Once it is asked, the engine tries again whatever of it is paused by then. */
+static void an_event_goes_on_as_planned_or_not_at_all(void **state)
+{
+    (void)state;
+    world();
+    add_duo();
+    struct reply made CLEANUP(reply_done) =
+        call(&f, "POST", "/api/v2/migrations", "{\"from\":\"jq\",\"clusters\":[\"demo\",\"duo\"]}");
+    assert_int_equal(made.status, 201);
+    struct loop *loop = loop_new();
+    struct plan_maker *maker = give_maker(loop);
+    sql("UPDATE migration_cluster_tbl SET status = 'Migrating' WHERE id = 2");
+    bad("/api/v2/migrations/1/process", SOME_HASH, 409,
+        "not all of the event has a plan: cluster duo is under way: Migrating; name the clusters");
+    asked("");
+    plan_maker_free(maker);
+    loop_free(loop);
+}
+
+/* The workers are gone before what asked the DCs ends. */
+static void a_plan_is_refused_while_the_daemon_stops(void **state)
+{
+    (void)state;
+    world();
+    prepare();
+    add_duo();
+    static const char *const targets[] = { "/api/v2/migrations/1/process", "/api/v2/migrations" };
+    static const char *const bodies[] = {
+        "{\"dryRun\":true}",
+        "{\"from\":\"jq\",\"to\":\"oy\",\"clusters\":[\"duo\"],\"dryRun\":true}"
+    };
+    for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+        struct loop *loop = loop_new();
+        struct plan_maker *maker = give_maker(loop);
+        struct http_req *req = http_req_new_test("POST", targets[i], bodies[i], &f.api);
+        const struct http_route *route = route_of(&f, req, "POST", targets[i]);
+        struct http_resp resp = { .status = 200 };
+        struct xp_err err = { 0 };
+        assert_int_equal(route->handler(req, &resp, &err), HTTP_LATER);
+        f.api.pool = NULL;
+        loop_free(loop); /* drops what it was to ask */
+        const struct http_resp *later;
+        const struct xp_err *why;
+        assert_int_equal(http_req_result_test(req, &later, &why), XP_UNAVAILABLE);
+        assert_non_null(strstr(why->msg, "shutting down"));
+        http_resp_done(&resp);
+        http_req_free_test(req);
+        plan_maker_free(maker);
+    }
 }
 
 static void exclusions(void **state)
@@ -616,6 +730,9 @@ int main(void)
         CASE(odd_divergences_are_refused),
         CASE(a_divergence_belongs_to_the_switch_that_left_it_behind),
         CASE(v2),
+        CASE(what_is_meant_as_planned_does_not_act),
+        CASE(an_event_goes_on_as_planned_or_not_at_all),
+        CASE(a_plan_is_refused_while_the_daemon_stops),
         CASE(the_nearest_dc_is_taken),
         CASE(exclusions),
         CASE(a_monitor_asks),

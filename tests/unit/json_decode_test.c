@@ -38,6 +38,7 @@ struct whole {
         size_t count;
     } texts;
     int64_t custom;
+    char *meant;
 };
 
 static int decode_custom(const json_t *value, void *field, struct xp_err *err)
@@ -73,6 +74,7 @@ static const struct jfield whole_fields[] = {
     { .name = "map", .type = JF_MAP, .offset = WHOLE(map), .sub = part_fields, .elem_size = sizeof(struct part), .max_count = 3 },
     { .name = "texts", .type = JF_STRINGS, .offset = WHOLE(texts), .max_count = 2 },
     { .name = "custom", .type = JF_CUSTOM, .offset = WHOLE(custom), .flags = JF_SEE_ABSENT, .decode = decode_custom },
+    { .name = "meant", .type = JF_STRING, .offset = WHOLE(meant), .flags = JF_NOT_NULL },
     { 0 },
 };
 static const struct jfield strict_fields[] = {
@@ -186,6 +188,7 @@ static void messages_name_the_path(void **state)
         { "{\"host\":\"a b\"}", "host: 'a b' is not a host (1..63 bytes without blanks)" },
         { "{\"inner\":[]}", "inner: an array is not an object" },
         { "{\"inner\":{}}", "inner.port: it is missing" },
+        { "{\"meant\":null}", "meant: it is null" },
         { "{\"list\":{}}", "list: an object is not an array" },
         { "{\"list\":[{\"port\":1},{\"port\":-2}]}", "list[1].port: -2 is not a port (1..65535)" },
         { "{\"list\":[null]}", "list[0]: null is not an object" },

@@ -152,13 +152,33 @@ static void a_migration_that_does_not_wait(void **state)
     assert_int_equal(read_row(w, &facts, &is_over), XP_NOT_FOUND);
 }
 
+/* A hash over a part of it would hold for other plans, too. */
+static void a_plan_without_end_has_no_text(void **state)
+{
+    struct world *w = *state;
+    struct switch_plan_facts *facts = read_new(w);
+    struct switch_plan *plan = xcalloc(1, sizeof(*plan));
+    plan->steps = xcalloc(1, sizeof(*plan->steps));
+    plan->step_count = 1;
+    plan->steps[0] = (struct plan_step){ .dc = "", .shard = "", .text = xstrdup("SLAVEOF NO ONE") };
+    AUTO_FREE char *text = switch_plan_canonical(facts, plan);
+    assert_non_null(strstr(text, "SLAVEOF NO ONE"));
+    free(plan->steps[0].text);
+    plan->steps[0].text = xcalloc(1, PLAN_CANONICAL_MAX + 1);
+    memset(plan->steps[0].text, 'x', PLAN_CANONICAL_MAX);
+    assert_null(switch_plan_canonical(facts, plan));
+    switch_plan_free(plan);
+    switch_plan_facts_free(facts);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, migration_world_open, world_close)
     const struct CMUnitTest tests[] = {
         T(metadata_are_read_and_compared),
         cmocka_unit_test_setup_teardown(a_route_is_part_of_it, open_without_migration, world_close),
-        T(a_migration_that_waits), T(a_migration_that_does_not_wait)
+        T(a_migration_that_waits), T(a_migration_that_does_not_wait),
+        T(a_plan_without_end_has_no_text)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
