@@ -16,6 +16,7 @@ MB = 1 << 20
 POLLS_S = 0.7   # three polls
 DEMO = ("demo", "s1")
 MEMBER_S = 0.4  # twice the time limit of connecting
+LOADED_S = 5  # of a machine with everything else on it, far from the ten seconds of the client
 
 
 @pytest.fixture(scope="module")
@@ -211,4 +212,4 @@ def test_member_that_answers_garbage(site, member):
             began = time.monotonic()
             masters = told()
             assert masters[0] == right, f"{name}: {masters[:3]}"
-            assert time.monotonic() - began < MEMBER_S + 2, name
+            assert time.monotonic() - began < MEMBER_S + LOADED_S, name
