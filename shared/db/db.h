@@ -53,8 +53,8 @@ int db_read(struct db_pool *, int (*fn)(struct db *, void *arg, struct xp_err *)
  * savepoint of its own, and share its COMMIT (and its wait for the disk). So fn may run on the thread of another caller of
  * db_tx, and sees what those before it did. Nobody returns before the commit; when that fails, or SQLite gave up the whole
  * transaction, all who were in it get this error, those too whose fn had refused after it saw the others.
- * A full or read-only disk is XP_UNAVAILABLE and says so; files that were deleted or replaced too: then nothing is
- * acknowledged, whether it was written or not. */
+ * A full or read-only disk is XP_UNAVAILABLE and says so; files that were deleted or replaced before the commit too. When that is
+ * found behind the commit, all who were in it get XP_TIMEOUT: nothing is acknowledged, and it may be there when they are put back. */
 int db_tx(struct db_pool *, int (*fn)(struct db *, void *arg, struct xp_err *), void *arg,
           struct xp_err *err) XP_MUST_CHECK;
 /* How many calls of db_tx wait for their turn. Any thread. */

@@ -610,7 +610,19 @@ static void tx_run(struct tx_group *g, struct tx *tx) XP_REQUIRES(g->pool->write
     tx_undo(g, rc, &why);
 }
 
-/* Once more after the commit: what went into a file that is gone is not acknowledged. */
+/* Once more after the commit: what went into a file that is gone is not acknowledged. Nor is it undone: it is there for readers, and
+ * for everybody when the file is put back. */
+static int check_committed(struct tx_group *g, struct xp_err *err) XP_REQUIRES(g->pool->write_lock)
+{
+    int rc = db_files_check(&g->pool->files, err);
+    if (rc != 0) {
+        g->db->trouble = DB_STORAGE_FAILS;
+        err->code = XP_TIMEOUT;
+        rc = xp_wrap(err, "perhaps written");
+    }
+    return rc;
+}
+
 static void group_commit(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
 {
     struct xp_err why = { 0 };
@@ -621,8 +633,7 @@ static void group_commit(struct tx_group *g) XP_REQUIRES(g->pool->write_lock)
     }
     db_files_note_main(&g->pool->files); /* a commit may have checkpointed */
     if (rc == 0) {
-        rc = db_files_check(&g->pool->files, &why);
-        g->db->trouble = rc == 0 ? DB_WELL : DB_STORAGE_FAILS;
+        rc = check_committed(g, &why);
     }
     if (rc != 0) {
         group_lost(g, rc, &why);

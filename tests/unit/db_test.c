@@ -390,6 +390,36 @@ static void faults_hit_one_of_a_group(void **state)
     assert_int_equal(row_count(p), GROUP - 1);
 }
 
+static const char *moved_from; /* of insert_and_move */
+static const char *moved_to;
+
+static int insert_and_move(struct db *db, void *arg, struct xp_err *err)
+{
+    return rename(moved_from, moved_to) == 0 ? insert(db, arg, err)
+                                             : xp_fail(err, XP_IO, "cannot move %s", moved_from);
+}
+
+/* Behind the commit: who repeats it as if it was not done would do it twice. */
+static void files_that_are_moved_under_a_commit_leave_it_unknown(void **state)
+{
+    struct place *p = *state;
+    struct writer w[GROUP];
+    char problem[DB_PROBLEM_BYTES];
+    AUTO_FREE char *away = xasprintf("%s.away", p->path);
+    moved_from = p->path;
+    moved_to = away;
+    run_group(p, w,
+              (write_fn *const[]){ insert_and_fail, insert, refuse, insert_and_move, insert });
+    expect_codes(w, (int[]){ XP_INVALID, XP_TIMEOUT, XP_TIMEOUT, XP_TIMEOUT, XP_TIMEOUT });
+    assert_non_null(strstr(w[1].err.msg, "perhaps written: "));
+    assert_non_null(strstr(w[1].err.msg, "is gone under the running console"));
+    assert_true(db_problem(p->pool, problem));
+    assert_int_equal(rename(away, p->path), 0);
+    db_check(p->pool);
+    assert_false(db_problem(p->pool, problem));
+    assert_int_equal(row_count(p), 3);
+}
+
 static void misuse_aborts(void **state)
 {
     struct place *p = *state;
@@ -430,6 +460,7 @@ int main(void)
         TEST(a_commit_that_fails_is_told_to_all_who_saw_it),
         TEST(a_transaction_that_sqlite_gave_up_is_acknowledged_to_nobody),
         TEST(faults_hit_one_of_a_group),
+        TEST(files_that_are_moved_under_a_commit_leave_it_unknown),
         TEST(misuse_aborts),
         TEST(options_are_checked),
     };
