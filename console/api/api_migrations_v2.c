@@ -2,7 +2,7 @@
  * migration_create.h; going on as planned: migration_process.h.
  *
  *   GET  ...                         with an ETag of the answer: If-None-Match saves its body
- *   POST .../{id}/process|cancel|rollback|force|force-end   {"clusters":[...]}, absent: all (process: as the policy says) -> 202;
+ *   POST .../{id}/process|cancel|rollback|force|force-end   {"clusters":[...]}, absent (not null or []): all (process: as the policy says) -> 202;
  *                                    409 when all of them refuse; process: {"planHash"}, {"dryRun":true} */
 #include <string.h>
 
@@ -65,14 +65,20 @@ struct ask_body {
     enum tri dry_run_too;
 };
 
+/* Without it all of the event are meant. Who sends null or an empty list has found none. */
+#define CLUSTERS_FIELD                                                                             \
+    {                                                                                              \
+        .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ask_body, clusters),     \
+        .flags = JF_NOT_NULL | JF_NOT_EMPTY                                                        \
+    }
 static const struct jfield ask_fields[] = {
     JF_TABLE(JF_TABLE_STRICT),
-    { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ask_body, clusters) },
+    CLUSTERS_FIELD,
     { 0 },
 };
 static const struct jfield process_fields[] = {
     JF_TABLE(JF_TABLE_STRICT),
-    { .name = "clusters", .type = JF_STRINGS, .offset = offsetof(struct ask_body, clusters) },
+    CLUSTERS_FIELD,
     PLAN_FIELDS(struct ask_body),
     { 0 },
 };

@@ -212,6 +212,9 @@ static int decode_strings(const struct item *it, void *field)
         return fail_at(it->at, it->err, "%zu elements are over the limit of %zu",
                        json_array_size(it->value), max_count);
     }
+    if (json_array_size(it->value) == 0 && (it->row->flags & JF_NOT_EMPTY)) {
+        return fail_at(it->at, it->err, "it is empty");
+    }
     list->items = xcalloc(json_array_size(it->value), sizeof(char *));
     for (; list->count < json_array_size(it->value); list->count++) {
         struct place at = { .up = it->at, .index = list->count };

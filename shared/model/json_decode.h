@@ -39,7 +39,8 @@ enum {
     JF_INT_AS_TEXT = 4, /* numbers may come as decimal text */
     /* of JF_CUSTOM: the callback is also called when the member is absent or null, with NULL */
     JF_SEE_ABSENT = 8,
-    JF_NOT_NULL = 16, /* null is refused: who writes the member means something by it */
+    JF_NOT_NULL = 16,  /* null is refused: who writes the member means something by it */
+    JF_NOT_EMPTY = 32, /* of JF_STRINGS: so is a list of nothing */
 };
 
 struct jfield {

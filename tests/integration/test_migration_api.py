@@ -65,7 +65,12 @@ def test_lock_cancel_and_documents(console):
         assert (shown["status"], shown["activeDc"]) == ("Lock", "jq")
     refused = console.call("DELETE", "/api/shards/demo/s1", status=409)
     assert refused["message"].startswith("cluster demo is in status Lock (migration event")
-    assert console.call("POST", "/api/migration/cancel", {"ticketId": number})["results"][0]["msg"] == "success"
+    for word in ("process", "cancel", "rollback", "force", "force-end"):  # who has found none does not mean all of them
+        for none, why in ((None, "it is null"), ([], "it is empty")):
+            refused = console.call("POST", f"/api/v2/migrations/{number}/{word}", {"clusters": none}, status=400)
+            assert refused["detail"] == f"clusters: {why}"
+    assert cluster_status(console) == "Lock"
+    assert console.call("POST", "/api/migration/cancel", {"ticketId": number, "clusters": None})["results"][0]["msg"] == "success", "x-pipe's: all"
     wait_until(lambda: status_of(console, number)["status"] == "ROLLBACKSUCCESS", 10, "the ticket is cancelled")
     assert (status_of(console, number)["msg"], status_of(console, number)["percent"]) == ("Aborted", 100)
     assert cluster_status(console) == "Normal"

@@ -39,6 +39,10 @@ struct whole {
     } texts;
     int64_t custom;
     char *meant;
+    struct {
+        char **items;
+        size_t count;
+    } some;
 };
 
 static int decode_custom(const json_t *value, void *field, struct xp_err *err)
@@ -75,6 +79,7 @@ static const struct jfield whole_fields[] = {
     { .name = "texts", .type = JF_STRINGS, .offset = WHOLE(texts), .max_count = 2 },
     { .name = "custom", .type = JF_CUSTOM, .offset = WHOLE(custom), .flags = JF_SEE_ABSENT, .decode = decode_custom },
     { .name = "meant", .type = JF_STRING, .offset = WHOLE(meant), .flags = JF_NOT_NULL },
+    { .name = "some", .type = JF_STRINGS, .offset = WHOLE(some), .flags = JF_NOT_EMPTY },
     { 0 },
 };
 static const struct jfield strict_fields[] = {
@@ -189,6 +194,7 @@ static void messages_name_the_path(void **state)
         { "{\"inner\":[]}", "inner: an array is not an object" },
         { "{\"inner\":{}}", "inner.port: it is missing" },
         { "{\"meant\":null}", "meant: it is null" },
+        { "{\"some\":[]}", "some: it is empty" },
         { "{\"list\":{}}", "list: an object is not an array" },
         { "{\"list\":[{\"port\":1},{\"port\":-2}]}", "list[1].port: -2 is not a port (1..65535)" },
         { "{\"list\":[null]}", "list[0]: null is not an object" },
