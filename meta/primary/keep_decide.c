@@ -41,6 +41,12 @@ static bool ended(const struct keep_facts *f)
     return f->is_fenced && !f->is_isolation && f->is_ended && f->is_primary && !f->is_migrating;
 }
 
+/* Who ended the migration has perhaps released the master around us: it is not to be fenced anew, for as long as it takes to ask. */
+static bool doubted(const struct keep_facts *f)
+{
+    return f->is_fenced && !f->is_isolation && f->is_doubted && f->is_primary && !f->is_migrating;
+}
+
 static bool reunited(const struct keep_facts *f)
 {
     return f->is_fenced && f->is_isolation && f->is_confirmed && !f->is_isolated && f->is_primary &&
@@ -100,6 +106,7 @@ static const struct {
     { "K10", busy, KEEP_LATER, "a step, a run or a write is under way" },
     { "K15", ended, KEEP_RELEASE, "its migration is over, this DC stays the primary one: nobody else will end the fence" },
     { "K17", reunited, KEEP_RELEASE, "the console was heard again, and says that this DC is the primary one" },
+    { "K18", doubted, KEEP_LATER, "its migration seems to be over, and the console is being asked" },
     { "K20", keep_is_in_force, KEEP_ASSERT, "a step or an isolation ordered the fence, and nothing has ended it" },
     { "K25", isolated, KEEP_ISOLATE, "the console was not heard for too long: another DC may be promoted meanwhile" },
     { "K30", migrating, KEEP_NOTHING, "the cluster is being migrated, and this DC was not told to follow" },

@@ -26,6 +26,8 @@ struct keep_facts {
     bool is_find_due;
     /* the migration that ordered the fence is over, and this DC is still the primary one: the metadata says so */
     bool is_ended;
+    /* the metadata says the same of a fence of who had this shard before, and perhaps too early: who knows for sure was just asked */
+    bool is_doubted;
     /* others (console, another DC) may have fenced a Redis here */
     bool is_look_wanted;
     /* the console was not heard for so long that the masters of this DC are to refuse writes */

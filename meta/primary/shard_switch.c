@@ -213,14 +213,12 @@ static void go_on_from(struct switch_shard *s)
     struct tree_duty *tree = switch_tree(s);
     if (switch_is_fenced(s)) {
         s->held_until = now + s->all->opt.hold_ms;
+        switch_note_inherited(s);
         log_info("switch.fence_taken_over", "cluster", log_int(s->cluster_id), "shard",
                  log_int(s->shard_id), "fence", fence_state_text(r->fence), "epoch",
                  log_int(r->epoch));
     } else if (may_have_promoted(r) && !switch_is_primary(s) && left_ms > 0) {
         s->held_until = now + left_ms; /* the metadata does not know of it yet */
-    }
-    if (r->is_isolation && s->all->opt.refresh) {
-        s->all->opt.refresh(s->all->opt.arg);
     }
     switch_keep(s, 0);
     if (tree && switch_is_primary(s) && !addr_is_none(&r->promoted)) {
@@ -410,6 +408,8 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->asserted_at = MONO_NEVER;
     s->find_at = MONO_NEVER;
     s->outlived_at = MONO_NEVER;
+    s->fenced_at = MONO_NEVER;
+    s->is_inherited = false;
     s->settle_pause_ms = 0;
     s->settle_looks = 0;
     read_record(s);

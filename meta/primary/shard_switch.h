@@ -47,7 +47,7 @@ struct shard_switches_options {
     struct tree_duty *(*tree_of)(const char *cluster, const char *shard, void *arg);
     /* Something that was under way in this slot is over; may be NULL. */
     void (*on_quiet)(int slot, void *arg);
-    /* The document is to be fetched soon: a hold of isolation ends with what it says. May be NULL. */
+    /* The document is to be fetched soon: a hold of isolation, and a fence that outlived its migration, end with what it says. May be NULL. */
     void (*refresh)(void *arg);
     /* The other members of this DC are to be asked when they heard the console (shard_switches_heard). May be NULL. */
     void (*ask_others)(void *arg);

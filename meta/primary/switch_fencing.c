@@ -200,6 +200,7 @@ static void on_looked(const struct switch_fence *result, void *arg)
     if (copy.state == FENCE_UNREACHABLE) { /* whoever comes back is held */
         s->record.fence = s->record.fence == FENCE_NONE ? FENCE_HELD : s->record.fence;
         s->record.is_isolation = false;
+        switch_note_ordered(s);
         end_fencing(s, &copy);
         return;
     }
@@ -248,9 +249,7 @@ static bool intend(struct switch_shard *s)
     if (is_fencing(s->job->step)) {
         is_there &= r->fence != FENCE_NONE && !s->job->is_looked;
         r->fence = r->fence == FENCE_NONE ? FENCE_HELD : r->fence;
-        /* a new order: what is known so far may be of the migration before */
-        r->migrating_version = 0;
-        switch_note_migrating(s);
+        switch_note_ordered(s);
     } else {
         is_there &= r->fence == FENCE_NONE;
         r->fence = FENCE_NONE;

@@ -100,8 +100,11 @@ struct switch_shard {
     enum keep_duty kept; /* what keep_run is for */
     struct stray *strays;
     size_t stray_count;
-    /* since then the metadata says that the fence's migration is over; MONO_NEVER */
+    /* since then the metadata says that the fence's migration is over, and this DC the primary one; MONO_NEVER */
     mono_ms outlived_at;
+    /* the fence is known since then: it was ordered, or its record was read. What the console answers to a later question knows its migration */
+    mono_ms fenced_at;
+    bool is_inherited; /* it is of who had this shard before */
     struct discard_try *tries;
     size_t try_count;
     size_t untold;    /* divergences that the console does not have, as counted in the gauge */
@@ -185,6 +188,10 @@ void switch_following(struct switch_shard *);
 void switch_note_release(struct switch_shard *);
 /* While it is fenced: what the metadata says of its migration is remembered (and written with the next record). */
 void switch_note_migrating(struct switch_shard *);
+/* A fence is ordered: what the metadata said of the migration before counts no more. */
+void switch_note_ordered(struct switch_shard *);
+/* A fence was found in the record. */
+void switch_note_inherited(struct switch_shard *);
 void switch_following_look(struct switch_shard *);
 /* What a fence has to write down of what it saw: never its own values. */
 struct fence_saved switch_saved(const struct fence_saved *seen);

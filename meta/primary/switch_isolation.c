@@ -56,8 +56,7 @@ void switch_isolate(struct switch_shard *s)
     r->saved = (struct fence_saved){ 0 };
     r->offset = 0;
     r->repl_id[0] = '\0';
-    r->migrating_version = 0;
-    switch_note_migrating(s);
+    switch_note_ordered(s);
     s->is_asserted = false;
     metric_add(&holds, 1);
     log_error("isolation.hold", "cluster", log_int(s->cluster_id), "shard", log_int(s->shard_id),

@@ -9,8 +9,12 @@
 #include "shared/base/banned.h"
 
 #define KEEPING_MAX 64 /* runs at once on this metaserver */
-/* a push of before the next migration may come late: the one behind it comes by then */
-#define OUTLIVED_MS   2000
+/* a push of before the next migration may come late: the one behind it comes by then. Not waited for when the console has said it in an answer */
+#define OUTLIVED_MS 2000
+/* of an inherited fence, while the console is asked; the shard was nobody's for seconds before */
+#define DOUBT_MS 500
+/* between the wall clocks of two members of a DC */
+#define WALL_SKEW_MS  1000
 #define BUSY_MS       50
 #define FIND_AGAIN_MS 5000
 
@@ -80,6 +84,26 @@ static struct stray *due_stray(const struct switch_shard *s)
     return NULL;
 }
 
+/* ---- is the migration of the fence over? ---- */
+
+/* An answer to a question of after the fence was ordered: its migration had locked the cluster by then, and has it no more. */
+static bool is_ended(const struct switch_shard *s, const struct cluster_meta *cluster)
+{
+    return cluster && s->outlived_at != MONO_NEVER &&
+           (mono_age(loop_now(s->all->opt.loop), s->outlived_at) >= OUTLIVED_MS ||
+            dc_store_is_confirmed(s->all->opt.store, cluster->name, s->fenced_at));
+}
+
+/* What is known was asked for after the record was written, by the wall clocks of two machines: not enough to release, enough to ask first. */
+static bool is_doubted(const struct switch_shard *s, const struct cluster_meta *cluster)
+{
+    mono_ms now = loop_now(s->all->opt.loop);
+    int64_t age_ms = clock_wall_ms() - s->record.at - WALL_SKEW_MS;
+    return cluster && s->outlived_at != MONO_NEVER && s->is_inherited &&
+           mono_age(now, s->fenced_at) < DOUBT_MS && s->record.at > 0 && age_ms > 0 &&
+           dc_store_is_confirmed(s->all->opt.store, cluster->name, now - age_ms);
+}
+
 void switch_keep_facts(const struct switch_shard *s, struct keep_facts *ret_facts)
 {
     const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
@@ -90,8 +114,8 @@ void switch_keep_facts(const struct switch_shard *s, struct keep_facts *ret_fact
         .is_fenced = switch_is_fenced(s),
         .is_primary = switch_is_primary(s),
         .is_migrating = cluster && cluster->is_migrating,
-        .is_ended = s->outlived_at != MONO_NEVER &&
-                    mono_age(loop_now(s->all->opt.loop), s->outlived_at) >= OUTLIVED_MS,
+        .is_ended = is_ended(s, cluster),
+        .is_doubted = is_doubted(s, cluster),
         .may_follow = s->may_follow,
         .is_stray_due = due_stray(s) != NULL,
         .is_find_due = r->is_promoting && addr_is_none(&r->promoted) &&
@@ -160,6 +184,13 @@ static bool end_run(struct switch_shard *s)
 
 /* ---- a fence ---- */
 
+/* One that is over as soon as the console says so is looked after more often: that is told to nobody. */
+static int64_t assert_again_ms(const struct switch_shard *s)
+{
+    bool is_ending = s->outlived_at != MONO_NEVER && !s->record.is_isolation;
+    return s->is_asserted && !is_ending ? s->all->opt.reassert_ms : s->all->opt.fast_ms;
+}
+
 static void on_kept(const struct switch_fence *result, void *arg)
 {
     struct switch_shard *s = arg;
@@ -178,7 +209,7 @@ static void on_kept(const struct switch_fence *result, void *arg)
         log_warn("switch.fence", "cluster", log_int(s->cluster_id), "shard", log_int(s->shard_id),
                  "state", fence_state_text(state), "asserted_again", was_commanding ? "yes" : "no");
     }
-    switch_keep(s, s->is_asserted ? s->all->opt.reassert_ms : s->all->opt.fast_ms);
+    switch_keep(s, assert_again_ms(s));
     switch_job_recorded(s);
 }
 
@@ -235,20 +266,52 @@ void shard_switch_redis_lost(struct shard_switches *all, int64_t cluster_id, int
 
 /* ---- a fence that outlived its migration, or its isolation ---- */
 
+static void ask_console(const struct switch_shard *s)
+{
+    if (s->all->opt.refresh) {
+        s->all->opt.refresh(s->all->opt.arg);
+    }
+}
+
+void switch_note_ordered(struct switch_shard *s)
+{
+    s->record.migrating_version = 0;
+    s->fenced_at = loop_now(s->all->opt.loop);
+    s->is_inherited = false;
+    switch_note_migrating(s);
+}
+
+void switch_note_inherited(struct switch_shard *s)
+{
+    s->fenced_at = s->known_at;
+    s->is_inherited = true;
+    switch_note_migrating(s);
+    if (switch_is_primary(s) || s->record.is_isolation) {
+        ask_console(s);
+    }
+}
+
+/* The first time it is written down at once: the next owner may come when the migration is over, and sees nothing of it. */
 void switch_note_migrating(struct switch_shard *s)
 {
     const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
     struct switch_record *r = &s->record;
     if (switch_is_fenced(s) && cluster && cluster->is_migrating &&
         cluster->version > r->migrating_version) {
+        bool is_first = r->migrating_version == 0;
         r->migrating_version = cluster->version;
+        if (is_first && !s->job) { /* which writes what it has done */
+            switch_write(s);
+        }
     }
     bool is_outlived = switch_is_fenced(s) && cluster && !cluster->is_migrating &&
-                       r->migrating_version > 0 && cluster->version > r->migrating_version;
+                       switch_is_primary(s) && r->migrating_version > 0 &&
+                       cluster->version > r->migrating_version;
     if (!is_outlived) {
         s->outlived_at = MONO_NEVER;
     } else if (s->outlived_at == MONO_NEVER) {
         s->outlived_at = loop_now(s->all->opt.loop);
+        ask_console(s);
     }
 }
 

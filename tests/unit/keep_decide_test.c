@@ -1,4 +1,4 @@
-/* keep_decide_test.c - see keep_decide.h. The facts are thirteen flags: every combination of them is decided about. */
+/* keep_decide_test.c - see keep_decide.h. The facts are fourteen flags: every combination of them is decided about. */
 #include "meta/primary/keep_decide.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #include "shared/base/banned.h"
 
-enum { COMBINATIONS = 1 << 13 };
+enum { COMBINATIONS = 1 << 14 };
 
 static struct keep_facts facts_of(unsigned bits)
 {
@@ -26,6 +26,7 @@ static struct keep_facts facts_of(unsigned bits)
         .is_isolated = bits & 1024U,
         .is_isolation = bits & 2048U,
         .is_confirmed = bits & 4096U,
+        .is_doubted = bits & 8192U,
     };
 }
 
@@ -67,7 +68,9 @@ static void a_fence_in_force_is_kept_and_nothing_else(void **state)
         bool is_outlived = f.is_primary && !f.is_migrating &&
                            (f.is_isolation ? f.is_confirmed && !f.is_isolated : f.is_ended);
         assert_int_equal(keep_is_over(&f), f.is_fenced && is_outlived);
-        assert_int_equal(duty == KEEP_ASSERT, keep_is_in_force(&f) && !f.is_busy && !is_outlived);
+        bool is_doubted = f.is_doubted && f.is_primary && !f.is_migrating && !f.is_isolation;
+        assert_int_equal(duty == KEEP_ASSERT,
+                         keep_is_in_force(&f) && !f.is_busy && !is_outlived && !is_doubted);
         assert_int_equal(duty == KEEP_RELEASE, f.is_fenced && !f.is_busy && is_outlived);
         assert_true(duty != KEEP_ASSERT || f.is_fenced);
     }
@@ -118,6 +121,13 @@ static void each_rule_has_its_case(void **state)
     check((struct keep_facts){ .is_fenced = true, .is_migrating = true }, "K20");
     check((struct keep_facts){ .is_fenced = true, .is_primary = true, .is_ended = true }, "K15");
     check((struct keep_facts){ .is_fenced = true, .is_ended = true }, "K60");
+    struct keep_facts doubted = { .is_fenced = true, .is_primary = true, .is_doubted = true };
+    check(doubted, "K18");
+    doubted.is_migrating = true;
+    check(doubted, "K20");
+    doubted.is_migrating = false;
+    doubted.is_isolation = true;
+    check(doubted, "K20");
     check((struct keep_facts){ .is_isolated = true, .is_primary = true }, "K25");
     check((struct keep_facts){ .is_isolated = true, .is_primary = true, .is_migrating = true },
           "K25");
