@@ -328,6 +328,7 @@ TIDY_FLAGS = -std=gnu11 $(filter-out -MMD -MP,$(CPPFLAGS))
 C_FILES  := $(call srcs,shared/*/*.c meta/*.c meta/*/*.c console/*.c console/*/*.c ctl/*.c)
 FAKES_C  := $(call srcs,tests/fakes/*/*.c)
 TOOLS_C  := $(FAKES_C) $(call srcs,bench/*.c tests/sim/*.c tests/fuzz/*.c)
+TESTS_C  := $(UNIT_C) $(call srcs,tests/golden/*.c)
 ALL_C    := $(call srcs,shared/*/*.[ch] meta/*.[ch] meta/*/*.[ch] console/*.[ch] console/*/*.[ch] ctl/*.[ch] \
               bench/*.[ch] tests/*/*.[ch] tests/fakes/*/*.[ch])
 format: ## lay out every C file with clang-format 14
@@ -354,7 +355,7 @@ lint: check-tree format-check config-check docs-check lint-size lint-tidy lint-c
 lint-size: ## the ten longest functions, and the files over 800 lines
 	@$(PYTHON) tests/tools/sizes.py $(C_FILES)
 lint-tidy: $(BUILD)/gen/schema_sql.h ## clang-tidy 14; FILES="a.c b.c" checks these only
-	@BUILD=$(BUILD) tests/tools/tidy.sh $(or $(FILES),$(C_FILES) $(TOOLS_C)) -- $(TIDY_FLAGS)
+	@BUILD=$(BUILD) tests/tools/tidy.sh $(or $(FILES),$(C_FILES) $(TOOLS_C) $(TESTS_C)) -- $(TIDY_FLAGS)
 lint-cppcheck: $(BUILD)/gen/schema_sql.h
 	@BUILD=$(BUILD) tests/tools/cppcheck.sh $(or $(FILES),$(C_FILES) $(TOOLS_C)) -- $(TIDY_FLAGS)
 lint-analyzer: ## gcc -fanalyzer over every file

@@ -33,20 +33,25 @@ static void read_children(struct fuzz_input *in, struct children *c)
     }
 }
 
+static void check_keeper(const struct keeper_election *e, size_t at)
+{
+    const struct live_keeper *k = &e->keepers[at];
+    xp_check(!addr_is_none(&k->addr) && k->addr.port > 0 && k->addr.port <= 65535);
+    xp_check(strnlen(k->run_id, sizeof(k->run_id)) < sizeof(k->run_id));
+    xp_check(k->is_in_meta || (k->priority == 1 && k->container_id == 0));
+    xp_check(k->priority <= 0 || e->active >= 0);
+    for (size_t other = 0; other < at; other++) {
+        xp_check(!addr_eq(&e->keepers[other].addr, &k->addr));
+    }
+}
+
 static void check(const struct keeper_election *e, size_t children)
 {
     xp_check(e->count <= SHARD_KEEPERS_MAX && e->unreadable >= 0 && e->ignored >= 0);
     xp_check(e->count + (size_t)e->unreadable + (size_t)e->ignored <= children);
     xp_check(e->active >= -1 && e->active < (int)e->count);
     for (size_t i = 0; i < e->count; i++) {
-        const struct live_keeper *k = &e->keepers[i];
-        xp_check(!addr_is_none(&k->addr) && k->addr.port > 0 && k->addr.port <= 65535);
-        xp_check(strnlen(k->run_id, sizeof(k->run_id)) < sizeof(k->run_id));
-        xp_check(k->is_in_meta || (k->priority == 1 && k->container_id == 0));
-        xp_check(k->priority <= 0 || e->active >= 0);
-        for (size_t j = 0; j < i; j++) {
-            xp_check(!addr_eq(&e->keepers[j].addr, &k->addr));
-        }
+        check_keeper(e, i);
     }
     xp_check(keeper_election_eq(e, e));
 }

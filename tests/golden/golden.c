@@ -33,7 +33,7 @@ static bool read_file(const char *path, struct str *out)
         str_add(out, chunk, n);
     }
     bool ok = !ferror(f) && !out->overflow;
-    fclose(f);
+    (void)fclose(f);
     return ok;
 }
 

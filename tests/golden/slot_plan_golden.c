@@ -4,11 +4,11 @@
  * "alive": [ids],
  * "gone": [{"id","at_ms"}], "slots": [{"range":"0-127", <slot JSON>}]}; slots not named have no node. */
 #include <jansson.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "meta/slots/slot_plan.h"
 #include "shared/base/mem.h"
+#include "shared/base/str.h"
 #include "tests/golden/golden.h"
 
 #include "shared/base/banned.h"
@@ -28,17 +28,26 @@ static int64_t number(const json_t *object, const char *key, int64_t otherwise)
     return json_is_integer(value) ? (int64_t)json_integer_value(value) : otherwise;
 }
 
+/* "7" or "0-127" */
+static bool read_range(const char *text, int64_t *ret_first, int64_t *ret_last)
+{
+    size_t head = text ? strcspn(text, "-") : 0;
+    if (head == 0 || !text_to_i64(text, head, 0, SLOT_COUNT - 1, ret_first)) {
+        return false;
+    }
+    *ret_last = *ret_first;
+    const char *rest = text + head + 1;
+    return text[head] == '\0' || text_to_i64(rest, strlen(rest), 0, SLOT_COUNT - 1, ret_last);
+}
+
 static int read_slots(struct situation *s, const json_t *list, struct xp_err *err)
 {
     size_t i;
     json_t *item;
     json_array_foreach (list, i, item) {
-        int first = -1;
-        int last = -1;
-        const char *range = json_string_value(json_object_get(item, "range"));
-        int n = range ? sscanf(range, "%d-%d", &first, &last) : 0;
-        last = n == 1 ? first : last;
-        if (n < 1 || first < 0 || last >= SLOT_COUNT) {
+        int64_t first;
+        int64_t last;
+        if (!read_range(json_string_value(json_object_get(item, "range")), &first, &last)) {
             return xp_fail(err, XP_INVALID, "slots[%zu].range is wrong", i);
         }
         AUTO_FREE char *text = json_dumps(item, JSON_COMPACT);
@@ -47,7 +56,7 @@ static int read_slots(struct situation *s, const json_t *list, struct xp_err *er
         if (rc < 0) {
             return rc;
         }
-        for (int at = first; at <= last; at++) {
+        for (int64_t at = first; at <= last; at++) {
             s->slots[at] = (struct slot_fact){ .is_known = true, .slot = slot };
         }
     }

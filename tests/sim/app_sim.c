@@ -161,16 +161,12 @@ static void start_meta(struct dc *d, int i)
     AUTO_FREE char *id = xasprintf("metaserver.id=%d", i + 1);
     AUTO_FREE char *ip = xasprintf("server.ip=%s", addr.host);
     AUTO_FREE char *bind_ip = xasprintf("server.bind.ip=%s", addr.host);
-    const char *settings[] = {
-        id,
-        ip,
-        bind_ip,
-        "dc=jq",
-        "zk.address=sim",
-        "console.address=http://10.0.0.9:8080",
+    static const char dc_infos[] =
         "dcinfos={\"jq\":{\"metaServerAddress\":\"http://10.0.1.1:8080\"},"
-        "\"fra\":{\"metaServerAddress\":\"http://10.0.9.1:8080\"}}",
-        NULL,
+        "\"fra\":{\"metaServerAddress\":\"http://10.0.9.1:8080\"}}";
+    const char *settings[] = {
+        id,       ip,   bind_ip, "dc=jq", "zk.address=sim", "console.address=http://10.0.0.9:8080",
+        dc_infos, NULL,
     };
     m->daemon = fake_daemon_start(&ops, settings, &err);
     if (!m->daemon) {

@@ -161,8 +161,11 @@ void container_calls_forget(struct container_calls *calls, const void *arg)
 
 void container_calls_free(struct container_calls *calls)
 {
-    while (calls && !list_is_empty(&calls->calls)) {
-        free_call(CONTAINER_OF(calls->calls.next, struct call, link));
+    if (!calls) {
+        return;
+    }
+    for (struct list *l; (l = list_pop_front(&calls->calls));) {
+        free_call(CONTAINER_OF(l, struct call, link));
     }
     free(calls);
 }

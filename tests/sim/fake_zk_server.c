@@ -137,11 +137,11 @@ static void tree_changed(const char *path, enum zk_change change, void *arg)
 static void session_free(struct zk_session *session)
 {
     loop_timer_stop(&session->expiry);
-    while (!list_is_empty(&session->watches)) {
-        watch_free(LIST_ENTRY(session->watches.next, struct server_watch, of_session));
+    for (struct list *l; (l = list_pop_front(&session->watches));) {
+        watch_free(LIST_ENTRY(l, struct server_watch, of_session));
     }
-    while (!list_is_empty(&session->events)) {
-        zk_message_free(LIST_ENTRY(session->events.next, struct message, link));
+    for (struct list *l; (l = list_pop_front(&session->events));) {
+        zk_message_free(LIST_ENTRY(l, struct message, link));
     }
     free(session);
 }
@@ -378,6 +378,13 @@ static void knob_free(struct knob *k)
     free(k);
 }
 
+static void knobs_free(void)
+{
+    for (struct list *l; (l = list_pop_front(&knobs));) {
+        knob_free(LIST_ENTRY(l, struct knob, link));
+    }
+}
+
 static void watch_lists_free(struct map *by_path)
 {
     size_t at = 0;
@@ -397,15 +404,15 @@ void fake_zk_server_free(struct fake_zk_server *s)
         session_free(slot->value);
     }
     map_done(&s->sessions);
-    while (!list_is_empty(&s->alone)) {
-        zk_message_free(LIST_ENTRY(s->alone.next, struct message, link));
+    for (struct list *l; (l = list_pop_front(&s->alone));) {
+        zk_message_free(LIST_ENTRY(l, struct message, link));
     }
     watch_lists_free(&s->data_watches);
     watch_lists_free(&s->child_watches);
     zk_tree_done(&s->tree);
     list_remove(&s->link);
-    while (list_is_empty(&servers) && !list_is_empty(&knobs)) {
-        knob_free(LIST_ENTRY(knobs.next, struct knob, link));
+    if (list_is_empty(&servers)) {
+        knobs_free();
     }
     free(s->hosts);
     free(s);

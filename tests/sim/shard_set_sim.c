@@ -228,8 +228,8 @@ static void a_gained_slot_is_looked_at_soon(void **state)
     for (int i = 0; i < GAINED; i++) {
         char name[16];
         char port[16];
-        snprintf(name, sizeof(name), "c%d", i);
-        snprintf(port, sizeof(port), "%d", 7000 + i);
+        (void)snprintf(name, sizeof(name), "c%d", i);
+        (void)snprintf(port, sizeof(port), "%d", 7000 + i);
         put(f, (struct cluster_row)C(name, 200 + SLOT_COUNT * i, port));
     }
     shard_set_slot(f->set, 200, true);

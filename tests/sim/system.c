@@ -371,27 +371,25 @@ static void choose_config(struct system *s)
     s->packet_ms = s->config.slowest_packet_ms;
 }
 
-static void make_redis(struct system *s, struct system_redis *r)
+static void make_redis(struct system *s, int place, int dc, int shard, int index)
 {
+    struct system_redis *r = &s->redis[place][dc][shard][index];
+    r->place = place;
+    r->dc = dc;
+    r->shard = shard;
+    r->index = index;
     struct addr addr = redis_addr(r);
     fake_crdt_init(&r->crdt, &addr, SYSTEM_GID(r->dc), r->index == 0);
     r->stranger_since = MONO_NEVER;
     fake_redis_set_latency(&addr, dice_between(&s->dice, 1, 30));
 }
 
-static void make_redises(struct system *s)
+static void make_redises(struct system *s, int place)
 {
-    for (int place = 0; place < SYSTEM_PLACES; place++) {
-        for (int dc = 0; dc < SYSTEM_DCS; dc++) {
-            for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
-                for (int i = 0; i < SYSTEM_REDISES; i++) {
-                    struct system_redis *r = &s->redis[place][dc][shard][i];
-                    r->place = place;
-                    r->dc = dc;
-                    r->shard = shard;
-                    r->index = i;
-                    make_redis(s, r);
-                }
+    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
+        for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
+            for (int i = 0; i < SYSTEM_REDISES; i++) {
+                make_redis(s, place, dc, shard, i);
             }
         }
     }
@@ -482,7 +480,9 @@ struct system *system_open(uint64_t seed)
                                             .metaserver = next_metaserver,
                                             .taken = checks_push_taken,
                                             .arg = s };
-    make_redises(s);
+    for (int place = 0; place < SYSTEM_PLACES; place++) {
+        make_redises(s, place);
+    }
     system_tree_open(s);
     for (int i = 0; i < SYSTEM_DCS * SYSTEM_CONTAINERS; i++) {
         options.containers[i / SYSTEM_CONTAINERS][i % SYSTEM_CONTAINERS] =

@@ -85,6 +85,16 @@ static struct member_memory *memory_of(const struct system_member *m)
     return &checks.members[m->dc][m->index];
 }
 
+static void forget_place(int dc, int place)
+{
+    checks.owner[dc][place] = -1;
+    for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
+        for (int i = 0; i < SYSTEM_PROCESSES; i++) {
+            checks.sent_at[place][dc][shard][i] = MONO_NEVER;
+        }
+    }
+}
+
 void checks_reset(struct system *s)
 {
     memset(&checks, 0, sizeof(checks));
@@ -94,12 +104,7 @@ void checks_reset(struct system *s)
     for (int dc = 0; dc < SYSTEM_DCS; dc++) {
         checks.blur_until[dc] = MONO_NEVER;
         for (int place = 0; place < SYSTEM_PLACES; place++) {
-            checks.owner[dc][place] = -1;
-            for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
-                for (int i = 0; i < SYSTEM_PROCESSES; i++) {
-                    checks.sent_at[place][dc][shard][i] = MONO_NEVER;
-                }
-            }
+            forget_place(dc, place);
         }
     }
 }

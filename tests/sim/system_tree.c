@@ -238,19 +238,15 @@ static void answer_list(struct system *s, const struct addr *host, struct http_r
 {
     struct str out = STR_INIT(1 << 16);
     str_putc(&out, '[');
-    for (int dc = 0; dc < SYSTEM_DCS; dc++) {
-        for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
-            for (int c = 0; c < SYSTEM_CONTAINERS; c++) {
-                const struct system_keeper *k = &s->keepers[dc][shard][c];
-                if (k->is_created && text_eq(k->replica.addr.host, host->host)) {
-                    str_printf(&out,
-                               "%s{\"clusterDbId\":null,\"shardDbId\":null,\"replId\":%lld,"
-                               "\"keeperMeta\":{\"ip\":\"%s\",\"port\":%d}}",
-                               out.len > 1 ? "," : "",
-                               (long long)shard_id(s, SYSTEM_KEEPER_PLACE, shard),
-                               k->replica.addr.host, k->replica.addr.port);
-                }
-            }
+    for (int i = 0; i < KEEPERS; i++) {
+        const struct system_keeper *k = keeper_number(s, i);
+        if (k->is_created && text_eq(k->replica.addr.host, host->host)) {
+            str_printf(&out,
+                       "%s{\"clusterDbId\":null,\"shardDbId\":null,\"replId\":%lld,"
+                       "\"keeperMeta\":{\"ip\":\"%s\",\"port\":%d}}",
+                       out.len > 1 ? "," : "",
+                       (long long)shard_id(s, SYSTEM_KEEPER_PLACE, k->shard), k->replica.addr.host,
+                       k->replica.addr.port);
         }
     }
     str_putc(&out, ']');
@@ -389,18 +385,23 @@ static void list_keeper(struct system *s, struct console_cluster *c, int slot,
     (void)s;
 }
 
+static void fill_shard(struct system *s, struct console_cluster *c, int dc, int shard)
+{
+    for (int i = 0; i < CONSOLE_KEEPERS; i++) {
+        struct system_keeper *k = &s->keepers[dc][shard][i];
+        list_keeper(s, c, i, k);
+        if (dice_chance(&s->dice, 70)) { /* the others are started by metaservers */
+            k->is_created = true;
+            keeper_starts(k);
+        }
+    }
+}
+
 void system_tree_fill(struct system *s, struct console_cluster *c)
 {
     for (int dc = 0; dc < SYSTEM_DCS && c->place == SYSTEM_KEEPER_PLACE; dc++) {
         for (int shard = 0; shard < c->shard_count; shard++) {
-            for (int i = 0; i < CONSOLE_KEEPERS; i++) {
-                struct system_keeper *k = &s->keepers[dc][shard][i];
-                list_keeper(s, c, i, k);
-                if (dice_chance(&s->dice, 70)) { /* the others are started by metaservers */
-                    k->is_created = true;
-                    keeper_starts(k);
-                }
-            }
+            fill_shard(s, c, dc, shard);
         }
     }
 }

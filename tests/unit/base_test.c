@@ -68,12 +68,16 @@ static void err_knows_every_code(void **state)
     assert_true(xp_code_info(XP_INTERNAL)->is_our_fault);
 }
 
+static void check_is_one(int number)
+{
+    xp_check(number == 1);
+}
+
 static void err_check_aborts(void **state)
 {
     (void)state;
-    int one = 1;
-    xp_check(one == 1);
-    ASSERT_ABORTS(xp_check(one == 2));
+    check_is_one(1);
+    ASSERT_ABORTS(check_is_one(2));
     ASSERT_ABORTS((void)xp_fail(NULL, XP_OK, "success is no failure"));
 }
 
@@ -350,6 +354,11 @@ static void loop_only(void)
     XP_ON_LOOP();
 }
 
+static void worker_only(void)
+{
+    XP_ON_WORKER();
+}
+
 static void *role_in_thread(void *arg)
 {
     (void)arg;
@@ -371,7 +380,7 @@ static void thread_roles_belong_to_threads(void **state)
     assert_int_equal(thread_role(), THREAD_ANY);
     loop_only();
     ASSERT_ABORTS(thread_set_role(THREAD_WORKER, "w"); loop_only());
-    ASSERT_ABORTS(thread_set_role(THREAD_HTTP, "h"); XP_ON_WORKER());
+    ASSERT_ABORTS(thread_set_role(THREAD_HTTP, "h"); worker_only());
 }
 
 static struct mutex counter_lock = MUTEX_INIT;

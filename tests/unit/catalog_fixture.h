@@ -40,18 +40,27 @@ struct world {
 #define DO(w, call_, ...)                                                                          \
     (catalog_result_done(&(w)->result), (w)->err.msg[0] = '\0',                                    \
      call_(&(w)->cat, &(w)->ctx, __VA_ARGS__, &(w)->result, &(w)->err))
-#define OK(w, ...)                                                                                 \
-    do {                                                                                           \
-        int rc_ = DO(w, __VA_ARGS__);                                                              \
-        if (rc_ != 0) {                                                                            \
-            fail_msg("%d: %s", rc_, (w)->err.msg);                                                 \
-        }                                                                                          \
-    } while (0)
+#define OK(w, ...) check_done(w, DO(w, __VA_ARGS__), __FILE__, __LINE__)
 #define FAILS(w, code_, text_, ...)                                                                \
-    do {                                                                                           \
-        assert_int_equal(DO(w, __VA_ARGS__), code_);                                               \
-        assert_string_equal((w)->err.msg, text_);                                                  \
-    } while (0)
+    check_failed(w, DO(w, __VA_ARGS__), code_, text_, __FILE__, __LINE__)
+
+/* With the caller's place in the test. */
+MAY_BE_UNUSED static void check_done(const struct world *w, int rc, const char *file, int line)
+{
+    if (rc != 0) {
+        print_error("%d: %s\n", rc, w->err.msg);
+        _fail(file, line);
+    }
+}
+
+MAY_BE_UNUSED static void check_failed(const struct world *w, int rc, int wanted, const char *text,
+                                       const char *file, int line)
+{
+    if (rc != wanted || strcmp(w->err.msg, text) != 0) {
+        print_error("%d (%s), not %d (%s)\n", rc, w->err.msg, wanted, text);
+        _fail(file, line);
+    }
+}
 
 static void remove_dir(const char *dir)
 {

@@ -559,14 +559,14 @@ static void route_table_is_as_recorded(void **state)
     if (getenv("XPIPE_UPDATE_GOLDEN")) {
         FILE *out = fopen(path, "w");
         assert_non_null(out);
-        fputs(str_text(&shown), out);
-        fclose(out);
+        assert_true(fputs(str_text(&shown), out) >= 0);
+        assert_int_equal(fclose(out), 0);
     }
     FILE *in = fopen(path, "r");
     assert_non_null(in);
     char *text AUTO_FREE = xcalloc(1, 256 * 1024);
     assert_true(fread(text, 1, 256 * 1024 - 1, in) > 0);
-    fclose(in);
+    (void)fclose(in);
     assert_string_equal(str_text(&shown), text);
 }
 

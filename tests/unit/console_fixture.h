@@ -13,6 +13,7 @@
 #include "console/api/tables.h"
 #include "shared/base/mem.h"
 #include "shared/net/http_route.h"
+#include "tests/unit/unit.h"
 
 struct fixture {
     struct api_context api; /* FIRST */
@@ -145,6 +146,7 @@ static struct reply call_with(struct fixture *f, const char *method, const char 
         envelope_error(req, route, &err, &resp);
         reply = take_reply(&resp);
     }
+    xp_check(rc <= 0 && reply.body);
     http_resp_done(&resp);
     http_req_free_test(req);
     return reply;
@@ -154,6 +156,15 @@ __attribute__((unused)) static struct reply call(struct fixture *f, const char *
                                                  const char *target, const char *body)
 {
     return call_with(f, method, target, body, NULL);
+}
+
+__attribute__((unused)) static void call_must(struct fixture *f, const char *method,
+                                              const char *target, const char *body)
+{
+    struct reply r CLEANUP(reply_done) = call(f, method, target, body);
+    if (!strstr(r.body, "\"state\":0")) {
+        fail_msg("%s %s: %s", method, target, r.body);
+    }
 }
 
 #endif

@@ -53,7 +53,7 @@ static void time_is_local(void **state)
 {
     (void)state;
     char hour[8];
-    char line[] = "[info][2024-01-31T23";
+    static const char before_hour[] = "[info][2024-01-31T";
     time_t now = (time_t)(clock_wall_ms() / 1000);
     struct tm tm;
     (void)setenv("TZ", "XPT-5:00", 1); /* five hours before Greenwich */
@@ -62,7 +62,7 @@ static void time_is_local(void **state)
     int utc_hour = tm.tm_hour;
     struct execution_log *l = execution_log_new("x");
     AUTO_FREE char *text = execution_log_take(l);
-    (void)snprintf(hour, sizeof(hour), "%.2s", text + sizeof(line) - 3);
+    (void)snprintf(hour, sizeof(hour), "%.2s", text + sizeof(before_hour) - 1);
     assert_int_equal((strtol(hour, NULL, 10) + 24 - utc_hour) % 24, 5);
     execution_log_free(l);
     (void)unsetenv("TZ");

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
-#include "shared/base/fault.c"
+#include "shared/base/fault.c" // NOLINT(bugprone-suspicious-include): compiled in on purpose, see above
 
 #include "shared/base/banned.h"
 

@@ -482,11 +482,17 @@ static int compare_times(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+static double percentile_ms(const int64_t *times_us, size_t percent)
+{
+    int64_t us = times_us[MEASURES * percent / 100];
+    return (double)us / 1000;
+}
+
 static void print_times(const char *what, int64_t *times)
 {
     qsort(times, MEASURES, sizeof(times[0]), compare_times);
-    print_message("%s: p50 %.2f ms, p99 %.2f ms\n", what, (double)times[MEASURES / 2] / 1000,
-                  (double)times[MEASURES * 99 / 100] / 1000);
+    print_message("%s: p50 %.2f ms, p99 %.2f ms\n", what, percentile_ms(times, 50),
+                  percentile_ms(times, 99));
 }
 
 /* No bar here: the machine is shared. bench/ measures whole switchovers. */

@@ -151,7 +151,8 @@ static void long_values_and_lines_are_cut(void **state)
 
     assert_int_equal(start_file(NULL), 0);
     memset(value, 'v', 999);
-    memcpy(value + 999, "\xc3\xa4 and more", 11);
+    static const char tail[] = "\xc3\xa4 and more";
+    memcpy(value + 999, tail, sizeof(tail));
     log_info("t", "v", value);
     AUTO_FREE char *whole = slurp(path);
     assert_non_null(strstr(whole, "=vvv"));

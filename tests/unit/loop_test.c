@@ -186,7 +186,7 @@ static int arrived[POSTERS];
 static void count_arrival(struct loop_msg *m)
 {
     struct actor *a = CONTAINER_OF(m, struct actor, msg);
-    int who = a->letter;
+    int who = (unsigned char)a->letter;      /* the number of its thread */
     assert_int_equal(a->left, arrived[who]); /* in order of posting, for each thread */
     arrived[who]++;
     int total = 0;

@@ -97,10 +97,7 @@ static struct site *site;
 
 static inline void must(const char *method, const char *target, const char *body)
 {
-    struct reply r CLEANUP(reply_done) = call(&site->f, method, target, body);
-    if (!r.body || !strstr(r.body, "\"state\":0")) {
-        fail_msg("%s %s: %s", method, target, r.body);
-    }
+    call_must(&site->f, method, target, body);
 }
 
 static inline void create_cluster(void)

@@ -58,13 +58,16 @@ static void say(struct sim *s, const char *what, const char *more)
     (void)snprintf(s->trail + length, sizeof(s->trail) - length, "%s %s\n", what, more);
 }
 
-#define MUST(s, cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            print_message("%s", (s)->trail);                                                       \
-            fail_msg("%s", #cond);                                                                 \
-        }                                                                                          \
-    } while (0)
+#define MUST(s, cond) must(s, cond, #cond, __LINE__)
+
+static void must(const struct sim *s, bool is_met, const char *cond, int line)
+{
+    if (!is_met) {
+        print_message("%s", s->trail);
+        print_error("%s\n", cond);
+        _fail(__FILE__, line);
+    }
+}
 
 /* ---- the world ---- */
 
@@ -96,7 +99,10 @@ static void do_promote(struct sim *s, size_t shard)
 /* Carries out what a call asks for. */
 static void happen(struct sim *s, const struct migration_plan_call *call)
 {
-    struct shard_world *w = call->shard < SHARDS_MAX ? &s->world[call->shard] : NULL;
+    if (call->shard >= s->row.shard_count) {
+        return; /* of the whole cluster: check_call looks at what is called */
+    }
+    struct shard_world *w = &s->world[call->shard];
     switch (call->call) {
     case CALL_HOLD:
         w->source = w->source == FENCE_NONE ? FENCE_HELD : w->source;
@@ -187,19 +193,26 @@ static struct migration_result answer_of(struct sim *s, const struct migration_p
 
 /* ---- turns ---- */
 
+/* No call without its intent. */
+static void check_call(struct sim *s, const struct migration_plan_call *call)
+{
+    bool is_cluster = call->call == CALL_PRECHECK || call->call == CALL_PUBLISH;
+    MUST(s, !is_cluster || s->row.pending == call->call);
+    MUST(s, call->call != CALL_FOLLOW || s->row.follows[call->follow].is_pending);
+    if (call->shard >= s->row.shard_count) {
+        MUST(s, is_cluster || call->call == CALL_FOLLOW);
+        return;
+    }
+    const struct migration_shard_row *shard = &s->row.shards[call->shard];
+    MUST(s, shard->pending == call->call);
+    MUST(s, call->call != CALL_RELEASE || !shard->may_be_promoted);
+    MUST(s, call->call != CALL_PROMOTE || !is_planned(s) || shard->fence == FENCE_FROZEN);
+}
+
 static void check_plan(struct sim *s, const struct migration_plan *plan)
 {
     for (size_t i = 0; i < plan->call_count; i++) {
-        const struct migration_plan_call *call = &plan->calls[i];
-        const struct migration_shard_row *shard =
-            call->shard < s->row.shard_count ? &s->row.shards[call->shard] : NULL;
-        bool is_cluster = call->call == CALL_PRECHECK || call->call == CALL_PUBLISH;
-        MUST(s, is_cluster || call->call == CALL_FOLLOW || shard); /* no call without its intent: */
-        MUST(s, !is_cluster || s->row.pending == call->call);
-        MUST(s, !shard || shard->pending == call->call);
-        MUST(s, call->call != CALL_FOLLOW || s->row.follows[call->follow].is_pending);
-        MUST(s, call->call != CALL_RELEASE || !shard->may_be_promoted);
-        MUST(s, call->call != CALL_PROMOTE || !is_planned(s) || shard->fence == FENCE_FROZEN);
+        check_call(s, &plan->calls[i]);
     }
 }
 

@@ -117,7 +117,7 @@ static void on_event(enum sharding_event event, const char *detail, void *arg)
         m->drained = true;
     } else if (event == SHARDING_FAILED) {
         m->failed = true;
-        snprintf(m->why, sizeof(m->why), "%s", detail);
+        (void)snprintf(m->why, sizeof(m->why), "%s", detail);
     }
 }
 
@@ -162,7 +162,7 @@ static struct dc *dc_new(void)
     struct dc *d = xcalloc(1, sizeof(*d));
     d->loop = loop_new();
     list_init(&d->calls);
-    snprintf(d->name_space, sizeof(d->name_space), "test%d", number++);
+    (void)snprintf(d->name_space, sizeof(d->name_space), "test%d", number++);
     return d;
 }
 
@@ -490,7 +490,7 @@ static int start(void **state)
 
 int main(void)
 {
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joining_and_leaving),
         cmocka_unit_test(killed_owners_are_replaced),

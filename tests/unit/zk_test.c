@@ -75,7 +75,7 @@ static void take(struct client *c, int rc, const char *data, size_t length)
     c->answers++;
     c->last_rc = rc;
     c->last_length = length;
-    snprintf(c->last_text, sizeof(c->last_text), "%s", data ? data : "");
+    (void)snprintf(c->last_text, sizeof(c->last_text), "%s", data ? data : "");
 }
 
 static void on_path(int rc, const char *path, void *arg, uint64_t token)
@@ -353,7 +353,7 @@ static void nobody_listens(void **state)
     int port;
     close(fixture_listen(&port));
     char hosts[32];
-    snprintf(hosts, sizeof(hosts), "127.0.0.1:%d", port);
+    (void)snprintf(hosts, sizeof(hosts), "127.0.0.1:%d", port);
     struct client *c = xcalloc(1, sizeof(*c));
     c->loop = loop_new();
     struct zk_options options = {
@@ -386,7 +386,7 @@ static int resume(void **state)
 
 int main(void)
 {
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls),
         cmocka_unit_test(long_values),
