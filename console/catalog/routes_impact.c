@@ -12,16 +12,17 @@ enum { DESIGNATED_MAX = 256 };
 
 /* ---- comparing ---- */
 
-static bool row_matters(const struct route_row *row)
+/* Documents carry those that cannot be used, too, with an empty text. */
+static bool is_in_documents(const struct route_row *row)
 {
-    return row && row->is_active && !row->problem;
+    return row && row->is_active;
 }
 
 /* Would a document show a difference? */
 static bool same_in_documents(const struct route_row *a, const struct route_row *b)
 {
-    if (!row_matters(a) || !row_matters(b)) {
-        return row_matters(a) == row_matters(b);
+    if (!is_in_documents(a) || !is_in_documents(b)) {
+        return is_in_documents(a) == is_in_documents(b);
     }
     return a->org_id == b->org_id && a->is_public == b->is_public && a->src_dc_id == b->src_dc_id &&
            a->dst_dc_id == b->dst_dc_id && text_eq(a->cluster_type, b->cluster_type) &&
@@ -94,7 +95,7 @@ static void count_cluster(const struct db_stmt *s, const struct route_choice *wa
                           const struct route_choice *now, struct route_impact *impact)
 {
     const char *name = db_col_text(s, 1);
-    if (was->kind == ROUTE_CHOSEN && now->kind != ROUTE_CHOSEN) {
+    if (was->kind != now->kind && now->kind != ROUTE_CHOSEN) {
         if (impact->stranded_clusters++ == 0) {
             (void)snprintf(impact->example, sizeof(impact->example), "%s", name);
         }
@@ -193,7 +194,7 @@ static bool has_public_meta(const struct route_rows *rows, int64_t src_dc_id, in
 {
     for (size_t i = 0; i < rows->count; i++) {
         const struct route_row *row = &rows->items[i];
-        if (row_matters(row) && row->is_public && text_eq_nocase(row->tag, "meta") &&
+        if (row->is_active && !row->problem && row->is_public && text_eq_nocase(row->tag, "meta") &&
             row->src_dc_id == src_dc_id && row->dst_dc_id == dst_dc_id) {
             return true;
         }

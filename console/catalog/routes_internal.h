@@ -8,7 +8,8 @@
 /* Live routes with first_id <= id <= last_id, with route_info and problem worked out. */
 int routes_load(struct db *, int64_t first_id, int64_t last_id, struct route_rows *ret_rows,
                 struct xp_err *) XP_MUST_CHECK;
-/* The routes as route_choose wants them: active, usable ones. The rows are borrowed; free(the array). */
+/* The routes as a document has them, for route_choose: the active ones, unusable ones with an empty text (they are never "no route", and count for the
+ * index of the choice). The rows are borrowed; free(the array). */
 struct route_meta *route_metas_of(const struct route_rows *, size_t *ret_count);
 
 /* What the change inside this transaction did to the clusters, 'before' being the routes as they were. */

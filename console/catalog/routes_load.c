@@ -168,7 +168,7 @@ struct route_meta *route_metas_of(const struct route_rows *rows, size_t *ret_cou
     size_t count = 0;
     for (size_t i = 0; i < rows->count; i++) {
         const struct route_row *row = &rows->items[i];
-        if (row->is_active && !row->problem) {
+        if (row->is_active) {
             metas[count++] = (struct route_meta){ row->id,        row->tag,       row->src_dc,
                                                   row->dst_dc,    row->org_id,    row->cluster_type,
                                                   row->is_public, row->route_info };

@@ -238,6 +238,31 @@ def test_what_waits_goes_on_as_planned(site):
         assert master.run("CONFIG", "GET", "min-slaves-to-write")[1] == "1"
 
 
+def test_a_plan_tells_who_stays_behind(site):
+    """Routes apply to the old primary DC, which has no keeper: it would not follow, and that is said before the switch."""
+    def risks():
+        _, plan = plan_of(site, d.name)
+        assert plan["end"] == "Success", plan["reason"]
+        behind = {r["code"]: r["text"] for r in plan["risks"] if r["code"] in ("K42", "K44")}
+        assert bool(behind) != bool([s for s in plan["steps"] if s["rule"] == "T42"]), "it is pointed nowhere"
+        return behind
+
+    def proxy(dc, uri):
+        site.console.post("/api/proxy", {"uri": uri, "dcName": dc, "active": True})
+        return site.proxy_ids()[uri]
+
+    with Drill(site, "behind", shards=1, writers=False, prober=False) as d:
+        near, far = proxy("jq", "PROXYTCP://127.0.0.9:16401"), proxy("fra", "PROXYTLS://127.0.0.9:16402")
+        site.console.post("/api/route", {"srcDcName": "jq", "dstDcName": "fra", "srcProxyIds": str(near), "dstProxyIds": str(far), "tag": "meta",
+                                         "orgId": 0, "active": True, "public": True})
+        assert risks() == {"K42": "dc jq stays behind: a route applies, and it has no keeper to use it"}
+        site.console.put("/api/proxy", {"id": far, "active": False, "force": True})
+        assert risks() == {"K44": "dc jq stays behind: none of the routes that apply can be used"}
+        route = site.console.get("/api/routes/all")[0]
+        site.console.delete("/api/route", {"id": route["id"], "force": True})
+        assert not risks(), "directly, then"
+
+
 def test_keepers_are_told_the_routes_of_the_plan(zookeepers):
     with SwitchWorld(zookeepers, "planroutes", containers=2, proxied=[("jq", "fra")]) as site:
         site.start()

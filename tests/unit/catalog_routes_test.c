@@ -174,6 +174,44 @@ static void no_change_strands_clusters_without_force(void **state)
     FAILS(w, XP_NOT_FOUND, "route 9 not found", routes_delete, &gone);
 }
 
+/* As the metaservers do, who have it in their documents: another route, or the links are left as they are; never "directly". */
+static void an_unusable_route_is_no_missing_route(void **state)
+{
+    struct world *w = *state;
+    add_four_proxies(w);
+    struct route_edit e = there();
+    e.dst_proxy_ids = "";
+    e.force = true;
+    OK(w, routes_create, &e);
+    ASSERT_EFFECTS(w, "document :jq");
+    add_cluster(w, "bi", "bi_direction", "jq,FRA");
+    struct cluster_src src = { "bi", "jq" };
+    CLEANUP(route_choice_rows_done) struct route_choice_rows choices = { 0 };
+    assert_int_equal(routes_of_cluster(&w->cat, &src, &choices, &w->err), 0);
+    assert_int_equal(choices.items[0].choice.kind, ROUTE_UNUSABLE);
+    route_choice_rows_done(&choices);
+
+    struct route_edit good = there();
+    OK(w, routes_create, &good);
+    assert_int_equal(w->result.impact.reconnect_clusters, 1);
+    assert_int_equal(routes_of_cluster(&w->cat, &src, &choices, &w->err), 0);
+    assert_int_equal(choices.items[0].choice.kind, ROUTE_CHOSEN);
+    assert_int_equal(choices.items[0].choice.route_id, 2);
+    struct route_edit off = { .id = 2, .active = TRI_NO };
+    FAILS(w, XP_CONFLICT,
+          "1 clusters would be left without a usable route (such as bi): add another route first "
+          "or use force",
+          routes_update, &off);
+    off.force = true;
+    OK(w, routes_update, &off);
+    struct route_edit gone = { .id = 1 }; /* they would go directly */
+    assert_int_equal(DO(w, routes_delete, &gone), XP_CONFLICT);
+    gone.force = true;
+    OK(w, routes_delete, &gone);
+    assert_int_equal(w->result.impact.stranded_clusters, 1);
+    ASSERT_EFFECTS(w, "document :jq");
+}
+
 static void designated_routes(void **state)
 {
     struct world *w = *state;
@@ -232,6 +270,7 @@ int main(void)
         TEST(routes_keep_r2),
         TEST(a_route_reads_back_and_updates_partially),
         TEST(no_change_strands_clusters_without_force),
+        TEST(an_unusable_route_is_no_missing_route),
         TEST(designated_routes),
         TEST(the_check_names_what_is_wrong),
     };
