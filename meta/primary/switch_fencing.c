@@ -133,6 +133,9 @@ static void end_fencing(struct switch_shard *s, const struct switch_fence *resul
     } else if (!is_fencing(s->job->step) && result->state == FENCE_RELEASED) {
         switch_note_release(s);
     } else {
+        if (s->job->step == SWITCH_RELEASE && s->job->before.is_isolation) {
+            switch_undo(s); /* what the console says ends it */
+        }
         note_unfinished(s);
     }
     fence.saved = s->record.saved;
@@ -216,6 +219,7 @@ static bool start(struct switch_shard *s, enum fence_goal goal,
         .goal = goal,
         .hint = s->record.master,
         .saved = s->record.saved,
+        .saved_of = s->record.master,
         /* a look that somebody hangs in leaves time for the fence */
         .run.deadline_ms =
             goal == FENCE_GOAL_LOOK ? (switch_job_left_ms(s) + 1) / 2 : switch_job_left_ms(s),

@@ -352,6 +352,7 @@ static void let_go(struct switch_shard *s)
 {
     struct fence_options options = { .goal = FENCE_GOAL_RELEASE,
                                      .saved = s->record.saved,
+                                     .saved_of = s->record.master,
                                      .on_done = on_let_go };
     if (!s->record.is_isolation) { /* which may have lasted longer than the master */
         options.hint = s->record.master;

@@ -85,6 +85,8 @@ struct fence_facts {
     struct addr hint; /* who is believed to be the master; none */
     /* release: what to restore; else what an earlier phase of the same switch has saved */
     struct fence_saved saved;
+    struct addr
+        saved_of; /* release: 'saved' are its own settings, whoever has released it before us; none */
     mono_ms drain_until; /* WHOLE */
     const struct fence_node *nodes;
     size_t count;
@@ -114,6 +116,9 @@ struct fence_options {
     enum fence_goal goal;
     struct addr hint;
     struct fence_saved saved;
+    /* RELEASE: whose own settings 'saved' are. Somebody who did not know them may have released it, with Redis' defaults: it gets its own back
+     * then, too. None: only who is held gets settings back. */
+    struct addr saved_of;
     int64_t drain_ms; /* WHOLE */
     void (*on_done)(const struct switch_fence *result /* borrowed, epoch not set */, void *arg);
 };

@@ -106,10 +106,18 @@ static void add_freeze(struct batch *b)
     add_probe(b);
 }
 
+bool fence_has_lost_settings(const struct fence_saved *own, const struct fence_node *n)
+{
+    bool is_written_to = n->role.kind == ROLE_KIND_MASTER && n->min_slaves == 0;
+    return own->is_known && is_written_to &&
+           (own->min_slaves > 0 || (own->was_writable_replica && !n->is_writable_replica));
+}
+
 static void add_settings_back(struct batch *b)
 {
     const struct fence_words *w = b->words;
-    bool is_held = b->node->min_slaves >= FENCE_MIN_SLAVES;
+    bool is_held = b->node->min_slaves >= FENCE_MIN_SLAVES ||
+                   fence_has_lost_settings(&w->saved, b->node); /* it was */
     if (is_held) {
         ADD(b, STEP(.ask = ASK_SET_MIN_SLAVES, .value = w->saved.min_slaves), "CONFIG", "SET",
             SETTING_MIN_SLAVES, w->min_slaves);

@@ -7,6 +7,7 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
+#include "shared/switch/fence_internal.h"
 
 #include "shared/base/banned.h"
 
@@ -497,6 +498,21 @@ static bool release(const struct view *v, struct fence_plan *p)
            order_where(v, p, wants_release, pause_of_retry(v, wants_release));
 }
 
+/* Released around us, by somebody who did not know what it had. */
+static bool wants_own_settings(const struct view *v, size_t node, enum fence_order_kind *ret_kind)
+{
+    const struct fence_facts *f = v->facts;
+    const struct fence_node *n = &f->nodes[node];
+    *ret_kind = FENCE_ORDER_RELEASE;
+    return node == whom_to_release(v) && v->is_target[node] && n->tries == 0 &&
+           addr_eq(&f->saved_of, &n->addr) && fence_has_lost_settings(&f->saved, n);
+}
+
+static bool own_settings(const struct view *v, struct fence_plan *p)
+{
+    return v->facts->goal == FENCE_GOAL_RELEASE && order_where(v, p, wants_own_settings, 0);
+}
+
 static bool wants_release_proof(const struct view *v, size_t node, enum fence_order_kind *ret_kind)
 {
     *ret_kind = FENCE_ORDER_PROBE;
@@ -543,6 +559,7 @@ static const struct rule {
     { "X56", freeze_drained, "everything is acknowledged: it is to follow nobody" },
     { "X58", final_offset, "the final offset is to be read" },
     { "X60", release, "writes are to be accepted" },
+    { "X61", own_settings, "it was released by somebody who did not know its settings" },
     { "X62", prove_release, "an accepted write proves it" },
     { "X90", done, "proved" },
 };

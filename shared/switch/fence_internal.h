@@ -41,6 +41,9 @@ size_t fence_commands(const struct fence_words *, const struct fence_node *, siz
                       enum fence_order_kind kind, struct party_order *ret_orders,
                       struct fence_step *ret_steps);
 
+/* A master that nobody holds, and that has Redis' defaults where it had settings of its own. */
+bool fence_has_lost_settings(const struct fence_saved *own, const struct fence_node *);
+
 /* A Redis that was not asked yet. */
 struct fence_node fence_node_of(const struct addr *);
 bool fence_is_change(enum fence_order_kind kind);

@@ -14,6 +14,7 @@ struct fence_run {
     enum fence_goal goal;
     struct addr hint;
     struct fence_saved saved;
+    struct addr saved_of;
     void (*on_done)(const struct switch_fence *result, void *arg);
     struct fence_words words;
     struct fence_node nodes[SWITCH_REDIS_MAX];
@@ -256,6 +257,7 @@ static void decide(struct switch_run *run)
         .goal = r->goal,
         .hint = r->hint,
         .saved = r->saved,
+        .saved_of = r->saved_of,
         .drain_until = run->drain_until,
         .nodes = r->nodes,
         .count = r->count,
@@ -275,6 +277,7 @@ struct fence_run *fence_run_start(const struct fence_options *o)
     r->goal = o->goal;
     r->hint = o->hint;
     r->saved = o->saved;
+    r->saved_of = o->saved_of;
     r->on_done = o->on_done;
     r->count = o->run.redis_count;
     fence_words_init(&r->words, &o->saved);

@@ -1,6 +1,7 @@
 /* fence_decide_golden.c - the next round of a fence, or its end.
  *
- * Input: {"goal":"hold|freeze|release|whole|look", "left_ms" (1000), "drain_left_ms" (500), "hint":"ip:port", "nodes":[{"addr":"ip:port",
+ * Input: {"goal":"hold|freeze|release|whole|look", "left_ms" (1000), "drain_left_ms" (500), "hint":"ip:port", "saved_of":"ip:port", "saved":{"min_slaves",
+ * "writable_replica"}, "nodes":[{"addr":"ip:port",
  * "is":"new|silent|master|frozen|replica|unknown", "follows":"ip:port", "link":"connected|connect", "replicas", "offset", "settled", "acked",
  * "min_slaves", "max_lag", "writable_replica", "probe":"refused|accepted|other", "error", "tries"}]}. */
 #include <inttypes.h>
@@ -118,10 +119,15 @@ static int decide(const json_t *input, struct str *out, struct xp_err *err)
         .drain_until = NOW_MS + number(input, "drain_left_ms", 500),
         .nodes = nodes,
     };
-    if (goal < 0 || addr_from(input, "hint", &facts.hint, err) != 0) {
+    if (goal < 0 || addr_from(input, "hint", &facts.hint, err) != 0 ||
+        addr_from(input, "saved_of", &facts.saved_of, err) != 0) {
         return err->code;
     }
     facts.goal = (enum fence_goal)goal;
+    const json_t *saved = json_object_get(input, "saved");
+    facts.saved.is_known = saved != NULL;
+    facts.saved.min_slaves = number(saved, "min_slaves", 0);
+    facts.saved.was_writable_replica = json_is_true(json_object_get(saved, "writable_replica"));
     for (; facts.count < json_array_size(list) && facts.count < ARRAY_LEN(nodes); facts.count++) {
         if (node_from(json_array_get(list, facts.count), &nodes[facts.count], err) != 0) {
             return err->code;

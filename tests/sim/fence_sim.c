@@ -14,6 +14,8 @@
 
 #define REPL_ID "aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbb"
 
+enum { REPLICAS = 1 }; /* that INFO says are online */
+
 struct model { /* a Redis, as far as a fence sees it */
     struct addr addr;
     struct addr master; /* none: it is one */
@@ -28,7 +30,7 @@ struct world {
     struct loop *loop;
     struct model redis[3];
     size_t count;
-    struct fence_options options;
+    struct addr saved_of;
     struct fence_run *run;
     struct execution_log *log;
     int done_count;
@@ -98,10 +100,11 @@ static struct rreply *carry_out(struct model *m, size_t argc, const char *const 
     }
     if (text_eq(argv[0], "DEL")) {
         bool is_replica = m->is_frozen || !addr_is_none(&m->master);
-        m->writes += !is_replica && m->min_slaves == 0;
-        return is_replica          ? text(RREPLY_ERROR, "READONLY You can't write")
-               : m->min_slaves > 0 ? text(RREPLY_ERROR, "NOREPLICAS Not enough good replicas")
-                                   : rreply_new_integer(0);
+        bool has_enough = m->min_slaves <= REPLICAS;
+        m->writes += !is_replica && has_enough;
+        return is_replica    ? text(RREPLY_ERROR, "READONLY You can't write")
+               : !has_enough ? text(RREPLY_ERROR, "NOREPLICAS Not enough good replicas")
+                             : rreply_new_integer(0);
     }
     if (text_eq(argv[0], "SLAVEOF")) {
         m->is_frozen = text_eq(argv[1], "127.0.0.1");
@@ -198,6 +201,7 @@ static enum fence_state go(struct world *w, enum fence_goal goal, int64_t deadli
         .goal = goal,
         .hint = w->result.master,
         .saved = w->result.saved,
+        .saved_of = w->saved_of,
         .drain_ms = deadline_ms,
         .on_done = done,
     };
@@ -311,6 +315,29 @@ static void a_drain_that_takes_time(void **state)
     assert_int_equal(go(w, FENCE_GOAL_WHOLE, 1000), FENCE_FROZEN);
 }
 
+/* Held here, released by another way that did not know what it had before; then by who knows. */
+static void settings_of_one_that_was_released_around_us(void **state)
+{
+    struct world *w = *state;
+    w->redis[0].min_slaves = 1;
+    assert_int_equal(go(w, FENCE_GOAL_HOLD, 1000), FENCE_HELD);
+    struct fence_saved own = w->result.saved;
+    assert_int_equal(own.min_slaves, 1);
+    w->result = (struct switch_fence){ 0 };
+    assert_int_equal(go(w, FENCE_GOAL_HOLD, 1000), FENCE_HELD); /* by the other way */
+    assert_false(w->result.saved.is_known);
+    assert_int_equal(go(w, FENCE_GOAL_RELEASE, 1000), FENCE_RELEASED);
+    assert_int_equal(w->redis[0].min_slaves, 0);
+    w->result.saved = own;
+    assert_int_equal(go(w, FENCE_GOAL_RELEASE, 1000), FENCE_RELEASED); /* whose are they? */
+    assert_int_equal(w->redis[0].min_slaves, 0);
+    w->saved_of = w->redis[0].addr;
+    w->result.saved = own;
+    assert_int_equal(go(w, FENCE_GOAL_RELEASE, 1000), FENCE_RELEASED);
+    assert_int_equal(w->redis[0].min_slaves, 1);
+    assert_true(w->took <= 4 * FAKE_REDIS_LATENCY_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +350,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_dead_replica_costs_no_outage, world_open, world_close),
         cmocka_unit_test_setup_teardown(one_of_two_masters_goes_away, world_open, world_close),
         cmocka_unit_test_setup_teardown(a_drain_that_takes_time, world_open, world_close),
+        cmocka_unit_test_setup_teardown(settings_of_one_that_was_released_around_us, world_open,
+                                        world_close),
     };
     return cmocka_run_group_tests_name("fence", tests, NULL, NULL);
 }

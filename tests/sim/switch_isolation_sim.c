@@ -92,6 +92,7 @@ static void releases(void)
     let_pass(AGAIN_MS + BUSY_MS);
     assert_true(addr_is_none(&fence_now()->o.hint)); /* whoever is the master by now */
     assert_int_equal(fence_now()->o.saved.min_slaves, 1);
+    assert_true(addr_eq(&fence_now()->o.saved_of, &w->node.master));
     assert_true(fence_may());
     fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
     zk_settles();
@@ -542,6 +543,55 @@ static void a_release_that_sent_nothing_leaves_it(void **state)
     releases();
 }
 
+/* It hangs, or nobody answers: it is held as before, and who ends that is the console. */
+static void a_release_that_fails_leaves_it(enum fence_state state)
+{
+    held_by_isolation();
+    hear();
+    ask(SWITCH_RELEASE, 5);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_NONE);
+    assert_true(addr_eq(&fence_now()->o.saved_of, &w->node.master));
+    fence_ends(FENCE_GOAL_RELEASE, state);
+    assert_int_equal(last()->fence, state);
+    zk_settles();
+    assert_int_equal(w->node.epoch, 5);
+    assert_true(w->node.is_isolation);
+    assert_int_equal(w->node.saved.min_slaves, 1);
+    held_for(2000);
+    confirm();
+    releases();
+}
+
+static void a_release_of_one_that_hangs_leaves_it(void **state)
+{
+    (void)state;
+    a_release_that_fails_leaves_it(FENCE_NONE);
+}
+
+static void a_release_that_reaches_nobody_leaves_it(void **state)
+{
+    (void)state;
+    a_release_that_fails_leaves_it(FENCE_UNREACHABLE);
+}
+
+/* A step's own: it may be released by another way, which must not find it asserted again. */
+static void a_release_of_a_steps_hold_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    ask(SWITCH_HOLD, 5);
+    zk_settles();
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    ask(SWITCH_RELEASE, 5);
+    zk_settles();
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_NONE);
+    zk_settles();
+    nothing_for(SILENCE_MS - LOOK_MS);
+}
+
 static void a_promotion_ends_it(void **state)
 {
     (void)state;
@@ -629,6 +679,9 @@ int main(void)
         TEST(open_primary, a_hold_that_comes_while_it_is_written_down),
         TEST(open_primary, a_release_ends_it),
         TEST(open_primary, a_release_that_sent_nothing_leaves_it),
+        TEST(open_primary, a_release_of_one_that_hangs_leaves_it),
+        TEST(open_primary, a_release_that_reaches_nobody_leaves_it),
+        TEST(open_primary, a_release_of_a_steps_hold_that_fails_leaves_nothing),
         TEST(open_primary, a_promotion_ends_it),
         TEST(open_primary, the_next_owner_asks_the_console_first),
         TEST(open_primary, the_next_owner_is_isolated_as_well),
