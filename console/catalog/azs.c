@@ -188,11 +188,11 @@ static int update_in(struct change *change, void *arg, struct xp_err *err)
     if (rc == 0) {
         rc = find_row(change->db, edit->name, &rows, &row, err);
     }
-    if (rc == 0 && row->dc_id != dc.id) {
-        rc = xp_fail(err, XP_NOT_FOUND, "availablezone %s not found", edit->name);
-    }
     if (rc != 0) {
         return rc;
+    }
+    if (!row || row->dc_id != dc.id) {
+        return xp_fail(err, XP_NOT_FOUND, "availablezone %s not found", edit->name);
     }
     bool is_active = edit->active == TRI_ABSENT ? row->is_active : edit->active == TRI_YES;
     const char *description = edit->description ? edit->description : row->description;

@@ -255,7 +255,6 @@ static int find_az_name(struct replacement *r, int64_t az_id, char **ret_name, s
 static int put_redis(struct replacement *r, const struct page_redis *given, struct xp_err *err)
 {
     const struct redis_row *row = stored_at(&r->now.redises, &given->addr);
-    AUTO_FREE char *az = NULL;
     int64_t *changed = &r->job->result.changed_count;
     struct instance_spec spec = { .addr = ADDR_TEXT(&given->addr),
                                   .is_master = given->master == TRI_YES };
@@ -263,6 +262,7 @@ static int put_redis(struct replacement *r, const struct page_redis *given, stru
         bool stays = given->master == TRI_ABSENT || row->is_master == spec.is_master;
         return stays ? 0 : instance_set_master(r->change, &r->target, &spec, changed, err);
     }
+    AUTO_FREE char *az = NULL;
     int rc = given->az_id ? find_az_name(r, given->az_id, &az, err) : 0;
     spec.az = az;
     return rc == 0 ? instance_add(r->change, &r->target, &spec, changed, err) : rc;

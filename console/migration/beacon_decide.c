@@ -280,7 +280,8 @@ static bool is_there(const struct beacon_facts *f)
 
 static bool is_cross_zone(const struct beacon_facts *f)
 {
-    return f->is_forced && is_other_zone(f, find(f, f->target));
+    const struct beacon_dc *target = find(f, f->target);
+    return f->is_forced && target && is_other_zone(f, target);
 }
 
 static bool is_running_to_the_sick(const struct beacon_facts *f)

@@ -529,7 +529,9 @@ static struct container *next_remover(struct container_calls *cc)
 static void begin(struct container *c, enum queue queue)
 {
     struct xp_err err = { 0 };
-    struct call *call = LIST_ENTRY(list_pop_front(&c->queues[queue]), struct call, link);
+    struct list *first = list_pop_front(&c->queues[queue]);
+    xp_check(first != NULL);
+    struct call *call = LIST_ENTRY(first, struct call, link);
     stop_waiting(call);
     take_slot(call);
     int rc = check_step(call, &err);

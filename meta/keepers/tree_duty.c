@@ -581,6 +581,12 @@ static void kick(struct tree_duty *duty)
 
 /* ---- the class ---- */
 
+/* In the functions of the class, which get no other duty. */
+static struct tree_duty *of_base(struct duty *base)
+{
+    return CONTAINER_OF(base, struct tree_duty, base);
+}
+
 static void close_duty(struct tree_duty *duty)
 {
     struct tree_env *env = duty->tree_env;
@@ -600,7 +606,7 @@ static void close_duty(struct tree_duty *duty)
 /* Calls to containers are not waited for here: container_calls knows the slot of each, and tells when it is quiet. */
 static bool duty_leave(struct duty *base, duty_quiet_fn *on_quiet, void *arg)
 {
-    struct tree_duty *duty = tree_duty_of(base);
+    struct tree_duty *duty = of_base(base);
     close_duty(duty);
     if (!tree_run_is_commanding(duty)) {
         return false;
@@ -612,7 +618,7 @@ static bool duty_leave(struct duty *base, duty_quiet_fn *on_quiet, void *arg)
 
 static void duty_free(struct duty *base)
 {
-    struct tree_duty *duty = tree_duty_of(base);
+    struct tree_duty *duty = of_base(base);
     duty->on_quiet = NULL;
     if (!duty->is_closing) {
         close_duty(duty);
@@ -640,7 +646,7 @@ static void elect_again(struct tree_duty *duty)
 
 static void duty_update(struct duty *base, struct cluster_meta *cluster)
 {
-    struct tree_duty *duty = tree_duty_of(base);
+    struct tree_duty *duty = of_base(base);
     enum tree_place place = duty->place;
     AUTO_FREE char *active_dc = xstrdup(base->cluster->active_dc);
     duty_set_cluster(base, cluster);
@@ -661,7 +667,7 @@ static void duty_update(struct duty *base, struct cluster_meta *cluster)
 
 static void duty_routes_changed(struct duty *base)
 {
-    struct tree_duty *duty = tree_duty_of(base);
+    struct tree_duty *duty = of_base(base);
     pick_route(duty);
     kick(duty);
 }
@@ -676,23 +682,23 @@ void tree_duty_suspend(struct tree_duty *duty, int64_t ttl_ms)
 
 static void duty_suspend(struct duty *base, int64_t ttl_ms)
 {
-    tree_duty_suspend(tree_duty_of(base), ttl_ms);
+    tree_duty_suspend(of_base(base), ttl_ms);
 }
 
 static bool duty_master(struct duty *base, struct addr *ret_addr)
 {
-    *ret_addr = tree_duty_of(base)->source;
+    *ret_addr = of_base(base)->source;
     return !addr_is_none(ret_addr);
 }
 
 static json_t *duty_state(struct duty *base)
 {
-    return tree_state_json(tree_duty_of(base));
+    return tree_state_json(of_base(base));
 }
 
 static void duty_retire(struct duty *base)
 {
-    struct tree_duty *duty = tree_duty_of(base);
+    struct tree_duty *duty = of_base(base);
     tree_containers_retire(duty);
     sentinel_monitors_retire(duty->tree_env->monitors, TAKE(duty->monitor), NULL);
 }
@@ -711,7 +717,7 @@ static const struct duty_class tree_class = {
 
 struct tree_duty *tree_duty_of(struct duty *base)
 {
-    return base && base->class == &tree_class ? CONTAINER_OF(base, struct tree_duty, base) : NULL;
+    return base && base->class == &tree_class ? of_base(base) : NULL;
 }
 
 static void watch_election(struct tree_duty *duty)

@@ -121,7 +121,9 @@ static struct dc_topic *lane_add(struct lane *lane, const char *cluster, const c
 /* Takes the one that waits longest out of the lane. */
 static struct dc_topic lane_take(struct lane *lane)
 {
-    struct waiter *waiter = CONTAINER_OF(list_pop_front(&lane->queue), struct waiter, link);
+    struct list *first = list_pop_front(&lane->queue);
+    xp_check(first != NULL);
+    struct waiter *waiter = CONTAINER_OF(first, struct waiter, link);
     struct dc_topic topic = waiter->topic;
     AUTO_FREE char *key = key_of(&topic.name);
     (void)map_remove(&lane->waiting, key);

@@ -321,6 +321,12 @@ static void set_peers(struct shard_duty *duty)
 
 /* ---- public ---- */
 
+/* In the functions of the class, which get no other duty. */
+static struct shard_duty *of_base(struct duty *base)
+{
+    return CONTAINER_OF(base, struct shard_duty, base);
+}
+
 static void close_duty(struct shard_duty *duty)
 {
     duty->is_closing = true;
@@ -331,7 +337,7 @@ static void close_duty(struct shard_duty *duty)
 
 static bool duty_leave(struct duty *base, duty_quiet_fn *on_quiet, void *arg)
 {
-    struct shard_duty *duty = shard_duty_of(base);
+    struct shard_duty *duty = of_base(base);
     close_duty(duty);
     if (!shard_run_is_commanding(duty)) {
         return false;
@@ -343,7 +349,7 @@ static bool duty_leave(struct duty *base, duty_quiet_fn *on_quiet, void *arg)
 
 static void duty_free(struct duty *base)
 {
-    struct shard_duty *duty = shard_duty_of(base);
+    struct shard_duty *duty = of_base(base);
     duty->on_quiet = NULL;
     if (!duty->is_closing) {
         close_duty(duty);
@@ -360,7 +366,7 @@ static void duty_free(struct duty *base)
 
 static void duty_update(struct duty *base, struct cluster_meta *cluster)
 {
-    struct shard_duty *duty = shard_duty_of(base);
+    struct shard_duty *duty = of_base(base);
     duty_set_cluster(base, cluster);
     set_peers(duty);
     shard_nodes_set(duty);
@@ -369,14 +375,14 @@ static void duty_update(struct duty *base, struct cluster_meta *cluster)
 
 static void duty_routes_changed(struct duty *base)
 {
-    struct shard_duty *duty = shard_duty_of(base);
+    struct shard_duty *duty = of_base(base);
     pick_routes(duty);
     shard_duty_kick(duty);
 }
 
 static void duty_suspend(struct duty *base, int64_t ttl_ms)
 {
-    struct shard_duty *duty = shard_duty_of(base);
+    struct shard_duty *duty = of_base(base);
     duty_set_suspended(&duty->base, duty->env, ttl_ms);
     if (ttl_ms <= 0) {
         shard_duty_kick(duty);
@@ -385,13 +391,13 @@ static void duty_suspend(struct duty *base, int64_t ttl_ms)
 
 static bool duty_master(struct duty *base, struct addr *ret_addr)
 {
-    *ret_addr = shard_duty_of(base)->current.addr;
+    *ret_addr = of_base(base)->current.addr;
     return !addr_is_none(ret_addr);
 }
 
 static json_t *duty_state(struct duty *base)
 {
-    return shard_state_json(shard_duty_of(base));
+    return shard_state_json(of_base(base));
 }
 
 static const struct duty_class peer_class = {
@@ -427,7 +433,7 @@ struct duty *shard_duty_new(void *peer_env, struct cluster_meta *cluster, const 
 
 struct shard_duty *shard_duty_of(struct duty *base)
 {
-    return base && base->class == &peer_class ? CONTAINER_OF(base, struct shard_duty, base) : NULL;
+    return base && base->class == &peer_class ? of_base(base) : NULL;
 }
 
 void shard_duty_peer_told(struct shard_duty *duty, const char *dc,

@@ -138,6 +138,7 @@ static void put_shard(struct shard_set *set, struct cluster_meta *c, const char 
     }
     if (!map_get(&set->leaving, key)) {
         const struct duty_maker *maker = maker_of(set, c->type);
+        xp_check(maker != NULL); /* see is_mine */
         struct duty *made = maker->make(maker->env, c, shard);
         (void)map_put(&set->duties, key, made);
         if (set->on_shard) {
