@@ -95,23 +95,6 @@ static int decode_fence(const json_t *value, void *field, struct xp_err *err)
     return xp_fail(err, XP_INVALID, "is not a state of a fence");
 }
 
-static int decode_addr(const json_t *value, void *field, struct xp_err *err)
-{
-    const char *text = json_string_value(value);
-    return text ? addr_parse(text, strlen(text), field, err)
-                : xp_fail(err, XP_INVALID, "is not an address");
-}
-
-static int decode_repl_id(const json_t *value, void *field, struct xp_err *err)
-{
-    const char *text = json_string_value(value);
-    if (!text || strlen(text) >= REPL_ID_SIZE) {
-        return xp_fail(err, XP_INVALID, "is not a replication id");
-    }
-    memcpy(field, text, strlen(text) + 1);
-    return 0;
-}
-
 #define SHARD(member) offsetof(struct migration_shard_row, member)
 #define SAVED(member) offsetof(struct fence_saved, member)
 /* clang-format off */
@@ -140,10 +123,10 @@ static const struct jfield state_fields[] = {
     { .name = "promoteUnsure", .type = JF_BOOL, .offset = SHARD(is_promote_unsure) },
     { .name = "unfenced", .type = JF_BOOL, .offset = SHARD(is_unfenced) },
     { .name = "fenceOffset", .type = JF_INT64, .offset = SHARD(fence_offset) },
-    { .name = "fenceReplId", .type = JF_CUSTOM, .offset = SHARD(fence_repl_id), .decode = decode_repl_id },
+    { .name = "fenceReplId", .type = JF_CUSTOM, .offset = SHARD(fence_repl_id), .decode = switch_words_decode_repl_id },
     { .name = "saved", .type = JF_OBJECT, .offset = SHARD(saved), .sub = saved_fields },
-    { .name = "oldMaster", .type = JF_CUSTOM, .offset = SHARD(old_master), .decode = decode_addr },
-    { .name = "newMaster", .type = JF_CUSTOM, .offset = SHARD(new_master), .decode = decode_addr },
+    { .name = "oldMaster", .type = JF_CUSTOM, .offset = SHARD(old_master), .decode = switch_words_decode_addr },
+    { .name = "newMaster", .type = JF_CUSTOM, .offset = SHARD(new_master), .decode = switch_words_decode_addr },
     { .name = "lostBytes", .type = JF_INT64, .offset = SHARD(lost_bytes) },
     { .name = "promoteEpoch", .type = JF_INT64, .offset = SHARD(promote_epoch) },
     { .name = "heldAt", .type = JF_INT64, .offset = SHARD(held_at) },

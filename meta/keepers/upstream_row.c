@@ -85,12 +85,12 @@ struct row_wire {
     struct repl_history history;
 };
 
-/* char[REPL_HISTORY_ID_SIZE]: 40 letters and digits. */
+/* char[REPL_ID_SIZE]: 40 letters and digits. */
 static int decode_repl_id(const json_t *value, void *field, struct xp_err *err)
 {
     const char *text = json_string_value(value);
     size_t length = json_string_length(value);
-    bool is_good = text && length == REPL_HISTORY_ID_SIZE - 1;
+    bool is_good = text && length == REPL_ID_SIZE - 1;
     for (size_t i = 0; is_good && i < length; i++) {
         is_good = isalnum((unsigned char)text[i]) != 0;
     }

@@ -310,6 +310,7 @@ void console_report_drop(struct console_report *k, const char *key)
     }
     if (r->is_under_way) {
         r->is_dropped = true;
+        r->on_end = NULL;
         return;
     }
     leave_queue(r);

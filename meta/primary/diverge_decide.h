@@ -17,7 +17,7 @@ struct diverge_facts {
     struct repl_history own;   /* repl_id "": it does not tell it */
     struct repl_history point; /* of the master of the primary DC; repl_id "": not told (yet) */
     /* where the last fence of this DC left its master; "": none did */
-    char fence_repl_id[REPL_HISTORY_ID_SIZE];
+    char fence_repl_id[REPL_ID_SIZE];
     int64_t fence_offset;
     bool is_recorded; /* this history of it, and all that it has now */
     bool is_written;  /* the record is in ZooKeeper */

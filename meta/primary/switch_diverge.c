@@ -92,7 +92,7 @@ struct told { /* a report under way */
     int64_t cluster_id;
     int64_t shard_id;
     struct addr redis;
-    char repl_id[REPL_HISTORY_ID_SIZE];
+    char repl_id[REPL_ID_SIZE];
 };
 
 static void count_untold(struct switch_shard *s)

@@ -1,12 +1,12 @@
 /* switch_diverged.c - see switch_diverged.h. */
 #include "meta/primary/switch_diverged.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "shared/model/json_decode.h"
+#include "shared/switch/switch_words.h"
 
 #include "shared/base/banned.h"
 
@@ -95,29 +95,6 @@ json_t *switch_diverged_news(const struct switch_diverged *d, const char *dc, co
     return json;
 }
 
-static int decode_addr(const json_t *value, void *field, struct xp_err *err)
-{
-    if (!json_is_string(value)) {
-        return xp_fail(err, XP_INVALID, "it is no address");
-    }
-    return addr_parse(json_string_value(value), json_string_length(value), field, err);
-}
-
-static int decode_repl_id(const json_t *value, void *field, struct xp_err *err)
-{
-    const char *text = json_string_value(value);
-    size_t length = json_string_length(value);
-    bool is_good = text && length < REPL_HISTORY_ID_SIZE;
-    for (size_t i = 0; is_good && i < length; i++) {
-        is_good = isalnum((unsigned char)text[i]) != 0;
-    }
-    if (!is_good) {
-        return xp_fail(err, XP_INVALID, "it is no replication id");
-    }
-    memcpy(field, text, length + 1);
-    return 0;
-}
-
 static int decode_why(const json_t *value, void *field, struct xp_err *err)
 {
     return diverge_why_from_text(json_string_value(value), field)
@@ -128,8 +105,8 @@ static int decode_why(const json_t *value, void *field, struct xp_err *err)
 #define ITEM(member) offsetof(struct switch_diverged, member)
 /* clang-format off */
 static const struct jfield fields[] = {
-    { .name = "redis", .type = JF_CUSTOM, .offset = ITEM(redis), .flags = JF_REQUIRED, .decode = decode_addr },
-    { .name = "replId", .type = JF_CUSTOM, .offset = ITEM(repl_id), .flags = JF_REQUIRED, .decode = decode_repl_id },
+    { .name = "redis", .type = JF_CUSTOM, .offset = ITEM(redis), .flags = JF_REQUIRED, .decode = switch_words_decode_addr },
+    { .name = "replId", .type = JF_CUSTOM, .offset = ITEM(repl_id), .flags = JF_REQUIRED, .decode = switch_words_decode_repl_id },
     { .name = "offset", .type = JF_INT64, .offset = ITEM(offset) },
     { .name = "promotedOffset", .type = JF_INT64, .offset = ITEM(promoted_offset) },
     { .name = "bytes", .type = JF_INT64, .offset = ITEM(bytes) },
@@ -140,20 +117,30 @@ static const struct jfield fields[] = {
 };
 /* clang-format on */
 
+static bool read_item(const json_t *value, struct switch_diverged *ret)
+{
+    struct switch_diverged d = { .offset = -1, .promoted_offset = -1, .bytes = -1 };
+    struct xp_err ignored;
+    bool is_good = jd_object(value, fields, &d, &ignored) == 0;
+    if (is_good) {
+        *ret = d;
+    }
+    return is_good;
+}
+
 int switch_diverged_decode(const json_t *value, void *ret_list, struct xp_err *err)
 {
-    struct switch_diverged_list list = { .count = json_array_size(value) };
-    if (!json_is_array(value) || list.count > SWITCH_DIVERGED_MAX) {
-        return xp_fail(err, XP_INVALID, "it is no list of at most %d", SWITCH_DIVERGED_MAX);
-    }
-    for (size_t i = 0; i < list.count; i++) {
-        struct switch_diverged *d = &list.items[i];
-        d->offset = d->promoted_offset = d->bytes = -1;
-        int rc = jd_object(json_array_get(value, i), fields, d, err);
-        if (rc != 0) {
-            return rc;
+    struct switch_diverged_list list = { 0 };
+    (void)err;
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        bool has_room = list.count < SWITCH_DIVERGED_MAX;
+        if (has_room && read_item(json_array_get(value, i), &list.items[list.count])) {
+            list.count++;
+        } else {
+            list.left_out++;
         }
     }
+    list.left_out += !json_is_array(value);
     *(struct switch_diverged_list *)ret_list = list;
     return 0;
 }

@@ -14,10 +14,10 @@
 
 struct switch_diverged {
     struct addr redis;
-    char repl_id[REPL_HISTORY_ID_SIZE]; /* "" not told */
-    int64_t offset;                     /* -1 unknown */
-    int64_t promoted_offset;            /* the last byte that the new master has, too; -1 unknown */
-    int64_t bytes;                      /* beyond it; -1 unknown */
+    char repl_id[REPL_ID_SIZE]; /* "" not told */
+    int64_t offset;             /* -1 unknown */
+    int64_t promoted_offset;    /* the last byte that the new master has, too; -1 unknown */
+    int64_t bytes;              /* beyond it; -1 unknown */
     enum diverge_why why;
     bool is_told; /* the console has it, or will not take it */
     wall_ms at;
@@ -26,6 +26,7 @@ struct switch_diverged {
 struct switch_diverged_list {
     struct switch_diverged items[SWITCH_DIVERGED_MAX];
     size_t count;
+    size_t left_out; /* of what was decoded: not readable */
 };
 
 /* NULL: nothing is remembered of this history of it. */
@@ -37,7 +38,8 @@ bool switch_diverged_add(struct switch_diverged_list *, const struct switch_dive
 bool switch_diverged_forget(struct switch_diverged_list *, wall_ms before);
 
 json_t *switch_diverged_to_json(const struct switch_diverged_list *); /* an array; returns owned */
-/* For a decode table: struct switch_diverged_list. */
+/* For a decode table: struct switch_diverged_list. Never fails: what another version of this program wrote, and we cannot read, must not cost the
+ * record, which has the fence. */
 int switch_diverged_decode(const json_t *value, void *ret_list, struct xp_err *err);
 /* What the console is told of one: POST /api/v2/divergences. Returns owned. */
 json_t *switch_diverged_news(const struct switch_diverged *, const char *dc, const char *cluster,

@@ -51,10 +51,10 @@ struct stray { /* a master that nobody corrects, as told by its duty */
 
 struct discard_try { /* one that is to follow, and may not yet */
     struct addr redis;
-    mono_ms since;                      /* first asked for, of this return of it */
-    mono_ms asked;                      /* last */
-    char repl_id[REPL_HISTORY_ID_SIZE]; /* its own, then; "": it told none yet */
-    bool is_logged;                     /* there was no room in the record */
+    mono_ms since;              /* first asked for, of this return of it */
+    mono_ms asked;              /* last */
+    char repl_id[REPL_ID_SIZE]; /* its own, then; "": it told none yet */
+    bool is_logged;             /* there was no room in the record */
 };
 
 /* One owned shard, or one that is left and whose last command is not answered. */

@@ -4,7 +4,6 @@
  * timer ends it when that takes too long, and carries answers that are known at once out of the caller's stack. */
 #include "meta/primary/switch_record.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -32,29 +31,6 @@ static int decode_fence(const json_t *value, void *field, struct xp_err *err)
     return xp_fail(err, XP_INVALID, "it is none of none, held, frozen");
 }
 
-static int decode_addr(const json_t *value, void *field, struct xp_err *err)
-{
-    if (!json_is_string(value)) {
-        return xp_fail(err, XP_INVALID, "it is no address");
-    }
-    return addr_parse(json_string_value(value), json_string_length(value), field, err);
-}
-
-static int decode_repl_id(const json_t *value, void *field, struct xp_err *err)
-{
-    const char *text = json_string_value(value);
-    size_t length = json_string_length(value);
-    bool is_good = text && length < REPL_ID_SIZE;
-    for (size_t i = 0; is_good && i < length; i++) {
-        is_good = isalnum((unsigned char)text[i]) || text[i] == '?';
-    }
-    if (!is_good) {
-        return xp_fail(err, XP_INVALID, "it is no replication id");
-    }
-    memcpy(field, text, length);
-    return 0;
-}
-
 #define SAVED(member)  offsetof(struct fence_saved, member)
 #define RECORD(member) offsetof(struct switch_record, member)
 /* clang-format off */
@@ -79,7 +55,7 @@ static int decode_saved(const json_t *value, void *field, struct xp_err *err)
 #define KEPT(member) offsetof(struct switch_kept, member)
 /* clang-format off */
 static const struct jfield kept_fields[] = {
-    { .name = "redis", .type = JF_CUSTOM, .offset = KEPT(redis), .flags = JF_REQUIRED, .decode = decode_addr },
+    { .name = "redis", .type = JF_CUSTOM, .offset = KEPT(redis), .flags = JF_REQUIRED, .decode = switch_words_decode_addr },
     { .name = "saved", .type = JF_CUSTOM, .offset = KEPT(saved), .flags = JF_REQUIRED, .decode = decode_saved },
     { 0 },
 };
@@ -106,16 +82,16 @@ static const struct jfield record_fields[] = {
     { .name = "epoch", .type = JF_ID, .offset = RECORD(epoch), .flags = JF_REQUIRED },
     { .name = "fence", .type = JF_CUSTOM, .offset = RECORD(fence), .flags = JF_REQUIRED, .decode = decode_fence },
     { .name = "isolation", .type = JF_BOOL, .offset = RECORD(is_isolation) },
-    { .name = "master", .type = JF_CUSTOM, .offset = RECORD(master), .decode = decode_addr },
+    { .name = "master", .type = JF_CUSTOM, .offset = RECORD(master), .decode = switch_words_decode_addr },
     { .name = "saved", .type = JF_CUSTOM, .offset = RECORD(saved), .decode = decode_saved },
     { .name = "kept", .type = JF_CUSTOM, .offset = RECORD(kept), .decode = decode_kept },
     { .name = "diverged", .type = JF_CUSTOM, .offset = RECORD(diverged), .decode = switch_diverged_decode },
     { .name = "offset", .type = JF_INT64, .offset = RECORD(offset) },
-    { .name = "replId", .type = JF_CUSTOM, .offset = RECORD(repl_id), .decode = decode_repl_id },
+    { .name = "replId", .type = JF_CUSTOM, .offset = RECORD(repl_id), .decode = switch_words_decode_repl_id },
     { .name = "migratingVersion", .type = JF_ID, .offset = RECORD(migrating_version) },
-    { .name = "promoted", .type = JF_CUSTOM, .offset = RECORD(promoted), .decode = decode_addr },
+    { .name = "promoted", .type = JF_CUSTOM, .offset = RECORD(promoted), .decode = switch_words_decode_addr },
     { .name = "promoting", .type = JF_BOOL, .offset = RECORD(is_promoting) },
-    { .name = "maybePromoted", .type = JF_CUSTOM, .offset = RECORD(maybe), .decode = decode_addr },
+    { .name = "maybePromoted", .type = JF_CUSTOM, .offset = RECORD(maybe), .decode = switch_words_decode_addr },
     { .name = "wallMs", .type = JF_INT64, .offset = RECORD(at) },
     { 0 },
 };
@@ -291,6 +267,10 @@ static void take_node(struct request *r, const char *data, size_t length,
     if (switch_record_from_text(data, length, &r->record, &err) < 0) {
         log_warn("switch.record_unreadable", "path", r->path, "error", err.msg);
         r->record = no_record;
+    }
+    if (r->record.diverged.left_out > 0) {
+        log_warn("switch.record_unreadable", "path", r->path, "member", "diverged", "left_out",
+                 log_int((int64_t)r->record.diverged.left_out));
     }
     r->record.version = stat->version;
 }

@@ -19,7 +19,7 @@ static bool starts_with(const char *line, size_t length, const char *name)
 static void take_id(const char *line, size_t length, const char *name, char *ret_id)
 {
     size_t skip = strlen(name);
-    bool is_good = starts_with(line, length, name) && length - skip == REPL_HISTORY_ID_SIZE - 1;
+    bool is_good = starts_with(line, length, name) && length - skip == REPL_ID_SIZE - 1;
     bool is_zero = true;
     for (size_t i = skip; is_good && i < length; i++) {
         is_good = isalnum((unsigned char)line[i]) != 0;

@@ -8,13 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPL_HISTORY_ID_SIZE 41
+#define REPL_ID_SIZE 41
 
 struct repl_history {
-    char repl_id[REPL_HISTORY_ID_SIZE];  /* "" not known */
-    char repl_id2[REPL_HISTORY_ID_SIZE]; /* "" none */
-    int64_t second_offset;               /* the first byte that is not of repl_id2; -1 none */
-    int64_t offset;                      /* master_repl_offset; -1 not known */
+    char repl_id[REPL_ID_SIZE];  /* "" not known */
+    char repl_id2[REPL_ID_SIZE]; /* "" none */
+    int64_t second_offset;       /* the first byte that is not of repl_id2; -1 none */
+    int64_t offset;              /* master_repl_offset; -1 not known */
     bool has_data; /* a database has keys; also when the section keyspace is not there to deny it */
 };
 

@@ -119,7 +119,7 @@ static const struct jfield change_fields[] = {
     { .name = "drained", .type = JF_BOOL, .offset = CHANGE(is_drained) },
     { .name = "offset", .type = JF_INT64, .offset = CHANGE(offset) },
     { .name = "offsetGap", .type = JF_INT64, .offset = CHANGE(offset_gap) },
-    { .name = "replId", .type = JF_CUSTOM, .offset = CHANGE(repl_id), .decode = words_decode_repl_id },
+    { .name = "replId", .type = JF_CUSTOM, .offset = CHANGE(repl_id), .decode = switch_words_decode_repl_id },
     { .name = "stale", .type = JF_BOOL, .offset = CHANGE(is_stale) },
     { .name = "epoch", .type = JF_ID, .offset = CHANGE(epoch) },
     { 0 },

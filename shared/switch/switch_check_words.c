@@ -41,7 +41,7 @@ static int decode_dc(const json_t *value, void *field, struct xp_err *err)
 
 static int decode_some_addr(const json_t *value, void *field, struct xp_err *err)
 {
-    int rc = words_decode_addr(value, field, err);
+    int rc = switch_words_decode_addr(value, field, err);
     return rc == 0 && addr_is_none(field) ? xp_fail(err, XP_INVALID, "it is nobody's") : rc;
 }
 
@@ -54,8 +54,8 @@ static const struct jfield redis_fields[] = {
     { .name = "master", .type = JF_BOOL, .offset = REDIS(is_master) },
     { .name = "linkUp", .type = JF_BOOL, .offset = REDIS(is_link_up) },
     { .name = "readOnly", .type = JF_BOOL, .offset = REDIS(is_read_only) },
-    { .name = "follows", .type = JF_CUSTOM, .offset = REDIS(follows), .decode = words_decode_addr },
-    { .name = "replId", .type = JF_CUSTOM, .offset = REDIS(repl_id), .decode = words_decode_repl_id },
+    { .name = "follows", .type = JF_CUSTOM, .offset = REDIS(follows), .decode = switch_words_decode_addr },
+    { .name = "replId", .type = JF_CUSTOM, .offset = REDIS(repl_id), .decode = switch_words_decode_repl_id },
     { .name = "offset", .type = JF_INT64, .offset = REDIS(offset) },
     { .name = "priority", .type = JF_INT64, .offset = REDIS(priority) },
     { .name = "minSlaves", .type = JF_INT64, .offset = REDIS(min_slaves) },
@@ -97,7 +97,7 @@ static const struct jfield keeper_fields[] = {
     { .name = "active", .type = JF_BOOL, .offset = CHECK(has_active_keeper) },
     { .name = "linked", .type = JF_BOOL, .offset = CHECK(is_active_keeper_linked) },
     { .name = "offset", .type = JF_INT64, .offset = CHECK(active_keeper_offset) },
-    { .name = "address", .type = JF_CUSTOM, .offset = CHECK(active_keeper), .decode = words_decode_addr },
+    { .name = "address", .type = JF_CUSTOM, .offset = CHECK(active_keeper), .decode = switch_words_decode_addr },
     { 0 },
 };
 static const struct jfield check_fields[] = {

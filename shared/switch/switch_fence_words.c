@@ -28,7 +28,7 @@ static int decode_own_state(const json_t *value, void *field, struct xp_err *err
 /* clang-format off */
 static const struct jfield fence_fields[] = {
     JF_TABLE(JF_TABLE_ANY_CASE),
-    { .name = "masterAddr", .type = JF_CUSTOM, .offset = FENCE(master), .decode = words_decode_addr },
+    { .name = "masterAddr", .type = JF_CUSTOM, .offset = FENCE(master), .decode = switch_words_decode_addr },
     { .name = "masterInfo", .type = JF_CUSTOM, .offset = offsetof(struct fence_body, info), .decode = words_decode_info },
     { .name = "message", .type = JF_CUSTOM, .offset = FENCE(log), .decode = words_decode_text },
     { .name = "fence", .type = JF_CUSTOM, .offset = FENCE(state), .decode = decode_own_state },
@@ -95,7 +95,7 @@ static int decode_redis(const json_t *value, void *field, struct xp_err *err)
     }
     for (size_t i = 0; i < count; i++) {
         struct addr *addr = &order->redis[order->redis_count++];
-        int rc = words_decode_addr(json_array_get(value, i), addr, err);
+        int rc = switch_words_decode_addr(json_array_get(value, i), addr, err);
         if (rc == 0 && !addr_is_numeric(addr)) {
             rc = xp_fail(err, XP_INVALID, "it is no address in numbers");
         }

@@ -12,7 +12,7 @@
 
 /* ---- addresses ---- */
 
-int words_decode_addr(const json_t *value, void *field, struct xp_err *err)
+int switch_words_decode_addr(const json_t *value, void *field, struct xp_err *err)
 {
     struct addr *addr = field;
     if (json_is_string(value)) {
@@ -88,7 +88,7 @@ int words_decode_text(const json_t *value, void *field, struct xp_err *err)
     return 0;
 }
 
-int words_decode_repl_id(const json_t *value, void *field, struct xp_err *err)
+int switch_words_decode_repl_id(const json_t *value, void *field, struct xp_err *err)
 {
     const char *text = json_string_value(value);
     size_t length = json_string_length(value);
@@ -116,7 +116,7 @@ json_t *words_text_or_null(const char *text)
 /* clang-format off */
 static const struct jfield info_fields[] = {
     JF_TABLE(JF_TABLE_ANY_CASE),
-    { .name = "replId", .type = JF_CUSTOM, .offset = INFO(repl_id), .decode = words_decode_repl_id },
+    { .name = "replId", .type = JF_CUSTOM, .offset = INFO(repl_id), .decode = switch_words_decode_repl_id },
     { .name = "masterReplOffset", .type = JF_INT64, .offset = INFO(offset) },
     { 0 },
 };

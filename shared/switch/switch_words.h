@@ -19,8 +19,8 @@
 #include "shared/base/addr.h"
 #include "shared/base/clock.h"
 #include "shared/base/err.h"
+#include "shared/net/repl_history.h"
 
-#define REPL_ID_SIZE 41
 /* /api/meta/<word>/{cluster}/{shard}... */
 #define SWITCH_WORD_CHECK  "changeprimarydc/check"
 #define SWITCH_WORD_CHANGE "changeprimarydc"
@@ -156,5 +156,12 @@ void switch_check_done(struct switch_check *);
 json_t *switch_check_to_json(const struct switch_check *);
 int switch_check_from_json(const json_t *, struct switch_check *ret,
                            struct xp_err *err) XP_MUST_CHECK;
+
+/* ---- callbacks of JF_CUSTOM rows (json_decode.h), for records of a switch, too ---- */
+
+/* struct addr: {"host","port"}, or "host:port"; "" and port 0 are none. */
+int switch_words_decode_addr(const json_t *value, void *field, struct xp_err *err);
+/* char[REPL_ID_SIZE]: 0 to 40 letters, digits or '?'. */
+int switch_words_decode_repl_id(const json_t *value, void *field, struct xp_err *err);
 
 #endif

@@ -7,8 +7,6 @@
 #include "shared/model/json_decode.h"
 #include "shared/switch/switch_words.h"
 
-/* struct addr: {"host","port"}, or "host:port"; "" and port 0 are none. */
-int words_decode_addr(const json_t *value, void *field, struct xp_err *err);
 json_t *words_addr_or_null(const struct addr *);      /* {"host","port"} */
 json_t *words_addr_text_or_null(const struct addr *); /* "host:port" */
 
@@ -16,8 +14,6 @@ json_t *words_addr_text_or_null(const struct addr *); /* "host:port" */
 #define SWITCH_TEXT_MAX 65536
 int words_decode_text(const json_t *value, void *field, struct xp_err *err);
 
-/* char[REPL_ID_SIZE]: 0 to 40 letters, digits or '?'. */
-int words_decode_repl_id(const json_t *value, void *field, struct xp_err *err);
 json_t *words_text_or_null(const char *text); /* "" gives null */
 
 /* x-pipe's masterInfo. */

@@ -15,9 +15,9 @@
 static void id_from(const json_t *object, const char *key, char *ret_id)
 {
     const char *letter = json_string_value(json_object_get(object, key));
-    memset(ret_id, 0, REPL_HISTORY_ID_SIZE);
+    memset(ret_id, 0, REPL_ID_SIZE);
     if (letter && letter[0]) {
-        memset(ret_id, letter[0], REPL_HISTORY_ID_SIZE - 1);
+        memset(ret_id, letter[0], REPL_ID_SIZE - 1);
     }
 }
 

@@ -79,9 +79,9 @@ static int close_returned(void **state)
 static struct repl_history history(char id, char id2, int64_t second, int64_t offset)
 {
     struct repl_history h = { .second_offset = second, .offset = offset, .has_data = true };
-    memset(h.repl_id, id, REPL_HISTORY_ID_SIZE - 1);
+    memset(h.repl_id, id, REPL_ID_SIZE - 1);
     if (id2) {
-        memset(h.repl_id2, id2, REPL_HISTORY_ID_SIZE - 1);
+        memset(h.repl_id2, id2, REPL_ID_SIZE - 1);
     }
     return h;
 }
