@@ -121,7 +121,7 @@ static bool read_item(const json_t *value, struct switch_diverged *ret)
 {
     struct switch_diverged d = { .offset = -1, .promoted_offset = -1, .bytes = -1 };
     struct xp_err ignored;
-    bool is_good = jd_object(value, fields, &d, &ignored) == 0;
+    bool is_good = jd_object(value, fields, &d, &ignored) == 0 && !addr_is_none(&d.redis);
     if (is_good) {
         *ret = d;
     }

@@ -69,6 +69,9 @@ static int decode_kept(const json_t *value, void *field, struct xp_err *err)
     }
     for (size_t i = 0; i < list.count; i++) {
         int rc = jd_object(json_array_get(value, i), kept_fields, &list.items[i], err);
+        if (rc == 0 && addr_is_none(&list.items[i].redis)) {
+            rc = xp_fail(err, XP_INVALID, "redis: it is no address");
+        }
         if (rc != 0) {
             return rc;
         }

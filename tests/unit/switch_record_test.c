@@ -109,12 +109,13 @@ static void what_cannot_be_read_of_divergences_costs_no_fence(void **state)
         "{\"redis\":\"10.0.0.1:6379\",\"replId\":\"a\",\"why\":\"fence\",\"wallMs\":1}";
     AUTO_FREE char *text =
         xasprintf("{\"epoch\":42,\"fence\":\"held\",\"diverged\":["
-                  "{\"redis\":\"10.0.0.1:6379\",\"why\":\"dreamt\"},7,%s,%s,%s]}",
+                  "{\"redis\":\"10.0.0.1:6379\",\"why\":\"dreamt\"},7,"
+                  "{\"redis\":\"\",\"replId\":\"a\",\"why\":\"fence\"},%s,%s,%s]}",
                   good, good, good);
     struct switch_record record = read_text(text);
     assert_int_equal(record.fence, FENCE_HELD);
     assert_int_equal(record.diverged.count, 2);
-    assert_int_equal(record.diverged.left_out, 3);
+    assert_int_equal(record.diverged.left_out, 4);
     assert_int_equal(record.diverged.items[0].why, DIVERGE_FENCE);
     assert_int_equal(record.diverged.items[0].bytes, -1);
     record = read_text("{\"epoch\":42,\"fence\":\"held\",\"diverged\":\"many\"}");
@@ -196,6 +197,10 @@ static void garbage_is_refused(void **state)
     check_refused("{\"epoch\":1,\"fence\":\"none\",\"replId\":\"" REPL_ID "0\"}", "replId");
     check_refused("{\"epoch\":1,\"fence\":\"none\",\"replId\":\"a b\"}", "replId");
     check_refused("{\"epoch\":1,\"fence\":\"none\",\"promoted\":{}}", "promoted");
+    check_refused(
+        "{\"epoch\":1,\"fence\":\"none\",\"kept\":[{\"redis\":\"\",\"saved\":{\"minSlaves\":1,"
+        "\"maxLagS\":1}}]}",
+        "kept");
 }
 
 int main(void)
