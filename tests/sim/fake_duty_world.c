@@ -9,6 +9,26 @@
 
 #include "shared/base/banned.h"
 
+int fake_permission_ask(struct fake_permission *p, struct xp_err *err)
+{
+    if (p->left > 0) {
+        p->left--;
+        return 0;
+    }
+    if (p->left == 0 || !p->is_given) {
+        return xp_fail(err, XP_NOT_OWNER, "the lease is over");
+    }
+    return 0;
+}
+
+void fake_permission_set(struct fake_permission *p, bool is_given)
+{
+    if (p->is_given && !is_given) {
+        p->refused_since = clock_mono_ms();
+    }
+    p->is_given = is_given;
+}
+
 void fake_duty_env(struct duty_env *env)
 {
     env->client_name = "xpipe-meta-1";

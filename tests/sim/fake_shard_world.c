@@ -14,14 +14,7 @@ static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_
 {
     struct world *w = arg;
     xp_check(strcmp(cluster->name, WORLD_CLUSTER) == 0);
-    if (w->permits_left > 0) {
-        w->permits_left--;
-        return 0;
-    }
-    if (w->permits_left == 0 || !w->is_permitted) {
-        return xp_fail(err, XP_NOT_OWNER, "the lease is over");
-    }
-    return 0;
+    return fake_permission_ask(&w->permission, err);
 }
 
 /* What was on its way when the world changed may still arrive: a round trip lies between question and command. */
@@ -29,7 +22,7 @@ static void check_peerof(struct world *w, const struct fake_crdt *r)
 {
     mono_ms since = clock_mono_ms() - w->latency_ms - 1;
     bool is_master = r->is_master || r->role_since >= since;
-    bool is_permitted = w->is_permitted || w->refused_since >= since;
+    bool is_permitted = w->permission.is_given || w->permission.refused_since >= since;
     if (!is_master || !is_permitted) {
         w->violations++;
         (void)fprintf(stderr, "PEEROF to %s: master %d, permitted %d\n", ADDR_TEXT(&r->addr),
@@ -94,9 +87,7 @@ void world_open(struct world *w)
 void world_open_unpublished(struct world *w)
 {
     *w = (struct world){ .cluster_id = 1,
-                         .is_permitted = true,
-                         .refused_since = MONO_NEVER,
-                         .permits_left = -1,
+                         .permission = FAKE_PERMISSION_GIVEN,
                          .status = "Normal",
                          .dcs = "jq,oy,fra",
                          .latency_ms = FAKE_REDIS_LATENCY_MS };
@@ -212,10 +203,7 @@ void world_tell_all(struct world *w)
 
 void world_permit(struct world *w, bool is_permitted)
 {
-    if (w->is_permitted && !is_permitted) {
-        w->refused_since = clock_mono_ms();
-    }
-    w->is_permitted = is_permitted;
+    fake_permission_set(&w->permission, is_permitted);
 }
 
 void world_latency(struct world *w, int64_t round_trip_ms)

@@ -31,10 +31,7 @@ struct world {
     char dcs[64];
     char route[512]; /* to fra; "" none */
     const char *status;
-    /* permission */
-    bool is_permitted;
-    mono_ms refused_since;
-    int permits_left; /* this many questions are answered with yes, then no; -1: as is_permitted says */
+    struct fake_permission permission;
     int64_t latency_ms;
     int violations;
 };

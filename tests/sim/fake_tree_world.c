@@ -62,14 +62,7 @@ static int may_command(const struct cluster_meta *cluster, void *arg, struct xp_
 {
     struct tree_world *w = arg;
     xp_check(strcmp(cluster->name, TREE_CLUSTER) == 0);
-    if (w->permits_left > 0) {
-        w->permits_left--;
-        return 0;
-    }
-    if (w->permits_left == 0 || !w->is_permitted) {
-        return xp_fail(err, XP_NOT_OWNER, "the lease is over");
-    }
-    return 0;
+    return fake_permission_ask(&w->permission, err);
 }
 
 static void complain(struct tree_world *w, const struct fake_replica *r, const char *what)
@@ -140,7 +133,7 @@ static void check_change(struct tree_world *w, const struct fake_replica *r,
                          const char *const *argv)
 {
     mono_ms since = clock_mono_ms() - w->wire_ms - 1;
-    if (!w->is_permitted && w->refused_since < since) {
+    if (!w->permission.is_given && w->permission.refused_since < since) {
         complain(w, r, "commanded without permission");
     }
     if (!text_eq(w->status, "Normal") && w->placed_at < since) {
@@ -262,7 +255,7 @@ static int may_call(int64_t cluster_id, void *arg, struct xp_err *err)
 {
     const struct tree_world *w = arg;
     xp_check(cluster_id == w->cluster_id);
-    return w->is_permitted ? 0 : xp_fail(err, XP_NOT_OWNER, "the lease is over");
+    return w->permission.is_given ? 0 : xp_fail(err, XP_NOT_OWNER, "the lease is over");
 }
 
 /* ---- metadata ---- */
@@ -420,9 +413,7 @@ void tree_world_init(struct tree_world *w)
                               .priority = { 1, 1, 1 },
                               .status = "Normal",
                               .has_containers = true,
-                              .is_permitted = true,
-                              .refused_since = MONO_NEVER,
-                              .permits_left = -1,
+                              .permission = FAKE_PERMISSION_GIVEN,
                               .latency_ms = FAKE_REDIS_LATENCY_MS,
                               .wire_ms = FAKE_REDIS_LATENCY_MS,
                               .is_far_up = true,
@@ -492,10 +483,7 @@ void tree_world_tell(struct tree_world *w, const char *ip)
 
 void tree_world_permit(struct tree_world *w, bool is_permitted)
 {
-    if (w->is_permitted && !is_permitted) {
-        w->refused_since = clock_mono_ms();
-    }
-    w->is_permitted = is_permitted;
+    fake_permission_set(&w->permission, is_permitted);
 }
 
 void tree_world_latency(struct tree_world *w, int64_t round_trip_ms)

@@ -49,10 +49,7 @@ struct tree_world {
     bool is_cluster_gone;
     bool has_other_cluster; /* whose keeper is at the address of ours */
     bool has_containers;
-    /* permission */
-    bool is_permitted;
-    mono_ms refused_since;
-    int permits_left; /* this many questions are answered with yes, then no; -1: as is_permitted says */
+    struct fake_permission permission;
     int64_t latency_ms;
     int64_t wire_ms;      /* the longest that a command may be on its way */
     mono_ms disturbed_at; /* somebody changed who follows whom: a loop may be his */

@@ -12,6 +12,7 @@
 #include "tests/sim/fake_loop.h"
 #include "tests/sim/fake_random.h"
 #include "tests/sim/fake_zk.h"
+#include "tests/sim/seeds.h"
 #include "tests/unit/unit.h"
 
 #include "shared/base/banned.h"
@@ -240,17 +241,7 @@ static const char *run_seed(uint64_t seed)
 static void what_is_told_follows_the_tree(void **state)
 {
     (void)state;
-    int failed = 0;
-    const char *text = getenv("SIM_SEEDS");
-    uint64_t seeds = text && text[0] ? strtoull(text, NULL, 10) : SEEDS;
-    for (uint64_t seed = 1; seed <= seeds; seed++) {
-        const char *failure = run_seed(seed);
-        if (failure) {
-            print_error("seed %llu: %s\n", (unsigned long long)seed, failure);
-            failed++;
-        }
-    }
-    assert_int_equal(failed, 0);
+    seeds_run(&(struct seeds){ .first = 1, .count = seeds_wanted(SEEDS), .run = run_seed });
 }
 
 int main(void)

@@ -1,4 +1,5 @@
-/* seeds.h - the main of a random simulation: one test that runs many seeds and prints those that failed.
+/* seeds.h - many seeds of a random simulation, those that failed printed: as one test among others (seeds_run), or as the only one of
+ * its program (seeds_main).
  *
  * PROGRAM [FIRST [COUNT]] runs others than 1 to the simulation's own count; SIM_SEEDS is a count as well. */
 #ifndef TESTS_SIM_SEEDS_H
@@ -14,9 +15,14 @@ struct seeds {
     const char *(*run)(uint64_t seed); /* returns what went wrong, or NULL */
 };
 
-static inline void nothing_forbidden_is_sent_and_all_ends_well(void **state)
+static inline uint64_t seeds_wanted(uint64_t otherwise)
 {
-    const struct seeds *seeds = *state;
+    const char *wanted = getenv("SIM_SEEDS");
+    return wanted && wanted[0] ? strtoull(wanted, NULL, 10) : otherwise;
+}
+
+static inline void seeds_run(const struct seeds *seeds)
+{
     int failed = 0;
     for (uint64_t seed = seeds->first; seed < seeds->first + seeds->count; seed++) {
         const char *failure = seeds->run(seed);
@@ -30,12 +36,15 @@ static inline void nothing_forbidden_is_sent_and_all_ends_well(void **state)
     assert_int_equal(failed, 0);
 }
 
+static inline void nothing_forbidden_is_sent_and_all_ends_well(void **state)
+{
+    seeds_run(*state);
+}
+
 static inline int seeds_main(int argc, char **argv, uint64_t count,
                              const char *(*run)(uint64_t seed))
 {
-    const char *wanted = getenv("SIM_SEEDS");
-    struct seeds seeds = { .first = 1, .count = count, .run = run };
-    seeds.count = wanted && wanted[0] ? strtoull(wanted, NULL, 10) : seeds.count;
+    struct seeds seeds = { .first = 1, .count = seeds_wanted(count), .run = run };
     seeds.first = argc > 1 ? strtoull(argv[1], NULL, 10) : seeds.first;
     seeds.count = argc > 2 ? strtoull(argv[2], NULL, 10) : seeds.count;
     const struct CMUnitTest tests[] = {

@@ -24,11 +24,11 @@ static void a_lease_lost_after_the_plan_stops_it(void **state)
 {
     struct world *w = *state;
     world_pass(w, 3000);
-    w->permits_left = 1; /* yes to the run, no to its first command */
+    w->permission.left = 1; /* yes to the run, no to its first command */
     world_tell_all(w);
     world_pass(w, 30000);
     assert_int_equal(world_peerofs(w), 0);
-    w->permits_left = 2; /* yes to the run and its first command */
+    w->permission.left = 2; /* yes to the run and its first command */
     world_pass(w, 30000);
     assert_int_equal(world_peerofs(w), 1);
 }

@@ -135,11 +135,11 @@ static void a_rewrite_waits_for_permission(void **state)
     struct fake_crdt *a = settle(w);
     (void)snprintf(w->route, sizeof(w->route), "PROXYTCP://10.9.0.1:80,PROXYTCP://10.9.0.2:80");
     world_publish(w);
-    w->permits_left = 2; /* yes to the run and to its command, no to what follows */
+    w->permission.left = 2; /* yes to the run and to its command, no to what follows */
     world_pass(w, 10000);
     assert_int_equal(a->peerofs, 1);
     assert_int_equal(a->rewrites, 0);
-    w->permits_left = -1;
+    w->permission.left = -1;
     world_pass(w, 3000);
     assert_int_equal(a->peerofs, 1);
     assert_int_equal(a->rewrites, 1);

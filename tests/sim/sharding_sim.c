@@ -17,7 +17,25 @@ struct dc {
     bool has_command_under_way; /* in every slot that a member lost */
     int64_t leader_check_ms;    /* 0: a minute */
     struct sharding *members[MEMBERS];
+    struct loop *loop;
+    struct fake_zk_server *server;
 };
+
+static void dc_open(struct dc *d)
+{
+    fake_clock_set(1000000, 1700000000000);
+    d->loop = loop_new();
+    d->server = fake_zk_server_new(d->loop, "sim");
+}
+
+static void dc_close(struct dc *d)
+{
+    for (int i = 0; i < MEMBERS; i++) {
+        sharding_free(d->members[i]);
+    }
+    fake_zk_server_free(d->server);
+    loop_free(d->loop);
+}
 
 static void on_slot(int slot, bool is_owned, void *arg)
 {
@@ -66,10 +84,10 @@ static void no_slot_has_two_owners(void *arg)
     }
 }
 
-static struct sharding *start(struct dc *d, struct loop *loop, int64_t id)
+static struct sharding *start(struct dc *d, int64_t id)
 {
     struct slot_peer_ops peer = { .call = peer_call, .forget = peer_forget, .ctx = d };
-    struct sharding_options options = { .loop = loop,
+    struct sharding_options options = { .loop = d->loop,
                                         .zk_hosts = "sim",
                                         .zk_namespace = "xpipe",
                                         .ip = "127.0.0.1",
@@ -94,18 +112,16 @@ static struct sharding *start(struct dc *d, struct loop *loop, int64_t id)
 static void partition_moves_slots_and_nothing_overlaps(void **state)
 {
     (void)state;
-    fake_clock_set(1000000, 1700000000000);
-    struct loop *loop = loop_new();
-    struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
     struct dc d = { 0 };
+    dc_open(&d);
     fake_loop_after_step(no_slot_has_two_owners, &d);
-    start(&d, loop, 1);
+    start(&d, 1);
     fake_loop_advance_to(clock_mono_ms() + 3000);
     assert_int_equal(owned(d.members[0]), 256);
-    start(&d, loop, 2);
+    start(&d, 2);
     fake_loop_advance_to(clock_mono_ms() + 3000);
     assert_int_equal(owned(d.members[1]), 128);
-    start(&d, loop, 3);
+    start(&d, 3);
     fake_loop_advance_to(clock_mono_ms() + 3000);
     assert_int_equal(owned(d.members[2]), 85);
     fake_zk_cut(sharding_zk(d.members[0]), true); /* the leader */
@@ -121,11 +137,7 @@ static void partition_moves_slots_and_nothing_overlaps(void **state)
     fake_zk_expire(sharding_zk(d.members[1]));
     fake_loop_advance_to(clock_mono_ms() + 10000);
     assert_int_equal(owned(d.members[0]) + owned(d.members[1]) + owned(d.members[2]), 256);
-    for (int i = 0; i < MEMBERS; i++) {
-        sharding_free(d.members[i]);
-    }
-    fake_zk_server_free(server);
-    loop_free(loop);
+    dc_close(&d);
 }
 
 /* The server's clock of the session starts when it hears the question. On a slow way the answer is that much older. */
@@ -133,21 +145,17 @@ static void the_lease_counts_from_the_question(void **state)
 {
     (void)state;
     enum { WAY_MS = 600, LEASE_MS = SESSION_MS * 2 / 3 };
-    fake_clock_set(1000000, 1700000000000);
-    struct loop *loop = loop_new();
-    struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
     struct dc d = { 0 };
-    start(&d, loop, 1);
+    dc_open(&d);
+    start(&d, 1);
     fake_loop_advance_to(clock_mono_ms() + 3000);
-    fake_zk_set_latency(server, WAY_MS);
+    fake_zk_set_latency(d.server, WAY_MS);
     fake_loop_advance_to(clock_mono_ms() + 10000);
     assert_int_equal(owned(d.members[0]), 256);
     fake_zk_cut(sharding_zk(d.members[0]), true);
     fake_loop_advance_to(clock_mono_ms() + LEASE_MS - 2 * WAY_MS + 1);
     assert_int_equal(owned(d.members[0]), 0);
-    sharding_free(d.members[0]);
-    fake_zk_server_free(server);
-    loop_free(loop);
+    dc_close(&d);
 }
 
 static void all_quiet(struct dc *d, struct sharding *s)
@@ -162,16 +170,14 @@ static void all_quiet(struct dc *d, struct sharding *s)
 static void a_hand_over_waits_for_the_command_under_way(void **state)
 {
     (void)state;
-    fake_clock_set(1000000, 1700000000000);
-    struct loop *loop = loop_new();
-    struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
     struct dc d = { 0 };
+    dc_open(&d);
     fake_loop_after_step(no_slot_has_two_owners, &d);
-    start(&d, loop, 1);
+    start(&d, 1);
     fake_loop_advance_to(clock_mono_ms() + 3000);
     assert_int_equal(owned(d.members[0]), 256);
     d.has_command_under_way = true;
-    start(&d, loop, 2);
+    start(&d, 2);
     fake_loop_advance_to(clock_mono_ms() + 2000);
     assert_true(owned(d.members[0]) < 256);   /* exported ... */
     assert_int_equal(owned(d.members[1]), 0); /* ... and nobody's yet */
@@ -193,13 +199,9 @@ static void a_hand_over_waits_for_the_command_under_way(void **state)
 
     fake_loop_after_step(NULL, NULL);
     d.has_command_under_way = true; /* the end of the process with an export that nobody answered */
-    start(&d, loop, 3);
+    start(&d, 3);
     fake_loop_advance_to(clock_mono_ms() + 2000);
-    for (int i = 0; i < MEMBERS; i++) {
-        sharding_free(d.members[i]);
-    }
-    fake_zk_server_free(server);
-    loop_free(loop);
+    dc_close(&d);
 }
 
 static void the_first_leads_no_more(void *arg)
@@ -213,13 +215,11 @@ static void who_gives_up_the_leadership_while_it_looks_does_not_win_it_again(voi
 {
     (void)state;
     for (int64_t after_ms = 0; after_ms < 40; after_ms++) {
-        fake_clock_set(1000000, 1700000000000);
-        struct loop *loop = loop_new();
-        struct fake_zk_server *server = fake_zk_server_new(loop, "sim");
         struct dc d = { .leader_check_ms = 20 };
-        start(&d, loop, 1);
+        dc_open(&d);
+        start(&d, 1);
         fake_loop_advance_to(clock_mono_ms() + 3000);
-        start(&d, loop, 2);
+        start(&d, 2);
         fake_loop_advance_to(clock_mono_ms() + 3000 + after_ms);
         assert_true(sharding_is_leader(d.members[0], clock_mono_ms()));
         sharding_drain(d.members[0], 10000);
@@ -227,11 +227,7 @@ static void who_gives_up_the_leadership_while_it_looks_does_not_win_it_again(voi
         fake_loop_advance_to(clock_mono_ms() + 3000);
         fake_loop_after_step(NULL, NULL);
         assert_true(sharding_is_leader(d.members[1], clock_mono_ms()));
-        for (int i = 0; i < MEMBERS; i++) {
-            sharding_free(d.members[i]);
-        }
-        fake_zk_server_free(server);
-        loop_free(loop);
+        dc_close(&d);
     }
 }
 

@@ -59,17 +59,30 @@ static void held_for(int64_t ms)
     assert_int_equal(w->node.fence, FENCE_HELD);
 }
 
-static void silence_holds(void)
+/* Long enough: that the master shall be held is written down. */
+static void silence_counts(void)
 {
     let_pass(SILENCE_MS + LOOK_MS);
     zk_settles();
-    let_pass(BUSY_MS);
+    assert_true(w->node.is_isolation);
+}
+
+/* Its settings are seen and written down, then it is held. */
+static void master_is_held(void)
+{
     fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
     zk_settles();
     let_pass(BUSY_MS);
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
     zk_settles();
     assert_int_equal(w->node.fence, FENCE_HELD);
+}
+
+static void silence_holds(void)
+{
+    silence_counts();
+    let_pass(BUSY_MS);
+    master_is_held();
     assert_true(w->node.is_isolation);
 }
 
@@ -77,6 +90,20 @@ static void held_by_isolation(void)
 {
     begin();
     silence_holds();
+}
+
+/* The console is heard again, and has said nothing yet. */
+static void held_and_heard(void)
+{
+    held_by_isolation();
+    hear();
+}
+
+static void held_and_asked(enum switch_step step, int64_t epoch)
+{
+    held_and_heard();
+    ask(step, epoch);
+    zk_settles();
 }
 
 static void nothing_for(int64_t ms)
@@ -223,10 +250,7 @@ static void a_shard_that_comes_later_is_held_too(void **state)
     zk_settles();
     assert_true(w->node.is_isolation);
     let_pass(BUSY_MS);
-    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
-    zk_settles();
-    let_pass(BUSY_MS);
-    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    master_is_held();
 }
 
 /* Whoever returns is held: the record says so already. */
@@ -234,18 +258,14 @@ static void a_master_that_is_silent_is_looked_for(void **state)
 {
     (void)state;
     begin();
-    let_pass(SILENCE_MS + LOOK_MS);
-    zk_settles();
+    silence_counts();
     let_pass(BUSY_MS);
     for (int i = 0; i < 3; i++) {
         fence_ends(FENCE_GOAL_LOOK, FENCE_UNREACHABLE);
         let_pass(100);
         assert_false(w->node.saved.is_known);
     }
-    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
-    zk_settles();
-    let_pass(BUSY_MS);
-    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    master_is_held();
 }
 
 /* It hangs, and a replica names it: what it had is not known, and no defaults are written down for it. */
@@ -253,8 +273,7 @@ static void a_master_that_hangs_is_looked_at_again(void **state)
 {
     (void)state;
     begin();
-    let_pass(SILENCE_MS + LOOK_MS);
-    zk_settles();
+    silence_counts();
     let_pass(BUSY_MS);
     w->seen_min_slaves = -1;
     for (int i = 0; i < 3; i++) {
@@ -306,8 +325,7 @@ static void a_pause_is_no_silence(void **state)
 static void the_console_confirms_and_writes_are_taken_again(void **state)
 {
     (void)state;
-    held_by_isolation();
-    hear();
+    held_and_heard();
     assert_int_equal(refreshes, 1);
     held_for(2000); /* a push says nothing of who is primary by now */
     metadata_says("jq", "Normal", 2);
@@ -432,15 +450,7 @@ static void a_cluster_under_migration_is_held_too(void **state)
     (void)state;
     begin();
     metadata_says("jq", "Migrating", 2);
-    let_pass(SILENCE_MS + LOOK_MS);
-    zk_settles();
-    assert_true(w->node.is_isolation);
-    let_pass(BUSY_MS);
-    fence_ends(FENCE_GOAL_LOOK, FENCE_RELEASED);
-    zk_settles();
-    let_pass(BUSY_MS);
-    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
-    zk_settles();
+    silence_holds();
     held_for(5000);
     hear();
     metadata_says("jq", "Normal", 3); /* K15 has no say here */
@@ -463,10 +473,7 @@ static void it_is_switched_off(void **state)
 static void a_hold_takes_it_over(void **state)
 {
     (void)state;
-    held_by_isolation();
-    hear();
-    ask(SWITCH_HOLD, 5);
-    zk_settles();
+    held_and_asked(SWITCH_HOLD, 5);
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD); /* the settings are known */
     zk_settles();
     assert_false(w->node.is_isolation);
@@ -484,8 +491,7 @@ static void a_hold_takes_it_over(void **state)
 static void a_hold_that_was_not_carried_out_leaves_it(void **state)
 {
     (void)state;
-    held_by_isolation();
-    hear();
+    held_and_heard();
     ask(SWITCH_HOLD, 5);
     let_pass(FENCE_MS); /* ZooKeeper does not answer */
     assert_int_equal(last()->rc, XP_TIMEOUT);
@@ -516,10 +522,7 @@ static void a_hold_that_comes_while_it_is_written_down(void **state)
 static void a_release_ends_it(void **state)
 {
     (void)state;
-    held_by_isolation();
-    hear();
-    ask(SWITCH_RELEASE, 0);
-    zk_settles();
+    held_and_asked(SWITCH_RELEASE, 0);
     fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
     assert_int_equal(last()->fence, FENCE_RELEASED);
     nothing_for(SILENCE_MS - LOOK_MS);
@@ -530,8 +533,7 @@ static void a_release_ends_it(void **state)
 static void a_release_that_sent_nothing_leaves_it(void **state)
 {
     (void)state;
-    held_by_isolation();
-    hear();
+    held_and_heard();
     ask(SWITCH_RELEASE, 5);
     let_pass(FENCE_MS); /* ZooKeeper does not answer */
     assert_int_equal(last()->rc, XP_TIMEOUT);
@@ -546,10 +548,7 @@ static void a_release_that_sent_nothing_leaves_it(void **state)
 /* It hangs, or nobody answers: it is held as before, and who ends that is the console. */
 static void a_release_that_fails_leaves_it(enum fence_state state)
 {
-    held_by_isolation();
-    hear();
-    ask(SWITCH_RELEASE, 5);
-    zk_settles();
+    held_and_asked(SWITCH_RELEASE, 5);
     assert_int_equal(w->node.fence, FENCE_NONE);
     assert_true(addr_eq(&fence_now()->o.saved_of, &w->node.master));
     fence_ends(FENCE_GOAL_RELEASE, state);
@@ -579,10 +578,7 @@ static void a_release_that_reaches_nobody_leaves_it(void **state)
 static void a_release_of_a_steps_hold_that_fails_leaves_nothing(void **state)
 {
     (void)state;
-    held_by_isolation();
-    hear();
-    ask(SWITCH_HOLD, 5);
-    zk_settles();
+    held_and_asked(SWITCH_HOLD, 5);
     fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
     zk_settles();
     ask(SWITCH_RELEASE, 5);
@@ -595,8 +591,7 @@ static void a_release_of_a_steps_hold_that_fails_leaves_nothing(void **state)
 static void a_promotion_ends_it(void **state)
 {
     (void)state;
-    held_by_isolation();
-    hear();
+    held_and_heard();
     begin_promotion(5);
     promotion_ends(PROMOTE_OK, 6379);
     fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);

@@ -40,6 +40,13 @@ static void given_up_in(int64_t least_ms, int64_t most_ms)
     assert_true(clock_mono_ms() - begin >= least_ms);
 }
 
+static void release_ends(void)
+{
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    zk_settles();
+    assert_int_equal(w->node.fence, FENCE_NONE);
+}
+
 static void held_in_a_migration(void)
 {
     own();
@@ -65,9 +72,7 @@ static void a_fence_that_outlives_its_migration(void **state)
     let_pass(1100);
     assert_int_equal(fence_now()->o.saved.min_slaves, 1);
     assert_true(addr_eq(&fence_now()->o.hint, &w->node.master));
-    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
-    zk_settles();
-    assert_int_equal(w->node.fence, FENCE_NONE);
+    release_ends();
     assert_false(w->node.saved.is_known);
     assert_int_equal(w->node.migrating_version, 0);
     assert_int_equal(stance(), STANCE_NONE);
@@ -102,9 +107,7 @@ static void the_fence_of_the_next_migration_stays(void **state)
     asserted_for(5000);
     metadata_says("jq", "Normal", 5);
     given_up_in(1900, 2200);
-    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
-    zk_settles();
-    assert_int_equal(w->node.fence, FENCE_NONE);
+    release_ends();
 }
 
 static void a_hold_comes_behind_a_release_under_way(void **state)
@@ -139,9 +142,7 @@ static void an_answer_of_after_the_order_is_enough(void **state)
     dc_store_confirm(w->store, clock_mono_ms());
     metadata_says("jq", "Normal", 3);
     given_up_in(0, 10);
-    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
-    zk_settles();
-    assert_int_equal(w->node.fence, FENCE_NONE);
+    release_ends();
     let_pass(10000);
     assert_true(list_is_empty(&w->fences));
 }
@@ -161,9 +162,7 @@ static void an_answer_of_before_the_order_is_not(void **state)
     assert_int_equal(w->node.fence, FENCE_HELD);
     dc_store_confirm(w->store, clock_mono_ms()); /* not modified */
     given_up_in(0, 150);
-    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
-    zk_settles();
-    assert_int_equal(w->node.fence, FENCE_NONE);
+    release_ends();
 }
 
 /* The hold of the next migration comes before the news of the one before it, which it takes for its own. */
@@ -220,14 +219,20 @@ static void held_by_another(int migrating_version, int64_t ago_ms)
                                       .version = 3 };
 }
 
+/* Shortly before now. */
+static void console_answered(const char *status, int version)
+{
+    metadata_says("jq", status, version);
+    dc_store_confirm(w->store, clock_mono_ms());
+    let_pass(1);
+}
+
 /* It was released around us: nobody who writes is stopped again. */
 static void who_comes_back_asks_first(void **state)
 {
     (void)state;
     held_by_another(2, AWAY_MS);
-    metadata_says("jq", "Normal", 3);
-    dc_store_confirm(w->store, clock_mono_ms());
-    let_pass(1);
+    console_answered("Normal", 3);
     own();
     assert_int_equal(refreshes, 2); /* and it is over, as it seems */
     let_pass(DOUBT_MS - 100);
@@ -245,9 +250,7 @@ static void who_comes_back_and_is_not_answered_fences(void **state)
 {
     (void)state;
     held_by_another(2, AWAY_MS);
-    metadata_says("jq", "Normal", 3);
-    dc_store_confirm(w->store, clock_mono_ms());
-    let_pass(1);
+    console_answered("Normal", 3);
     own();
     let_pass(DOUBT_MS + 60);
     assert_int_equal(w->started, 1);
@@ -288,9 +291,7 @@ static void a_migration_under_way_is_no_reason_to_wait(void **state)
 {
     (void)state;
     held_by_another(3, AWAY_MS);
-    metadata_says("jq", "Migrating", 4);
-    dc_store_confirm(w->store, clock_mono_ms());
-    let_pass(1);
+    console_answered("Migrating", 4);
     fences_at_once();
     dc_store_confirm(w->store, clock_mono_ms());
     asserted_for(5000);
@@ -302,9 +303,7 @@ static void a_fence_of_no_known_migration_stays_with_the_next(void **state)
 {
     (void)state;
     held_by_another(0, AWAY_MS);
-    metadata_says("jq", "Normal", 3);
-    dc_store_confirm(w->store, clock_mono_ms());
-    let_pass(1);
+    console_answered("Normal", 3);
     fences_at_once();
     dc_store_confirm(w->store, clock_mono_ms());
     asserted_for(5000);

@@ -352,13 +352,18 @@ static void the_old_primary_becomes_a_backup(void **state)
     assert_right(w);
 }
 
-static void a_backup_becomes_the_primary(void **state)
+static void settle_backup(struct tree_world *w)
 {
-    struct tree_world *w = *state;
     w->is_primary = false;
     tree_world_open(w);
     tree_world_tell(w, TREE_FAR_HEAD);
     tree_world_pass(w, 5000);
+}
+
+static void a_backup_becomes_the_primary(void **state)
+{
+    struct tree_world *w = *state;
+    settle_backup(w);
     assert_right(w);
     promote_by_hand(w, 1); /* the DC change does that */
     int sent = w->redis[0].commands + w->redis[1].commands + w->redis[2].commands;
@@ -374,12 +379,9 @@ static void a_backup_becomes_the_primary(void **state)
 static void priorities_come_back_in_the_primary(void **state)
 {
     struct tree_world *w = *state;
-    w->is_primary = false;
     w->keeper_count = 0;
     w->queue_count = 0;
-    tree_world_open(w);
-    tree_world_tell(w, TREE_FAR_HEAD);
-    tree_world_pass(w, 5000);
+    settle_backup(w);
     assert_right(w);
     promote_by_hand(w, 1);
     w->is_primary = true;
@@ -408,10 +410,7 @@ static void priorities_come_back_in_the_primary(void **state)
 static void another_dc_becomes_the_primary(void **state)
 {
     struct tree_world *w = *state;
-    w->is_primary = false;
-    tree_world_open(w);
-    tree_world_tell(w, TREE_FAR_HEAD);
-    tree_world_pass(w, 5000);
+    settle_backup(w);
     int sent = tree_world_commands(w);
     w->active_dc = "fra";
     tree_world_publish(w);
@@ -431,10 +430,7 @@ static void another_dc_becomes_the_primary(void **state)
 static void told_one_of_ours_is_refused(void **state)
 {
     struct tree_world *w = *state;
-    w->is_primary = false;
-    tree_world_open(w);
-    tree_world_tell(w, TREE_FAR_HEAD);
-    tree_world_pass(w, 5000);
+    settle_backup(w);
     int sent = tree_world_commands(w);
     tree_duty_upstream_told(tree_world_duty(w), "oy", &w->redis[0].addr, -1);
     tree_duty_upstream_told(tree_world_duty(w), "oy", &w->keeper[0].addr, -1);

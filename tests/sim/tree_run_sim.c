@@ -211,12 +211,12 @@ static void permission_ends_in_the_middle_of_a_run(void **state)
     struct tree_world *w = *state;
     settle(w);
     w->starts_keepers = false;
-    w->permits_left = 2; /* the run, and its first command */
+    w->permission.left = 2; /* the run, and its first command */
     tree_world_kill(w, &w->keeper[0]);
     tree_world_pass(w, 1500);
     assert_int_equal(w->keeper[1].commands, 1);
     assert_int_equal(w->redis[0].commands + w->redis[1].commands, 0);
-    w->permits_left = -1;
+    w->permission.left = -1;
     tree_world_pass(w, 2000);
     assert_right(w);
 }
