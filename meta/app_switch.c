@@ -9,20 +9,9 @@
 
 #define ASK_TIMEOUT_MS      1000
 #define ASK_REPLY_MAX_BYTES 1024
-#define REPORTS_HELP        "Reports of divergences to the console, by how they ended."
-static struct metric reports_ok =
-    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"ok\"", REPORTS_HELP);
-static struct metric reports_failed =
-    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"failed\"", REPORTS_HELP);
-static struct metric reports_refused =
-    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"refused\"", REPORTS_HELP);
-static struct metric reports_dropped =
-    METRIC_COUNTER_INIT("xpipe_meta_divergence_reports_total", "result=\"dropped\"", REPORTS_HELP);
-static struct metric reports_waiting =
-    METRIC_GAUGE_INIT("xpipe_meta_divergence_reports_waiting", "",
-                      "Divergences that wait to be reported to the console.");
-static struct report_metrics report_metrics = { &reports_ok, &reports_failed, &reports_refused,
-                                                &reports_dropped, &reports_waiting };
+
+static struct report_metrics report_metrics =
+    REPORT_METRICS_INIT("xpipe_meta_divergence_reports", "divergences");
 
 static struct tree_duty *tree_of(const char *cluster, const char *shard, void *arg)
 {

@@ -135,11 +135,11 @@ static void ask_each(struct migration_asks *asks)
 }
 
 /* Takes the asks. */
-static int run_asks(struct http_req *req, struct http_resp *resp, struct migration_asks *asks,
+static int run_asks(struct http_req *req, struct migration_asks *asks,
                     const struct process_request *request, struct xp_err *err)
 {
     if (request->is_dry_run || request->plan_hash) {
-        return migration_process_planned(req, resp, asks, request, err);
+        return migration_process_planned(req, asks, request, err);
     }
     request->narrow(asks);
     return migration_asks_run(req, asks, render_asked);
@@ -180,7 +180,7 @@ static int ask(struct http_req *req, struct http_resp *resp, enum migration_ask 
         request.is_whole = body.clusters.count == 0;
         request.plan_hash = body.plan_hash;
         request.narrow = is_process && request.is_whole ? ask_the_event : ask_each;
-        rc = run_asks(req, resp, TAKE(asks), &request, err);
+        rc = run_asks(req, TAKE(asks), &request, err);
     }
     migration_asks_free(asks);
     jd_done(fields, &body);

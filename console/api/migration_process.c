@@ -189,11 +189,9 @@ static int read_all(struct processing *p, const struct plan_settings *settings, 
     return rc;
 }
 
-int migration_process_planned(struct http_req *req, struct http_resp *resp,
-                              struct migration_asks *asks, const struct process_request *request,
-                              struct xp_err *err)
+int migration_process_planned(struct http_req *req, struct migration_asks *asks,
+                              const struct process_request *request, struct xp_err *err)
 {
-    (void)resp;
     struct plan_maker *maker = api_context(req)->plans.maker;
     struct processing *p = xcalloc(1, sizeof(*p));
     *p =

@@ -23,7 +23,7 @@ struct process_request {
     migration_asks_render_fn *render;
 };
 /* 'asks': one for each cluster. Takes them. */
-int migration_process_planned(struct http_req *, struct http_resp *, struct migration_asks *,
+int migration_process_planned(struct http_req *, struct migration_asks *,
                               const struct process_request *, struct xp_err *);
 
 #endif

@@ -11,20 +11,8 @@
 
 #define TARGET_MAX_BYTES 8192
 
-#define REPORTS_HELP "Reports of active keepers to the console, by how they ended."
-static struct metric reports_ok =
-    METRIC_COUNTER_INIT("xpipe_keeper_reports_total", "result=\"ok\"", REPORTS_HELP);
-static struct metric reports_failed =
-    METRIC_COUNTER_INIT("xpipe_keeper_reports_total", "result=\"failed\"", REPORTS_HELP);
-static struct metric reports_refused =
-    METRIC_COUNTER_INIT("xpipe_keeper_reports_total", "result=\"refused\"", REPORTS_HELP);
-static struct metric reports_dropped =
-    METRIC_COUNTER_INIT("xpipe_keeper_reports_total", "result=\"dropped\"", REPORTS_HELP);
-static struct metric reports_waiting =
-    METRIC_GAUGE_INIT("xpipe_keeper_reports_waiting", "",
-                      "Shards whose active keeper waits to be reported to the console.");
-static struct report_metrics metrics = { &reports_ok, &reports_failed, &reports_refused,
-                                         &reports_dropped, &reports_waiting };
+static struct report_metrics metrics =
+    REPORT_METRICS_INIT("xpipe_keeper_reports", "active keepers");
 
 struct keeper_report {
     struct console_report *reports;

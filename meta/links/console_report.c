@@ -71,7 +71,7 @@ static void leave_queue(struct report *r)
         struct console_report *k = r->owner;
         list_remove(&r->link);
         k->waiting--;
-        metric_set(k->options.metrics->waiting, (int64_t)k->waiting);
+        metric_set(&k->options.metrics->waiting, (int64_t)k->waiting);
     }
 }
 
@@ -90,7 +90,7 @@ static void enter_queue(struct report *r)
 {
     struct console_report *k = r->owner;
     if (k->waiting >= (size_t)k->options.queue_max) {
-        metric_add(k->options.metrics->dropped, 1);
+        metric_add(&k->options.metrics->dropped, 1);
         log_warn("console_report.dropped", "subject", k->options.subject, "of", r->key, "waiting",
                  log_int((int64_t)k->waiting), "next",
                  "its owner reports again; see console.address and the console");
@@ -99,7 +99,7 @@ static void enter_queue(struct report *r)
     }
     list_push_back(&k->queue, &r->link);
     k->waiting++;
-    metric_set(k->options.metrics->waiting, (int64_t)k->waiting);
+    metric_set(&k->options.metrics->waiting, (int64_t)k->waiting);
     pump_soon(k);
 }
 
@@ -181,15 +181,15 @@ static void on_reply(int rc, const struct http_reply *reply, const struct xp_err
     }
     rc = outcome(r, rc, reply, why, &err);
     if (rc == XP_UNAVAILABLE) {
-        metric_add(k->options.metrics->failed, 1);
+        metric_add(&k->options.metrics->failed, 1);
         pause_all(k, err.msg);
     } else if (rc < 0) {
-        metric_add(k->options.metrics->refused, 1);
+        metric_add(&k->options.metrics->refused, 1);
         end_pause(k); /* it answers */
         log_warn("console_report.refused", "subject", k->options.subject, "of", r->key, "error",
                  err.msg);
     } else {
-        metric_add(k->options.metrics->ok, 1);
+        metric_add(&k->options.metrics->ok, 1);
         end_pause(k);
     }
     after_call(r, rc);
@@ -225,7 +225,7 @@ static void pump_fired(struct loop_timer *t)
         k->waiting--;
         send_report(LIST_ENTRY(link, struct report, link));
     }
-    metric_set(k->options.metrics->waiting, (int64_t)k->waiting);
+    metric_set(&k->options.metrics->waiting, (int64_t)k->waiting);
 }
 
 /* ---- console_report.h ---- */
@@ -245,11 +245,11 @@ struct console_report *console_report_new(const struct console_report_options *o
     list_init(&k->queue);
     loop_timer_init(&k->pump_timer, options->loop, pump_fired);
     struct report_metrics *m = k->options.metrics;
-    struct metric *const counters[] = { m->ok, m->failed, m->refused, m->dropped };
+    struct metric *const counters[] = { &m->ok, &m->failed, &m->refused, &m->dropped };
     for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
         metric_register(counters[i]);
     }
-    metric_set(m->waiting, 0);
+    metric_set(&m->waiting, 0);
     return k;
 }
 

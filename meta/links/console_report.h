@@ -13,12 +13,25 @@
 struct console_report;
 
 struct report_metrics { /* static; counters by how a report ended, and a gauge */
-    struct metric *ok;
-    struct metric *failed;
-    struct metric *refused;
-    struct metric *dropped;
-    struct metric *waiting;
+    struct metric ok;
+    struct metric failed;
+    struct metric refused;
+    struct metric dropped;
+    struct metric waiting;
 };
+/* Of "xpipe_x_reports": xpipe_x_reports_total and xpipe_x_reports_waiting. 'of': what is reported, for people. */
+#define REPORT_COUNTER_INIT(family, of, result)                                                    \
+    METRIC_COUNTER_INIT(family "_total", "result=\"" result "\"",                                  \
+                        "Reports of " of " to the console, by how they ended.")
+#define REPORT_METRICS_INIT(family, of)                                                            \
+    {                                                                                              \
+        .ok = REPORT_COUNTER_INIT(family, of, "ok"),                                               \
+        .failed = REPORT_COUNTER_INIT(family, of, "failed"),                                       \
+        .refused = REPORT_COUNTER_INIT(family, of, "refused"),                                     \
+        .dropped = REPORT_COUNTER_INIT(family, of, "dropped"),                                     \
+        .waiting = METRIC_GAUGE_INIT(family "_waiting", "",                                        \
+                                     "Reports of " of " that wait for the console."),              \
+    }
 struct console_report_options {
     struct loop *loop;
     const char *console_url; /* copied */
