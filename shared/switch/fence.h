@@ -85,8 +85,8 @@ struct fence_facts {
     struct addr hint; /* who is believed to be the master; none */
     /* release: what to restore; else what an earlier phase of the same switch has saved */
     struct fence_saved saved;
-    struct addr
-        saved_of; /* release: 'saved' are its own settings, whoever has released it before us; none */
+    /* release: 'saved' are its own settings, whoever has released it before us; none */
+    struct addr saved_of;
     mono_ms drain_until; /* WHOLE */
     const struct fence_node *nodes;
     size_t count;
