@@ -99,6 +99,9 @@ void switch_note_release(struct switch_shard *s)
     s->held_until = MONO_NEVER;
     s->is_asserted = false;
     switch_keep_stop(s);
+    if (r->kept.count > 0) { /* of others that were held: they get it when they follow */
+        switch_keep(s, s->all->opt.reassert_ms);
+    }
 }
 
 /* Refused, silent, or nobody knows: what was intended stays so, and is asserted again as soon as it can be. */
@@ -131,6 +134,7 @@ static void end_fencing(struct switch_shard *s, const struct switch_fence *resul
         (result->state == FENCE_HELD || result->state == FENCE_FROZEN)) {
         note_fence(s, result);
     } else if (!is_fencing(s->job->step) && result->state == FENCE_RELEASED) {
+        switch_keep_settings_of_held(s, &result->master);
         switch_note_release(s);
     } else {
         if (s->job->step == SWITCH_RELEASE && s->job->before.is_isolation) {
@@ -215,9 +219,10 @@ static void on_looked(const struct switch_fence *result, void *arg)
 static bool start(struct switch_shard *s, enum fence_goal goal,
                   void (*on_done)(const struct switch_fence *, void *))
 {
+    /* which may have lasted longer than the master */
+    bool is_of_isolation = goal == FENCE_GOAL_RELEASE && s->job->before.is_isolation;
     struct fence_options options = {
         .goal = goal,
-        .hint = s->record.master,
         .saved = s->record.saved,
         .saved_of = s->record.master,
         /* a look that somebody hangs in leaves time for the fence */
@@ -227,6 +232,9 @@ static bool start(struct switch_shard *s, enum fence_goal goal,
         .drain_ms = s->job->order.drain_ms,
         .on_done = on_done,
     };
+    if (!is_of_isolation) {
+        options.hint = s->record.master;
+    }
     s->fence_run = switch_fence_run(s, &options);
     return s->fence_run != NULL;
 }

@@ -186,6 +186,8 @@ void switch_promoting(struct switch_shard *);
 void switch_following(struct switch_shard *);
 /* The fence is over: the record says so, nothing is asserted any more. The caller writes it. */
 void switch_note_release(struct switch_shard *);
+/* Before that: the settings of the one that was held, when another one is released. */
+void switch_keep_settings_of_held(struct switch_shard *, const struct addr *released);
 /* While it is fenced: what the metadata says of its migration is remembered (and written with the next record). */
 void switch_note_migrating(struct switch_shard *);
 /* A fence is ordered: what the metadata said of the migration before counts no more. */

@@ -184,6 +184,45 @@ static bool end_run(struct switch_shard *s)
 
 /* ---- a fence ---- */
 
+/* Another one may have become the master meanwhile: the one that was held gets its settings when it follows. */
+void switch_keep_settings_of_held(struct switch_shard *s, const struct addr *released)
+{
+    struct switch_record *r = &s->record;
+    if (r->saved.is_known && !addr_is_none(&r->master) && !addr_eq(&r->master, released)) {
+        (void)switch_kept_add(&r->kept, &r->master, &r->saved);
+    }
+}
+
+static bool seen_by(const struct fence_run *run, const struct addr *wanted,
+                    struct fence_saved *ret_saved)
+{
+    struct addr redis;
+    for (size_t i = 0; i < SWITCH_REDIS_MAX; i++) {
+        if (fence_run_seen(run, i, &redis, ret_saved) && addr_eq(&redis, wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An isolation may last: whoever the sentinels have made the master since is held, too, and then the hold is its own. True: the record says
+ * something else now. */
+static bool note_next_master(struct switch_shard *s, const struct switch_fence *held)
+{
+    struct switch_record *r = &s->record;
+    struct fence_saved seen;
+    if (!r->is_isolation || held->state != FENCE_HELD || addr_eq(&held->master, &r->master) ||
+        seen_by(s->keep_run, &r->master, &seen) || !seen_by(s->keep_run, &held->master, &seen)) {
+        return false;
+    }
+    switch_keep_settings_of_held(s, &held->master);
+    const struct switch_kept *kept = switch_kept_find(&r->kept, &held->master);
+    r->saved = kept ? kept->saved : switch_saved(&seen);
+    switch_kept_remove(&r->kept, &held->master);
+    r->master = held->master;
+    return true;
+}
+
 /* One that is over as soon as the console says so is looked after more often: that is told to nobody. */
 static int64_t assert_again_ms(const struct switch_shard *s)
 {
@@ -197,8 +236,12 @@ static void on_kept(const struct switch_fence *result, void *arg)
     enum fence_state state = result->state;
     bool was_commanding = s->is_keep_commanding;
     bool was_asserted = s->is_asserted;
+    bool is_news = s->is_owned && s->keep_tenure == s->tenure && note_next_master(s, result);
     if (!end_run(s)) {
         return;
+    }
+    if (is_news) {
+        switch_write(s);
     }
     s->is_asserted = state == FENCE_HELD || state == FENCE_FROZEN;
     if (s->is_asserted) {
@@ -315,15 +358,6 @@ void switch_note_migrating(struct switch_shard *s)
     }
 }
 
-/* Another one may have become the master meanwhile: the one that was held gets its settings when it follows. */
-static void keep_settings_of_held(struct switch_shard *s, const struct addr *released)
-{
-    struct switch_record *r = &s->record;
-    if (r->saved.is_known && !addr_is_none(&r->master) && !addr_eq(&r->master, released)) {
-        (void)switch_kept_add(&r->kept, &r->master, &r->saved);
-    }
-}
-
 static void on_let_go(const struct switch_fence *result, void *arg)
 {
     struct switch_shard *s = arg;
@@ -337,7 +371,7 @@ static void on_let_go(const struct switch_fence *result, void *arg)
              s->record.is_isolation ? "the console was heard again: this dc is the primary one"
                                     : "its migration is over, and this dc is the primary one");
     if (state == FENCE_RELEASED) {
-        keep_settings_of_held(s, &master);
+        switch_keep_settings_of_held(s, &master);
         switch_note_release(s);
         switch_write(s);
         switch_look(s); /* the sentinels */

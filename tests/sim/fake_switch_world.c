@@ -39,8 +39,13 @@ void fence_run_free(struct fence_run *run)
 bool fence_run_seen(const struct fence_run *run, size_t index, struct addr *ret_redis,
                     struct fence_saved *ret_saved)
 {
-    (void)run, (void)index, (void)ret_redis, (void)ret_saved;
-    return false;
+    (void)run;
+    if (index >= REDIS || !w->is_seen[index]) {
+        return false;
+    }
+    *ret_redis = addr_of("10.0.1.1", FIRST_PORT + (int)index);
+    *ret_saved = (struct fence_saved){ .is_known = true, .min_slaves = w->own[index] };
+    return true;
 }
 
 struct promote_run *promote_run_start(const struct promote_options *o)
@@ -270,7 +275,9 @@ static void ignore_routes(void *arg)
 
 void switch_world_open(const char *active)
 {
-    *w = (struct switch_world){ .node = { .version = -1 }, .seen_min_slaves = 1 };
+    *w = (struct switch_world){ .node = { .version = -1 },
+                                .master_port = FIRST_PORT,
+                                .seen_min_slaves = 1 };
     fake_clock_set(1000000, 1700000000000);
     list_init(&w->fences);
     list_init(&w->promotions);

@@ -57,6 +57,10 @@ struct switch_world {
     int puts;                  /* that were carried out */
     struct switch_told told[ANSWERS_MAX];
     int answers;
+    int master_port; /* of whom the runs find to be the master */
+    bool is_seen
+        [REDIS]; /* as a master or frozen, by the run that ends; with 'own' min-slaves-to-write */
+    int64_t own[REDIS];
     int64_t seen_min_slaves; /* of who is looked at; -1: not to be read, or the fence's own */
     struct addr appointed;
     int appointments;

@@ -135,7 +135,7 @@ static inline void fence_ends(enum fence_goal goal, enum fence_state state)
     struct fence_run *run = fence_now();
     assert_int_equal(run->o.goal, goal);
     struct switch_fence result = { .state = state,
-                                   .master = addr_of("10.0.1.1", 6379),
+                                   .master = addr_of("10.0.1.1", w->master_port),
                                    .offset = 100 };
     if (w->seen_min_slaves >= 0) {
         result.saved = (struct fence_saved){ .is_known = true,

@@ -468,6 +468,105 @@ static void it_is_switched_off(void **state)
     nothing_for(100000);
 }
 
+/* ---- sentinels make another one the master meanwhile ---- */
+
+enum { SECOND_PORT = FIRST_PORT + 1, OWN = 3 };
+
+/* It had settings of its own; nobody has asked for them before. */
+static void the_second_is_master(void)
+{
+    w->master_port = SECOND_PORT;
+    w->is_seen[0] = false;
+    w->is_seen[1] = true;
+    w->own[1] = OWN;
+    w->redis[0] = (struct switch_redis){ .follows = true, .min_slaves = FENCE_MIN_SLAVES };
+    let_pass(AGAIN_MS);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    w->own[1] = FENCE_MIN_SLAVES; /* as it reads from now on */
+}
+
+/* The hold is the second one's; the first gets its settings when it follows, without any news. */
+static void the_next_master_gets_its_own_settings_back(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    w->is_seen[0] = true;
+    held_for(2000);
+    the_second_is_master();
+    assert_int_equal(w->node.master.port, SECOND_PORT);
+    assert_int_equal(w->node.saved.min_slaves, OWN);
+    assert_int_equal(w->node.kept.count, 1);
+    assert_int_equal(w->node.kept.items[0].saved.min_slaves, 1);
+    held_for(2000);
+    assert_int_equal(w->node.saved.min_slaves, OWN);
+    confirm();
+    let_pass(AGAIN_MS + BUSY_MS);
+    assert_int_equal(fence_now()->o.saved.min_slaves, OWN);
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    zk_settles();
+    assert_int_equal(w->node.kept.count, 1);
+    hear();
+    let_pass(AGAIN_MS + 500);
+    zk_settles();
+    assert_int_equal(w->redis[0].min_slaves, 1);
+    assert_int_equal(w->node.kept.count, 0);
+}
+
+/* And back again: what it had the first time counts, not the fence's values. */
+static void the_first_is_master_again(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    the_second_is_master();
+    w->master_port = FIRST_PORT;
+    w->is_seen[1] = false;
+    w->is_seen[0] = true;
+    w->own[0] = FENCE_MIN_SLAVES;
+    let_pass(AGAIN_MS);
+    fence_ends(FENCE_GOAL_HOLD, FENCE_HELD);
+    zk_settles();
+    assert_int_equal(w->node.master.port, FIRST_PORT);
+    assert_int_equal(w->node.saved.min_slaves, 1);
+    assert_int_equal(w->node.kept.count, 1);
+    assert_int_equal(w->node.kept.items[0].redis.port, SECOND_PORT);
+    assert_int_equal(w->node.kept.items[0].saved.min_slaves, OWN);
+}
+
+/* Both are masters: the hold stays whose it is. */
+static void a_second_master_beside_it_changes_nothing(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    w->is_seen[0] = w->is_seen[1] = true;
+    w->own[0] = w->own[1] = FENCE_MIN_SLAVES;
+    w->master_port = SECOND_PORT;
+    held_for(3000);
+    assert_int_equal(w->node.master.port, FIRST_PORT);
+    assert_int_equal(w->node.saved.min_slaves, 1);
+}
+
+/* A step is asked for by who does not know whom we hold. */
+static void a_step_releases_whoever_is_the_master(void **state)
+{
+    (void)state;
+    held_by_isolation();
+    hear();
+    ask(SWITCH_RELEASE, 5);
+    zk_settles();
+    assert_true(addr_is_none(&fence_now()->o.hint));
+    w->master_port = SECOND_PORT;
+    w->redis[0] = (struct switch_redis){ .follows = true, .min_slaves = FENCE_MIN_SLAVES };
+    fence_ends(FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    zk_settles();
+    assert_int_equal(w->node.kept.count, 1);
+    hear();
+    let_pass(AGAIN_MS + 500);
+    zk_settles();
+    assert_int_equal(w->redis[0].min_slaves, 1);
+    assert_int_equal(w->node.kept.count, 0);
+}
+
 /* ---- steps ---- */
 
 static void a_hold_takes_it_over(void **state)
@@ -669,6 +768,10 @@ int main(void)
         TEST(open_primary, a_migration_is_waited_for),
         TEST(open_primary, a_cluster_under_migration_is_held_too),
         TEST(open_primary, it_is_switched_off),
+        TEST(open_primary, the_next_master_gets_its_own_settings_back),
+        TEST(open_primary, the_first_is_master_again),
+        TEST(open_primary, a_second_master_beside_it_changes_nothing),
+        TEST(open_primary, a_step_releases_whoever_is_the_master),
         TEST(open_primary, a_hold_takes_it_over),
         TEST(open_primary, a_hold_that_was_not_carried_out_leaves_it),
         TEST(open_primary, a_hold_that_comes_while_it_is_written_down),
