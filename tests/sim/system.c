@@ -17,12 +17,13 @@
 
 #include "shared/base/banned.h"
 
-#define MEMBER_PORT      8080
-#define REDIS_PORT       6379
-#define KEEPER_SETTLE_MS 3000
-#define ORPHAN_CHECK_MS  2000
-#define ORPHAN_GRACE_MS  6000
-#define LAST_CALLS_MS    4000 /* then no push and no operator waits for an answer any more */
+#define ISOLATION_PERCENT 15 /* of the runs have the fence of an isolated DC */
+#define MEMBER_PORT       8080
+#define REDIS_PORT        6379
+#define KEEPER_SETTLE_MS  3000
+#define ORPHAN_CHECK_MS   2000
+#define ORPHAN_GRACE_MS   6000
+#define LAST_CALLS_MS     4000 /* then no push and no operator waits for an answer any more */
 
 const char *const system_dcs[SYSTEM_DCS] = { "jq", "fra" };
 
@@ -106,6 +107,7 @@ static void make_settings(struct system_member *m, struct settings *out)
     setting_n(out, "meta.keeper.orphan.check.milli", ORPHAN_CHECK_MS);
     setting_n(out, "meta.keeper.orphan.grace.milli", ORPHAN_GRACE_MS);
     setting_n(out, "meta.relay.link.milli", 4000);
+    setting_n(out, "meta.isolation.fence.seconds", c->isolation_s);
 }
 
 bool system_is_running(const struct system_member *m)
@@ -371,6 +373,15 @@ static void choose_config(struct system *s)
     s->packet_ms = s->config.slowest_packet_ms;
 }
 
+/* From dice of its own: what a seed without it does stays what it was. */
+static void choose_isolation(struct system *s, uint64_t seed)
+{
+    struct dice own = { .state = seed ^ 0x150A7E0150A7E0U };
+    if (dice_chance(&own, ISOLATION_PERCENT)) {
+        s->config.isolation_s = dice_between(&own, 3, 8);
+    }
+}
+
 static void make_redis(struct system *s, int place, int dc, int shard, int index)
 {
     struct system_redis *r = &s->redis[place][dc][shard][index];
@@ -462,6 +473,7 @@ struct system *system_open(uint64_t seed)
     fake_clock_set(1000000, 1700000000000);
     s->dice = (struct dice){ .state = seed * 0xD1342543DE82EF95U };
     choose_config(s);
+    choose_isolation(s, seed);
     s->loop = loop_new();
     fake_redis_handle(on_command, s);
     fake_redis_watch(on_sent, s);
@@ -523,6 +535,18 @@ void system_close(struct system *s)
     }
     loop_free(s->loop);
     free(s);
+}
+
+void system_silence_console(struct system *s, bool is_silent)
+{
+    fake_console_stop(s->console, is_silent);
+    for (int i = 0; i < SYSTEM_DCS * SYSTEM_PROCESSES; i++) {
+        const struct system_member *m = &s->members[i / SYSTEM_PROCESSES][i % SYSTEM_PROCESSES];
+        if (m->loop) {
+            fake_http_set(m->loop, &system_console_addr,
+                          is_silent ? FAKE_HTTP_REFUSES : FAKE_HTTP_UP);
+        }
+    }
 }
 
 void system_restart_dc(struct system *s, int dc)

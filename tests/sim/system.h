@@ -96,6 +96,7 @@ struct system_config { /* what the seed decides once; times in ms */
     int64_t removal_limit; /* of documents */
     int64_t downgrade_limit;
     int64_t slowest_packet_ms;
+    int64_t isolation_s; /* 0: masters are never held for the silence of the console */
 };
 
 struct system {
@@ -156,6 +157,9 @@ struct system_redis *system_master(struct system *, int place, int dc, int shard
 void system_fail_over(struct system *, struct system_redis *to, bool takes_peers);
 struct console_cluster *system_cluster(struct system *, int place); /* that is there now, or NULL */
 bool system_is_listed(struct system *, const struct system_redis *);
+
+/* The console is silent for everybody, also on links that were healed one by one; or is heard again. */
+void system_silence_console(struct system *, bool is_silent);
 
 /* All metaservers of a DC die, and start again when their sessions are over, within the grace for servers that nobody has
  * seen yet: the first one up must not take everything. */

@@ -21,6 +21,8 @@
 #define TRIES_EACH      4
 #define LINK_SETTLED_MS 3000
 #define FULL_CHECK_MS   1000
+#define HOLD            "the hold of an isolated DC" /* which waits for no migration */
+#define HELD            "2147483647"
 
 struct bucket {
     int64_t milli;
@@ -303,6 +305,10 @@ void checks_step(void *system)
             }
         }
     }
+    const char *doubled = is_full ? system_tree_doubled(s) : NULL;
+    if (doubled) {
+        trace_fail("two-masters", "%s: two of them take writes", doubled);
+    }
     checks.full_check_at = is_full ? clock_mono_ms() + FULL_CHECK_MS : checks.full_check_at;
 }
 
@@ -401,7 +407,7 @@ static void check_sender(struct system *s, const struct system_member *m, int pl
     if (m->is_terminating) {
         trace_fail("draining", "%s sends %s while it drains", name_of(m), word);
     }
-    if (memory_of(m)->migrating_since[place] < now) {
+    if (memory_of(m)->migrating_since[place] < now && !text_eq(word, HOLD)) {
         trace_fail("migration", "%s sends %s for %s, which is under migration", name_of(m), word,
                    name);
     }
@@ -632,6 +638,26 @@ bool checks_command_arrived(struct system *s, struct system_redis *r, size_t arg
 
 /* ---- one-way clusters ---- */
 
+static bool is_hold(size_t argc, const char *const *argv)
+{
+    return argc == 4 && text_eq_nocase(argv[0], "CONFIG") &&
+           text_has_prefix(argv[2], "min-slaves-");
+}
+
+/* The record first: its next owner has to know of it. */
+static void check_record_of_hold(struct system *s, const struct system_member *m,
+                                 const struct system_instance *instance)
+{
+    int64_t id = s->cluster_id[instance->place];
+    AUTO_FREE char *path = xasprintf("/xpipe/switchover/%lld/%lld", (long long)id,
+                                     (long long)id * 10 + instance->shard);
+    const char *record = fake_zk_node(s->zk[m->dc], path);
+    if (!is_blurred(m->dc) && (!record || !strstr(record, "\"held\""))) {
+        trace_fail("isolation", "%s holds %s, and its record does not say so", name_of(m),
+                   ADDR_TEXT(&instance->replica->addr));
+    }
+}
+
 void checks_instance_sent(struct system *s, struct system_member *m,
                           const struct system_instance *instance, size_t argc,
                           const char *const *argv)
@@ -639,7 +665,12 @@ void checks_instance_sent(struct system *s, struct system_member *m,
     if (!m) {
         trace_fail("harmful", "%s is sent by nobody", argv[0]);
     } else if (!is_reading(argc, argv)) {
-        check_sender(s, m, instance->place, argv[0]);
+        bool is_isolation =
+            is_hold(argc, argv) && instance->dc == SYSTEM_PRIMARY && text_eq(argv[3], HELD);
+        check_sender(s, m, instance->place, is_isolation ? HOLD : argv[0]);
+        if (is_isolation) {
+            check_record_of_hold(s, m, instance);
+        }
         if (m->dc != instance->dc) {
             trace_fail("owner", "%s sends %s into the other DC", name_of(m), argv[0]);
         }
@@ -712,10 +743,12 @@ static void check_priority(const struct system_instance *instance, const char *v
     }
 }
 
-/* Nobody switches here: only a stray master of a backup DC is ever held, and gets its setting back. */
-static void check_hold(const struct system_instance *instance, const char *words)
+/* Nobody switches here: only a stray master of a backup DC is held, and where DCs guard against isolation a master of the primary one. */
+static void check_hold(const struct system *s, const struct system_instance *instance,
+                       const char *words)
 {
-    if (instance->replica->is_keeper || instance->dc == SYSTEM_PRIMARY) {
+    bool is_guarded = instance->dc != SYSTEM_PRIMARY || s->config.isolation_s > 0;
+    if (instance->replica->is_keeper || !is_guarded) {
         trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
     }
 }
@@ -741,8 +774,8 @@ void checks_instance_arrived(struct system *s, const struct system_instance *ins
         check_slaveof(s, instance, argc, argv, words);
     } else if (fake_replica_is_priority(argc, argv)) {
         check_priority(instance, argv[3], words);
-    } else if (argc == 4 && text_has_prefix(argv[2], "min-slaves-")) {
-        check_hold(instance, words);
+    } else if (is_hold(argc, argv)) {
+        check_hold(s, instance, words);
     } else if (!text_eq_nocase(argv[0], "CONFIG")) {
         trace_fail("harmful", "%s to %s", words, ADDR_TEXT(&instance->replica->addr));
     }

@@ -20,6 +20,9 @@
  *   asked         each PEEROF follows a ROLE of its own that said master
  *   budget        corrections, and those that cut a link, stay within their rates
  *   insisting     a Redis that refuses is not asked again and again
+ *   isolation     a master of the primary DC is held only where DCs guard against isolation, and after its record says so; and
+ *                 (system_sim.c) a console that is silent for too long stops all writes, one that is heard again lets all of them go on
+ *   two-masters   of a one-way shard two Redis of the primary DC never take writes
  *   container     a keeper is removed only when the metadata does not want it, and started only when it does (system_tree.c)
  *
  * And by system_sim.c itself: start and recovery (everything wanted is actual in time), common-restart (a DC that comes back

@@ -27,7 +27,9 @@
 #define JOBS_MAX        16
 #define SLICE_MS        100 /* ends of processes are looked at this often */
 #define QUIET_MS        3000
-#define RESTART_PERCENT 10 /* of the runs end with one */
+#define HOLDS_MS        3000 /* from the silence that is too long to a master that refuses writes */
+#define BACK_MS         4000 /* from the first answer of the console to a master that takes them */
+#define RESTART_PERCENT 10   /* of the runs end with one */
 #define SAMPLE_EVERY    50
 #define FAILURES_SHOWN  3
 
@@ -97,6 +99,76 @@ static void make_trouble(struct system *s)
     faults_free(f);
 }
 
+/* ---- the console is silent for too long, and comes back ---- */
+
+static bool is_writable(struct system *s, bool is_wanted)
+{
+    return system_tree_writable(s) == (is_wanted ? system_tree_shards(s) : 0);
+}
+
+static bool wait_for_writes(struct system *s, bool is_wanted, int64_t limit_ms)
+{
+    mono_ms limit = clock_mono_ms() + limit_ms;
+    while (!is_writable(s, is_wanted) && clock_mono_ms() < limit && !trace_failure()) {
+        pass_to(s, clock_mono_ms() + SLICE_MS);
+    }
+    return is_writable(s, is_wanted);
+}
+
+/* What sentinels do: whoever is master now is not held yet. */
+static void fail_over_a_shard(struct system *s)
+{
+    int place = (int)dice_between(&s->dice, SYSTEM_KEEPER_PLACE, SYSTEM_PLACES - 1);
+    struct system_redis *to = &s->redis[place][SYSTEM_PRIMARY][0][dice_roll(&s->dice, 2)];
+    if (system_is_listed(s, to)) {
+        trace_fault("%s is master now", ADDR_TEXT(&to->crdt.addr));
+        system_tree_fail_over(s, to);
+    }
+}
+
+static void kill_a_member(struct system *s)
+{
+    struct system_member *m =
+        &s->members[SYSTEM_PRIMARY]
+                   [dice_roll(&s->dice, (uint64_t)s->config.members[SYSTEM_PRIMARY])];
+    m->start_at = clock_mono_ms() + dice_between(&s->dice, 500, 3000);
+    system_kill(m);
+}
+
+static void isolate(struct system *s)
+{
+    int64_t limit_ms = s->config.isolation_s * 1000;
+    mono_ms silent_at = clock_mono_ms();
+    bool is_killed = false;
+    trace_fault("the console is silent for longer than %lld s", (long long)s->config.isolation_s);
+    system_silence_console(s, true);
+    if (!wait_for_writes(s, false, limit_ms + HOLDS_MS) && !trace_failure()) {
+        trace_fail("isolation", "%d of %d masters take writes %lld ms after the console was heard",
+                   system_tree_writable(s), system_tree_shards(s),
+                   (long long)(clock_mono_ms() - silent_at));
+    }
+    if (dice_chance(&s->dice, 40)) {
+        fail_over_a_shard(s);
+        pass_to(s, clock_mono_ms() + HOLDS_MS);
+    } else if (dice_chance(&s->dice, 50)) {
+        kill_a_member(s);
+        is_killed = true;
+    }
+    pass_to(s, clock_mono_ms() + dice_between(&s->dice, 0, 3 * limit_ms));
+    if (!trace_failure() && !is_writable(s, false)) {
+        trace_fail("isolation", "%d masters take writes again, and the console is silent",
+                   system_tree_writable(s));
+    }
+    trace_fault("the console is heard again");
+    system_silence_console(s, false);
+    int64_t back_ms = is_killed ? system_recovery_ms(s) : limit_ms / 3 + BACK_MS;
+    if (!trace_failure() && !wait_for_writes(s, true, back_ms) && !trace_failure()) {
+        trace_fail("isolation", "%d of %d masters take writes %lld ms after the console came back",
+                   system_tree_writable(s), system_tree_shards(s), (long long)back_ms);
+    }
+    check_recovery(s, "recovery");
+}
+
 /* The whole DC comes back together: every slot stays where it was, unless there was something to level. */
 static void restart_dc(struct system *s)
 {
@@ -128,6 +200,9 @@ static uint64_t run_seed(uint64_t seed)
         system_heal(s);
         pass_to(s, system_awake_at(s));
         check_recovery(s, "recovery");
+    }
+    if (!trace_failure() && s->config.isolation_s > 0) {
+        isolate(s);
     }
     if (!trace_failure() && dice_chance(&s->dice, RESTART_PERCENT)) {
         restart_dc(s);

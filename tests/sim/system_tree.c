@@ -603,11 +603,73 @@ static const char *missing_behind_relay(struct system *s, const struct console_c
     return why;
 }
 
+/* Who is held gets its setting back when the console is heard, master or not by then; a stray of the backup DC when it follows. */
+static const char *missing_settings(struct system *s, const struct console_cluster *c, int shard)
+{
+    for (int i = 0; i < SYSTEM_DCS * SYSTEM_REDISES; i++) {
+        struct system_redis *r = &s->redis[c->place][i / SYSTEM_REDISES][shard][i % SYSTEM_REDISES];
+        bool is_stray = r->dc != SYSTEM_PRIMARY && addr_is_none(&r->replica.master);
+        if (system_is_listed(s, r) && !is_stray && r->replica.min_slaves != 0) {
+            return system_say_missing("%s has min-slaves-to-write %lld", ADDR_TEXT(&r->crdt.addr),
+                                      (long long)r->replica.min_slaves);
+        }
+    }
+    return NULL;
+}
+
+static int writable_of(struct system *s, int place, int shard)
+{
+    int count = 0;
+    for (int i = 0; i < SYSTEM_REDISES; i++) {
+        struct system_redis *r = &s->redis[place][SYSTEM_PRIMARY][shard][i];
+        count += system_is_listed(s, r) && addr_is_none(&r->replica.master) &&
+                 r->replica.min_slaves == 0;
+    }
+    return count;
+}
+
+int system_tree_writable(struct system *s)
+{
+    int count = 0;
+    for (int place = SYSTEM_KEEPER_PLACE; place < SYSTEM_PLACES; place++) {
+        for (int shard = 0; shard < SYSTEM_SHARDS; shard++) {
+            count += writable_of(s, place, shard);
+        }
+    }
+    return count;
+}
+
+int system_tree_shards(struct system *s)
+{
+    int count = 0;
+    for (int place = SYSTEM_KEEPER_PLACE; place < SYSTEM_PLACES; place++) {
+        const struct console_cluster *c = system_cluster(s, place);
+        count += c ? c->shard_count : 0;
+    }
+    return count;
+}
+
+const char *system_tree_doubled(struct system *s)
+{
+    for (int i = 0; i < (SYSTEM_PLACES - SYSTEM_KEEPER_PLACE) * SYSTEM_SHARDS; i++) {
+        int place = SYSTEM_KEEPER_PLACE + i / SYSTEM_SHARDS;
+        int shard = i % SYSTEM_SHARDS;
+        if (writable_of(s, place, shard) > 1) {
+            return system_say_missing("c%d, shard %d", place, shard);
+        }
+    }
+    return NULL;
+}
+
 const char *system_tree_missing(struct system *s, int place)
 {
     const struct console_cluster *c = system_cluster(s, place);
     const char *why = NULL;
     for (int shard = 0; c && shard < c->shard_count && !why; shard++) {
+        why = missing_settings(s, c, shard);
+        if (why) {
+            break;
+        }
         if (place == SYSTEM_PLAIN_PLACE) {
             why = missing_behind_relay(s, c, shard);
             continue;

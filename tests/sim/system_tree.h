@@ -44,6 +44,11 @@ void system_tree_fail_over(struct system *, struct system_redis *to);
 
 void system_tree_heal(struct system *);
 const char *system_tree_missing(struct system *, int place); /* as system_missing */
+/* Masters of the primary DC that take writes, of the console's one-way shards. */
+int system_tree_writable(struct system *);
+int system_tree_shards(struct system *);
+/* A shard whose writes are taken by two; NULL: none. */
+const char *system_tree_doubled(struct system *);
 /* The route that the rules choose, from the console's rows. */
 void system_choose_route(struct system *, const struct console_cluster *, int src, int dst,
                          struct route_choice *ret_choice);
