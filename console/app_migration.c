@@ -48,6 +48,7 @@ int app_migration_configure(struct app_migration *m, const struct console_config
                                               .max_lag_bytes = c->max_lag_bytes };
     struct migration_settings engine = { .outage_max_ms = c->outage_max_ms,
                                          .outage_target_ms = c->outage_target_ms,
+                                         .gather_ms = c->gather_ms,
                                          .expire_ms = c->expire_ms,
                                          .retry = c->retry };
     /* the table of keys has seen to it */

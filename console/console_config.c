@@ -176,6 +176,8 @@ const struct config_row console_config_rows[] = {
       "How long such a call may wait for its turn; its own time limit begins when it is sent", NULL },
     { "console", "console.migration.outage.target.ms", CFG_INT, AT(migration.outage_target_ms), "150", 0, 60000, "ms", true,
       "Clusters are let into their fence a few at a time, so that they do not refuse writes for longer than this, or twice the shortest time of late, because they wait for each other; 0: as many as console.migration.parallel", NULL },
+    { "console", "console.migration.gather.ms", CFG_INT, AT(migration.gather_ms), "20", 0, 1000, "ms", true,
+      "In an outage, what a cluster's shards answer is stored together: the first answer waits so long at most for the others, as long as all is well; 0: not at all", NULL },
     { "console", "console.migration.plan.shards.max", CFG_INT, AT(migration.plan_shards_max), "200", 1, 100000, "count", true,
       "Shards of one dry run, or of one migration that quotes a plan, beyond which no plan is made", NULL },
     { "console", "console.migration.plan.drain.bytes", CFG_INT, AT(migration.plan_drain_bytes), "10485760", 1, 1099511627776, "bytes per s", true,

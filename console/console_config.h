@@ -59,6 +59,7 @@ struct console_config {
         struct retry_limits retry;
         int64_t queue_ms;
         int64_t outage_target_ms;
+        int64_t gather_ms;
         int64_t outage_max_ms;
         int64_t expire_ms;
         int64_t max_lag_bytes;

@@ -301,6 +301,11 @@ void migration_resume(struct migration_cluster_row *row)
 
 /* ---- results ---- */
 
+enum migration_call migration_next_of_fence(enum migration_call call)
+{
+    return call == CALL_HOLD ? CALL_DRAIN : call == CALL_DRAIN ? CALL_FREEZE : CALL_NONE;
+}
+
 /* What was learned about the old master, from whichever phase. */
 static void learn_fence(struct migration_shard_row *shard, const struct switch_fence *fence)
 {

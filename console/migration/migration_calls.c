@@ -14,65 +14,21 @@
 
 /* ---- fault points: before a call nothing is sent, after it the answer is lost ---- */
 
-static int fault_before(enum migration_call call)
-{
-    switch (call) {
-    case CALL_CHECK:
-        return fault_hit(FAULT_migration_before_check);
-    case CALL_HOLD:
-        return fault_hit(FAULT_migration_before_hold);
-    case CALL_DRAIN:
-        return fault_hit(FAULT_migration_before_drain);
-    case CALL_FREEZE:
-        return fault_hit(FAULT_migration_before_freeze);
-    case CALL_PROMOTE:
-        return fault_hit(FAULT_migration_before_promote);
-    case CALL_DEMOTE:
-        return fault_hit(FAULT_migration_before_demote);
-    case CALL_RELEASE:
-        return fault_hit(FAULT_migration_before_release);
-    case CALL_FOLLOW:
-        return fault_hit(FAULT_migration_before_follow);
-    case CALL_PRECHECK:
-        return fault_hit(FAULT_migration_before_precheck);
-    case CALL_PUBLISH:
-        return fault_hit(FAULT_migration_before_publish);
-    case CALL_NONE:
-    case MIGRATION_CALLS:
-        break;
-    }
-    return 0;
-}
-
-static int fault_after(enum migration_call call)
-{
-    switch (call) {
-    case CALL_CHECK:
-        return fault_hit(FAULT_migration_after_check);
-    case CALL_HOLD:
-        return fault_hit(FAULT_migration_after_hold);
-    case CALL_DRAIN:
-        return fault_hit(FAULT_migration_after_drain);
-    case CALL_FREEZE:
-        return fault_hit(FAULT_migration_after_freeze);
-    case CALL_PROMOTE:
-        return fault_hit(FAULT_migration_after_promote);
-    case CALL_DEMOTE:
-        return fault_hit(FAULT_migration_after_demote);
-    case CALL_RELEASE:
-        return fault_hit(FAULT_migration_after_release);
-    case CALL_FOLLOW:
-        return fault_hit(FAULT_migration_after_follow);
-    case CALL_PRECHECK:
-        return fault_hit(FAULT_migration_after_precheck);
-    case CALL_PUBLISH:
-        return fault_hit(FAULT_migration_after_publish);
-    case CALL_NONE:
-    case MIGRATION_CALLS:
-        break;
-    }
-    return 0;
-}
+static const struct {
+    enum fault_point before;
+    enum fault_point after;
+} faults[MIGRATION_CALLS] = {
+    [CALL_CHECK] = { FAULT_migration_before_check, FAULT_migration_after_check },
+    [CALL_HOLD] = { FAULT_migration_before_hold, FAULT_migration_after_hold },
+    [CALL_DRAIN] = { FAULT_migration_before_drain, FAULT_migration_after_drain },
+    [CALL_FREEZE] = { FAULT_migration_before_freeze, FAULT_migration_after_freeze },
+    [CALL_PROMOTE] = { FAULT_migration_before_promote, FAULT_migration_after_promote },
+    [CALL_DEMOTE] = { FAULT_migration_before_demote, FAULT_migration_after_demote },
+    [CALL_RELEASE] = { FAULT_migration_before_release, FAULT_migration_after_release },
+    [CALL_FOLLOW] = { FAULT_migration_before_follow, FAULT_migration_after_follow },
+    [CALL_PRECHECK] = { FAULT_migration_before_precheck, FAULT_migration_after_precheck },
+    [CALL_PUBLISH] = { FAULT_migration_before_publish, FAULT_migration_after_publish },
+};
 
 /* ---- the life of a call ---- */
 
@@ -124,7 +80,7 @@ static void call_abandon(struct call *c)
     migration_surveyed_fn *surveyed = c->surveyed;
     void *arg = c->arg;
     c->is_finished = true;
-    c->owner->active_count -= !c->is_ahead;
+    c->owner->active_count--;
     loop_timer_stop(&c->answer_timer);
     fence_ways_free(TAKE(c->ways));
     c->surveyed = NULL;
@@ -145,7 +101,7 @@ static void deliver_survey(struct call *c)
     surveyed(survey, arg);
 }
 
-static void drain_ahead(const struct call *hold);
+static void start(struct call *c);
 
 static void deliver(struct call *c)
 {
@@ -153,15 +109,21 @@ static void deliver(struct call *c)
         deliver_survey(c);
         return;
     }
-    if (c->plan.call == CALL_HOLD && c->result.outcome == OUTCOME_OK) {
-        drain_ahead(c);
-    }
     migration_called_fn *done = c->done;
     void *arg = c->arg;
     struct migration_result result = c->result;
     int64_t id = c->id;
+    struct call *next = c->is_cut ? c->then : chain_next(c);
     c->result = (struct migration_result){ 0 };
+    if (c->is_cut) { /* nobody wants to know */
+        migration_result_done(&result);
+        result = (struct migration_result){ .call = c->plan.call, .shard = c->plan.shard };
+    }
+    result.goes_on = next && !c->is_cut;
     call_abandon(c);
+    if (next) {
+        start(next);
+    }
     done(&result, id, arg);
 }
 
@@ -189,9 +151,7 @@ static bool is_waiting_to_answer(const struct call *c)
 
 static void answer(struct call *c)
 {
-    if (c->is_ahead) {
-        c->has_answer = true;
-    } else if (c->is_starting) {
+    if (c->is_starting) {
         loop_timer_start(&c->answer_timer, 0);
     } else {
         deliver(c);
@@ -200,14 +160,14 @@ static void answer(struct call *c)
 
 void call_finish(struct call *c, enum call_outcome outcome, const char *server_text)
 {
-    if (c->is_finished || c->has_answer || is_waiting_to_answer(c)) {
+    if (c->is_finished || is_waiting_to_answer(c)) {
         return;
     }
     c->result.outcome = outcome;
     c->result.duration_ms = (clock_mono_us() - c->started_us) / 1000;
     free(c->result.text);
     c->result.text = result_text(c, server_text);
-    if (fault_after(c->plan.call)) {
+    if (fault_hit(faults[c->plan.call].after)) {
         c->result.outcome = OUTCOME_UNKNOWN;
     }
     log_debug("migration.call", "cluster", c->cluster, "shard", c->shard, "call",
@@ -523,8 +483,7 @@ static void copy_masters(struct call *c, const struct migration_cluster_row *row
     }
 }
 
-/* What every call has, whatever it is about. */
-static struct call *call_bare(struct migration_calls *m, const struct migration_plan_call *plan)
+struct call *call_bare(struct migration_calls *m, const struct migration_plan_call *plan)
 {
     struct call *c = xcalloc(1, sizeof(*c));
     c->owner = m;
@@ -595,8 +554,9 @@ static void begin(struct call *c)
 static void start(struct call *c)
 {
     c->is_starting = true;
+    c->started_us = clock_mono_us();
     call_hold(c);
-    if (fault_before(c->plan.call)) {
+    if (fault_hit(faults[c->plan.call].before)) {
         execution_log_error(c->log, "not sent: fault point");
         call_finish(c, OUTCOME_UNREACHABLE, NULL);
     } else {
@@ -604,75 +564,6 @@ static void start(struct call *c)
     }
     c->is_starting = false;
     (void)call_drop(c);
-}
-
-/* ---- a drain ahead of its intent: it changes nothing, and clients wait for it ---- */
-
-/* While the hold's result is being committed. What is decided then may be something else. */
-static void drain_ahead(const struct call *hold)
-{
-    const struct switch_fence *fence = &hold->result.fence;
-    if (fence->state != FENCE_HELD || !fence->has_info || hold->owner->is_closed) {
-        return;
-    }
-    struct migration_plan_call plan = { .call = CALL_DRAIN, .shard = hold->plan.shard };
-    struct call *c = call_bare(hold->owner, &plan);
-    c->id = hold->id;
-    c->cluster_id = hold->cluster_id;
-    c->cluster = xstrdup(hold->cluster);
-    c->source_dc = xstrdup(hold->source_dc);
-    c->dest_dc = xstrdup(hold->dest_dc);
-    c->source_dc_id = hold->source_dc_id;
-    c->dest_dc_id = hold->dest_dc_id;
-    c->epoch = hold->epoch;
-    c->mode = hold->mode;
-    c->is_disaster = hold->is_disaster;
-    c->shard_id = hold->shard_id;
-    c->shard = xstrdup(hold->shard);
-    c->offset = fence->offset;
-    (void)snprintf(c->repl_id, sizeof(c->repl_id), "%s", fence->repl_id);
-    c->is_ahead = true; /* nobody waits for it */
-    c->owner->active_count--;
-    start(c);
-}
-
-static bool is_same_drain(const struct call *c, const struct migration_cluster_row *row,
-                          const struct migration_plan_call *plan)
-{
-    const struct migration_shard_row *shard = &row->shards[plan->shard];
-    bool is_disaster = row->is_disaster || row->mode == MODE_DISASTER;
-    return plan->call == CALL_DRAIN && c->epoch == row->epoch && c->is_disaster == is_disaster &&
-           c->offset == shard->fence_offset && text_eq(c->repl_id, shard->fence_repl_id);
-}
-
-/* The next call of its shard takes it over, or ends it. */
-static bool was_sent_ahead(struct migration_calls *m, const struct migration_cluster_row *row,
-                           const struct migration_plan_call *plan, migration_called_fn *done,
-                           void *arg)
-{
-    int64_t shard_id = plan->shard < row->shard_count ? row->shards[plan->shard].shard_id : 0;
-    list_for_each (it, &m->calls) {
-        struct call *c = LIST_ENTRY(it, struct call, link);
-        if (!c->is_ahead || c->is_finished || c->id != row->id || c->shard_id != shard_id) {
-            continue;
-        }
-        if (!is_same_drain(c, row, plan)) {
-            call_abandon(c);
-            return false;
-        }
-        c->is_ahead = false;
-        m->active_count++;
-        c->plan = *plan;
-        c->result.shard = plan->shard;
-        c->done = done;
-        c->arg = arg;
-        if (c->has_answer) {
-            c->has_answer = false;
-            loop_timer_start(&c->answer_timer, 0);
-        }
-        return true;
-    }
-    return false;
 }
 
 void migration_call_start(struct migration_calls *m, const struct migration_cluster_row *row,
@@ -683,13 +574,16 @@ void migration_call_start(struct migration_calls *m, const struct migration_clus
     if (m->is_closed) {
         return; /* the intent is committed: the next process asks what became of it */
     }
-    if (was_sent_ahead(m, row, plan, done, arg)) {
-        return;
-    }
     struct call *c = call_new(m, row, plan);
     c->done = done;
     c->arg = arg;
-    start(c);
+    struct call *freeze = c->shard_id > 0 ? chain_cut(m, c) : NULL;
+    if (freeze) {
+        xp_check(!freeze->then); /* a shard has one call of the plan at a time */
+        freeze->then = c;
+    } else {
+        start(c);
+    }
 }
 
 void migration_survey_start(struct migration_calls *m, const char *cluster, const char *shard,

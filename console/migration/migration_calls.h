@@ -8,8 +8,10 @@
  *   PRECHECK, PUBLISH  the outer client, or without one at once, and publish_info says that nobody was told.
  * A metaserver of x-pipe proves nothing: what it did to the fence is proved from here where a Redis can be reached, else its word counts, with a
  * warning. Time limits from the config table. What was sent and not answered is OUTCOME_UNKNOWN.
- * A drain, which changes nothing, is sent ahead: as soon as its hold is proved, while that is being committed. The DRAIN of the plan takes it over
- * when it is about the same data; any other call of the shard ends it.
+ * A fence goes on by itself, for clients wait: behind a HOLD that is proved its DRAIN is sent, and behind that, when the source's metaserver made the
+ * hold, its FREEZE; each result says whether (goes_on), and the results of the others come by themselves. A hold's intent covers all of it: one
+ * release undoes it. Not in a disaster, where a drain that fails is not the end. A call of the plan for that shard cuts it: a drain is left to
+ * itself, a freeze that is under way is waited for first; the result of what was cut is OUTCOME_NONE.
  * Each DC has a lane: threads and kept connections of its own, so that a DC that does not answer costs no other one its calls, and the call
  * after a check finds its connection open; what refuses writes goes first there (migration_lane.h). A time limit begins when the request is
  * sent. Thread: loop. */
@@ -52,7 +54,8 @@ void migration_calls_free(struct migration_calls *);
 int migration_calls_configure(struct migration_calls *, const struct migration_calls_settings *,
                               struct xp_err *) XP_MUST_CHECK;
 
-/* 'row' is copied as far as needed. The callback runs on the loop exactly once, not inside migration_call_start; takes the result. */
+/* 'row' is copied as far as needed. The callback runs on the loop, not inside migration_call_start, once, and once more for each result that
+ * goes_on; takes the result. */
 typedef void migration_called_fn(struct migration_result *take_result, int64_t migration_cluster_id,
                                  void *arg);
 void migration_call_start(struct migration_calls *, const struct migration_cluster_row *row,

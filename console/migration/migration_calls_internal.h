@@ -45,9 +45,11 @@ struct call {
     struct migration_calls *owner;
     int refs;
     bool is_finished;
-    bool is_starting; /* inside migration_call_start: its answer waits for the loop's next turn */
-    bool is_ahead;    /* a drain that nobody has asked for yet: its answer is kept */
-    bool has_answer;  /* kept */
+    bool is_starting;  /* inside migration_call_start: its answer waits for the loop's next turn */
+    bool is_chained;   /* no plan asked for it: sent behind the result of another one */
+    bool may_freeze;   /* of a chain's drain: it goes on */
+    bool is_cut;       /* of a chain: the plan says something else, its result is none */
+    struct call *then; /* what the plan says, when this one is over */
     struct loop_timer answer_timer;
     int64_t started_us;
     migration_called_fn *done;
@@ -103,11 +105,20 @@ struct migration_calls {
     bool is_closed;
 };
 
+/* What every call has, whatever it is about. */
+struct call *call_bare(struct migration_calls *, const struct migration_plan_call *);
 void call_hold(struct call *);
 /* True: it is still under way; false: it was finished before, and may be gone now. */
 bool call_drop(struct call *);
 /* The end: the outcome, and the log with 'server_text' (NULL: none) before it as the result's text. */
 void call_finish(struct call *, enum call_outcome outcome, const char *server_text);
+
+/* ---- what goes on by itself (migration_calls_chain.c) ---- */
+/* To be started behind this result; NULL: here the plan decides. So it does in a disaster, where a step that fails is not the end. */
+struct call *chain_next(const struct call *);
+/* The plan says something else, 'by': what the chain of that shard has under way is not answered any more. Returns a freeze that must end
+ * first; NULL: none. */
+struct call *chain_cut(struct migration_calls *, const struct call *by);
 
 /* ---- a request to a metaserver (migration_requests.c) ---- */
 enum meta_answer_kind {

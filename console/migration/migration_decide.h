@@ -103,6 +103,8 @@ struct migration_result {
     size_t shard;
     size_t follow;
     enum call_outcome outcome;
+    /* The next call of the shard's fence (migration_next_of_fence) was sent with it, without a plan: its result comes by itself. */
+    bool goes_on;
     char *text; /* owned: log text of the step */
     int64_t duration_ms;
     struct switch_fence fence;   /* HOLD, FREEZE, RELEASE */
@@ -112,6 +114,8 @@ struct migration_result {
     char *publish_info;          /* PUBLISH; owned */
 };
 void migration_result_done(struct migration_result *);
+/* HOLD, then DRAIN, then FREEZE; CALL_NONE: nothing comes by itself. */
+enum migration_call migration_next_of_fence(enum migration_call call);
 void migration_apply(struct migration_cluster_row *, const struct migration_result *, wall_ms now);
 
 /* The table for docs/states/migration.md and the golden file; Markdown, owned. And the check at start: every status reachable, every

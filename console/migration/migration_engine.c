@@ -296,13 +296,14 @@ static void fill_item(struct migration_engine *e, struct turn_job *t, size_t at)
 {
     struct mig *m = t->migs[at];
     struct turn_item *item = &t->turn.items[at];
+    bool waits = must_wait(e, m, loop_now(e->o.loop)); /* an ask takes the results with it */
     struct list *link = list_pop_front(&m->asks);
     t->asks[at] = link ? LIST_ENTRY(link, struct ask, link) : NULL;
     item->migration_cluster_id = m->id;
     item->is_resumed = m->is_resumed;
     item->ask = t->asks[at] ? t->asks[at]->what : ASK_NONE;
     item->actor = t->asks[at] ? t->asks[at]->actor : NULL;
-    if (!must_wait(e, m, loop_now(e->o.loop))) {
+    if (!waits) {
         item->results = TAKE(m->results);
         item->result_count = m->result_count;
         m->result_count = 0;
@@ -426,11 +427,17 @@ static void on_called(struct migration_result *take_result, int64_t id, void *ar
         migration_result_done(take_result);
         return;
     }
+    m->active_calls -= !take_result->goes_on;
+    if (take_result->outcome == OUTCOME_NONE) { /* was sent by itself, and is not wanted any more */
+        migration_result_done(take_result);
+        plan_next(e);
+        return;
+    }
     report_result(m, take_result);
     if (take_result->call == CALL_PUBLISH && take_result->outcome == OUTCOME_OK) {
         leave_gate(e, m, loop_now(e->o.loop)); /* writes are accepted, and clients know where */
     }
-    m->active_calls--;
+    m->first_result_at = m->result_count > 0 ? m->first_result_at : loop_now(e->o.loop);
     m->results = xrealloc(m->results, m->result_count + 1, sizeof(*m->results));
     m->results[m->result_count++] = *take_result;
     plan_next(e);
@@ -646,6 +653,8 @@ static int64_t look_at_clocks(struct migration_engine *e)
         }
         int64_t kept_out_ms = keeps_out_ms(e, m, now);
         left = kept_out_ms < left ? kept_out_ms : left;
+        int64_t gather_ms = gather_left_ms(e, m, now);
+        left = gather_ms > 0 && gather_ms < left ? gather_ms : left;
         wait = left < wait ? left : wait;
     }
     if (e->retry_at > now && e->retry_at - now < wait) {

@@ -50,6 +50,7 @@ struct mig { /* one migration that is not over; in order of (event, cluster id) 
     struct list asks;
     struct migration_result *results; /* for the next turn */
     size_t result_count;
+    mono_ms first_result_at; /* of those */
     int active_calls;
     wall_ms wake_at; /* 0 never */
     wall_ms woken_for;
@@ -103,9 +104,11 @@ void start_waiting(struct migration_engine *);
 void event_was_started(struct migration_engine *, struct event *);
 /* The migrations of the next turn, at most 'max' into ret; those in an outage first. */
 size_t pick_migs(struct migration_engine *, mono_ms now, struct mig **ret, size_t max);
-/* Results of this one wait: it has no slot, and none is free; or they end its check, and too many others refuse writes. Takes the slot, and
- * enters the gate, where it can. */
+/* Results of this one wait: it has no slot, and none is free; or they end its check, and too many others refuse writes; or for others of its
+ * shards. Takes the slot, and enters the gate, where it can. */
 bool must_wait(struct migration_engine *, struct mig *, mono_ms now);
+/* How long results of shards wait for those of others; 0: not (any more). */
+int64_t gather_left_ms(const struct migration_engine *, const struct mig *, mono_ms now);
 void settle_slot(struct migration_engine *, struct mig *);
 /* Leaves the gate, if it is inside: writes are accepted again, or for long not. */
 void leave_gate(struct migration_engine *, struct mig *, mono_ms now);

@@ -115,22 +115,40 @@ void leave_gate(struct migration_engine *e, struct mig *m, mono_ms now)
     }
 }
 
-/* With these results its check is over, and its fence begins. */
-static bool is_at_gate(const struct mig *m)
+static bool all_are_ok(const struct mig *m)
 {
     for (size_t i = 0; i < m->result_count; i++) {
         if (m->results[i].outcome != OUTCOME_OK) {
             return false;
         }
     }
-    return m->status == MIG_CHECKING && m->result_count > 0;
+    return true;
+}
+
+/* With these results its check is over, and its fence begins. */
+static bool is_at_gate(const struct mig *m)
+{
+    return m->status == MIG_CHECKING && m->result_count > 0 && all_are_ok(m);
+}
+
+/* Nothing is promoted before every shard is fenced, and nothing published before every shard is promoted: a commit for each answer would only
+ * keep the last one waiting. What goes wrong, or was asked for, does not wait. */
+int64_t gather_left_ms(const struct migration_engine *e, const struct mig *m, mono_ms now)
+{
+    bool is_moving = m->status == MIG_MIGRATING || m->status == MIG_PARTIAL_SUCCESS;
+    bool is_wanted = m->wants_look || e->is_stopped || !list_is_empty(&m->asks);
+    if (!is_moving || is_wanted || m->result_count == 0 || m->active_calls == 0 || !all_are_ok(m)) {
+        return 0;
+    }
+    int64_t left_ms = e->settings.gather_ms - mono_age(now, m->first_result_at);
+    return left_ms > 0 ? left_ms : 0;
 }
 
 /* The results of a check are taken together: nothing comes of one alone. */
 bool must_wait(struct migration_engine *e, struct mig *m, mono_ms now)
 {
     if (!is_before_outage(m->status)) {
-        return false;
+        return gather_left_ms(e, m, now) > 0;
     }
     bool is_missing = m->status == MIG_CHECKING && m->active_calls > 0;
     return is_missing || !take_slot(e, m) || (is_at_gate(m) && !enter_gate(e, m, now));

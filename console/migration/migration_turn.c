@@ -20,6 +20,12 @@ struct turn_job {
     json_t *notes; /* array of the change log */
 };
 
+/* What has become of a result. */
+struct taken {
+    bool is_over;     /* applied, or of no use */
+    bool has_gone_on; /* the call that went with it is the plan's */
+};
+
 /* One cluster of the turn. */
 struct step {
     struct turn_job *job;
@@ -28,7 +34,8 @@ struct step {
     struct migration_facts facts;
     struct migration_plan_call *calls;
     size_t call_count;
-    bool is_switched; /* the active DC, in this turn */
+    bool is_switched;    /* the active DC, in this turn */
+    struct taken *taken; /* by result */
 };
 
 /* ---- lines of the timeline ---- */
@@ -166,13 +173,37 @@ static int review_follows(struct step *s, struct xp_err *err)
 
 /* ---- input ---- */
 
-static int take_results(struct step *s, struct xp_err *err)
+/* A fence went on by itself: the plan does not know of this call yet. */
+static bool is_early(const struct step *s, const struct migration_result *result)
+{
+    bool is_of_chain = result->call == CALL_DRAIN || result->call == CALL_FREEZE;
+    return is_of_chain && result->shard < s->row.shard_count &&
+           s->row.shards[result->shard].pending == CALL_NONE;
+}
+
+/* What went on by itself counts where the plan still wants the same. */
+static bool is_chain_valid(const struct step *s)
+{
+    return !s->row.is_disaster && !s->item->is_resumed;
+}
+
+/* Those that the plan waits for. An early one waits for the plan, until that has come to rest. */
+static int take_results(struct step *s, bool is_at_rest, bool *ret_any, struct xp_err *err)
 {
     int rc = 0;
+    *ret_any = false;
     for (size_t i = 0; rc == 0 && i < s->item->result_count; i++) {
         const struct migration_result *result = &s->item->results[i];
+        bool is_too_early = is_early(s, result);
+        if (s->taken[i].is_over || (is_too_early && !is_at_rest && is_chain_valid(s))) {
+            continue;
+        }
+        s->taken[i].is_over = true;
         rc = line_of_result(s, result, err);
-        migration_apply(&s->row, result, s->job->now);
+        if (!is_too_early) {
+            *ret_any = true;
+            migration_apply(&s->row, result, s->job->now);
+        }
     }
     return rc;
 }
@@ -206,14 +237,34 @@ static int take_ask(struct step *s, struct xp_err *err)
 
 /* ---- decisions ---- */
 
+/* It went on by itself, or its answer is here already: nothing is to be sent. */
+static bool is_under_way(struct step *s, const struct migration_plan_call *call)
+{
+    for (size_t i = 0; is_chain_valid(s) && i < s->item->result_count; i++) {
+        const struct migration_result *r = &s->item->results[i];
+        struct taken *taken = &s->taken[i];
+        if (r->shard != call->shard) {
+            continue;
+        }
+        if (r->goes_on && !taken->has_gone_on && migration_next_of_fence(r->call) == call->call) {
+            taken->has_gone_on = true;
+            return true;
+        }
+        if (r->call == call->call && !taken->is_over) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void collect_calls(struct step *s, const struct migration_plan *plan)
 {
-    if (plan->call_count == 0) {
-        return;
+    for (size_t i = 0; i < plan->call_count; i++) {
+        if (!is_under_way(s, &plan->calls[i])) {
+            s->calls = xrealloc(s->calls, s->call_count + 1, sizeof(*s->calls));
+            s->calls[s->call_count++] = plan->calls[i];
+        }
     }
-    s->calls = xrealloc(s->calls, s->call_count + plan->call_count, sizeof(*s->calls));
-    memcpy(s->calls + s->call_count, plan->calls, plan->call_count * sizeof(*s->calls));
-    s->call_count += plan->call_count;
 }
 
 static void note_rule(struct turn_item *item, const struct migration_plan *plan)
@@ -257,6 +308,9 @@ static int decide(struct step *s, struct xp_err *err)
         if (is_more) {
             rc = carry_out(s, &plan, err);
         }
+        bool is_any = false;
+        rc = rc == 0 ? take_results(s, !is_more, &is_any, err) : rc;
+        is_more |= is_any;
     }
     return rc;
 }
@@ -342,7 +396,9 @@ static int run_step(struct step *s, struct xp_err *err)
     if (s->item->is_resumed) {
         migration_resume(&s->row);
     }
-    int rc = take_results(s, err);
+    bool is_any;
+    s->taken = xcalloc(s->item->result_count + 1, sizeof(*s->taken));
+    int rc = take_results(s, false, &is_any, err);
     if (rc == 0) {
         rc = take_ask(s, err);
     }
@@ -374,6 +430,7 @@ static int run_item(struct turn_job *job, struct turn_item *item, struct xp_err 
     }
     migration_cluster_row_done(&s.row);
     free(s.calls);
+    free(s.taken);
     return rc;
 }
 

@@ -1,5 +1,7 @@
 /* migration_turn.h - one transaction of the engine: outcomes in, transitions and intents out (design 2; dr-switchover.md 9.2 (3)).
  *
+ * Results of a fence that went on by itself (migration_calls.h) are taken where the plan comes to them, in the same turn: their intents are
+ * in the timeline, and nothing is sent for them.
  * For each cluster of the turn: load the rows, apply its results and its ask, decide until nothing moves, write rows, cluster status,
  * active DC and timeline, give back the calls whose intents are now committed. One store_change for the whole turn when metadata changes (cluster
  * status, active DC), else one store_bookkeep. An error of any kind leaves everything as it was: the engine repeats the same
@@ -16,6 +18,7 @@ struct migration_settings {   /* may change at run time */
     enum migration_mode mode; /* of requests without one */
     int64_t outage_max_ms;
     int64_t outage_target_ms; /* of the engine's gates; 0: none */
+    int64_t gather_ms; /* the first answer of a cluster's shards waits for the others; 0: never */
     int64_t expire_ms;
     struct retry_limits retry;
 };

@@ -108,8 +108,9 @@ void plan_add_foresight(struct planning *p, enum migration_call phase, const cha
 
 /* ---- the gap ---- */
 
-/* One call inside the gap: its request, and 'rounds' of its Redis after connecting to them. */
-static void charge(struct planning *p, size_t shard, const struct plan_world *w, int rounds)
+/* One call inside the gap: its request, and 'rounds' of its Redis after connecting to them. Behind a fence that went on there is one commit. */
+static void charge(struct planning *p, enum migration_call call, size_t shard,
+                   const struct plan_world *w, int rounds)
 {
     struct plan_gap *gap = &p->gaps[shard];
     const struct survey_dc *seen = w->seen;
@@ -119,8 +120,10 @@ static void charge(struct planning *p, size_t shard, const struct plan_world *w,
     gap->calls_us += took_us > look_us ? took_us - look_us : 0;
     gap->redis_round_trips += rounds;
     gap->redis_us += rounds * (look_us / (1 + CONNECT_ROUNDS));
-    gap->commits++;
-    gap->commits_us += p->facts->limits.commit_us;
+    if (migration_next_of_fence(call) == CALL_NONE) {
+        gap->commits++;
+        gap->commits_us += p->facts->limits.commit_us;
+    }
 }
 
 /* ---- the calls ---- */
@@ -205,7 +208,7 @@ static void foresee_fence_run(struct calling *c, enum fence_goal goal)
     fence_foresee(&in, w->redis, w->count, &sight, fence);
     plan_add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
     int rounds = goal == FENCE_GOAL_HOLD ? sight.rounds - sight.rounds_to_change : sight.rounds;
-    charge(p, c->shard, w, rounds + (goal == FENCE_GOAL_HOLD ? 0 : CONNECT_ROUNDS));
+    charge(p, c->call, c->shard, w, rounds + (goal == FENCE_GOAL_HOLD ? 0 : CONNECT_ROUNDS));
 }
 
 static bool is_fence_proof(enum migration_call call, enum fence_state state)
@@ -240,7 +243,7 @@ static void foresee_fence(struct calling *c)
                      : c->call == CALL_HOLD  ? FENCE_HELD
                                              : FENCE_FROZEN,
         };
-        charge(c->p, c->shard, w, 0);
+        charge(c->p, c->call, c->shard, w, 0);
         c->p->is_gap = true;
     } else {
         foresee_fence_run(c, goals[c->call]);
@@ -276,7 +279,7 @@ static void foresee_run(struct calling *c, enum promote_goal goal)
     (void)snprintf(in.order.repl_id, sizeof(in.order.repl_id), "%s", row->fence_repl_id);
     promote_foresee(&in, w->redis, w->count, &sight, &outcome, &c->result->change);
     plan_add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
-    charge(p, c->shard, w, sight.rounds + CONNECT_ROUNDS);
+    charge(p, c->call, c->shard, w, sight.rounds + CONNECT_ROUNDS);
     c->result->outcome = c->result->change.is_success ? OUTCOME_OK : OUTCOME_REFUSED;
     if (!c->result->change.is_success) {
         c->result->text = xasprintf("[error]%s", promote_outcome_text(outcome));
@@ -301,7 +304,7 @@ static void foresee_release(struct calling *c)
             struct switch_fence fence;
             fence_foresee(&in, &w->redis[i], 1, &sight, &fence);
             plan_add_foresight(p, c->call, w->dc->name, c->about->name, &sight);
-            charge(p, c->shard, w, sight.rounds + CONNECT_ROUNDS);
+            charge(p, c->call, c->shard, w, sight.rounds + CONNECT_ROUNDS);
         }
     }
 }
@@ -319,7 +322,7 @@ static void take_for_granted(struct calling *c)
         }
     }
     c->result->outcome = OUTCOME_OK;
-    charge(c->p, c->shard, c->dest, 0);
+    charge(c->p, c->call, c->shard, c->dest, 0);
 }
 
 static void foresee_change(struct calling *c)

@@ -97,7 +97,7 @@ def check_faults(root, names):
         if path.suffix in (".c", ".py") and path.name not in ("fault_test.c", "fault_fuzz.c")
     )
     for point in points:
-        if f"FAULT_{point})" not in product:
+        if not re.search(rf"\bFAULT_{point}\b", product):
             yield f"{header}:1: fault point {point} is hit nowhere"
         if not re.search(rf"\b{point}\b", tests):
             yield f"{header}:1: fault point {point} is set by no test"

@@ -1,5 +1,6 @@
 /* The remote calls of a migration to the destination and the other DCs: every kind of answer gives its outcome. Then fault points and
- * the end. Fences, checks and the outer client: migration_calls_{fence,check,outer}_test.c. */
+ * the end. Fences, checks and the outer client, what goes on by itself:
+ * migration_calls_{fence,check,outer,chain}_test.c. */
 #include "tests/unit/unit.h"
 
 #include "shared/base/fault.h"
@@ -51,79 +52,6 @@ static void xpipe_knows_no_drain(void **state)
     assert_int_equal(run_call(CALL_DRAIN), OUTCOME_OK);
     assert_false(site->result.change.is_ours);
     assert_false(site->result.change.is_drained);
-}
-
-static bool has_asked_dest(void *arg)
-{
-    (void)arg;
-    return site->dest.requests > 0;
-}
-
-static void wait_asked_dest(void)
-{
-    assert_true(script_wait(&site->dest, has_asked_dest, NULL, SCRIPT_LIMIT_MS));
-}
-
-static void a_drain_goes_ahead_of_its_turn(void **state)
-{
-    (void)state;
-    answer_fence(&site->source, FENCE_HELD, EPOCH);
-    answer_change(&site->dest, true, false);
-    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
-    wait_asked_dest();
-    site->row.shards[0].fence_offset = 4242;
-    (void)snprintf(site->row.shards[0].fence_repl_id, REPL_ID_SIZE, "%s", "abcdef");
-    assert_int_equal(run_call(CALL_DRAIN), OUTCOME_OK);
-    assert_true(site->result.change.is_drained);
-    assert_int_equal(site->dest.requests, 1);
-    assert_true(saw(&site->dest, "4242"));
-    assert_int_equal(run_call(CALL_DRAIN), OUTCOME_OK); /* taken over once */
-    assert_int_equal(site->dest.requests, 2);
-}
-
-static void a_drain_ahead_is_taken_over_while_it_runs(void **state)
-{
-    (void)state;
-    answer_fence(&site->source, FENCE_HELD, EPOCH);
-    answer_change(&site->dest, true, false);
-    site->dest.is_held = true;
-    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
-    wait_asked_dest();
-    site->row.shards[0].fence_offset = 4242;
-    (void)snprintf(site->row.shards[0].fence_repl_id, REPL_ID_SIZE, "%s", "abcdef");
-    assert_int_equal(run_call(CALL_DRAIN), OUTCOME_UNKNOWN); /* at its own time limit */
-    assert_int_equal(site->dest.requests, 1);
-}
-
-static void a_drain_ahead_of_other_data_is_dropped(void **state)
-{
-    (void)state;
-    answer_fence(&site->source, FENCE_HELD, EPOCH);
-    answer_change(&site->dest, true, false);
-    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
-    wait_asked_dest();
-    site->row.shards[0].fence_offset = 5000;
-    assert_int_equal(run_call(CALL_DRAIN), OUTCOME_OK);
-    assert_int_equal(site->dest.requests, 2);
-    assert_true(saw(&site->dest, "5000"));
-    site->dest.requests = 0;
-    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK); /* and it is rolled back */
-    wait_asked_dest();
-    answer_fence(&site->source, FENCE_RELEASED, EPOCH);
-    assert_int_equal(run_call(CALL_RELEASE), OUTCOME_OK);
-    assert_int_equal(site->dest.requests, 1);
-}
-
-static void a_hold_by_word_sends_nothing_ahead(void **state)
-{
-    (void)state;
-    scene.state = FENCE_UNREACHABLE;
-    answer_java_fence(&site->source);
-    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
-    answer_change(&site->dest, true, false);
-    site->row.shards[0].fence_offset = 5000;
-    assert_int_equal(run_call(CALL_DRAIN), OUTCOME_OK);
-    assert_int_equal(site->dest.requests, 1);
 }
 
 static void a_demotion_names_the_source(void **state)
@@ -182,6 +110,7 @@ static void faults_before_and_after_each_call(void **state)
         assert_int_equal(site->source.requests + site->dest.requests, 0);
         assert_int_equal(fault_configure(points[i].after, &err), 0);
         assert_int_equal(run_call(points[i].call), OUTCOME_UNKNOWN);
+        wait_idle();
         site->source.requests = site->dest.requests = 0;
     }
     assert_int_equal(fault_configure("", &err), 0);
@@ -215,10 +144,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CALLS_TEST(a_promotion_has_each_outcome),
         CALLS_TEST(xpipe_knows_no_drain),
-        CALLS_TEST(a_drain_goes_ahead_of_its_turn),
-        CALLS_TEST(a_drain_ahead_is_taken_over_while_it_runs),
-        CALLS_TEST(a_drain_ahead_of_other_data_is_dropped),
-        CALLS_TEST(a_hold_by_word_sends_nothing_ahead),
         CALLS_TEST(a_demotion_names_the_source),
         CALLS_TEST(other_dcs_follow),
         CALLS_TEST(faults_before_and_after_each_call),

@@ -25,6 +25,10 @@ struct model { /* a row, as the stand-in of the turn keeps it */
     bool has_held_call;
     struct migration_plan_call held_call;
     int starts_order;
+    int shards;      /* more than one: so many holds, each answered 5 ms after the one before */
+    bool last_hangs; /* the last of these holds is not answered, until the test says so */
+    int holds;       /* that were answered */
+    int hold_turns;  /* turns that took some of them */
 };
 
 struct answer {
@@ -53,6 +57,8 @@ static struct {
     migration_called_fn *called;
     void *called_arg;
     int call_ms;
+    struct migration_result answers; /* of calls that are sent from now on: outcome, goes_on */
+    int64_t gather_ms;
     int sent_at_failure;
 } s;
 /* The rows and counters belong to the worker during a turn, to the test outside of run_loop(). */
@@ -60,11 +66,18 @@ static struct mutex model_lock = MUTEX_INIT;
 
 /* ---- stand-ins: the turn ---- */
 
+static void add_calls(struct turn_item *item, enum migration_call call, int count)
+{
+    item->calls = xcalloc((size_t)count, sizeof(*item->calls));
+    for (int i = 0; i < count; i++) {
+        item->calls[i] = (struct migration_plan_call){ .call = call, .shard = (size_t)i };
+    }
+    item->call_count = (size_t)count;
+}
+
 static void add_call(struct turn_item *item, enum migration_call call)
 {
-    item->calls = xcalloc(1, sizeof(*item->calls));
-    item->calls[0] = (struct migration_plan_call){ .call = call };
-    item->call_count = 1;
+    add_calls(item, call, 1);
 }
 
 static void apply(struct model *m, struct turn_item *item, enum migration_call call)
@@ -74,7 +87,9 @@ static void apply(struct model *m, struct turn_item *item, enum migration_call c
     } else if (call == CALL_CHECK && m->status == MIG_CHECKING) {
         m->status = MIG_MIGRATING;
         s.outage_max = ++s.outage_now > s.outage_max ? s.outage_now : s.outage_max;
-        add_call(item, CALL_HOLD);
+        add_calls(item, CALL_HOLD, m->shards > 1 ? m->shards : 1);
+    } else if (call == CALL_HOLD && ++m->holds < m->shards) {
+        return;
     } else if (call == CALL_HOLD && m->status == MIG_MIGRATING) {
         m->status = MIG_PUBLISH;
         add_call(item, CALL_PUBLISH);
@@ -134,6 +149,7 @@ static int run_model(struct migration_turn *turn, struct xp_err *err)
         m->resumed += item->is_resumed;
         item->row.id = item->migration_cluster_id;
         item->row.epoch = m->dropped_epoch ? 1 : turn->epoch;
+        m->hold_turns += item->result_count > 0 && item->results[0].call == CALL_HOLD;
         for (size_t r = 0; r < item->result_count; r++) {
             apply(m, item, item->results[r].call);
         }
@@ -183,6 +199,7 @@ struct sent_call {
     struct loop_timer timer;
     int64_t id;
     enum migration_call call;
+    struct migration_result result; /* outcome, goes_on */
 };
 
 static struct list calls_under_way;
@@ -197,20 +214,27 @@ static void forget_call(struct sent_call *c)
 static void sent_call_over(struct loop_timer *t)
 {
     struct sent_call *c = CONTAINER_OF(t, struct sent_call, timer);
-    struct migration_result result = { .call = c->call, .outcome = OUTCOME_OK };
+    struct migration_result result = c->result;
+    result.call = c->call;
     int64_t id = c->id;
     forget_call(c);
     s.called(&result, id, s.called_arg);
 }
 
-static void answer_call(int64_t id, enum migration_call call)
+static void answer_call_after(int64_t id, enum migration_call call, int64_t ms)
 {
     struct sent_call *c = xcalloc(1, sizeof(*c));
     c->id = id;
     c->call = call;
+    c->result = s.answers;
     list_push_back(&calls_under_way, &c->link);
     loop_timer_init(&c->timer, s.loop, sent_call_over);
-    loop_timer_start(&c->timer, s.call_ms);
+    loop_timer_start(&c->timer, ms);
+}
+
+static void answer_call(int64_t id, enum migration_call call)
+{
+    answer_call_after(id, call, s.call_ms);
 }
 
 void migration_call_start(struct migration_calls *calls, const struct migration_cluster_row *row,
@@ -223,11 +247,14 @@ void migration_call_start(struct migration_calls *calls, const struct migration_
     mutex_lock(&model_lock);
     s.sent++;
     struct model *m = &s.migs[row->id];
-    m->has_held_call = plan->call == CALL_CHECK && m->is_held_check;
+    bool is_last = m->shards > 1 && plan->shard + 1 == (size_t)m->shards;
+    m->has_held_call = (plan->call == CALL_CHECK && m->is_held_check) ||
+                       (plan->call == CALL_HOLD && is_last && m->last_hangs);
     bool is_held = m->has_held_call;
+    int64_t later_ms = m->shards > 1 && plan->call == CALL_HOLD ? 5 * (int64_t)plan->shard : 0;
     mutex_unlock(&model_lock);
     if (!is_held) {
-        answer_call(row->id, plan->call);
+        answer_call_after(row->id, plan->call, s.call_ms + later_ms);
     }
 }
 
@@ -313,7 +340,7 @@ static void start_engine(int parallel)
 {
     s.engine = migration_engine_new(&(struct migration_engine_options){
         .loop = s.loop, .pool = s.pool, .catalog = &s.f.catalog, .parallel = parallel });
-    migration_engine_configure(s.engine, &(struct migration_settings){ 0 });
+    migration_engine_configure(s.engine, &(struct migration_settings){ .gather_ms = s.gather_ms });
 }
 
 XP_ANNOTATE_(no_thread_safety_analysis) static int setup(void **state)
@@ -324,6 +351,7 @@ XP_ANNOTATE_(no_thread_safety_analysis) static int setup(void **state)
     s.loop = loop_new();
     s.pool = worker_pool_new(s.loop, "worker", 2, 100, NULL, NULL, NULL);
     s.call_ms = 1;
+    s.answers.outcome = OUTCOME_OK;
     list_init(&calls_under_way);
     loop_timer_init(&s.tick, s.loop, tick);
     must("POST", "/api/zone", "{\"name\":\"SHA\"}");
@@ -586,6 +614,115 @@ static void a_row_of_another_owner_is_dropped(void **state)
     assert_int_equal(s.sent, 0);
 }
 
+/* ---- answers of several shards ---- */
+
+static bool first_is_migrating(void)
+{
+    return s.migs[1].status == MIG_MIGRATING;
+}
+
+/* One commit for all of them; without waiting, several. */
+static void answers_of_shards_share_a_turn(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Initiated");
+    s.migs[1].shards = 4;
+    s.gather_ms = WAIT_MS;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(first_is_over);
+    assert_int_equal(s.migs[1].holds, 4);
+    assert_int_equal(s.migs[1].hold_turns, 1);
+}
+
+static bool three_are_taken(void)
+{
+    return s.migs[1].holds == 3;
+}
+
+static void a_late_answer_keeps_the_others_a_moment_only(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Initiated");
+    s.migs[1].shards = 4;
+    s.migs[1].last_hangs = true;
+    s.gather_ms = 30;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(three_are_taken);
+    assert_int_equal(s.migs[1].status, MIG_MIGRATING);
+    answer_call(1, CALL_HOLD);
+    wait_for(first_is_over);
+}
+
+static bool one_is_taken(void)
+{
+    return s.migs[1].holds > 0;
+}
+
+static void what_goes_wrong_waits_for_nobody(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Initiated");
+    s.migs[1].shards = 4;
+    s.migs[1].last_hangs = true;
+    s.gather_ms = WAIT_MS;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(first_is_migrating);
+    s.answers.outcome = OUTCOME_REFUSED;
+    answer_call(1, CALL_HOLD);
+    wait_for(one_is_taken);
+}
+
+static void an_ask_takes_what_has_come(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Initiated");
+    s.migs[1].shards = 2;
+    s.migs[1].last_hangs = true;
+    s.gather_ms = WAIT_MS;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(first_is_migrating);
+    for (int i = 0; i < 10; i++) {
+        run_loop(); /* the first hold is answered long before */
+    }
+    assert_int_equal(s.migs[1].holds, 0);
+    assert_int_equal(ask(1, 1, ASK_ROLLBACK), XP_CONFLICT);
+    assert_int_equal(s.migs[1].holds, 1);
+}
+
+/* Its call is under way until the last of them is over; one that is not wanted any more makes no turn. */
+static void what_goes_on_is_waited_for(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Initiated");
+    s.migs[1].shards = 3;
+    s.gather_ms = WAIT_MS;
+    start_engine(64);
+    s.migs[1].is_held_check = true;
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    answer_call(1, CALL_CHECK);
+    s.answers.goes_on = true;
+    wait_for(first_is_migrating);
+    for (int i = 0; i < 20; i++) {
+        run_loop(); /* all holds are answered */
+    }
+    assert_int_equal(s.migs[1].holds, 0);
+    s.answers = (struct migration_result){ .outcome = OUTCOME_NONE };
+    answer_call(1, CALL_DRAIN);
+    answer_call(1, CALL_DRAIN);
+    s.answers.outcome = OUTCOME_OK;
+    for (int i = 0; i < 10; i++) {
+        run_loop();
+    }
+    assert_int_equal(s.migs[1].holds, 0);
+    answer_call(1, CALL_FREEZE);
+    wait_for(first_is_over);
+    assert_int_equal(s.migs[1].hold_turns, 1);
+}
+
 /* ---- resume and stop ---- */
 
 static void what_was_under_way_is_resumed_with_a_higher_epoch(void **state)
@@ -610,11 +747,6 @@ static void what_was_under_way_is_resumed_with_a_higher_epoch(void **state)
 static bool engine_is_idle(void)
 {
     return migration_engine_is_idle(s.engine);
-}
-
-static bool first_is_migrating(void)
-{
-    return s.migs[1].status == MIG_MIGRATING;
 }
 
 static void a_stop_ends_outages_and_begins_nothing(void **state)
@@ -650,6 +782,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(faults_around_the_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_row_stops_nobody_else, setup, teardown),
         cmocka_unit_test_setup_teardown(a_row_of_another_owner_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(answers_of_shards_share_a_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_answer_keeps_the_others_a_moment_only, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_goes_wrong_waits_for_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_ask_takes_what_has_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_goes_on_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_under_way_is_resumed_with_a_higher_epoch, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_stop_ends_outages_and_begins_nothing, setup, teardown),

@@ -245,6 +245,143 @@ static void followers_are_asked_until_nobody_needs_them(void **state)
     turn_item_done(&item);
 }
 
+/* ---- a fence that goes on by itself ---- */
+
+struct came { /* a result, for the next turn */
+    enum migration_call call;
+    size_t shard;
+    bool goes_on;
+};
+
+static void give(struct turn_item *item, const struct came *came, size_t count)
+{
+    struct turn_item next = { .migration_cluster_id = item->migration_cluster_id,
+                              .result_count = count };
+    next.results = xcalloc(count, sizeof(*next.results));
+    for (size_t i = 0; i < count; i++) {
+        struct migration_plan_call call = { .call = came[i].call, .shard = came[i].shard };
+        next.results[i] = good_result(&item->row, &call);
+        next.results[i].goes_on = came[i].goes_on;
+    }
+    turn_item_done(item);
+    *item = next;
+}
+
+/* Holds of both shards are under way. */
+static struct turn_item until_the_holds(struct world *w)
+{
+    struct turn_item item = ask(1, ASK_PROCESS);
+    run(w, &item, 1);
+    answer_all(&item, CALL_NONE, OUTCOME_OK);
+    run(w, &item, 1);
+    assert_int_equal(item.call_count, 2);
+    assert_int_equal(item.calls[0].call, CALL_HOLD);
+    return item;
+}
+
+static void assert_calls(const struct turn_item *item, enum migration_call call, size_t count)
+{
+    assert_int_equal(item->call_count, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(item->calls[i].call, call);
+    }
+}
+
+static void a_fence_that_went_on_is_one_turn(void **state)
+{
+    struct world *w = *state;
+    struct turn_item item = until_the_holds(w);
+    static const struct came all[] = {
+        { CALL_HOLD, 0, true },  { CALL_HOLD, 1, true },    { CALL_DRAIN, 1, true },
+        { CALL_DRAIN, 0, true }, { CALL_FREEZE, 0, false }, { CALL_FREEZE, 1, false },
+    };
+    give(&item, all, ARRAY_LEN(all));
+    run(w, &item, 1);
+    assert_calls(&item, CALL_PROMOTE, 2);
+    ASSERT_SQL(w, "hold,hold,drain,drain,freeze,freeze,promote,promote",
+               "SELECT group_concat(to_state) FROM (SELECT to_state FROM migration_line_tbl WHERE "
+               "kind='intent' AND rule IN ('G72','G74') ORDER BY id)");
+    ASSERT_SQL(w, "6",
+               "SELECT count(*) FROM migration_line_tbl WHERE kind='result' AND rule='ok' "
+               "AND to_state IN ('hold','drain','freeze')");
+    answer_all(&item, CALL_NONE, OUTCOME_OK);
+    run_to_the_end(w, &item);
+    assert_int_equal(item.row.status, MIG_SUCCESS);
+    turn_item_done(&item);
+}
+
+static void what_goes_on_is_not_sent_again(void **state)
+{
+    struct world *w = *state;
+    struct turn_item item = until_the_holds(w);
+    give(&item, (struct came[]){ { CALL_HOLD, 0, true }, { CALL_HOLD, 1, false } }, 2);
+    run(w, &item, 1);
+    assert_calls(&item, CALL_DRAIN, 1);
+    assert_int_equal(item.calls[0].shard, 1);
+    give(&item, (struct came[]){ { CALL_DRAIN, 0, true }, { CALL_DRAIN, 1, false } }, 2);
+    run(w, &item, 1);
+    assert_calls(&item, CALL_FREEZE, 1);
+    assert_int_equal(item.calls[0].shard, 1);
+    give(&item, (struct came[]){ { CALL_FREEZE, 0, false } }, 1);
+    run(w, &item, 1);
+    assert_calls(&item, CALL_NONE, 0);
+    give(&item, (struct came[]){ { CALL_FREEZE, 1, false } }, 1);
+    run(w, &item, 1);
+    assert_calls(&item, CALL_PROMOTE, 2);
+    turn_item_done(&item);
+}
+
+/* Behind the freeze more has to arrive: that is asked for, though a drain went on by itself in the same turn. */
+static void a_second_drain_is_sent(void **state)
+{
+    struct world *w = *state;
+    struct turn_item item = until_the_holds(w);
+    static const struct came both[] = {
+        { CALL_HOLD, 0, true }, { CALL_DRAIN, 0, true }, { CALL_FREEZE, 0, false },
+        { CALL_HOLD, 1, true }, { CALL_DRAIN, 1, true }, { CALL_FREEZE, 1, false },
+    };
+    give(&item, both, ARRAY_LEN(both));
+    item.results[2].fence.offset = 1700;
+    run(w, &item, 1);
+    assert_calls(&item, CALL_DRAIN, 1);
+    assert_int_equal(item.calls[0].shard, 0);
+    give(&item, (struct came[]){ { CALL_DRAIN, 0, false } }, 1);
+    run(w, &item, 1);
+    assert_calls(&item, CALL_PROMOTE, 2);
+    turn_item_done(&item);
+}
+
+static void what_goes_on_ends_with_a_restart(void **state)
+{
+    struct world *w = *state;
+    struct turn_item item = until_the_holds(w);
+    give(&item, (struct came[]){ { CALL_HOLD, 0, true }, { CALL_HOLD, 1, true } }, 2);
+    item.is_resumed = true;
+    run(w, &item, 1);
+    assert_int_equal(item.row.status, MIG_ROLL_BACK);
+    assert_calls(&item, CALL_RELEASE, 2);
+    give(&item, (struct came[]){ { CALL_DRAIN, 0, true } }, 1); /* too late: nothing comes of it */
+    run(w, &item, 1);
+    assert_calls(&item, CALL_NONE, 0);
+    assert_int_equal(item.row.shards[0].drain, OUTCOME_NONE);
+    turn_item_done(&item);
+}
+
+/* There a drain that fails is not the end: it is asked for with these words. */
+static void in_a_disaster_the_plan_sends_each(void **state)
+{
+    struct world *w = *state;
+    sql(w, "UPDATE migration_cluster_tbl SET mode = 'disaster'");
+    struct turn_item item = until_the_holds(w);
+    static const struct came early[] = { { CALL_HOLD, 0, true },
+                                         { CALL_HOLD, 1, true },
+                                         { CALL_DRAIN, 0, true } };
+    give(&item, early, ARRAY_LEN(early));
+    run(w, &item, 1);
+    assert_calls(&item, CALL_DRAIN, 2);
+    turn_item_done(&item);
+}
+
 /* ---- figures ---- */
 
 /* MANY=1000 measures what is noted in the report; fewer are enough to see that it works. */
@@ -317,6 +454,11 @@ int main(void)
         T(a_refused_ask_is_told_and_changes_nothing),
         T(a_restart_before_a_promotion_rolls_back),
         T(followers_are_asked_until_nobody_needs_them),
+        T(a_fence_that_went_on_is_one_turn),
+        T(what_goes_on_is_not_sent_again),
+        T(a_second_drain_is_sent),
+        T(what_goes_on_ends_with_a_restart),
+        T(in_a_disaster_the_plan_sends_each),
         cmocka_unit_test_setup_teardown(many_clusters_go_in_one_turn, many_open, world_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,200 @@
+/* What goes on by itself: behind a hold its drain, behind that the freeze; and what becomes of it when the plan says something else. */
+#include "tests/unit/unit.h"
+
+#include "tests/unit/migration_calls_fixture.h"
+
+#include "shared/base/banned.h"
+
+static bool is_dest_asked(void *arg)
+{
+    return ((struct site *)arg)->dest.held != NULL;
+}
+
+static bool is_source_asked(void *arg)
+{
+    return ((struct site *)arg)->source.held != NULL;
+}
+
+static bool are_two_active(void *arg)
+{
+    return migration_calls_active(((struct site *)arg)->calls) == 2;
+}
+
+static void wait_for(bool (*is_so)(void *))
+{
+    assert_true(script_wait(&site->source, is_so, site, SCRIPT_LIMIT_MS));
+}
+
+/* Held; the drain behind it has reached the destination, which keeps it. */
+static void hold_until_the_drain(void)
+{
+    answer_fence(&site->source, FENCE_HELD, EPOCH);
+    site->dest.is_held = true;
+    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
+    assert_true(site->result.goes_on);
+    wait_for(is_dest_asked);
+}
+
+static void drain(bool is_success)
+{
+    answer_change(&site->dest, is_success, false);
+    script_release(&site->dest);
+}
+
+static void a_fence_goes_on_by_itself(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    assert_true(saw(&site->dest, "POST /api/meta/v2/drain/c%201/s1 {"));
+    assert_true(saw(&site->dest, "4242"));
+    answer_fence(&site->source, FENCE_FROZEN, EPOCH);
+    drain(true);
+    wait_idle();
+    assert_int_equal(site->behind_count, 2);
+    assert_int_equal(site->behind[0].call, CALL_DRAIN);
+    assert_int_equal(site->behind[0].outcome, OUTCOME_OK);
+    assert_true(site->behind[0].goes_on);
+    assert_int_equal(site->behind[1].call, CALL_FREEZE);
+    assert_int_equal(site->behind[1].outcome, OUTCOME_OK);
+    assert_int_equal(site->behind[1].fence.state, FENCE_FROZEN);
+    assert_false(site->behind[1].goes_on);
+    assert_true(saw(&site->source, "phase=freeze"));
+    assert_int_equal(site->source.requests, 2);
+}
+
+static void a_drain_that_fails_is_the_end_of_it(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    drain(false);
+    wait_idle();
+    assert_int_equal(site->behind_count, 1);
+    assert_int_equal(site->behind[0].outcome, OUTCOME_REFUSED);
+    assert_false(site->behind[0].goes_on);
+    assert_int_equal(site->source.requests, 1);
+}
+
+static void a_frozen_one_is_not_frozen_again(void **state)
+{
+    (void)state;
+    answer_fence(&site->source, FENCE_FROZEN, EPOCH);
+    answer_change(&site->dest, true, false);
+    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
+    wait_idle();
+    assert_int_equal(site->behind_count, 1);
+    assert_int_equal(site->behind[0].outcome, OUTCOME_OK);
+    assert_int_equal(site->source.requests, 1);
+}
+
+/* The row must know that the metaserver has a fence before it is told of one. */
+static void a_hold_from_here_is_frozen_by_the_plan(void **state)
+{
+    (void)state;
+    script_stop(&site->source);
+    scene.state = FENCE_HELD;
+    script_answer(&site->dest, 404, "{}");
+    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
+    assert_false(site->result.is_by_meta);
+    answer_change(&site->dest, true, false);
+    wait_idle();
+    assert_int_equal(scene.runs, 1);
+}
+
+static void in_a_disaster_the_plan_decides(void **state)
+{
+    (void)state;
+    site->row.is_disaster = true;
+    answer_fence(&site->source, FENCE_HELD, EPOCH);
+    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
+    assert_false(site->result.goes_on);
+    assert_int_equal(site->dest.requests, 0);
+}
+
+static void only_a_hold_goes_on(void **state)
+{
+    (void)state;
+    answer_change(&site->dest, true, false);
+    assert_int_equal(run_call(CALL_DRAIN), OUTCOME_OK);
+    assert_false(site->result.goes_on);
+    answer_fence(&site->source, FENCE_FROZEN, EPOCH);
+    assert_int_equal(run_call(CALL_FREEZE), OUTCOME_OK);
+    assert_false(site->result.goes_on);
+}
+
+static void a_release_does_not_wait_for_the_drain(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    answer_fence(&site->source, FENCE_RELEASED, EPOCH);
+    site->has_result = false;
+    assert_int_equal(run_call(CALL_RELEASE), OUTCOME_OK);
+    wait_idle();
+    assert_int_equal(site->behind_count, 1);
+    assert_int_equal(site->behind[0].call, CALL_DRAIN);
+    assert_int_equal(site->behind[0].outcome, OUTCOME_NONE);
+    answer_change(&site->dest, true, false);
+    script_release(&site->dest);
+    assert_int_equal(site->source.requests, 2); /* hold, release: nothing was frozen behind it */
+}
+
+/* Else it would be frozen behind its release. */
+static void a_release_waits_for_the_freeze(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    site->source.is_held = true;
+    drain(true);
+    wait_for(is_source_asked);
+    forget_behind(site);
+    site->has_result = false;
+    next_call = CALL_RELEASE;
+    loop_timer_start(&start_timer, 0);
+    wait_for(are_two_active);
+    assert_int_equal(site->source.requests, 2);
+    answer_fence(&site->source, FENCE_RELEASED,
+                 EPOCH); /* of the release; nobody cares what the freeze says */
+    script_release(&site->source);
+    wait_idle();
+    assert_true(site->has_result);
+    assert_int_equal(site->result.call, CALL_RELEASE);
+    assert_int_equal(site->result.outcome, OUTCOME_OK);
+    assert_int_equal(site->source.requests, 3);
+    assert_int_equal(site->behind_count, 1);
+    assert_int_equal(site->behind[0].call, CALL_FREEZE);
+    assert_int_equal(site->behind[0].outcome, OUTCOME_NONE);
+}
+
+static void what_waits_for_a_freeze_can_be_forgotten(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    site->source.is_held = true;
+    drain(true);
+    wait_for(is_source_asked);
+    site->has_result = false;
+    next_call = CALL_RELEASE;
+    loop_timer_start(&start_timer, 0);
+    wait_for(are_two_active);
+    migration_calls_forget(site->calls, 11);
+    assert_int_equal(migration_calls_active(site->calls), 0);
+    answer_fence(&site->source, FENCE_FROZEN, EPOCH);
+    script_release(&site->source);
+    assert_int_equal(run_call(CALL_FREEZE), OUTCOME_OK); /* nothing else was sent meanwhile */
+    assert_int_equal(site->source.requests, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CALLS_TEST(a_fence_goes_on_by_itself),
+        CALLS_TEST(a_drain_that_fails_is_the_end_of_it),
+        CALLS_TEST(a_frozen_one_is_not_frozen_again),
+        CALLS_TEST(a_hold_from_here_is_frozen_by_the_plan),
+        CALLS_TEST(in_a_disaster_the_plan_decides),
+        CALLS_TEST(only_a_hold_goes_on),
+        CALLS_TEST(a_release_does_not_wait_for_the_drain),
+        CALLS_TEST(a_release_waits_for_the_freeze),
+        CALLS_TEST(what_waits_for_a_freeze_can_be_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
