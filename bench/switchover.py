@@ -5,7 +5,8 @@ Real: console, metaservers of two DCs, ZooKeeper, Redis (small ones, one per sha
 that tells clients of the new master, keepers (tests/fakes). One shard; ten shards of one cluster, without keepers and with two in each DC; then many
 clusters in one event, with writers on some of them.
 The yardstick, in the same run: the bare commands of a switch (dr-switchover.md 7.3) sent by this program to Redis that nobody manages, with
-the same writers. The write gap is the longest time between two acknowledged writes of a shard.
+the same writers. The write gap is the longest time between two acknowledged writes of a shard. All writers together write 2,000 times a second at
+most: with keepers each write passes six Redis, and one a millisecond and shard fills two cores before the switch begins; then the clients are what is measured.
 Bars: design.md 7. Writes build/bench/switchover.json.
 """
 import argparse
@@ -21,6 +22,7 @@ from harness.processes import wait_until
 from harness.redis_server import RedisServer
 from harness import events
 from harness.events import Clients, OuterClient, other_dc
+from harness.witness import WRITE_PAUSE_S
 
 HOME, AWAY = "jq", "fra"
 LIMIT_S = 120  # of every wait; far more than a quiet machine needs
@@ -28,6 +30,7 @@ GAP_P99_BAR_MS = 300
 ROUND_TRIPS_BAR = 10  # times the sum of the round trips
 TEN_P50_BAR_MS, TEN_MAX_BAR_MS = 100, 500  # of ten shards with keepers
 THOUSAND_BAR_S = 60
+WRITES_A_SECOND = 2000  # of all writers together
 REDIS_MB = 6  # what a small Redis and its place in the daemons take, to be on the safe side
 SAMPLED = 4  # clusters of a large event that have writers: these are threads of one Python, more of them would wait for each other
 LOOK_S = (0.02, 0.0005)  # between two looks at an event: so much, and so much for each cluster
@@ -39,6 +42,12 @@ class SmallRedis(RedisServer):
 
     def _more_config(self):
         return [*super()._more_config(), "hz 1", "dynamic-hz no", "latency-tracking no", "activerehashing no"]
+
+
+def writers(clusters, outer=None):
+    """A client for each shard; the pause between two writes is in the write gap."""
+    count = sum(len(c.shards) for c in clusters)
+    return Clients(clusters, outer, pause=max(WRITE_PAUSE_S, count / WRITES_A_SECOND))
 
 
 # ---- the bare commands ----
@@ -84,7 +93,7 @@ def measure_bare(cluster, runs):
     gaps, sums = [], []
     with ThreadPoolExecutor(len(cluster.shards)) as pool:
         for _ in range(runs):
-            with Clients([cluster]) as clients:
+            with writers([cluster]) as clients:
                 began = time.monotonic()
                 sums += pool.map(lambda s: bare_switch(cluster, s, clients), cluster.shards)
                 clients.wait_acked(LIMIT_S)
@@ -99,7 +108,7 @@ def measure_bare(cluster, runs):
 def switch_once(world, outer, clusters, sampled):
     """One event of all clusters; (gaps in ms, seconds of the event, lost writes)."""
     source, target = clusters[0].primary, other_dc(clusters[0])
-    with Clients(sampled, outer) as clients:
+    with writers(sampled, outer) as clients:
         asked = events.prepare(world.console, [c.name for c in clusters], source, target, mode="planned")
         refused = [r for r in asked["results"] if not r["success"]]
         if refused:
