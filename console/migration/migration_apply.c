@@ -306,6 +306,11 @@ enum migration_call migration_next_of_fence(enum migration_call call)
     return call == CALL_HOLD ? CALL_DRAIN : call == CALL_DRAIN ? CALL_FREEZE : CALL_NONE;
 }
 
+bool migration_is_behind_hold(enum migration_call call)
+{
+    return call == CALL_DRAIN || call == CALL_FREEZE;
+}
+
 /* What was learned about the old master, from whichever phase. */
 static void learn_fence(struct migration_shard_row *shard, const struct switch_fence *fence)
 {

@@ -116,6 +116,7 @@ struct migration_result {
 void migration_result_done(struct migration_result *);
 /* HOLD, then DRAIN, then FREEZE; CALL_NONE: nothing comes by itself. */
 enum migration_call migration_next_of_fence(enum migration_call call);
+bool migration_is_behind_hold(enum migration_call call);
 void migration_apply(struct migration_cluster_row *, const struct migration_result *, wall_ms now);
 
 /* The table for docs/states/migration.md and the golden file; Markdown, owned. And the check at start: every status reachable, every

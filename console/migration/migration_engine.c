@@ -478,6 +478,21 @@ static void take_place(struct mig *m, const struct migration_cluster_row *row)
     m->is_disaster = row->mode == MODE_DISASTER;
 }
 
+/* What a fence said that went on by itself, while the turn decided otherwise: it is no answer to the call of that turn. */
+static void drop_overtaken(struct mig *m, const struct migration_plan_call *call)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->result_count; i++) {
+        struct migration_result *result = &m->results[i];
+        if (result->shard == call->shard && migration_is_behind_hold(result->call)) {
+            migration_result_done(result);
+        } else {
+            m->results[kept++] = *result;
+        }
+    }
+    m->result_count = kept;
+}
+
 static void take_row(struct migration_engine *e, struct mig *m, struct turn_item *item)
 {
     bool is_changed = item->row.status != m->status;
@@ -498,6 +513,7 @@ static void take_row(struct migration_engine *e, struct mig *m, struct turn_item
     }
     for (size_t i = 0; i < item->call_count; i++) {
         m->active_calls++;
+        drop_overtaken(m, &item->calls[i]);
         migration_call_start(e->o.calls, &item->row, &item->calls[i], on_called, e);
     }
 }

@@ -176,8 +176,7 @@ static int review_follows(struct step *s, struct xp_err *err)
 /* A fence went on by itself: the plan does not know of this call yet. */
 static bool is_early(const struct step *s, const struct migration_result *result)
 {
-    bool is_of_chain = result->call == CALL_DRAIN || result->call == CALL_FREEZE;
-    return is_of_chain && result->shard < s->row.shard_count &&
+    return migration_is_behind_hold(result->call) && result->shard < s->row.shard_count &&
            s->row.shards[result->shard].pending == CALL_NONE;
 }
 

@@ -2,6 +2,7 @@
  * turn knows a short way: Initiated -CHECK-> Migrating -HOLD-> Publish -PUBLISH-> Success. */
 #include "tests/unit/unit.h"
 
+#include <semaphore.h>
 #include <sqlite3.h>
 
 #include "console/migration/migration_engine.h"
@@ -29,6 +30,7 @@ struct model { /* a row, as the stand-in of the turn keeps it */
     bool last_hangs; /* the last of these holds is not answered, until the test says so */
     int holds;       /* that were answered */
     int hold_turns;  /* turns that took some of them */
+    int drains;      /* that were answered to a turn */
 };
 
 struct answer {
@@ -60,6 +62,9 @@ static struct {
     struct migration_result answers; /* of calls that are sent from now on: outcome, goes_on */
     int64_t gather_ms;
     int sent_at_failure;
+    bool
+        overtakes; /* behind a hold goes a drain, answered inside the turn that sends another one */
+    sem_t drained;
 } s;
 /* The rows and counters belong to the worker during a turn, to the test outside of run_loop(). */
 static struct mutex model_lock = MUTEX_INIT;
@@ -82,6 +87,11 @@ static void add_call(struct turn_item *item, enum migration_call call)
 
 static void apply(struct model *m, struct turn_item *item, enum migration_call call)
 {
+    if (call == CALL_HOLD && s.overtakes) {
+        add_call(item, CALL_DRAIN);
+        return;
+    }
+    m->drains += call == CALL_DRAIN;
     if (call == CALL_CHECK && m->status == MIG_CHECKING && m->check_fails) {
         m->status = MIG_CHECKING_FAIL;
     } else if (call == CALL_CHECK && m->status == MIG_CHECKING) {
@@ -163,8 +173,22 @@ static int run_model(struct migration_turn *turn, struct xp_err *err)
     return 0;
 }
 
+static void wait_to_be_overtaken(const struct migration_turn *turn)
+{
+    const struct turn_item *item = &turn->items[0];
+    bool has_hold = turn->count > 0 && item->result_count > 0 && item->results[0].call == CALL_HOLD;
+    mutex_lock(&model_lock);
+    bool waits = s.overtakes && has_hold;
+    mutex_unlock(&model_lock);
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    assert_true(!waits || sem_timedwait(&s.drained, &until) == 0);
+}
+
 int migration_turn_run(struct migration_turn *turn, struct xp_err *err)
 {
+    wait_to_be_overtaken(turn);
     mutex_lock(&model_lock);
     int rc = run_model(turn, err);
     mutex_unlock(&model_lock);
@@ -183,6 +207,11 @@ void turn_item_done(struct turn_item *item)
 void migration_result_done(struct migration_result *r)
 {
     free(r->text);
+}
+
+bool migration_is_behind_hold(enum migration_call call)
+{
+    return call == CALL_DRAIN || call == CALL_FREEZE;
 }
 
 int migration_ask_check(const struct migration_cluster_row *row, enum migration_ask ask,
@@ -204,6 +233,8 @@ struct sent_call {
 
 static struct list calls_under_way;
 
+static void answer_call_after(int64_t id, enum migration_call call, int64_t ms);
+
 static void forget_call(struct sent_call *c)
 {
     list_remove(&c->link);
@@ -216,9 +247,16 @@ static void sent_call_over(struct loop_timer *t)
     struct sent_call *c = CONTAINER_OF(t, struct sent_call, timer);
     struct migration_result result = c->result;
     result.call = c->call;
+    result.goes_on |= s.overtakes && c->call == CALL_HOLD;
+    bool is_overtaking = result.goes_on && s.overtakes;
     int64_t id = c->id;
     forget_call(c);
     s.called(&result, id, s.called_arg);
+    if (is_overtaking) { /* the turn with the hold is under way */
+        answer_call_after(id, CALL_DRAIN, 0);
+    } else if (s.overtakes && result.call == CALL_DRAIN) {
+        (void)sem_post(&s.drained);
+    }
 }
 
 static void answer_call_after(int64_t id, enum migration_call call, int64_t ms)
@@ -249,6 +287,7 @@ void migration_call_start(struct migration_calls *calls, const struct migration_
     struct model *m = &s.migs[row->id];
     bool is_last = m->shards > 1 && plan->shard + 1 == (size_t)m->shards;
     m->has_held_call = (plan->call == CALL_CHECK && m->is_held_check) ||
+                       (plan->call == CALL_DRAIN && s.overtakes) ||
                        (plan->call == CALL_HOLD && is_last && m->last_hangs);
     bool is_held = m->has_held_call;
     int64_t later_ms = m->shards > 1 && plan->call == CALL_HOLD ? 5 * (int64_t)plan->shard : 0;
@@ -354,6 +393,7 @@ XP_ANNOTATE_(no_thread_safety_analysis) static int setup(void **state)
     s.answers.outcome = OUTCOME_OK;
     list_init(&calls_under_way);
     loop_timer_init(&s.tick, s.loop, tick);
+    assert_int_equal(sem_init(&s.drained, 0, 0), 0);
     must("POST", "/api/zone", "{\"name\":\"SHA\"}");
     must("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"jq\",\"description\":\"d\"}");
     must("POST", "/api/dc", "{\"zone_id\":1,\"dc_name\":\"oy\",\"description\":\"d\"}");
@@ -368,6 +408,7 @@ XP_ANNOTATE_(no_thread_safety_analysis) static int teardown(void **state)
     migration_engine_stop(s.engine);
     worker_pool_free(s.pool);
     migration_engine_free(s.engine);
+    (void)sem_destroy(&s.drained);
     while (!list_is_empty(&calls_under_way)) {
         forget_call(LIST_ENTRY(calls_under_way.next, struct sent_call, link));
     }
@@ -723,6 +764,33 @@ static void what_goes_on_is_waited_for(void **state)
     assert_int_equal(s.migs[1].hold_turns, 1);
 }
 
+static bool a_drain_is_sent(void)
+{
+    return s.migs[1].has_held_call;
+}
+
+static bool a_drain_is_taken(void)
+{
+    return s.migs[1].drains > 0;
+}
+
+/* In a disaster the plan sends each step: what a fence that went on says meanwhile would be taken for its answer. */
+static void what_a_turn_overtook_is_no_answer(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Initiated");
+    s.overtakes = true;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(a_drain_is_sent);
+    assert_int_equal(ask(1, 1, ASK_ROLLBACK), XP_CONFLICT); /* a turn with all that has come */
+    assert_int_equal(s.migs[1].drains, 0);
+    answer_call(1, CALL_DRAIN);
+    wait_for(a_drain_is_taken);
+    assert_int_equal(ask(1, 1, ASK_ROLLBACK), XP_CONFLICT);
+    assert_int_equal(s.migs[1].drains, 1);
+}
+
 /* ---- resume and stop ---- */
 
 static void what_was_under_way_is_resumed_with_a_higher_epoch(void **state)
@@ -788,6 +856,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_goes_wrong_waits_for_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(an_ask_takes_what_has_come, setup, teardown),
         cmocka_unit_test_setup_teardown(what_goes_on_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_turn_overtook_is_no_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_under_way_is_resumed_with_a_higher_epoch, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_stop_ends_outages_and_begins_nothing, setup, teardown),
