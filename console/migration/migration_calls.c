@@ -124,7 +124,9 @@ static void deliver(struct call *c)
     if (next) {
         start(next);
     }
-    done(&result, id, arg);
+    if (done) {
+        done(&result, id, arg);
+    }
 }
 
 static void answer_timer_fired(struct loop_timer *t)
@@ -554,6 +556,7 @@ static void begin(struct call *c)
 static void start(struct call *c)
 {
     c->is_starting = true;
+    c->is_begun = true;
     c->started_us = clock_mono_us();
     call_hold(c);
     if (fault_hit(faults[c->plan.call].before)) {
@@ -577,10 +580,10 @@ void migration_call_start(struct migration_calls *m, const struct migration_clus
     struct call *c = call_new(m, row, plan);
     c->done = done;
     c->arg = arg;
-    struct call *freeze = c->shard_id > 0 ? chain_cut(m, c) : NULL;
-    if (freeze) {
-        xp_check(!freeze->then); /* a shard has one call of the plan at a time */
-        freeze->then = c;
+    struct call *fence = c->shard_id > 0 ? chain_cut(m, c) : NULL;
+    if (fence) {
+        xp_check(!fence->then); /* a shard has one call of the plan at a time */
+        fence->then = c;
     } else {
         start(c);
     }
@@ -615,6 +618,29 @@ void migration_survey_start(struct migration_calls *m, const char *cluster, cons
 int migration_calls_active(const struct migration_calls *m)
 {
     return m->active_count;
+}
+
+static bool is_fence_under_way(const struct call *c)
+{
+    bool is_fence = c->plan.call == CALL_HOLD || c->plan.call == CALL_FREEZE;
+    return is_fence && c->is_begun && !c->is_finished;
+}
+
+void migration_calls_leave(struct migration_calls *m, int64_t migration_cluster_id)
+{
+    list_for_each (it, &m->calls) {
+        struct call *c = LIST_ENTRY(it, struct call, link);
+        if (c->id != migration_cluster_id) {
+            continue;
+        }
+        if (is_fence_under_way(c)) {
+            c->is_cut = true;
+            c->done = NULL;
+            c->then = NULL; /* is abandoned by itself */
+        } else {
+            call_abandon(c); /* at most this one is freed by it */
+        }
+    }
 }
 
 void migration_calls_forget(struct migration_calls *m, int64_t migration_cluster_id)

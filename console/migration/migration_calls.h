@@ -11,7 +11,7 @@
  * A fence goes on by itself, for clients wait: behind a HOLD that is proved its DRAIN is sent, and behind that, when the source's metaserver made the
  * hold, its FREEZE; each result says whether (goes_on), and the results of the others come by themselves. A hold's intent covers all of it: one
  * release undoes it. Not in a disaster, where a drain that fails is not the end. A call of the plan for that shard cuts it: a drain is left to
- * itself, a freeze that is under way is waited for first; the result of what was cut is OUTCOME_NONE.
+ * itself, a freeze that is under way is waited for first, else it would fence behind a release; the result of what was cut is OUTCOME_NONE.
  * Each DC has a lane: threads and kept connections of its own, so that a DC that does not answer costs no other one its calls, and the call
  * after a check finds its connection open; what refuses writes goes first there (migration_lane.h). A time limit begins when the request is
  * sent. Thread: loop. */
@@ -67,6 +67,9 @@ typedef void migration_surveyed_fn(struct shard_survey *take_survey, void *arg);
 void migration_survey_start(struct migration_calls *, const char *cluster, const char *shard,
                             struct shard_survey *take_survey, migration_surveyed_fn *, void *arg);
 int migration_calls_active(const struct migration_calls *);
+/* Nobody knows any more what the migration waits for: nothing that is under way is answered. A hold or a freeze ends first, in front of the next
+ * call of its shard. */
+void migration_calls_leave(struct migration_calls *, int64_t migration_cluster_id);
 /* The migration is over: its addresses are not needed any more. */
 void migration_calls_forget(struct migration_calls *, int64_t migration_cluster_id);
 

@@ -63,11 +63,12 @@ struct call *chain_cut(struct migration_calls *m, const struct call *by)
 {
     list_for_each (it, &m->calls) {
         struct call *c = LIST_ENTRY(it, struct call, link);
-        if (!c->is_chained || c->is_finished || c->id != by->id || c->shard_id != by->shard_id) {
+        bool is_of_plan = !c->is_chained && !c->is_cut;
+        if (is_of_plan || c->is_finished || c->id != by->id || c->shard_id != by->shard_id) {
             continue;
         }
         c->is_cut = true;
-        if (c->plan.call == CALL_FREEZE) {
+        if (c->plan.call != CALL_DRAIN) {
             return c;
         }
         loop_timer_start(&c->answer_timer, 0);

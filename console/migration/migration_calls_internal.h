@@ -46,13 +46,14 @@ struct call {
     int refs;
     bool is_finished;
     bool is_starting;  /* inside migration_call_start: its answer waits for the loop's next turn */
+    bool is_begun;     /* it may be under way somewhere */
     bool is_chained;   /* no plan asked for it: sent behind the result of another one */
     bool may_freeze;   /* of a chain's drain: it goes on */
-    bool is_cut;       /* of a chain: the plan says something else, its result is none */
+    bool is_cut;       /* the plan says something else, its result is none */
     struct call *then; /* what the plan says, when this one is over */
     struct loop_timer answer_timer;
     int64_t started_us;
-    migration_called_fn *done;
+    migration_called_fn *done; /* NULL: nobody waits */
     void *arg;
     /* what it is about */
     int64_t id; /* of the migration's cluster row */
@@ -116,8 +117,8 @@ void call_finish(struct call *, enum call_outcome outcome, const char *server_te
 /* ---- what goes on by itself (migration_calls_chain.c) ---- */
 /* To be started behind this result; NULL: here the plan decides. So it does in a disaster, where a step that fails is not the end. */
 struct call *chain_next(const struct call *);
-/* The plan says something else, 'by': what the chain of that shard has under way is not answered any more. Returns a freeze that must end
- * first; NULL: none. */
+/* The plan says something else, 'by': what the chain of that shard has under way is not answered any more. Returns a hold or a freeze that must
+ * end first, of the chain or left before; NULL: none. */
 struct call *chain_cut(struct migration_calls *, const struct call *by);
 
 /* ---- a request to a metaserver (migration_requests.c) ---- */

@@ -366,7 +366,7 @@ static void resume(struct migration_engine *e, struct mig *m)
 {
     m->is_resumed = true;
     m->active_calls = 0;
-    migration_calls_forget(e->o.calls, m->id);
+    migration_calls_leave(e->o.calls, m->id);
 }
 
 static void give_back(struct turn_job *t, size_t at)

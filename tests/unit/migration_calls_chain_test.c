@@ -183,6 +183,65 @@ static void what_waits_for_a_freeze_can_be_forgotten(void **state)
     assert_int_equal(site->source.requests, 3);
 }
 
+/* ---- nobody knows any more what the migration waits for ---- */
+
+static void begin_call(enum migration_call which)
+{
+    site->has_result = false;
+    next_call = which;
+    loop_timer_init(&start_timer, site->loop, start_call);
+    loop_timer_start(&start_timer, 0);
+}
+
+static void leave_behind(enum migration_call fence)
+{
+    site->source.is_held = true;
+    begin_call(fence);
+    wait_for(is_source_asked);
+    migration_calls_leave(site->calls, 12); /* of another one */
+    migration_calls_leave(site->calls, 11);
+    begin_call(CALL_FREEZE);
+    wait_for(are_two_active);
+    migration_calls_leave(site->calls, 11); /* what was not sent yet has no end to be waited for */
+    assert_int_equal(migration_calls_active(site->calls), 1);
+    begin_call(CALL_RELEASE);
+    wait_for(are_two_active);
+    assert_int_equal(site->source.requests, 1);
+    answer_fence(&site->source, FENCE_RELEASED, EPOCH);
+    script_release(&site->source);
+    wait_idle();
+    assert_true(site->has_result);
+    assert_int_equal(site->result.outcome, OUTCOME_OK);
+    assert_int_equal(site->source.requests, 2);
+    assert_int_equal(site->behind_count, 0);
+}
+
+static void a_release_waits_for_a_hold_that_was_left(void **state)
+{
+    (void)state;
+    leave_behind(CALL_HOLD);
+}
+
+static void a_release_waits_for_a_freeze_that_was_left(void **state)
+{
+    (void)state;
+    leave_behind(CALL_FREEZE);
+}
+
+static void what_fences_nothing_is_left_to_itself(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    assert_int_equal(migration_calls_active(site->calls), 1);
+    migration_calls_leave(site->calls, 11);
+    assert_true(is_idle(site));
+    answer_fence(&site->source, FENCE_RELEASED, EPOCH);
+    site->has_result = false;
+    assert_int_equal(run_call(CALL_RELEASE), OUTCOME_OK);
+    drain(true);
+    assert_int_equal(site->behind_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +254,9 @@ int main(void)
         CALLS_TEST(a_release_does_not_wait_for_the_drain),
         CALLS_TEST(a_release_waits_for_the_freeze),
         CALLS_TEST(what_waits_for_a_freeze_can_be_forgotten),
+        CALLS_TEST(a_release_waits_for_a_hold_that_was_left),
+        CALLS_TEST(a_release_waits_for_a_freeze_that_was_left),
+        CALLS_TEST(what_fences_nothing_is_left_to_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,7 @@ struct model { /* a row, as the stand-in of the turn keeps it */
     bool check_fails;
     bool is_held_check; /* its CHECK is not answered */
     int resumed;
+    int left; /* its calls, by migration_calls_leave */
     int turns;
     int dropped_epoch;
     bool has_held_call;
@@ -302,6 +303,14 @@ void migration_calls_forget(struct migration_calls *calls, int64_t id)
     (void)calls;
     mutex_lock(&model_lock);
     s.migs[id].has_held_call = false;
+    mutex_unlock(&model_lock);
+}
+
+void migration_calls_leave(struct migration_calls *calls, int64_t id)
+{
+    (void)calls;
+    mutex_lock(&model_lock);
+    s.migs[id].left++;
     mutex_unlock(&model_lock);
 }
 
@@ -607,6 +616,7 @@ static void a_commit_that_is_not_answered_is_resumed(void **state)
     wait_for(first_is_over);
     assert_false(s.loses_answer);
     assert_int_equal(s.migs[1].resumed, 2); /* at the start, and then */
+    assert_int_equal(s.migs[1].left, 1);
 }
 
 /* Only builds with fault points; in the others there is nothing to be set. */
