@@ -163,6 +163,7 @@ void app_switch_make(struct app *app)
         .follow_ms = c->switch_follow_ms,
         .drain_ms = c->drain_ms,
         .promote_ms = c->switch_promote_ms,
+        .warm_ms = c->switch_warm_ms,
         .hold_ms = c->switch_hold_ms,
         .diverge_ms = c->switch_diverge_ms,
         .again_ms = c->switch_again_ms,

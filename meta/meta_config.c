@@ -248,6 +248,8 @@ const struct config_row meta_config_rows[] = {
       "Change of the primary DC: time for a promotion beyond the wait for data, where the caller does not say", NULL },
     { "meta", "meta.switch.follow.milli", CFG_INT, M(switch_follow_ms), "4000", 50, 60000, "ms", false,
       "Change of the primary DC: time for the Redis of another DC to follow, where the caller does not say; they do so later, too", NULL },
+    { "meta", "meta.switch.warm.milli", CFG_INT, M(switch_warm_ms), "2000", 0, 60000, "ms", false,
+      "Change of the primary DC: how long the connections of a step are kept for the next one; 0: not at all", NULL },
     { "meta", "meta.switch.hold.milli", CFG_INT, M(switch_hold_ms), "60000", 1000, 3600000, "ms", false,
       "Change of the primary DC: how long periodic corrections keep off after the last step, when the console does not say that the cluster migrates", NULL },
     { "meta", "meta.switch.diverge.milli", CFG_INT, M(switch_diverge_ms), "2000", 0, 60000, "ms", false,

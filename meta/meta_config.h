@@ -88,6 +88,7 @@ struct meta_config {
     int64_t switch_fence_ms;
     int64_t switch_promote_ms;
     int64_t switch_follow_ms;
+    int64_t switch_warm_ms;
     int64_t switch_hold_ms;
     int64_t switch_diverge_ms;
     int64_t switch_again_ms;

@@ -332,6 +332,7 @@ static struct switch_shard *shard_new(struct shard_switches *all, int64_t cluste
     list_init(&s->to_read);
     loop_timer_init(&s->record_timer, all->opt.loop, record_fire);
     loop_timer_init(&s->job_timer, all->opt.loop, job_fire);
+    warm_party_init(&s->warm, all->opt.loop, all->opt.warm_ms);
     switch_keep_init(s);
     (void)map_put(&all->shards, KEY(cluster_id, shard_id), s);
     return s;
@@ -348,6 +349,7 @@ static void shard_free(struct switch_shard *s)
     switch_keep_stop(s);
     fence_run_free(s->fence_run);
     promote_run_free(s->promote_run);
+    warm_party_done(&s->warm);
     switch_records_forget(all->opt.records, s);
     all->reading -= s->is_reading;
     list_remove(&s->to_read);

@@ -59,6 +59,7 @@ struct shard_switches_options {
     int64_t follow_ms;   /* meta.switch.follow.milli, 4,000: the same for a step that follows */
     int64_t drain_ms;    /* dcchange.waitfor.offset.milli, 2,000: orders without their own */
     int64_t promote_ms;  /* meta.switch.promote.milli, 2,000, beyond the drain */
+    int64_t warm_ms;     /* meta.switch.warm.milli, 2,000: warm_party.h */
     int64_t hold_ms;     /* meta.switch.hold.milli, 60,000 */
     int64_t again_ms;    /* meta.switch.again.milli, 5,000 */
     int64_t diverge_ms;  /* meta.switch.diverge.milli, 2,000: diverge_decide.h */

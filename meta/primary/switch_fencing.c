@@ -229,6 +229,7 @@ static bool start(struct switch_shard *s, enum fence_goal goal,
         .run.deadline_ms =
             goal == FENCE_GOAL_LOOK ? (switch_job_left_ms(s) + 1) / 2 : switch_job_left_ms(s),
         .run.log = s->job->log,
+        .run.warm = &s->warm,
         .drain_ms = s->job->order.drain_ms,
         .on_done = on_done,
     };

@@ -83,6 +83,7 @@ struct switch_shard {
     struct switch_job *job; /* under way */
     struct fence_run *fence_run;
     struct promote_run *promote_run;
+    struct warm_party warm;           /* from one step to the next */
     struct execution_log *orphan_log; /* of a job that was given up, and whose run goes on */
     bool is_orphan_promotion;         /* that run promotes, under orphan_epoch */
     int64_t orphan_epoch;

@@ -342,6 +342,7 @@ static bool start(struct switch_shard *s, enum promote_goal goal)
     struct promote_options options = {
         .run.deadline_ms = switch_job_left_ms(s),
         .run.log = s->job->log,
+        .run.warm = goal == PROMOTE_GOAL_CHECK ? NULL : &s->warm,
         .goal = goal,
         .order = s->job->order,
         .maybe = s->record.maybe,

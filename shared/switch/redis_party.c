@@ -30,6 +30,7 @@ struct order {
 
 struct member {
     struct redis_party *party;
+    struct addr addr;
     struct rconn *conn;
     bool has_failed; /* the last connection did not come about, or is lost */
     bool is_named;   /* on this connection */
@@ -276,6 +277,20 @@ void redis_party_round(struct redis_party *p, const struct party_order *orders, 
     }
 }
 
+bool redis_party_is_of(const struct redis_party *p, const struct addr *addrs, size_t count)
+{
+    bool is_same = p->member_count == count;
+    for (size_t i = 0; is_same && i < count; i++) {
+        is_same = addr_eq(&p->members[i].addr, &addrs[i]);
+    }
+    return is_same;
+}
+
+bool redis_party_is_idle(const struct redis_party *p)
+{
+    return !p->orders && !loop_timer_is_running(&p->timer);
+}
+
 void redis_party_follow(struct redis_party *p, size_t member)
 {
     xp_check(p->orders && member < p->member_count);
@@ -307,6 +322,7 @@ struct redis_party *redis_party_new(const struct redis_party_options *options)
             .connect_timeout_ms = options->connect_timeout_ms,
         };
         p->members[i].party = p;
+        p->members[i].addr = options->addrs[i];
         p->members[i].conn = rconn_new(p->loop, &conn, state_changed, &p->members[i]);
     }
     return p;

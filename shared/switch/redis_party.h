@@ -1,7 +1,6 @@
 /* redis_party.h - a few commands to several Redis at once, answered together: the rounds of a switchover step.
  *
- * A party is a set of connections, opened at once by redis_party_new and kept for its life (one step, or warm between two
- * steps). A round sends each order as soon as its Redis is connected and ends when every order has its answer or 'deadline'
+ * A party is a set of connections, opened at once by redis_party_new and kept for its life (one step, or more: warm_party.h). A round sends each order as soon as its Redis is connected and ends when every order has its answer or 'deadline'
  * has passed; who is not connected by then is RCONN_NOT_CONNECTED, whose answer is missing RCONN_TIMED_OUT: for a
  * command that changes something the outcome is unknown. Each round tries once to connect who is not: when that fails, its
  * orders are answered RCONN_NOT_CONNECTED at once. One round at a time. Decides nothing.
@@ -45,6 +44,10 @@ typedef void party_done_fn(const struct party_answer *answers, size_t count, voi
 struct redis_party *redis_party_new(const struct redis_party_options *);
 /* a round under way is not answered any more; NULL is fine */
 void redis_party_free(struct redis_party *);
+/* Are these its members, in this order? */
+bool redis_party_is_of(const struct redis_party *, const struct addr *addrs, size_t count);
+/* No round is under way. */
+bool redis_party_is_idle(const struct redis_party *);
 /* Orders are copied. Several orders to one member are pipelined in order. count 0: answered at once. */
 void redis_party_round(struct redis_party *, const struct party_order *orders, size_t count,
                        mono_ms deadline, party_done_fn *, void *arg);

@@ -32,6 +32,19 @@ static void limits_init(struct switch_run *r, int64_t deadline_ms, int64_t drain
     r->drain_until = now + (drain_ms < limit_ms - reserve_ms ? drain_ms : limit_ms - reserve_ms);
 }
 
+static struct redis_party *party_new(const struct switch_run_options *o)
+{
+    return redis_party_new(&(struct redis_party_options){
+        .loop = o->loop,
+        .addrs = o->redis,
+        .count = o->redis_count,
+        .user = o->user,
+        .password = o->password,
+        .client_name = o->client_name,
+        .connect_timeout_ms = o->connect_timeout_ms,
+    });
+}
+
 void switch_run_init(struct switch_run *r, const struct switch_run_ops *ops,
                      const struct switch_run_options *o, int64_t drain_ms)
 {
@@ -43,6 +56,7 @@ void switch_run_init(struct switch_run *r, const struct switch_run_ops *ops,
                               .may_command = o->may_command,
                               .arg = o->arg,
                               .late = o->late,
+                              .warm = o->warm,
                               .redis_count = o->redis_count };
     for (size_t i = 0; i < o->redis_count; i++) {
         r->redis[i] = o->redis[i];
@@ -50,16 +64,8 @@ void switch_run_init(struct switch_run *r, const struct switch_run_ops *ops,
     r->own_log = o->log ? NULL : execution_log_new(NULL);
     r->log = o->log ? o->log : r->own_log;
     limits_init(r, o->deadline_ms, drain_ms);
-    struct redis_party_options party = {
-        .loop = o->loop,
-        .addrs = o->redis,
-        .count = o->redis_count,
-        .user = o->user,
-        .password = o->password,
-        .client_name = o->client_name,
-        .connect_timeout_ms = o->connect_timeout_ms,
-    };
-    r->party = redis_party_new(&party);
+    r->party = o->warm ? warm_party_take(o->warm, o->redis, o->redis_count) : NULL;
+    r->party = r->party ? r->party : party_new(o);
     loop_timer_init(&r->timer, r->loop, begin);
     loop_timer_start(&r->timer, 0);
 }
@@ -68,7 +74,11 @@ void switch_run_done(struct switch_run *r)
 {
     XP_ON_LOOP();
     loop_timer_stop(&r->timer);
-    redis_party_free(r->party);
+    if (r->warm) {
+        warm_party_give(r->warm, r->party);
+    } else {
+        redis_party_free(r->party);
+    }
     execution_log_free(r->own_log);
 }
 

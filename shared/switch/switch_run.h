@@ -6,6 +6,7 @@
 #include "shared/switch/late_rewrite.h"
 #include "shared/switch/redis_party.h"
 #include "shared/switch/switch_words.h"
+#include "shared/switch/warm_party.h"
 
 struct switch_run_options {
     struct loop *loop;
@@ -22,6 +23,8 @@ struct switch_run_options {
     struct execution_log *log; /* borrowed; written to */
     /* Borrowed: who hears what came of a CONFIG REWRITE behind the result; NULL: nobody. */
     struct late_rewrites *late;
+    /* Borrowed, outlives the run: connections of the step before, and a place for ours; NULL: none. */
+    struct warm_party *warm;
 };
 
 #endif

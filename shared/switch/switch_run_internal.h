@@ -29,6 +29,7 @@ struct switch_run {
     struct execution_log *log;     /* borrowed */
     struct execution_log *own_log; /* when there is none */
     struct late_rewrites *late;    /* borrowed; NULL */
+    struct warm_party *warm;       /* borrowed; NULL */
     struct addr redis[SWITCH_REDIS_MAX];
     size_t redis_count;
 };

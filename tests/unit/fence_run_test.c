@@ -1,6 +1,8 @@
 /* fence_run_test.c - fences of real Redis, master and replica, under writers (dr-switchover.md 9.2 (1); F14 to F17, F26). */
 #include "shared/switch/fence.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/fence_fixture.h"
@@ -522,6 +524,72 @@ static void times_of_hold_and_freeze(void **state)
     world_stop(&w);
 }
 
+/* ---- connections of the step before ---- */
+
+/* Of our connection to the master; 0: there is none. */
+static int64_t client_id(struct world *w)
+{
+    const char *list = SAY(&w->master, "CLIENT LIST");
+    const char *name = strstr(list, "name=xpipe-fence");
+    while (name && name > list && name[-1] != '\n') {
+        name--;
+    }
+    int64_t id = 0;
+    if (name) {
+        assert_int_equal(sscanf(name, "id=%" SCNd64, &id), 1);
+    }
+    return id;
+}
+
+static bool is_gone(void *arg)
+{
+    return client_id(arg) == 0;
+}
+
+static void the_next_step_finds_its_connections(void **state)
+{
+    (void)state;
+    struct world w;
+    struct warm_party warm;
+    world_start(&w, NULL);
+    warm_party_init(&warm, w.fencer.loop, FENCE_LIMIT_MS);
+    w.fencer.options.run.warm = &warm;
+    check_state(&w.fencer, FENCE_GOAL_LOOK, FENCE_RELEASED);
+    int64_t id = client_id(&w);
+    assert_true(id > 0);
+    check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_HELD);
+    assert_int_equal(client_id(&w), id);
+    assert_null(warm_party_take(&warm, w.addrs, 1)); /* of others */
+    char line[64];
+    (void)snprintf(line, sizeof(line), "CLIENT KILL ID %" PRId64, id);
+    check_one_reply(&w.master, line, ":1");
+    check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_HELD);
+    assert_true(client_id(&w) > id);
+    warm.keep_ms = 20;
+    check_state(&w.fencer, FENCE_GOAL_HOLD, FENCE_HELD);
+    assert_true(loop_wait(w.fencer.loop, is_gone, &w, FENCE_LIMIT_MS));
+    warm.keep_ms = 0; /* nothing is kept */
+    check_state(&w.fencer, FENCE_GOAL_RELEASE, FENCE_RELEASED);
+    assert_null(warm.party);
+    warm_party_done(&warm);
+    world_stop(&w);
+}
+
+static void what_is_kept_is_closed_with_its_owner(void **state)
+{
+    (void)state;
+    struct world w;
+    struct warm_party warm;
+    world_start(&w, NULL);
+    warm_party_init(&warm, w.fencer.loop, FENCE_LIMIT_MS);
+    w.fencer.options.run.warm = &warm;
+    check_state(&w.fencer, FENCE_GOAL_LOOK, FENCE_RELEASED);
+    assert_non_null(warm.party);
+    warm_party_done(&warm);
+    assert_null(warm.party);
+    world_stop(&w);
+}
+
 static int run_group(const char *name)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +611,8 @@ static int run_group(const char *name)
         cmocka_unit_test(a_release_makes_no_second_master),
         cmocka_unit_test(freed_under_way),
         cmocka_unit_test(times_of_hold_and_freeze),
+        cmocka_unit_test(the_next_step_finds_its_connections),
+        cmocka_unit_test(what_is_kept_is_closed_with_its_owner),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
