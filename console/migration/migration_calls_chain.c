@@ -49,7 +49,7 @@ static struct call *freeze_behind(const struct call *drain)
 
 struct call *chain_next(const struct call *c)
 {
-    if (c->result.outcome != OUTCOME_OK || c->is_disaster || c->owner->is_closed) {
+    if (c->result.outcome != OUTCOME_OK || c->is_disaster) {
         return NULL;
     }
     bool is_drained = c->result.change.is_ours && c->result.change.is_drained;

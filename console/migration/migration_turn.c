@@ -187,10 +187,9 @@ static bool is_chain_valid(const struct step *s)
 }
 
 /* Those that the plan waits for. An early one waits for the plan, until that has come to rest. */
-static int take_results(struct step *s, bool is_at_rest, bool *ret_any, struct xp_err *err)
+static int take_results(struct step *s, bool is_at_rest, struct xp_err *err)
 {
     int rc = 0;
-    *ret_any = false;
     for (size_t i = 0; rc == 0 && i < s->item->result_count; i++) {
         const struct migration_result *result = &s->item->results[i];
         bool is_too_early = is_early(s, result);
@@ -200,7 +199,6 @@ static int take_results(struct step *s, bool is_at_rest, bool *ret_any, struct x
         s->taken[i].is_over = true;
         rc = line_of_result(s, result, err);
         if (!is_too_early) {
-            *ret_any = true;
             migration_apply(&s->row, result, s->job->now);
         }
     }
@@ -236,20 +234,15 @@ static int take_ask(struct step *s, struct xp_err *err)
 
 /* ---- decisions ---- */
 
-/* It went on by itself, or its answer is here already: nothing is to be sent. */
+/* It went on by itself: nothing is to be sent. */
 static bool is_under_way(struct step *s, const struct migration_plan_call *call)
 {
     for (size_t i = 0; is_chain_valid(s) && i < s->item->result_count; i++) {
         const struct migration_result *r = &s->item->results[i];
         struct taken *taken = &s->taken[i];
-        if (r->shard != call->shard) {
-            continue;
-        }
-        if (r->goes_on && !taken->has_gone_on && migration_next_of_fence(r->call) == call->call) {
+        bool is_next = r->shard == call->shard && migration_next_of_fence(r->call) == call->call;
+        if (r->goes_on && is_next && !taken->has_gone_on) {
             taken->has_gone_on = true;
-            return true;
-        }
-        if (r->call == call->call && !taken->is_over) {
             return true;
         }
     }
@@ -307,9 +300,7 @@ static int decide(struct step *s, struct xp_err *err)
         if (is_more) {
             rc = carry_out(s, &plan, err);
         }
-        bool is_any = false;
-        rc = rc == 0 ? take_results(s, !is_more, &is_any, err) : rc;
-        is_more |= is_any;
+        rc = rc == 0 ? take_results(s, !is_more, err) : rc;
     }
     return rc;
 }
@@ -395,9 +386,8 @@ static int run_step(struct step *s, struct xp_err *err)
     if (s->item->is_resumed) {
         migration_resume(&s->row);
     }
-    bool is_any;
     s->taken = xcalloc(s->item->result_count + 1, sizeof(*s->taken));
-    int rc = take_results(s, false, &is_any, err);
+    int rc = take_results(s, false, err);
     if (rc == 0) {
         rc = take_ask(s, err);
     }
