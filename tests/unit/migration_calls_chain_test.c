@@ -35,6 +35,22 @@ static void hold_until_the_drain(void)
     wait_for(is_dest_asked);
 }
 
+static void begin_call(enum migration_call which)
+{
+    site->has_result = false;
+    next_call = which;
+    loop_timer_init(&start_timer, site->loop, start_call);
+    loop_timer_start(&start_timer, 0);
+}
+
+/* While something goes on. */
+static enum call_outcome run_call_beside(enum migration_call which)
+{
+    begin_call(which);
+    wait_for(has_result);
+    return site->result.outcome;
+}
+
 static void drain(bool is_success)
 {
     answer_change(&site->dest, is_success, false);
@@ -74,6 +90,75 @@ static void a_drain_that_fails_is_the_end_of_it(void **state)
     assert_int_equal(site->source.requests, 1);
 }
 
+static void assert_not_frozen_behind(enum call_outcome drained)
+{
+    script_release(&site->dest);
+    wait_idle();
+    assert_int_equal(site->behind_count, 1);
+    assert_int_equal(site->behind[0].outcome, drained);
+    assert_false(site->behind[0].goes_on);
+    assert_int_equal(site->source.requests, 1);
+}
+
+static void a_drain_of_another_epoch_is_the_end_of_it(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    answer_change(&site->dest, true, true);
+    assert_not_frozen_behind(OUTCOME_STALE);
+}
+
+/* x-pipe's metaserver knows none: nothing is proved. */
+static void where_nobody_drains_the_plan_freezes(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    script_answer(&site->dest, 404, "{}");
+    assert_not_frozen_behind(OUTCOME_OK);
+}
+
+static void a_success_that_is_no_drain_is_not_frozen_behind(void **state)
+{
+    (void)state;
+    struct switch_change change = { .is_success = true, .is_ours = true, .epoch = EPOCH };
+    json_auto_t *json = switch_change_to_json(&change);
+    char *text AUTO_FREE = json_dumps(json, 0);
+    hold_until_the_drain();
+    script_answer(&site->dest, 200, text);
+    assert_not_frozen_behind(OUTCOME_OK);
+}
+
+static void a_hold_without_an_offset_is_drained_by_the_plan(void **state)
+{
+    (void)state;
+    struct switch_fence fence = { .is_ours = true, .state = FENCE_HELD, .epoch = EPOCH };
+    json_auto_t *json = switch_fence_to_json(&fence);
+    char *text AUTO_FREE = json_dumps(json, 0);
+    script_answer(&site->source, 200, text);
+    assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
+    assert_false(site->result.goes_on);
+    assert_int_equal(site->dest.requests, 0);
+}
+
+/* As a freeze of the plan does. */
+static void the_freeze_behind_takes_the_other_ways_too(void **state)
+{
+    (void)state;
+    site->shard.saved = (struct fence_saved){ .is_known = true, .min_slaves = 2 };
+    hold_until_the_drain();
+    script_stop(&site->source);
+    scene.state = FENCE_FROZEN;
+    drain(true);
+    wait_idle();
+    assert_int_equal(site->behind_count, 2);
+    assert_int_equal(site->behind[1].outcome, OUTCOME_OK);
+    assert_int_equal(scene.goal, FENCE_GOAL_FREEZE);
+    assert_true(scene.saved.is_known);
+    assert_int_equal(scene.saved.min_slaves, 2);
+    struct addr master = addr_of("10.0.0.1", 6379);
+    assert_true(addr_eq(&scene.hint, &master));
+}
+
 static void a_frozen_one_is_not_frozen_again(void **state)
 {
     (void)state;
@@ -92,11 +177,12 @@ static void a_hold_from_here_is_frozen_by_the_plan(void **state)
     (void)state;
     script_stop(&site->source);
     scene.state = FENCE_HELD;
-    script_answer(&site->dest, 404, "{}");
+    answer_change(&site->dest, true, false); /* of the drain; as a fence it is not understood */
     assert_int_equal(run_call(CALL_HOLD), OUTCOME_OK);
     assert_false(site->result.is_by_meta);
-    answer_change(&site->dest, true, false);
     wait_idle();
+    assert_int_equal(site->behind_count, 1);
+    assert_int_equal(site->behind[0].outcome, OUTCOME_OK);
     assert_int_equal(scene.runs, 1);
 }
 
@@ -137,6 +223,22 @@ static void a_release_does_not_wait_for_the_drain(void **state)
     assert_int_equal(site->source.requests, 2); /* hold, release: nothing was frozen behind it */
 }
 
+/* A call for another shard, or of another migration. */
+static void only_its_own_plan_cuts_it(void **state)
+{
+    (void)state;
+    hold_until_the_drain();
+    answer_fence(&site->source, FENCE_RELEASED, EPOCH);
+    site->shard.shard_id = 2;
+    assert_int_equal(run_call_beside(CALL_RELEASE), OUTCOME_OK);
+    site->shard.shard_id = 1;
+    site->row.id = OTHER_ID;
+    assert_int_equal(run_call_beside(CALL_RELEASE), OUTCOME_OK);
+    assert_int_equal(site->behind_count, 0);
+    site->row.id = ID;
+    assert_int_equal(run_call(CALL_RELEASE), OUTCOME_OK);
+}
+
 /* Else it would be frozen behind its release. */
 static void a_release_waits_for_the_freeze(void **state)
 {
@@ -175,7 +277,7 @@ static void what_waits_for_a_freeze_can_be_forgotten(void **state)
     next_call = CALL_RELEASE;
     loop_timer_start(&start_timer, 0);
     wait_for(are_two_active);
-    migration_calls_forget(site->calls, 11);
+    migration_calls_forget(site->calls, ID);
     assert_int_equal(migration_calls_active(site->calls), 0);
     answer_fence(&site->source, FENCE_FROZEN, EPOCH);
     script_release(&site->source);
@@ -185,24 +287,16 @@ static void what_waits_for_a_freeze_can_be_forgotten(void **state)
 
 /* ---- nobody knows any more what the migration waits for ---- */
 
-static void begin_call(enum migration_call which)
-{
-    site->has_result = false;
-    next_call = which;
-    loop_timer_init(&start_timer, site->loop, start_call);
-    loop_timer_start(&start_timer, 0);
-}
-
 static void leave_behind(enum migration_call fence)
 {
     site->source.is_held = true;
     begin_call(fence);
     wait_for(is_source_asked);
-    migration_calls_leave(site->calls, 12); /* of another one */
-    migration_calls_leave(site->calls, 11);
+    migration_calls_leave(site->calls, OTHER_ID); /* of another one */
+    migration_calls_leave(site->calls, ID);
     begin_call(CALL_FREEZE);
     wait_for(are_two_active);
-    migration_calls_leave(site->calls, 11); /* what was not sent yet has no end to be waited for */
+    migration_calls_leave(site->calls, ID); /* what was not sent yet has no end to be waited for */
     assert_int_equal(migration_calls_active(site->calls), 1);
     begin_call(CALL_RELEASE);
     wait_for(are_two_active);
@@ -233,7 +327,7 @@ static void what_fences_nothing_is_left_to_itself(void **state)
     (void)state;
     hold_until_the_drain();
     assert_int_equal(migration_calls_active(site->calls), 1);
-    migration_calls_leave(site->calls, 11);
+    migration_calls_leave(site->calls, ID);
     assert_true(is_idle(site));
     answer_fence(&site->source, FENCE_RELEASED, EPOCH);
     site->has_result = false;
@@ -247,6 +341,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CALLS_TEST(a_fence_goes_on_by_itself),
         CALLS_TEST(a_drain_that_fails_is_the_end_of_it),
+        CALLS_TEST(a_drain_of_another_epoch_is_the_end_of_it),
+        CALLS_TEST(where_nobody_drains_the_plan_freezes),
+        CALLS_TEST(a_success_that_is_no_drain_is_not_frozen_behind),
+        CALLS_TEST(a_hold_without_an_offset_is_drained_by_the_plan),
+        CALLS_TEST(the_freeze_behind_takes_the_other_ways_too),
+        CALLS_TEST(only_its_own_plan_cuts_it),
         CALLS_TEST(a_frozen_one_is_not_frozen_again),
         CALLS_TEST(a_hold_from_here_is_frozen_by_the_plan),
         CALLS_TEST(in_a_disaster_the_plan_decides),

@@ -717,12 +717,55 @@ static void what_goes_wrong_waits_for_nobody(void **state)
     create_event(1, "all", 1, 1, "Initiated");
     s.migs[1].shards = 4;
     s.migs[1].last_hangs = true;
-    s.gather_ms = WAIT_MS;
+    s.gather_ms = 10 * WAIT_MS;
+    s.answers.outcome = OUTCOME_REFUSED;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(one_is_taken);
+}
+
+/* Answers come for 300 ms, and never is there a pause as long as the wait. */
+static void each_waits_no_longer_because_more_come(void **state)
+{
+    (void)state;
+    create_event(1, "all", 1, 1, "Initiated");
+    s.migs[1].shards = 60;
+    s.gather_ms = 30;
+    start_engine(64);
+    assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
+    wait_for(first_is_over);
+    assert_true(s.migs[1].hold_turns > 1);
+}
+
+/* Waits for the last hold; answers of two others are there. */
+static void gather_two(void)
+{
+    create_event(1, "all", 1, 1, "Initiated");
+    s.migs[1].shards = 3;
+    s.migs[1].last_hangs = true;
+    s.gather_ms = 10 * WAIT_MS;
     start_engine(64);
     assert_int_equal(ask(1, 0, ASK_PROCESS), 0);
     wait_for(first_is_migrating);
-    s.answers.outcome = OUTCOME_REFUSED;
-    answer_call(1, CALL_HOLD);
+}
+
+static void a_look_takes_what_has_come(void **state)
+{
+    (void)state;
+    gather_two();
+    for (int i = 0; i < 10; i++) {
+        run_loop();
+    }
+    assert_int_equal(s.migs[1].holds, 0);
+    migration_engine_configure(s.engine, &(struct migration_settings){ .gather_ms = s.gather_ms });
+    wait_for(one_is_taken);
+}
+
+static void a_stop_takes_what_has_come(void **state)
+{
+    (void)state;
+    gather_two();
+    migration_engine_stop(s.engine);
     wait_for(one_is_taken);
 }
 
@@ -864,6 +907,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_late_answer_keeps_the_others_a_moment_only, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_goes_wrong_waits_for_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_waits_no_longer_because_more_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_look_takes_what_has_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stop_takes_what_has_come, setup, teardown),
         cmocka_unit_test_setup_teardown(an_ask_takes_what_has_come, setup, teardown),
         cmocka_unit_test_setup_teardown(what_goes_on_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_turn_overtook_is_no_answer, setup, teardown),

@@ -367,6 +367,24 @@ static void what_goes_on_ends_with_a_restart(void **state)
     turn_item_done(&item);
 }
 
+/* Its calls are gone with the turn of which nobody knows: forward, each is sent. */
+static void forward_a_restart_sends_what_went_on(void **state)
+{
+    struct world *w = *state;
+    struct turn_item item = until_the_holds(w);
+    static const struct came holds[] = { { CALL_HOLD, 0, true }, { CALL_HOLD, 1, true } };
+    give(&item, holds, ARRAY_LEN(holds));
+    run(w, &item, 1);
+    assert_calls(&item, CALL_NONE, 0);
+    sql(w,
+        "UPDATE migration_shard_tbl SET state = json_set(state, '$.mayBePromoted', json('true'))");
+    give(&item, holds, ARRAY_LEN(holds));
+    item.is_resumed = true;
+    run(w, &item, 1);
+    assert_calls(&item, CALL_DRAIN, 2);
+    turn_item_done(&item);
+}
+
 /* There a drain that fails is not the end: it is asked for with these words. */
 static void in_a_disaster_the_plan_sends_each(void **state)
 {
@@ -458,6 +476,7 @@ int main(void)
         T(what_goes_on_is_not_sent_again),
         T(a_second_drain_is_sent),
         T(what_goes_on_ends_with_a_restart),
+        T(forward_a_restart_sends_what_went_on),
         T(in_a_disaster_the_plan_sends_each),
         cmocka_unit_test_setup_teardown(many_clusters_go_in_one_turn, many_open, world_close),
     };
