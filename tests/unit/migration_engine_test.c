@@ -761,6 +761,16 @@ static void a_look_takes_what_has_come(void **state)
     wait_for(one_is_taken);
 }
 
+/* Once writes are accepted there, or go back, nothing waits. */
+static void a_publication_waits_for_nobody(void **state)
+{
+    (void)state;
+    gather_two();
+    answer_call(1, CALL_HOLD);
+    s.answers.goes_on = true; /* something of it is under way still */
+    wait_for(first_is_over);
+}
+
 static void a_stop_takes_what_has_come(void **state)
 {
     (void)state;
@@ -909,6 +919,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_goes_wrong_waits_for_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(each_waits_no_longer_because_more_come, setup, teardown),
         cmocka_unit_test_setup_teardown(a_look_takes_what_has_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_publication_waits_for_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stop_takes_what_has_come, setup, teardown),
         cmocka_unit_test_setup_teardown(an_ask_takes_what_has_come, setup, teardown),
         cmocka_unit_test_setup_teardown(what_goes_on_is_waited_for, setup, teardown),
