@@ -13,10 +13,21 @@ bool keep_may_correct(const struct keep_facts *f)
     return !f->is_migrating || f->may_follow;
 }
 
+static bool past(const struct keep_facts *f)
+{
+    return f->is_fenced && f->is_past && !f->is_primary;
+}
+
+/* The next migration waits for the settings of the one before. */
+bool keep_may_settle(const struct keep_facts *f)
+{
+    return keep_may_correct(f) || past(f);
+}
+
 /* The primary DC's; or the cluster is on its way and this shard was not told to follow yet. */
 bool keep_is_in_force(const struct keep_facts *f)
 {
-    return f->is_fenced && (f->is_primary || !keep_may_correct(f));
+    return f->is_fenced && !past(f) && (f->is_primary || !keep_may_correct(f));
 }
 
 static bool isolated(const struct keep_facts *f)
@@ -61,6 +72,16 @@ bool keep_is_over(const struct keep_facts *f)
 static bool migrating(const struct keep_facts *f)
 {
     return !keep_may_correct(f);
+}
+
+static bool past_settings(const struct keep_facts *f)
+{
+    return migrating(f) && past(f) && f->has_settings;
+}
+
+static bool past_fence(const struct keep_facts *f)
+{
+    return migrating(f) && past(f);
 }
 
 static bool stray(const struct keep_facts *f)
@@ -109,6 +130,8 @@ static const struct {
     { "K18", doubted, KEEP_LATER, "its migration seems to be over, and the console is being asked" },
     { "K20", keep_is_in_force, KEEP_ASSERT, "a step or an isolation ordered the fence, and nothing has ended it" },
     { "K25", isolated, KEEP_ISOLATE, "the console was not heard for too long: another DC may be promoted meanwhile" },
+    { "K27", past_settings, KEEP_SETTLE, "of an earlier migration: who follows gets its settings back, the next one waits for that" },
+    { "K28", past_fence, KEEP_FORGET, "of an earlier migration, and it overwrote nothing" },
     { "K30", migrating, KEEP_NOTHING, "the cluster is being migrated, and this DC was not told to follow" },
     { "K40", stray, KEEP_HOLD, "a writable master in a backup DC, and what it should follow is not known" },
     { "K45", find, KEEP_FIND, "the others are to follow the promoted one, and it is not known" },

@@ -24,6 +24,8 @@ struct keep_facts {
     bool has_settings;
     /* a promotion was begun here, and whom it took was never written: it is to be found */
     bool is_find_due;
+    /* the migration that left the fence is over, and another DC is the primary one: the next migration is none of its */
+    bool is_past;
     /* the migration that ordered the fence is over, and this DC is still the primary one: the metadata says so */
     bool is_ended;
     /* the metadata says the same of a fence of who had this shard before, and perhaps too early: who knows for sure was just asked */
@@ -61,6 +63,7 @@ void keep_decide(const struct keep_facts *, struct keep_plan *ret_plan);
 /* The duties that depend on what the metadata says: asked again before each command. */
 bool keep_is_in_force(const struct keep_facts *); /* the fence, whatever the periodic duties want */
 bool keep_is_over(const struct keep_facts *);     /* the fence, in this DC that stays primary */
-bool keep_may_correct(const struct keep_facts *); /* strays and settings */
+bool keep_may_correct(const struct keep_facts *); /* strays */
+bool keep_may_settle(const struct keep_facts *);  /* settings */
 
 #endif

@@ -412,6 +412,7 @@ void shard_switch_gained(struct shard_switches *all, const struct cluster_meta *
     s->outlived_at = MONO_NEVER;
     s->fenced_at = MONO_NEVER;
     s->is_inherited = false;
+    s->is_past = false;
     s->settle_pause_ms = 0;
     s->settle_looks = 0;
     read_record(s);

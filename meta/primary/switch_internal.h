@@ -106,6 +106,7 @@ struct switch_shard {
     /* the fence is known since then: it was ordered, or its record was read. What the console answers to a later question knows its migration */
     mono_ms fenced_at;
     bool is_inherited; /* it is of who had this shard before */
+    bool is_past;      /* keep_decide.h */
     struct discard_try *tries;
     size_t try_count;
     size_t untold;    /* divergences that the console does not have, as counted in the gauge */
@@ -189,7 +190,7 @@ void switch_following(struct switch_shard *);
 void switch_note_release(struct switch_shard *);
 /* Before that: the settings of the one that was held, when another one is released. */
 void switch_keep_settings_of_held(struct switch_shard *, const struct addr *released);
-/* While it is fenced: what the metadata says of its migration is remembered (and written with the next record). */
+/* What the metadata says of the migration of a fence is remembered (and written with the next record). */
 void switch_note_migrating(struct switch_shard *);
 /* A fence is ordered: what the metadata said of the migration before counts no more. */
 void switch_note_ordered(struct switch_shard *);

@@ -114,6 +114,7 @@ void switch_keep_facts(const struct switch_shard *s, struct keep_facts *ret_fact
         .is_fenced = switch_is_fenced(s),
         .is_primary = switch_is_primary(s),
         .is_migrating = cluster && cluster->is_migrating,
+        .is_past = s->is_past,
         .is_ended = is_ended(s, cluster),
         .is_doubted = is_doubted(s, cluster),
         .may_follow = s->may_follow,
@@ -318,6 +319,7 @@ static void ask_console(const struct switch_shard *s)
 
 void switch_note_ordered(struct switch_shard *s)
 {
+    s->is_past = false;
     s->record.migrating_version = 0;
     s->fenced_at = loop_now(s->all->opt.loop);
     s->is_inherited = false;
@@ -339,6 +341,8 @@ void switch_note_migrating(struct switch_shard *s)
 {
     const struct cluster_meta *cluster = dc_store_cluster_by_id(s->all->opt.store, s->cluster_id);
     struct switch_record *r = &s->record;
+    s->is_past = switch_is_fenced(s) && cluster && !switch_is_primary(s) &&
+                 (s->is_past || !cluster->is_migrating);
     if (switch_is_fenced(s) && cluster && cluster->is_migrating &&
         cluster->version > r->migrating_version) {
         bool is_first = r->migrating_version == 0;

@@ -198,7 +198,7 @@ static bool may_command(struct switch_shard *s)
     struct xp_err err;
     bool is_step_waiting = s->job && s->job->waits_for_record && s->job->step != SWITCH_CHECK;
     switch_keep_facts(s, &facts);
-    return !is_step_waiting && keep_may_correct(&facts) && switch_may_command(s, &err) == 0;
+    return !is_step_waiting && keep_may_settle(&facts) && switch_may_command(s, &err) == 0;
 }
 
 static void restore(struct switch_settle *settle)

@@ -326,6 +326,35 @@ static void a_fence_of_a_switch_that_succeeded_asks_nobody(void **state)
     assert_int_equal(refreshes, 0);
 }
 
+/* There and back at once: the check of the way back waits for the settings, and the lock of it must not revive the fence. */
+static void the_next_migration_does_not_revive_it(void **state)
+{
+    (void)state;
+    held_in_a_migration();
+    metadata_says("fra", "Normal", 3);
+    metadata_says("fra", "Lock", 4);
+    struct keep_facts facts;
+    switch_keep_facts(switch_find(w->all, CLUSTER_ID, SHARD_ID), &facts);
+    assert_true(facts.is_migrating && facts.is_past && keep_may_settle(&facts));
+    let_pass(5000);
+    assert_true(list_is_empty(&w->fences));
+    assert_true(switch_find(w->all, CLUSTER_ID, SHARD_ID)->settle_pause_ms >
+                0); /* nobody follows here: tried, and tried again */
+    metadata_says("jq", "Migrating", 5);
+    switch_keep_facts(switch_find(w->all, CLUSTER_ID, SHARD_ID), &facts);
+    assert_false(facts.is_past);
+}
+
+/* The same lock without the end in between: this DC was not told to follow, and nothing ended its fence. */
+static void a_migration_that_goes_on_keeps_it(void **state)
+{
+    (void)state;
+    held_in_a_migration();
+    metadata_says("fra", "Migrating", 3);
+    asserted_for(5000);
+    assert_int_equal(w->node.fence, FENCE_HELD);
+}
+
 /* The next owner may find the migration over, and would not know that there was one. */
 static void the_lock_that_comes_late_is_written_down(void **state)
 {
@@ -357,6 +386,8 @@ int main(void)
         TEST(open_primary, a_fence_that_outlives_its_migration),
         TEST(open_primary, a_fence_nobody_calls_a_migration_stays),
         TEST(open_primary, the_fence_of_the_next_migration_stays),
+        TEST(open_primary, the_next_migration_does_not_revive_it),
+        TEST(open_primary, a_migration_that_goes_on_keeps_it),
         TEST(open_primary, a_hold_comes_behind_a_release_under_way),
         TEST(open_primary, an_answer_of_after_the_order_is_enough),
         TEST(open_primary, an_answer_of_before_the_order_is_not),

@@ -1,4 +1,4 @@
-/* keep_decide_test.c - see keep_decide.h. The facts are fourteen flags: every combination of them is decided about. */
+/* keep_decide_test.c - see keep_decide.h. The facts are fifteen flags: every combination of them is decided about. */
 #include "meta/primary/keep_decide.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #include "shared/base/banned.h"
 
-enum { COMBINATIONS = 1 << 14 };
+enum { COMBINATIONS = 1 << 15 };
 
 static struct keep_facts facts_of(unsigned bits)
 {
@@ -27,6 +27,7 @@ static struct keep_facts facts_of(unsigned bits)
         .is_isolation = bits & 2048U,
         .is_confirmed = bits & 4096U,
         .is_doubted = bits & 8192U,
+        .is_past = bits & 16384U,
     };
 }
 
@@ -51,8 +52,12 @@ static void a_cluster_under_migration_is_left_alone(void **state)
         struct keep_facts f = facts_of(bits);
         if (f.is_migrating && !f.may_follow) {
             enum keep_duty duty = duty_of(&f);
+            bool is_past = f.is_fenced && f.is_past && !f.is_primary;
+            bool is_left =
+                (duty == KEEP_SETTLE && f.has_settings) || (duty == KEEP_FORGET && !f.has_settings);
+            assert_int_equal(keep_may_settle(&f), is_past);
             assert_true(duty == KEEP_NOTHING || duty == KEEP_LATER ||
-                        (duty == KEEP_ASSERT && f.is_fenced) ||
+                        (duty == KEEP_ASSERT && f.is_fenced && !is_past) || (is_past && is_left) ||
                         (duty == KEEP_ISOLATE && is_to_be_isolated(&f)));
             assert_false(keep_may_correct(&f));
         }
@@ -128,6 +133,18 @@ static void each_rule_has_its_case(void **state)
     doubted.is_migrating = false;
     doubted.is_isolation = true;
     check(doubted, "K20");
+    struct keep_facts past = { .is_fenced = true, .is_past = true, .is_migrating = true };
+    check(past, "K28");
+    past.has_settings = true;
+    check(past, "K27");
+    past.may_follow = true;
+    check(past, "K50");
+    past.may_follow = past.is_fenced = false;
+    check(past, "K30");
+    past.is_fenced = past.is_primary = true;
+    check(past, "K20");
+    check((struct keep_facts){ .is_past = true, .is_migrating = true, .is_stray_due = true },
+          "K30");
     check((struct keep_facts){ .is_isolated = true, .is_primary = true }, "K25");
     check((struct keep_facts){ .is_isolated = true, .is_primary = true, .is_migrating = true },
           "K25");
