@@ -456,20 +456,6 @@ static void count_for_event(struct mig *m, enum migration_status to)
     m->event->success_count += m->status != MIG_SUCCESS && to == MIG_SUCCESS;
 }
 
-static void note_canary(const struct migration_engine *e, const struct mig *m)
-{
-    const struct event *ev = m->event;
-    const struct migration_status_info *info = migration_status_info(m->status);
-    bool is_stuck = ev->policy == POLICY_CANARY && ev->success_count == 0 && ev->rows > 1 &&
-                    (info->is_paused || (info->is_terminal && m->status != MIG_SUCCESS));
-    (void)e;
-    if (is_stuck) {
-        log_warn("migration.canary_failed", "event", log_int(ev->id), "cluster", m->cluster,
-                 "status", info->text, "next",
-                 "the other clusters of the event wait until somebody processes it");
-    }
-}
-
 static void take_place(struct mig *m, const struct migration_cluster_row *row)
 {
     m->source_dc_id = row->source_dc_id;
@@ -509,7 +495,7 @@ static void take_row(struct migration_engine *e, struct mig *m, struct turn_item
         leave_gate(e, m, loop_now(e->o.loop));
     }
     if (is_changed) {
-        note_canary(e, m);
+        report_canary(m);
     }
     for (size_t i = 0; i < item->call_count; i++) {
         m->active_calls++;

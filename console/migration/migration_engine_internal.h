@@ -161,6 +161,8 @@ void report_turn(const struct migration_engine *, int64_t duration_us, size_t it
 /* Before mig->status is replaced. */
 void report_row(struct mig *, const struct turn_item *);
 void report_result(struct mig *, const struct migration_result *);
+/* A canary that failed, or waits, keeps the others of its event waiting. */
+void report_canary(const struct mig *);
 void report_gauges(const struct migration_engine *);
 
 #endif

@@ -184,3 +184,16 @@ void report_gauges(const struct migration_engine *e)
     metric_set(&now_following, following);
     metric_set(&follows_gauge, follows);
 }
+
+void report_canary(const struct mig *m)
+{
+    const struct event *ev = m->event;
+    const struct migration_status_info *info = migration_status_info(m->status);
+    bool is_stuck = ev->policy == POLICY_CANARY && ev->success_count == 0 && ev->rows > 1 &&
+                    (info->is_paused || (info->is_terminal && m->status != MIG_SUCCESS));
+    if (is_stuck) {
+        log_warn("migration.canary_failed", "event", log_int(ev->id), "cluster", m->cluster,
+                 "status", info->text, "next",
+                 "the other clusters of the event wait until somebody processes it");
+    }
+}
