@@ -224,7 +224,7 @@ static void make_duties(struct app *app)
 {
     mono_ms now = loop_now(app->loop);
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = app };
-    app->store = dc_store_new(app->dc, &listener);
+    app->store = dc_store_new(app->dc, app->config.switch_hold_ms, &listener);
     app->board = master_board_new();
     app->members = member_list_new();
     app_links_make(app);

@@ -251,7 +251,7 @@ const struct config_row meta_config_rows[] = {
     { "meta", "meta.switch.warm.milli", CFG_INT, M(switch_warm_ms), "2000", 0, 60000, "ms", false,
       "Change of the primary DC: how long the connections of a step are kept for the next one; 0: not at all", NULL },
     { "meta", "meta.switch.hold.milli", CFG_INT, M(switch_hold_ms), "60000", 1000, 3600000, "ms", false,
-      "Change of the primary DC: how long periodic corrections keep off after the last step, when the console does not say that the cluster migrates", NULL },
+      "Change of the primary DC: how long periodic corrections keep off after the last step, and the ordered primary DC holds against the metadata, when the console does not say that the cluster migrates", NULL },
     { "meta", "meta.switch.diverge.milli", CFG_INT, M(switch_diverge_ms), "2000", 0, 60000, "ms", false,
       "How long a returned master of a backup DC waits to be compared with the new one before it follows: for its hold, and for the point of the promotion", NULL },
     { "meta", "meta.switch.again.milli", CFG_INT, M(switch_again_ms), "5000", 0, 600000, "ms", false,

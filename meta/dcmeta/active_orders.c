@@ -11,12 +11,16 @@
 
 struct order {
     int64_t version;
-    char dc[]; /* NUL-terminated */
+    mono_ms at;
+    bool was_migrating; /* what was known then, or came since, was of a migration under way */
+    bool withholds;     /* the last that came is news, and it holds all the same */
+    char dc[];          /* NUL-terminated */
 };
 
-void active_orders_init(struct active_orders *orders)
+void active_orders_init(struct active_orders *orders, int64_t hold_ms)
 {
     orders->by_id = MAP_INIT(MAP_NUMBER);
+    orders->hold_ms = hold_ms;
 }
 
 void active_orders_done(struct active_orders *orders)
@@ -28,13 +32,22 @@ void active_orders_done(struct active_orders *orders)
     map_done(&orders->by_id);
 }
 
-void active_orders_set(struct active_orders *orders, int64_t db_id, const char *dc, int64_t version)
+/* Each shard of a cluster is ordered for itself: the first one says what was known before. */
+void active_orders_set(struct active_orders *orders, const struct cluster_meta *known,
+                       const char *dc, mono_ms now)
 {
+    struct order *same = map_get_n(&orders->by_id, (uint64_t)known->db_id);
+    if (same && text_eq(same->dc, dc)) {
+        same->at = now;
+        return;
+    }
     size_t length = strlen(dc);
     struct order *order = xcalloc(1, sizeof(*order) + length + 1);
-    order->version = version;
+    order->version = known->version;
+    order->at = now;
+    order->was_migrating = known->is_migrating;
     memcpy(order->dc, dc, length);
-    free(map_put_n(&orders->by_id, (uint64_t)db_id, order));
+    free(map_put_n(&orders->by_id, (uint64_t)known->db_id, order));
 }
 
 void active_orders_forget(struct active_orders *orders, int64_t db_id)
@@ -82,16 +95,25 @@ static bool is_news(const struct order *order, const struct cluster_meta *cluste
     return !cluster->is_migrating && (cluster->version == 0 || cluster->version > order->version);
 }
 
-struct cluster_meta *active_orders_apply(struct active_orders *orders,
-                                         struct cluster_meta *take_cluster)
+static bool is_held(const struct active_orders *orders, const struct order *order,
+                    const struct cluster_meta *cluster, mono_ms now)
 {
-    const struct order *order = map_get_n(&orders->by_id, (uint64_t)take_cluster->db_id);
+    return !order->was_migrating && !text_eq(cluster->active_dc, order->dc) &&
+           (now == MONO_NEVER || mono_age(now, order->at) < orders->hold_ms);
+}
+
+struct cluster_meta *active_orders_apply(struct active_orders *orders,
+                                         struct cluster_meta *take_cluster, mono_ms now)
+{
+    struct order *order = map_get_n(&orders->by_id, (uint64_t)take_cluster->db_id);
     struct cluster_meta *copy = NULL;
     struct xp_err err;
     if (!order || take_cluster->problem) {
         return take_cluster;
     }
-    if (is_news(order, take_cluster) ||
+    order->was_migrating = order->was_migrating || take_cluster->is_migrating;
+    order->withholds = is_news(order, take_cluster) && is_held(orders, order, take_cluster, now);
+    if ((is_news(order, take_cluster) && !order->withholds) ||
         cluster_meta_with_active(take_cluster, order->dc, &copy, &err) != 0) {
         log_info("cluster.active_order_over", "cluster", take_cluster->name, "ordered", order->dc,
                  "active", take_cluster->active_dc);
@@ -100,4 +122,16 @@ struct cluster_meta *active_orders_apply(struct active_orders *orders,
     }
     cluster_meta_unref(take_cluster);
     return copy;
+}
+
+bool active_orders_withhold(const struct active_orders *orders)
+{
+    size_t at = 0;
+    for (const struct map_slot *slot; (slot = map_next(&orders->by_id, &at));) {
+        const struct order *order = slot->value;
+        if (order->withholds) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -339,8 +339,8 @@ static void fetch_succeeded(struct dc_fetch *f, struct fetch_job *j)
         return;
     }
     free(f->etag);
-    /* What was held back must be seen again, and an accepted document applied: then no "not modified". */
-    f->etag = dc_store_held_count(f->opt.store) > 0 ? NULL : TAKE(j->etag);
+    /* What did not take effect must be seen again, and an accepted document applied: then no "not modified". */
+    f->etag = dc_store_wants_again(f->opt.store) ? NULL : TAKE(j->etag);
     f->etag_seq = dc_store_seq(f->opt.store);
     bool routes_applied = j->diff.routes_changed && !j->verdict.routes_held;
     if (j->diff.count > (size_t)j->verdict.held || routes_applied) {

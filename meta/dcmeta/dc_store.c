@@ -52,7 +52,8 @@ struct dc_store {
     struct map problems;     /* cluster -> why it cannot be used, owned; of the last document */
 };
 
-struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener)
+struct dc_store *dc_store_new(const char *dc, int64_t order_hold_ms,
+                              const struct dc_listener *listener)
 {
     struct dc_store *store = xcalloc(1, sizeof(*store));
     store->dc = xstrdup(dc);
@@ -61,7 +62,7 @@ struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener
     store->by_name = MAP_INIT(MAP_TEXT);
     store->by_id = MAP_INIT(MAP_NUMBER);
     deleted_clusters_init(&store->deleted);
-    active_orders_init(&store->orders);
+    active_orders_init(&store->orders, order_hold_ms);
     store->problems = MAP_INIT(MAP_TEXT);
     store->routes = route_table_new_unknown();
     dc_hosts_init(&store->hosts);
@@ -263,7 +264,7 @@ static int hold_collisions(const struct dc_store *store, struct dc_diff *diff)
 }
 
 /* What a switchover ordered holds against a document that does not know of it yet. */
-static void apply_orders(struct dc_store *store, struct dc_diff *diff)
+static void apply_orders(struct dc_store *store, struct dc_diff *diff, mono_ms now)
 {
     for (size_t i = 0; i < diff->count; i++) {
         struct dc_change *change = &diff->changes[i];
@@ -271,7 +272,7 @@ static void apply_orders(struct dc_store *store, struct dc_diff *diff)
             continue;
         }
         if (change->after) {
-            change->after = active_orders_apply(&store->orders, change->after);
+            change->after = active_orders_apply(&store->orders, change->after, now);
         } else {
             active_orders_forget(&store->orders, change->before->db_id);
         }
@@ -408,7 +409,7 @@ int dc_store_apply(struct dc_store *store, uint64_t seq, const struct dc_meta *a
     if (is_first || (diff->routes_changed && !verdict->routes_held)) {
         replace_routes(store, after);
     }
-    apply_orders(store, diff);
+    apply_orders(store, diff, confirmed_at);
     apply_changes(store, diff);
     return 0;
 }
@@ -480,7 +481,7 @@ int dc_store_put(struct dc_store *store, struct cluster_meta *take_cluster, mono
         store->seq++;
         store->changed_at = now;
         raise_version(store, take_cluster->version);
-        take_cluster = active_orders_apply(&store->orders, take_cluster);
+        take_cluster = active_orders_apply(&store->orders, take_cluster, now);
         struct cluster_meta *before = map_get_n(&store->by_id, (uint64_t)take_cluster->db_id);
         struct cluster_meta *namesake = map_get(&store->by_name, take_cluster->name);
         if (namesake && namesake != before) {
@@ -527,7 +528,7 @@ int dc_store_set_active(struct dc_store *store, int64_t db_id, const char *dc, m
     }
     log_info("cluster.active_ordered", "cluster", before->name, "from", before->active_dc, "to",
              dc);
-    active_orders_set(&store->orders, db_id, dc, before->version);
+    active_orders_set(&store->orders, before, dc, now);
     store->seq++;
     store->changed_at = now;
     if (!text_eq(before->active_dc, dc)) {
@@ -557,6 +558,11 @@ json_t *dc_store_quarantine_json(const struct dc_store *store)
 int dc_store_held_count(const struct dc_store *store)
 {
     return store->held + store->routes_held;
+}
+
+bool dc_store_wants_again(const struct dc_store *store)
+{
+    return dc_store_held_count(store) > 0 || active_orders_withhold(&store->orders);
 }
 
 int dc_store_problem_count(const struct dc_store *store)

@@ -24,7 +24,9 @@ struct dc_listener {
     void *arg;
 };
 
-struct dc_store *dc_store_new(const char *dc, const struct dc_listener *listener);
+/* 'order_hold_ms': active_orders.h. */
+struct dc_store *dc_store_new(const char *dc, int64_t order_hold_ms,
+                              const struct dc_listener *listener);
 void dc_store_free(struct dc_store *);
 
 const char *dc_store_dc(const struct dc_store *); /* lower case */
@@ -76,7 +78,7 @@ int dc_store_remove(struct dc_store *, const char *name, int64_t version, mono_m
 
 /* A switchover ordered that 'dc' is the active DC of this cluster (its other DCs are the backup ones), before the console says
  * so: in memory, for documents and pushes to come as well, until one that is newer than what is known of this cluster, and not
- * of a migration under way, says who it is (active_orders.h). Tells the listener. XP_NOT_FOUND: no such cluster;
+ * of a migration under way, says who it is (active_orders.h says when, exactly). Tells the listener. XP_NOT_FOUND: no such cluster;
  * XP_INVALID: 'dc' is none of its DCs. */
 int dc_store_set_active(struct dc_store *, int64_t db_id, const char *dc, mono_ms now,
                         struct xp_err *err) XP_MUST_CHECK;
@@ -85,6 +87,8 @@ int dc_store_set_active(struct dc_store *, int64_t db_id, const char *dc, mono_m
  * cannot be used. Returns owned. */
 json_t *dc_store_quarantine_json(const struct dc_store *);
 int dc_store_held_count(const struct dc_store *);
+/* Is there something in the last document that must be seen again: held back, or overruled by an order for a while? */
+bool dc_store_wants_again(const struct dc_store *);
 /* Clusters of the last document that cannot be used (of the first DC_PROBLEMS_KEPT): what they say is not known. */
 int dc_store_problem_count(const struct dc_store *);
 

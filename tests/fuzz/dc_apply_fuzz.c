@@ -36,7 +36,7 @@ static void on_routes(void *arg)
 static struct dc_store *known_store(struct told *told)
 {
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = told };
-    struct dc_store *store = dc_store_new("jq", &listener);
+    struct dc_store *store = dc_store_new("jq", 60000, &listener);
     told->store = store;
     for (int64_t id = 1; id <= KNOWN; id++) {
         char name[8] = { 'c', (char)('0' + id), '\0' };

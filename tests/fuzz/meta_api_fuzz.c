@@ -74,7 +74,7 @@ static void open_app(void)
     app.domain = domain;
     app.validate_domain = true;
     app.loop = loop_new();
-    app.store = dc_store_new(dc, &listener);
+    app.store = dc_store_new(dc, 60000, &listener);
     app.board = master_board_new();
     app.upstreams_board = upstream_board_new();
     app.members = member_list_new();

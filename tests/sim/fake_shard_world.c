@@ -94,7 +94,7 @@ void world_open_unpublished(struct world *w)
     fake_clock_set(1000000, 1700000000000);
     w->loop = loop_new();
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = w };
-    w->store = dc_store_new("jq", &listener);
+    w->store = dc_store_new("jq", 60000, &listener);
     w->board = master_board_new();
     w->links = fake_dc_links_new();
     make_env(w);

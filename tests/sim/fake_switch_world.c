@@ -285,7 +285,7 @@ void switch_world_open(const char *active)
     fake_redis_reset();
     fake_redis_handle(on_command, NULL);
     struct dc_listener listener = { .on_cluster = ignore_cluster, .on_routes = ignore_routes };
-    w->store = dc_store_new("jq", &listener);
+    w->store = dc_store_new("jq", 60000, &listener);
     w->env = (struct duty_env){ .loop = w->loop, .store = w->store, .may_command = may_command };
     struct shard_switches_options options = { .loop = w->loop,
                                               .duty = &w->env,

@@ -423,7 +423,7 @@ void tree_world_init(struct tree_world *w)
     w->disturbed_at = clock_mono_ms();
     w->loop = loop_new();
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = w };
-    w->store = dc_store_new("jq", &listener);
+    w->store = dc_store_new("jq", 60000, &listener);
     make_env(w);
     struct duty_maker maker = { CLUSTER_ONE_WAY, tree_duty_new, &w->tree_env };
     w->shards = shard_set_new(w->store, &maker, 1);

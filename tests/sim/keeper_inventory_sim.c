@@ -221,7 +221,7 @@ static int open_world(void **state)
                                                .limit = LIMIT,
                                                .fresh_ms = FRESH_MS };
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = w };
-    w->store = dc_store_new("jq", &listener);
+    w->store = dc_store_new("jq", 60000, &listener);
     keeper_memory_init(&w->memory);
     budget_init(&w->budget, 1000, 1000, loop_now(w->loop));
     struct container_calls_options calls = { .loop = w->loop,

@@ -44,7 +44,7 @@ static int open_set(void **state)
     struct fixture *f = xcalloc(1, sizeof(*f));
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = f };
     f->loop = loop_new();
-    f->store = dc_store_new("jq", &listener);
+    f->store = dc_store_new("jq", 60000, &listener);
     fake_redis_reset();
     f->env = (struct duty_env){
         .loop = f->loop,

@@ -9,6 +9,8 @@
 
 #include "shared/base/banned.h"
 
+#define ORDER_HOLD_MS 1000
+
 static struct cluster_meta *one_way(const char *active, const char *status, int64_t version)
 {
     AUTO_FREE char *text = xasprintf(
@@ -49,7 +51,7 @@ static const char *active(struct dc_store *store)
 static struct dc_store *store_with(struct seen *seen, struct cluster_meta *take)
 {
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = seen };
-    struct dc_store *store = dc_store_new("jq", &listener);
+    struct dc_store *store = dc_store_new("jq", ORDER_HOLD_MS, &listener);
     struct xp_err err;
     assert_int_equal(dc_store_put(store, take, 1, &err), 0);
     return store;
@@ -105,6 +107,51 @@ static void an_order_changes_one_thing(void **state)
     dc_store_free(store);
 }
 
+static void put_at(struct dc_store *store, struct cluster_meta *take, mono_ms now)
+{
+    struct xp_err err = { 0 };
+    assert_int_equal(dc_store_put(store, take, now, &err), 0);
+}
+
+static void news_from_before_the_lock(void **state)
+{
+    (void)state;
+    struct seen seen = { 0 };
+    struct xp_err err = { 0 };
+    struct dc_store *store = store_with(&seen, one_way("jq", "Normal", 5));
+    assert_int_equal(dc_store_set_active(store, 7, "fra", 3, &err), 0);
+    assert_false(dc_store_wants_again(store));
+    put_at(store, one_way("jq", "Normal", 6), 4); /* an active keeper was reported */
+    assert_string_equal(active(store), "fra");
+    assert_true(dc_store_wants_again(store));
+    assert_int_equal(dc_store_set_active(store, 7, "fra", 5, &err), 0); /* the next shard */
+    put_at(store, one_way("jq", "Lock", 7), 6);
+    assert_string_equal(active(store), "fra");
+    assert_false(dc_store_wants_again(store));
+    put_at(store, one_way("jq", "Normal", 8), 7); /* it was rolled back */
+    assert_string_equal(active(store), "jq");
+    dc_store_free(store);
+}
+
+static void nobody_tells_of_the_migration(void **state)
+{
+    (void)state;
+    struct seen seen = { 0 };
+    struct xp_err err = { 0 };
+    struct dc_store *store = store_with(&seen, one_way("jq", "Normal", 5));
+    assert_int_equal(dc_store_set_active(store, 7, "fra", 3, &err), 0);
+    put_at(store, one_way("jq", "Normal", 6), 2 + ORDER_HOLD_MS);
+    assert_string_equal(active(store), "fra");
+    put_at(store, one_way("jq", "Normal", 6), 3 + ORDER_HOLD_MS);
+    assert_string_equal(active(store), "jq");
+    assert_false(dc_store_wants_again(store));
+    assert_int_equal(dc_store_set_active(store, 7, "fra", 3, &err), 0);
+    put_at(store, one_way("fra", "Normal", 8), 5);
+    put_at(store, one_way("jq", "Normal", 9), 6); /* the order was confirmed, and is over */
+    assert_string_equal(active(store), "jq");
+    dc_store_free(store);
+}
+
 static void documents_that_do_not_know_of_it(void **state)
 {
     (void)state;
@@ -147,6 +194,8 @@ static void a_console_without_versions(void **state)
     struct dc_store *store = store_with(&seen, one_way("jq", "", 0));
     assert_int_equal(dc_store_set_active(store, 7, "fra", 3, &err), 0);
     put(store, one_way("jq", "", 0));
+    assert_string_equal(active(store), "fra");
+    put_at(store, one_way("jq", "", 0), 3 + ORDER_HOLD_MS);
     assert_string_equal(active(store), "jq");
     assert_int_equal(dc_store_set_active(store, 7, "fra", 3, &err), 0);
     assert_int_equal(dc_store_remove(store, "c", 0, 4, &err), 0);
@@ -161,6 +210,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_order_changes_one_thing),
         cmocka_unit_test(documents_that_do_not_know_of_it),
+        cmocka_unit_test(news_from_before_the_lock),
+        cmocka_unit_test(nobody_tells_of_the_migration),
         cmocka_unit_test(the_console_confirms_it),
         cmocka_unit_test(a_console_without_versions),
     };

@@ -55,7 +55,7 @@ static void open_fetch(struct fixture *f)
                                     .on_routes = on_routes,
                                     .arg = &f->fetch };
     f->pool = worker_pool_new(f->loop, "worker", 2, 100, NULL, NULL, NULL);
-    f->store = dc_store_new("JQ", &listener);
+    f->store = dc_store_new("JQ", 60000, &listener);
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", f->console.port);
     struct dc_fetch_options options = {
         .loop = f->loop,

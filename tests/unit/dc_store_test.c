@@ -40,7 +40,7 @@ static int open_store(void **state)
     struct listening *l = xcalloc(1, sizeof(*l));
     l->told = STR_INIT(65536);
     struct dc_listener listener = { .on_cluster = on_cluster, .on_routes = on_routes, .arg = l };
-    l->store = dc_store_new("JQ", &listener);
+    l->store = dc_store_new("JQ", 60000, &listener);
     *state = l;
     return 0;
 }

@@ -195,7 +195,7 @@ static int open_app(void **state)
     app->domain = xstrdup("");
     app->loop = loop_new();
     f->pool = worker_pool_new(app->loop, "peers", 1, 10, NULL, NULL, NULL);
-    app->store = dc_store_new("jq", &listener);
+    app->store = dc_store_new("jq", 60000, &listener);
     app->board = master_board_new();
     app->upstreams_board = upstream_board_new();
     app->members = member_list_new();

@@ -44,7 +44,7 @@ static int open_app(void **state)
     app->dc = xstrdup("jq");
     app->domain = xstrdup("meta.jq.example");
     app->loop = loop_new();
-    app->store = dc_store_new("jq", &listener);
+    app->store = dc_store_new("jq", 60000, &listener);
     app->board = master_board_new();
     app->upstreams_board = upstream_board_new();
     app->members = member_list_new();
