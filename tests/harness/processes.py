@@ -21,7 +21,8 @@ STOP_TIMEOUT_S = 5.0
 POLL_S = 0.02
 ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 LOG_TAIL_LINES = 25
-PORT_FIRST, PORT_LAST = 20000, 32000  # below the range the kernel gives to outgoing connections
+PORT_FIRST, PORT_LAST = 10000, 32000  # below the range the kernel gives to outgoing connections
+PORT_BLOCK = 50
 
 
 class Timeout(AssertionError):
@@ -59,6 +60,31 @@ class Lateness:
         return self.FACTOR * (Lateness.total_s() - self._before)
 
 
+class Stretch:
+    """How long something takes that does not pause in this thread: a request, other threads. What the machine itself was late meanwhile is
+    measured by a thread that only sleeps, and taken off."""
+    NAP_S = 0.02
+    _lock = threading.Lock()
+    _late_s = None  # of the sleeping thread in its life; None: it was not started
+
+    def __init__(self):
+        with Stretch._lock:
+            if Stretch._late_s is None:
+                Stretch._late_s = 0.0
+                threading.Thread(target=Stretch._sleep, name="stretch", daemon=True).start()
+        self._began, self._before = time.monotonic(), Stretch._late_s
+
+    @staticmethod
+    def _sleep():
+        while True:
+            Lateness.pause(Stretch.NAP_S)
+            Stretch._late_s = Lateness.total_s()
+
+    @property
+    def took_s(self):
+        return time.monotonic() - self._began - Lateness.FACTOR * (Stretch._late_s - self._before)
+
+
 def wait_until(condition, timeout=10.0, what="the condition", poll_s=POLL_S):
     """Calls condition() every poll_s until it returns something true, and returns that.
 
@@ -91,35 +117,57 @@ def stays(condition, seconds, what="the condition"):
         time.sleep(POLL_S)
 
 
-_given_ports = set()
+class _Ports:
+    """The ports of this process. Nobody else on this machine takes one that was given to a server that does not listen yet, or does not
+    just now: neither another worker of pytest, nor another pytest, bench or demo. They come from blocks, and who has bound the first port of a
+    block, which is given to nobody, has it until its process ends."""
+
+    def __init__(self):
+        self._pid = os.getpid()
+        self._guards, self._left = [], []
+
+    def take(self):
+        if self._pid != os.getpid():
+            self.__init__()  # forked: the blocks are the parent's
+        while True:
+            while not self._left:
+                self._next_block()
+            port = self._left.pop(0)
+            if _can_listen(port):
+                return port
+
+    def _next_block(self):
+        count = (PORT_LAST - PORT_FIRST) // PORT_BLOCK
+        for i in range(count):
+            first = PORT_FIRST + (os.getpid() + i) % count * PORT_BLOCK
+            guard = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                guard.bind((HOST, first))  # without SO_REUSEADDR: one alone can
+            except OSError:
+                guard.close()
+                continue
+            self._guards.append(guard)
+            self._left = list(range(first + 1, first + PORT_BLOCK))
+            return
+        raise RuntimeError("no free port left")
 
 
-def _port_range():
-    """The first port and the count of this process: workers of pytest-xdist share nothing, so that none takes what another has
-    given to a server that does not listen yet."""
-    count = PORT_LAST - PORT_FIRST
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    return PORT_FIRST + number * (count // workers), count // workers
+def _can_listen(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+_ports = _Ports()
 
 
 def free_port():
-    """A port nobody listens on now and that this process has not given out before."""
-    first, count = _port_range()
-    start = os.getpid() * 37
-    for i in range(count):
-        port = first + (start + i) % count
-        if port in _given_ports:
-            continue
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind((HOST, port))
-            except OSError:
-                continue
-        _given_ports.add(port)
-        return port
-    raise RuntimeError("no free port left")
+    """A port nobody listens on now, and that is given to nobody else while this process lives."""
+    return _ports.take()
 
 
 def accepts(port, timeout=0.5):
@@ -211,8 +259,9 @@ class Process:
         self._popen.terminate()
         self._end_is_known = True
         try:
-            self._popen.wait(self.stop_timeout_s)
-        except subprocess.TimeoutExpired:
+            # A sanitizer looks through all of the memory at the end: a busy machine takes its time for that.
+            wait_until(lambda: not self.running, self.stop_timeout_s, f"{self.name} to end")
+        except Timeout:
             self._failure = self._failure or f"{self.name} did not end {self.stop_timeout_s:g} s after SIGTERM\n{self.log_tail()}"
             self.kill()
 

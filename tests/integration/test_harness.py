@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import World
-from harness.processes import Lateness, Process, Timeout, Workspace, accepts, wait_until
+from harness.processes import Lateness, Process, Timeout, Workspace, accepts, free_port, wait_until
 from harness.redis_server import RedisServer
 from harness.zookeeper import ZooKeeper
 
@@ -112,6 +112,20 @@ def test_nothing_is_left_after_a_signal(how):
         python.kill()
         python.wait()
         python.stdout.close()
+
+
+def test_ports_are_given_to_one_process_only():
+    """Also to none that starts at once with another pytest, and while nobody listens on them."""
+    script = ("import sys; sys.path.insert(0, sys.argv[1])\nfrom harness.processes import free_port\n"
+              "print(*[free_port() for _ in range(120)], flush=True)\nsys.stdin.read()\n")
+    others = [subprocess.Popen([sys.executable, "-c", script, str(TESTS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+              for _ in range(3)]
+    try:
+        given = [free_port() for _ in range(120)] + [int(p) for o in others for p in o.stdout.readline().split()]
+        assert len(given) == len(set(given)) == 4 * 120
+    finally:
+        for other in others:
+            other.communicate()
 
 
 def test_zookeeper(workspace):
