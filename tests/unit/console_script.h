@@ -5,6 +5,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "shared/net/http_server.h"
+#include "tests/unit/reserved_port.h"
 
 #define SCRIPT_LIMIT_MS 20000
 
@@ -104,6 +105,7 @@ static const struct http_route *const script_tables[] = { script_routes, NULL };
 
 static inline void script_start(struct script *s)
 {
+    s->port = s->port ? s->port : reserved_port(); /* after a stop it is the same, and still ours */
     struct http_options options = {
         .loop = s->loop,
         .bind_ip = "127.0.0.1",
@@ -118,7 +120,6 @@ static inline void script_start(struct script *s)
     if (http_server_start(&options, &s->server, &err) != 0) {
         fail_msg("%s", err.msg);
     }
-    s->port = http_server_port(s->server);
 }
 
 static inline void script_stop(struct script *s)

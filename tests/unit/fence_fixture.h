@@ -64,7 +64,7 @@ static inline void server_start(struct server *s, bool has_file, const char *con
     *s = (struct server){ .fd = -1 };
     (void)snprintf(s->redis.folder, sizeof(s->redis.folder), "/tmp/xpipe-fence.XXXXXX");
     assert_non_null(mkdtemp(s->redis.folder));
-    s->redis.port = free_port();
+    s->redis.port = reserved_port();
     s->redis.addr = addr_of("127.0.0.1", s->redis.port);
     if (has_file) {
         (void)snprintf(s->file, sizeof(s->file), "%s/redis.conf", s->redis.folder);

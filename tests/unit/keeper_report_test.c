@@ -223,16 +223,20 @@ static void a_pause_does_not_outlive_its_reports(void **state)
     (void)state;
     struct world *w = world_new(100);
     script_answer(&w->console, 503, "");
+    struct stretch s = stretch_begin();
     put(w, "a", 6380);
     wait_requests(w, 1);
     let_pass(w, 100);
     keeper_report_drop(w->report, "c 1", "a");
+    bool is_in_time =
+        stretch_was_calm(&s, 700); /* else the pause of a second may have been over before */
     script_answer(&w->console, 200, "");
     let_pass(w, 1200);
-    assert_int_equal(w->console.requests, 1);
-    struct stretch s = stretch_begin();
+    int before = w->console.requests;
+    assert_true(before == 1 || !is_in_time);
+    s = stretch_begin();
     put(w, "b", 6381);
-    wait_requests(w, 2);
+    wait_requests(w, before + 1);
     assert_lasted(&s, 0, 600);
     world_free(w);
 }

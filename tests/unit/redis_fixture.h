@@ -23,6 +23,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/str.h"
 #include "shared/net/loop.h"
+#include "tests/unit/reserved_port.h"
 #include "tests/unit/unit.h"
 
 #define START_LIMIT_MS 20000
@@ -47,13 +48,6 @@ static inline int listen_on_free_port(int backlog, int *ret_port)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &length), 0);
     *ret_port = ntohs(a.sin_port);
     return fd;
-}
-
-static inline int free_port(void)
-{
-    int port = 0;
-    (void)close(listen_on_free_port(1, &port));
-    return port;
 }
 
 static inline int connect_to(int port)
@@ -127,7 +121,7 @@ static inline void redis_start(struct redis_fixture *r, const char *option, cons
     char flag[64];
     (void)snprintf(r->folder, sizeof(r->folder), "/tmp/xpipe-redis.XXXXXX");
     assert_non_null(mkdtemp(r->folder));
-    r->port = free_port();
+    r->port = reserved_port();
     r->addr = addr_of("127.0.0.1", r->port);
     (void)snprintf(port_text, sizeof(port_text), "%d", r->port);
     (void)snprintf(flag, sizeof(flag), "--%s", option ? option : "databases");

@@ -146,7 +146,7 @@ static void failed_connects_have_their_code(void **state)
     (void)state;
     struct rsync *conn = NULL;
     struct xp_err err = { 0 };
-    struct rsync_options options = options_for(addr_of("127.0.0.1", free_port()), 10000);
+    struct rsync_options options = options_for(addr_of("127.0.0.1", reserved_port()), 10000);
     assert_int_equal(rsync_open(&options, &conn, &err), XP_IO);
     assert_non_null(strstr(err.msg, "refused"));
     options.addr = addr_of("redis.example", 6379);

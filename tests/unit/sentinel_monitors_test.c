@@ -52,7 +52,7 @@ static void sentinel_start(struct redis_fixture *s)
     char path[sizeof(s->folder) + 16];
     (void)snprintf(s->folder, sizeof(s->folder), "/tmp/xpipe-sentinel.XXXXXX");
     assert_non_null(mkdtemp(s->folder));
-    s->port = free_port();
+    s->port = reserved_port();
     s->addr = addr_of("127.0.0.1", s->port);
     (void)snprintf(path, sizeof(path), "%s/s.conf", s->folder);
     FILE *conf = fopen(path, "we");

@@ -22,6 +22,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
 #include "shared/net/loop.h"
+#include "tests/unit/reserved_port.h"
 #include "tests/unit/unit.h"
 
 #define ZK_FIXTURE_START_LIMIT_MS 30000
@@ -104,7 +105,7 @@ static void zk_fixture_spawn(struct zk_fixture *z)
 
 static void zk_fixture_start(struct zk_fixture *z)
 {
-    close(fixture_listen(&z->port));
+    z->port = reserved_port();
     snprintf(z->folder, sizeof(z->folder), "/tmp/xpipe-zk-XXXXXX");
     assert_non_null(mkdtemp(z->folder));
     snprintf(z->hosts, sizeof(z->hosts), "127.0.0.1:%d", z->port);
