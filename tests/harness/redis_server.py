@@ -76,6 +76,13 @@ class RedisClient:
         """One command; the raw reply. Error replies are raised as redis.ResponseError."""
         return self.client.execute_command(*words)
 
+    def at_once(self, *commands):
+        """The replies to commands that arrive in one piece: nothing else happens in the server between them."""
+        pipe = self.client.pipeline(transaction=False)
+        for words in commands:
+            pipe.execute_command(*words)
+        return pipe.execute()
+
     def error_of(self, *words):
         """The text of the error reply; fails when the command succeeded."""
         try:

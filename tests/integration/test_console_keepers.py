@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from harness.processes import HOST, free_port, wait_until
+from harness.processes import HOST, Stretch, free_port, wait_until
 from harness.scripted import ScriptedServer
 from test_console_api import Console, Metaserver, install, one_way_cluster
 
@@ -89,9 +89,13 @@ def is_unhealthy(console, container, dc="jq"):
     return {c["keepercontainerPort"]: c["unhealthy"] for c in console.call("GET", f"/api/keepercontainer/{dc}")}[container.port]
 
 
-def unhealthy_gauge(console):
+def gauge(console, name):
     text = requests.get(console.url("/metrics"), timeout=5).text
-    return int(re.search(r"^xpipe_keeper_containers_unhealthy (\d+)$", text, re.M).group(1))
+    return int(re.search(rf"^{name} (\d+)$", text, re.M).group(1))
+
+
+def unhealthy_gauge(console):
+    return gauge(console, "xpipe_keeper_containers_unhealthy")
 
 
 def test_one_way_cluster_with_keepers(console, containers, metas):
@@ -120,6 +124,7 @@ def test_report_is_stored_but_not_pushed(console, containers, metas):
     one_way_cluster(console)
     add_shard(console, "s1", 1)
     wait_until(lambda: pushed_keepers(metas["jq"], "s1") is not None, 10, "creation is pushed")
+    wait_until(lambda: gauge(console, "xpipe_notify_queue_rows") == 0, 10, "nothing to be left to push, in either DC")
     document = console.call("GET", "/api/dc/jq")
     keeper = document["clusters"]["demo"]["shards"]["s1"]["keepers"][1]
     told = len(metas["jq"].told) + len(metas["oy"].told)
@@ -150,9 +155,9 @@ def test_a_container_must_say_true(console, containers, health, status):
 def test_a_silent_or_dead_container_is_refused_in_time(console, containers):
     c, = containers(1)
     c.released.clear()
-    begin = time.monotonic()
+    stretch = Stretch()
     assert "unhealthy" in console.call("POST", "/api/keepercontainer", c.edit())["message"]
-    assert time.monotonic() - begin < 3  # time-outs of 300 and 500 ms
+    assert stretch.took_s < 3  # time-outs of 300 and 500 ms
     dead = {**c.edit(), "keepercontainerIp": HOST, "keepercontainerPort": free_port()}
     assert "unhealthy" in console.call("POST", "/api/keepercontainer", dead)["message"]
     # what is wrong anyway is found before anybody is asked

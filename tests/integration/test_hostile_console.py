@@ -17,7 +17,7 @@ import requests
 
 from harness.daemons import Console
 from harness.hostile import RawHttp, Trial, assert_clean, drip, flood, http_answer, reset, wait_closed
-from harness.processes import HOST, built, wait_until
+from harness.processes import HOST, Stretch, built, wait_until
 
 STRICT = {"X-XPipe-Status": "strict"}
 MAIL = "dba@example.com"
@@ -458,7 +458,7 @@ def test_a_clock_set_an_hour_back_and_forth(workspace):
         seen = []
         for step, text in enumerate(("-3600", "+3600", "-7200", "+0")):
             set_clock(text)
-            last, began = told[-1], time.monotonic()
+            last, stretch = told[-1], Stretch()
             console.put("/api/cluster", {"clusterName": "demo", "desc": f"step {step}"})
             wait_until(lambda: told[-1] > last, 5, what=f"a push after the clock was set to {text}")
             document = console.request("GET", "/api/dc/jq")
@@ -466,7 +466,7 @@ def test_a_clock_set_an_hour_back_and_forth(workspace):
             seen.append(told[-1])
             same = console.request("GET", "/api/dc/jq", headers={"If-None-Match": document.headers["ETag"]})
             assert same.status_code == 304
-            assert time.monotonic() - began < 6 and console.readiness()[0]
+            assert stretch.took_s < 6 and console.readiness()[0]
         assert seen == sorted(set(seen))
         db = sqlite3.connect(console.db_path)
         stamps = [ms / 1000 - time.time() for ms, in db.execute("SELECT wall_ms FROM change_log ORDER BY idx")][-4:]

@@ -96,8 +96,9 @@ def test_a_container_that_answers_nonsense_says_nothing(world):
     metas = world.dcs[HOME].metas
     wait_until(lambda: all(not c["answered"] for m in metas for c in inventory(m)["containers"]), 20, "the lists to be refused")
     wait_until(lambda: sum(m.metrics()["xpipe_container_garbage_total"] for m in metas) >= 2, 20, "the consents to be refused")
+    assert not any(f"keeper.started repl_id={repl_id} " in c.log_path.read_text() for c in (first, second))
     for container in (first, second):
         container.play()
-    assert not containers_with(world, repl_id)
     cluster.wait_whole()
+    assert any(f"keeper.started repl_id={repl_id} " in c.log_path.read_text() for c in (first, second))
     assert len(containers_with(world, repl_id)) == 2

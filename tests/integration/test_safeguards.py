@@ -385,11 +385,13 @@ def test_deleted_while_a_slow_fetch_is_under_way_stays_deleted(members, script, 
     script.hold()
     for _ in members:
         assert script.held.acquire(timeout=5), "a fetch under way in each member"
+    marks = [m.log_path.stat().st_size for m in members]
     assert members[0].request("DELETE", "/api/meta/clusterchange/c3").status_code == 200
     without = [i for i in range(1, 31) if i != 3]
     assert served(members) == without
+    wait_until(lambda: all("cluster.deleted cluster=c3 " in m.log_path.read_text()[mark:] for m, mark in zip(members, marks)), 5,
+               "the deletion in both: nobody waits for the copy of the one that does not own it")
     script.serve_clusters(without, **fields(versions[1]))
-    marks = [m.log_path.stat().st_size for m in members]
     superseded = [fetches(m, "superseded") for m in members]
     script.release()
     wait_until(lambda: all(fetches(m, "superseded") > b for m, b in zip(members, superseded)), 5, "the old answer dropped")

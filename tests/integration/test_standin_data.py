@@ -1,5 +1,6 @@
 """The CRDT stand-in (or the real CRDT Redis) over restarts, among replicas, in failovers, and with data that flows both ways:
 reference/crdt-redis.md 8 and 9. Single commands are in test_standin.py."""
+import time
 from random import Random
 
 import pytest
@@ -40,9 +41,10 @@ def test_lazy_wait_after_restart(redis_of):
     a.pull_from(b)
     a.wait_up(2)
     a.run("SAVE")
+    began = time.monotonic()
     a.restart()
-    stays(lambda: not a.peers[2].up, 0.6, "the link waiting")
     a.wait_up(2)
+    assert time.monotonic() - began >= 1, "it did not wait"
 
 
 def test_master_without_data_is_loading_until_every_peer_gave_back(redis_of):
@@ -116,10 +118,11 @@ def test_peers_reach_replicas_and_a_promoted_replica_links(redis_of):
     assert not replica.peers[2].up and replica.role == "slave"
     b.pull_from(a)
     up = b.wait_up(1)
+    began = time.monotonic()
     replica.replicate(None)
     a.replicate(replica)
     inherited = replica.peers[2]
-    assert inherited.up or inherited.down_since_s <= 2
+    assert inherited.up or inherited.down_since_s <= 2 + time.monotonic() - began
     replica.wait_up(2)
     b.peerof(1, HOST, replica.port)
     assert b.wait_up(1).offset >= up.offset
