@@ -196,6 +196,7 @@ class Process:
         self._popen = None
         self._end_is_known = False  # somebody ended it, or saw it end
         self._failure = None
+        self._is_paused = False
         workspace._add(self)
 
     def command(self):
@@ -221,7 +222,7 @@ class Process:
         if self.running:
             raise RuntimeError(f"{self.name} runs already (pid {self.pid})")
         self.check_alive()
-        self._end_is_known = False
+        self._end_is_known = self._is_paused = False
         with open(self.log_path, "ab") as log:
             self._popen = subprocess.Popen(
                 [str(c) for c in self.command()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir,
@@ -279,9 +280,14 @@ class Process:
     def pause(self):
         """SIGSTOP: the process is frozen, its connections stay open."""
         os.kill(self.pid, signal.SIGSTOP)
+        self._is_paused = True
 
     def resume(self):
-        os.kill(self.pid, signal.SIGCONT)
+        """Nothing when it is not paused: SIGCONT takes away the SIGSTOP by which LeakSanitizer stops a process that ends, and it
+        would wait for that for ever."""
+        if self._is_paused:
+            os.kill(self.pid, signal.SIGCONT)
+            self._is_paused = False
 
     def wait_exit(self, timeout=STOP_TIMEOUT_S):
         wait_until(lambda: not self.running, timeout, f"{self.name} to end")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import World
-from harness.processes import Lateness, Process, Timeout, Workspace, accepts, free_port, wait_until
+from harness.processes import Lateness, Process, Timeout, Workspace, accepts, free_port, stays, wait_until
 from harness.redis_server import RedisServer
 from harness.zookeeper import ZooKeeper
 
@@ -92,6 +92,20 @@ def test_closing_ends_everything_also_frozen_processes():
     pid = server.pid
     workspace.close()
     assert not alive(pid) and not accepts(server.port) and not workspace.dir.exists()
+
+
+def test_only_who_was_paused_is_told_to_go_on():
+    """SIGCONT has an effect on a process that a sanitizer stops at its end."""
+    with Workspace("going-on") as workspace:
+        process = Fragile(workspace, "trap 'echo told' CONT; echo begun; while :; do sleep 0.02; done").start(wait=False)
+        wait_until(lambda: "begun" in process.log_tail(), 5, "the trap")
+        process.resume()
+        stays(lambda: "told" not in process.log_tail(), 0.2, "no signal")
+        process.pause()
+        process.resume()
+        wait_until(lambda: "told" in process.log_tail(), 5, "the signal")
+        process.resume()
+        stays(lambda: process.log_tail().count("told") == 1, 0.2, "one signal")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
