@@ -16,7 +16,7 @@ from harness.scripted import ScriptedConsole
 from harness.zookeeper import ZooKeeper
 
 DC = "jq"
-FAST = {"meta.refresh.milli": 300, "http.dc.timeout.milli": 1500, "http.dc.connect.timeout.milli": 500, "zk.session.timeout.milli": 2000}
+FAST = {"meta.refresh.milli": 300, "http.dc.timeout.milli": 1500, "http.dc.connect.timeout.milli": 500, "zk.session.timeout.milli": 10000}
 
 
 class Home:

@@ -261,7 +261,7 @@ def script():
         yield console
 
 
-MEMBER = {"zk.session.timeout.milli": 2000, "leader.check.milli": 1000, "meta.refresh.milli": 300, **FAST}
+MEMBER = {"zk.session.timeout.milli": 10000, "leader.check.milli": 1000, "meta.refresh.milli": 300, **FAST}
 
 
 @pytest.fixture(scope="module")
