@@ -68,10 +68,10 @@ def test_the_answer_to_the_promotion_is_lost(any_site, drill):
     site = any_site
     d = drill(site, shards=1)
     ticket = d.ticket()
-    if not set_fault(site.console, "migration_before_promote=delay:400"):
+    if not set_fault(site.console, "migration_before_promote=delay:1500@1"):
         pytest.skip("this build has no fault points")
     d.go(ticket)
-    wait_until(lambda: d.shard_detail(ticket, "s1")["pending"] == "promote", 10, "the intent of the promotion")
+    wait_until(lambda: d.count(ticket, "promote")["s1"], 15, "the intent of the promotion")
     site.meta_relay[AWAY].set("deaf")
     wait_until(lambda: any(r.role == "master" for r in d.redises("s1", AWAY)), 10, "the promotion")
     begin = time.monotonic()
