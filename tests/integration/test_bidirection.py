@@ -83,9 +83,9 @@ def break_and_measure(world, *words, dc=HOME, shard="s1", limit=CORRECTED_S * LO
     """Sends a PEEROF as somebody by hand would, waits until all is right, returns the seconds until the correction came; without what the
     machine itself was late."""
     master = world.master(dc, shard)
+    by_hand = len(master.log("peerof")) + 1
     began, late = time.monotonic(), Lateness()
     master.run("PEEROF", *words)
-    by_hand = len(master.log("peerof"))
     wait_until(lambda: len(master.log("peerof")) > by_hand, limit, "the metaserver's PEEROF")
     took = time.monotonic() - began - late.allowance_s
     wait_until(is_right(world), 30, "the links to be right")

@@ -176,13 +176,22 @@ def test_java_metaserver_is_asked_and_told_shard_by_shard(calm, scripted):
 # a Redis that refuses, is silent, cannot write its file
 
 
+def corrections(meta, result):
+    return meta.metrics().get(f'xpipe_meta_corrections_total{{result="{result}"}}', 0)
+
+
+def spoil(master, gid, command, *words):
+    """A peer is removed, and what corrects it meets a fault from the first command on."""
+    master.at_once(("PEEROF", gid, "no", "one"), (f"STANDIN.{command}", *words))
+
+
 def test_refusing_redis_is_not_asked_again_at_once(calm):
     gid = calm.dcs[XPIPE_DC].gid
     master, meta = calm.master(HOME), calm.dcs[HOME].meta
-    master.run("PEEROF", gid, "no", "one")
-    master.standin("FAIL", "peerof", "ERR not today")
+    refused = corrections(meta, "refused")
+    spoil(master, gid, "FAIL", "peerof", "ERR not today")
     try:
-        wait_until(lambda: meta.metrics()['xpipe_meta_corrections_total{result="refused"}'] >= 1, 10, "a refusal")
+        wait_until(lambda: corrections(meta, "refused") > refused, 10, "a refusal")
         sent = len(commands(calm))
         stays(lambda: len(commands(calm)) == sent, 2.5, "no repeat within the pause of 60 s")
         assert re.search(r"warn \S+ correction\.failed .*reply=\"ERR not today\" pause_ms=60000", meta.log_path.read_text())
@@ -199,11 +208,10 @@ def test_config_that_cannot_be_written(calm):
     """The command drops the peer then (metaserver.md 8.4): an error, a pause, and put right when asked again."""
     gid = calm.dcs[XPIPE_DC].gid
     master, meta = calm.master(HOME), calm.dcs[HOME].meta
-    refused = meta.metrics()['xpipe_meta_corrections_total{result="refused"}']
-    master.run("PEEROF", gid, "no", "one")
-    master.standin("REWRITE-FAIL", "on")
+    refused = corrections(meta, "refused")
+    spoil(master, gid, "REWRITE-FAIL", "on")
     try:
-        wait_until(lambda: meta.metrics()['xpipe_meta_corrections_total{result="refused"}'] > refused, 10, "a refusal")
+        wait_until(lambda: corrections(meta, "refused") > refused, 10, "a refusal")
         sent = len(commands(calm))
         stays(lambda: len(commands(calm)) == sent, POLLS_S, "no repeat within the pause")
     finally:
@@ -215,10 +223,10 @@ def test_config_that_cannot_be_written(calm):
 def test_silent_redis_is_read_back_before_anything_is_repeated(calm):
     gid = calm.dcs[XPIPE_DC].gid
     master, meta = calm.master(HOME), calm.dcs[HOME].meta
-    master.run("PEEROF", gid, "no", "one")
-    master.standin("FAIL", "peerof", "hang")
+    unknown = corrections(meta, "unknown")
+    spoil(master, gid, "FAIL", "peerof", "hang")
     try:
-        wait_until(lambda: meta.metrics()['xpipe_meta_corrections_total{result="unknown"}'] >= 1, 10, "a time-out")
+        wait_until(lambda: corrections(meta, "unknown") > unknown, 10, "a time-out")
     finally:
         master.standin("FAIL", "peerof", "off")
     wait_pulling(calm)
