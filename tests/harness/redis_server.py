@@ -151,7 +151,9 @@ class RedisServer(RedisClient, Process):
     def _write_config(self, lines):
         base = [f"port {self.port}", f"bind {HOST}", "protected-mode no", f"dir {self.dir}", 'save ""', "appendonly no",
                 "daemonize no", "databases 16", "repl-diskless-sync-delay 0", "repl-backlog-size 1mb"]
-        self.conf_path.write_text("\n".join(base + self._more_config() + list(lines)) + "\n")
+        new = self.conf_path.with_name("redis.conf.new")
+        new.write_text("\n".join(base + self._more_config() + list(lines)) + "\n")
+        new.replace(self.conf_path)  # a running server may be rewriting it: up to Redis 6 in place
 
     def _more_config(self):
         return ["repl-diskless-sync yes", *(["enable-debug-command yes"] if redis_major(self.program) >= 7 else [])]

@@ -26,7 +26,7 @@ from . import events
 from .cluster import World
 from .events import Clients, OuterClient, is_held, other_dc, redises_of
 from .processes import HOST, Lateness, Timeout, wait_until
-from .redis_server import RedisServer
+from .redis_server import RedisServer, redis_major
 from .relay import Relay
 from .who import Who
 
@@ -79,6 +79,10 @@ class RelayedRedis(RedisServer):
 
 class DirectRedis(RelayedRedis):
     """Without relay in between: for load that Python would be too slow for."""
+
+    def _more_config(self):
+        # Up to Redis 6 a replica connects to its new master with the cron, once a second: the backlog must hold the load of that time.
+        return super()._more_config() + (["repl-backlog-size 64mb"] if redis_major(self.program) < 7 else [])
 
     def _write_config(self, lines):
         super()._write_config([x for x in lines if not x.startswith("slave-announce")])

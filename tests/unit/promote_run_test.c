@@ -626,7 +626,8 @@ static void the_config_file_follows(void **state)
     (void)snprintf(folder, sizeof(folder), "%s", near->folder);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    (void)fprintf(file, "port %d\nbind 127.0.0.1\ndir %s\nsave \"\"\nreplicaof 127.0.0.1 %d\n",
+    /* 'slaveof' is the name that all versions know */
+    (void)fprintf(file, "port %d\nbind 127.0.0.1\ndir %s\nsave \"\"\nslaveof 127.0.0.1 %d\n",
                   near->port, folder, servers[SOURCE].port);
     (void)fclose(file);
     int status = 0;
@@ -647,7 +648,7 @@ static void the_config_file_follows(void **state)
     assert_true(addr_eq(&c.change.new_master, &near->addr));
     assert_null(strstr(c.text, "has no config file"));
     mono_ms limit = clock_mono_ms() + LIMIT_MS; /* it is written behind the answer */
-    while (file_has(path, "replicaof ")) {
+    while (file_has(path, "slaveof ") || file_has(path, "replicaof ")) {
         assert_true(clock_mono_ms() < limit);
         (void)usleep(2000);
     }
