@@ -201,8 +201,9 @@ def test_a_passing_failure_loses_nothing(workspace, make):
 
 
 def test_a_disk_full_for_long_under_many_writers(workspace):
-    """Full, empty, full: at each acknowledgment the row is there, at each refusal it is not."""
-    disk = make_or_skip(lambda w: SmallDisk(w.dir / "small", 4), workspace)
+    """Full, empty, full: at each acknowledgment the row is there, at each refusal it is not. The writers alone must not fill the disk, however
+    long they write: emptied, it would still be full."""
+    disk = make_or_skip(lambda w: SmallDisk(w.dir / "small", 64), workspace)
     try:
         console = make_console(workspace, disk.path).start()
         install(console)
@@ -220,16 +221,18 @@ def test_a_disk_full_for_long_under_many_writers(workspace):
         threads = [threading.Thread(target=create, args=(i,)) for i in range(1, 5)]
         for t in threads:
             t.start()
-        for _ in range(3):
-            seen = len(acknowledged)
-            wait_until(lambda: len(acknowledged) > seen + 10, what="writes that are taken")
-            disk.fill()
-            seen = len(refused)
-            wait_until(lambda: len(refused) > seen + 10, what="writes that are refused")
-            disk.empty()
-        stop.set()
-        for t in threads:
-            t.join()
+        try:
+            for _ in range(3):
+                seen = len(acknowledged)
+                wait_until(lambda: len(acknowledged) > seen + 10, what="writes that are taken")
+                disk.fill()
+                seen = len(refused)
+                wait_until(lambda: len(refused) > seen + 10, what="writes that are refused")
+                disk.empty()
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
         wait_until(lambda: ready(console), what="the console to be ready again")
         console.kill()
         console.start()
