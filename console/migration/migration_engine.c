@@ -174,7 +174,6 @@ static void route_ask(struct migration_engine *e, struct ask *a)
     } else if (ev) {
         list_push_back(&ev->asks, &a->link);
     } else if (!a->was_looked_for) {
-        a->was_looked_for = true;
         e->wants_load = true;
         list_push_back(&e->inbox, &a->link);
     } else {
@@ -611,6 +610,10 @@ static void start_load(struct migration_engine *e)
     l->epoch = e->epoch;
     l->job = (struct job){ .run = load_run, .done = load_ended, .deadline = MONO_FOREVER };
     e->wants_load = false;
+    list_for_each (
+        it, &e->inbox) { /* who comes from now on waits for the next one: this may miss its row */
+        LIST_ENTRY(it, struct ask, link)->was_looked_for = true;
+    }
     if (!submit(e, &l->job)) {
         e->wants_load = true;
         load_free(l);

@@ -23,7 +23,7 @@ struct ask { /* owner: whose list it is in; the sender until it is delivered */
     char *actor;
     migration_asked_fn *done; /* NULL: the engine's own */
     void *arg;
-    bool was_looked_for; /* the rows were read anew for it */
+    bool was_looked_for; /* the rows were read anew since it came */
 };
 
 struct event {

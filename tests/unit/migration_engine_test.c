@@ -118,6 +118,31 @@ static void asks_for_what_is_not_there(void **state)
     assert_true(s.migs[2].status != MIG_INITIATED);
 }
 
+static struct answer second_answer;
+
+static bool both_are_answered(void)
+{
+    return last_answer.is_there && second_answer.is_there;
+}
+
+/* The engine has not read of the event yet, and is busy with another one: it is no event of which all is over. */
+static void an_ask_for_a_new_event_that_comes_in_a_turn_is_carried_out(void **state)
+{
+    (void)state;
+    create_event(1, "canary", 1, 1, "Initiated");
+    s.migs[1].is_held_check = true;
+    start_engine(64);
+    assert_int_equal(ask(1, 1, ASK_PROCESS), 0);
+    create_event(2, "canary", 2, 1, "Initiated");
+    last_answer = second_answer = (struct answer){ 0 };
+    migration_engine_ask(s.engine, 1, 1, ASK_PROCESS, "dba", on_asked, &last_answer);
+    migration_engine_ask(s.engine, 2, 0, ASK_PROCESS, "dba", on_asked, &second_answer);
+    wait_for(both_are_answered);
+    assert_int_equal(last_answer.rc, 0);
+    assert_int_equal(second_answer.rc, 0);
+    assert_true(s.migs[2].status != MIG_INITIATED);
+}
+
 static void what_is_over_answers_from_its_rows(void **state)
 {
     (void)state;
@@ -257,6 +282,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_rollback_comes_while_the_check_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(asks_for_what_is_not_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_ask_for_a_new_event_that_comes_in_a_turn_is_carried_out,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_over_answers_from_its_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_turn_is_repeated_and_sends_nothing, setup,
                                         teardown),
