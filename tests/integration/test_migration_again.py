@@ -23,7 +23,7 @@ def site(zookeepers):
 
 @pytest.fixture
 def d(site):
-    with Drill(site, f"again{time.monotonic_ns()}") as drill:
+    with Drill(site, f"again{time.monotonic_ns()}", direct=True) as drill:  # nothing is done to the network of its Redis
         yield drill
 
 
