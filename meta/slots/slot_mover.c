@@ -46,6 +46,7 @@ struct hand_over {
     bool is_used;
     enum stage stage;
     struct slot_step step;
+    int64_t marked; /* the transaction that wrote the mark */
 };
 
 struct follow_up {
@@ -278,6 +279,9 @@ static void stage_succeeded(struct slot_mover *m, struct hand_over *h)
     int slot = h->step.slot;
     switch (h->stage) {
     case STAGE_MARK:
+        h->marked = slot_table_get(m->options.table, slot)->mzxid;
+        stage_enter(m, h, STAGE_IMPORT);
+        break;
     case STAGE_IMPORT:
     case STAGE_EXPORT:
     case STAGE_COMMIT:
@@ -344,15 +348,38 @@ static int stage_call(struct slot_mover *m, const struct hand_over *h, enum slot
     return send_command(m, is_for_target ? h->step.to : h->step.from, &call, err);
 }
 
+static int check_source(struct slot_mover *m, const struct hand_over *h, struct xp_err *err)
+{
+    const struct slot_entry *e = slot_table_get(m->options.table, h->step.slot);
+    bool is_its = e->is_valid && e->slot.server_id == h->step.from;
+    return is_its ? 0
+                  : xp_fail(err, XP_CONFLICT, "slot %d is not of server %lld any more",
+                            h->step.slot, (long long)h->step.from);
+}
+
 /* The record may have changed since the plan was made. */
 static int mark(struct slot_mover *m, const struct hand_over *h, struct xp_err *err)
 {
-    const struct slot_entry *e = slot_table_get(m->options.table, h->step.slot);
-    if (!e->is_valid || e->slot.server_id != h->step.from) {
-        return xp_fail(err, XP_CONFLICT, "slot %d is not of server %lld any more", h->step.slot,
-                       (long long)h->step.from);
+    int rc = check_source(m, h, err);
+    return rc < 0 ? rc : stage_write(m, h, slot_moving(h->step.from, h->step.to), err);
+}
+
+/* Who wrote it since the mark may be the source itself: it exported as the process that held nothing yet, and has claimed the slot
+ * since (slot_keeper.h). */
+static int commit(struct slot_mover *m, const struct hand_over *h, struct xp_err *err)
+{
+    if (slot_table_get(m->options.table, h->step.slot)->mzxid != h->marked) {
+        return xp_fail(err, XP_CONFLICT, "slot %d was written by another one since it was marked",
+                       h->step.slot);
     }
-    return stage_write(m, h, slot_moving(h->step.from, h->step.to), err);
+    return stage_write(m, h, slot_normal(h->step.to), err);
+}
+
+/* What is of another one by now stays as it is. */
+static int roll_back(struct slot_mover *m, const struct hand_over *h, struct xp_err *err)
+{
+    int rc = check_source(m, h, err);
+    return rc < 0 ? rc : stage_write(m, h, slot_normal(h->step.from), err);
 }
 
 static int stage_start(struct slot_mover *m, const struct hand_over *h, struct xp_err *err)
@@ -365,13 +392,13 @@ static int stage_start(struct slot_mover *m, const struct hand_over *h, struct x
     case STAGE_EXPORT:
         return stage_call(m, h, SLOT_EXPORT, err);
     case STAGE_COMMIT:
-        return stage_write(m, h, slot_normal(h->step.to), err);
+        return commit(m, h, err);
     case STAGE_ADD:
         return stage_call(m, h, SLOT_ADD, err);
     case STAGE_DELETE:
         return stage_call(m, h, SLOT_DELETE, err);
     case STAGE_ROLLBACK:
-        return stage_write(m, h, slot_normal(h->step.from), err);
+        return roll_back(m, h, err);
     }
     return xp_fail(err, XP_INTERNAL, "no such stage");
 }

@@ -1,7 +1,8 @@
 /* slot_mover.h - the leader's hands: looks at the facts, asks slot_plan what to do, and does it.
  *
  * One task (one plan) at a time: all assignments are written at once, then at most MOVER_PARALLEL hand-overs run beside
- * each other, each of them mark - import - export - commit - add - delete, or rolled back. A task starts no new hand-over
+ * each other, each of them mark - import - export - commit - add - delete, or rolled back; a record that anybody wrote since the mark
+ * is not committed. A task starts no new hand-over
  * after MOVER_TASK_MS or MOVER_PARALLEL failures. Slot records are written by compare-and-set and only under a valid lease. Commands that only
  * speed things up (addslot after an assignment, notifyslotchange for members that do not watch) go through
  * a bounded queue and are best effort: members see the records themselves.

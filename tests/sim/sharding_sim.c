@@ -1,6 +1,8 @@
 /* sharding_sim.c - three members on the ZooKeeper twin in virtual time: joining, a partition, coming back.
  *
  * After every step of the simulation no slot may have two owners. */
+#include <string.h>
+
 #include "meta/slots/sharding.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -14,8 +16,11 @@
 #define SESSION_MS 5000
 
 struct dc {
-    bool has_command_under_way; /* in every slot that a member lost */
-    int64_t leader_check_ms;    /* 0: a minute */
+    bool has_command_under_way;      /* in every slot that a member lost */
+    bool claims;                     /* 2 answers the first export, and writes the record again */
+    struct slot_command_call export; /* that one */
+    struct loop_timer answers;       /* it, when everybody has seen the record */
+    int64_t leader_check_ms;         /* 0: a minute */
     struct sharding *members[MEMBERS];
     struct loop *loop;
     struct fake_zk_server *server;
@@ -44,10 +49,44 @@ static void on_slot(int slot, bool is_owned, void *arg)
     (void)arg;
 }
 
+static void on_claimed(int rc, const char *data, size_t length, const struct zk_stat *stat,
+                       void *arg, uint64_t token)
+{
+    struct dc *d = arg;
+    (void)data;
+    (void)length;
+    (void)stat;
+    (void)token;
+    assert_int_equal(rc, 0);
+    loop_timer_start(&d->answers, 100);
+}
+
+static void answer_export(struct loop_timer *timer)
+{
+    const struct dc *d = CONTAINER_OF(timer, struct dc, answers);
+    d->export.done(0, NULL, d->export.arg, d->export.token);
+}
+
+/* As a process that started again under its id: asked before it holds anything, it has nothing to give up, and holds the slot by
+ * its claim before the answer has arrived. */
+static int claim_and_answer(struct dc *d, const struct slot_command_call *call, struct xp_err *err)
+{
+    AUTO_FREE char *path = xasprintf("/xpipe/metaserver/slots/%d", call->slot);
+    struct slot moving = slot_moving(2, 3);
+    char text[SLOT_TEXT_MAX];
+    slot_text(&moving, text);
+    d->export = *call;
+    loop_timer_init(&d->answers, d->loop, answer_export);
+    return zk_set(sharding_zk(d->members[1]), path, text, strlen(text), -1, on_claimed, d, 0, err);
+}
+
 static int peer_call(void *ctx, const struct server_info *to, const struct slot_command_call *call,
                      struct xp_err *err)
 {
     struct dc *d = ctx;
+    if (d->claims && !d->export.done && call->command == SLOT_EXPORT && to->id == 2) {
+        return claim_and_answer(d, call, err);
+    }
     return sharding_slot_command(d->members[to->id - 1], call, err);
 }
 
@@ -141,6 +180,38 @@ static void partition_moves_slots_and_nothing_overlaps(void **state)
 }
 
 /* The server's clock of the session starts when it hears the question. On a slow way the answer is that much older. */
+static bool has_exported(void *arg)
+{
+    return ((const struct dc *)arg)->export.done;
+}
+
+/* Seed 4229 of the whole system. */
+static void what_was_claimed_since_the_mark_is_not_given_away(void **state)
+{
+    (void)state;
+    struct dc d = { 0 };
+    struct slot s;
+    dc_open(&d);
+    fake_loop_after_step(no_slot_has_two_owners, &d);
+    start(&d, 1);
+    fake_loop_advance_to(clock_mono_ms() + 3000);
+    start(&d, 2);
+    fake_loop_advance_to(clock_mono_ms() + 3000);
+    d.claims = true;
+    start(&d, 3);
+    assert_true(fake_loop_run_until(has_exported, &d, clock_mono_ms() + 3000));
+    fake_loop_advance_to(clock_mono_ms() +
+                         500); /* the task ends; the next one comes after its pause */
+    assert_true(sharding_owns(d.members[1], d.export.slot, clock_mono_ms()));
+    assert_true(sharding_slot(d.members[2], d.export.slot, &s));
+    assert_true(s.server_id == 2 && s.state == SLOT_NORMAL);
+    assert_true(owned(d.members[2]) > 0); /* the others were handed over */
+    fake_loop_advance_to(clock_mono_ms() + 5000);
+    assert_int_equal(owned(d.members[2]), 85);
+    fake_loop_after_step(NULL, NULL);
+    dc_close(&d);
+}
+
 static void the_lease_counts_from_the_question(void **state)
 {
     (void)state;
@@ -236,6 +307,7 @@ int main(void)
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(partition_moves_slots_and_nothing_overlaps),
+        cmocka_unit_test(what_was_claimed_since_the_mark_is_not_given_away),
         cmocka_unit_test(the_lease_counts_from_the_question),
         cmocka_unit_test(a_hand_over_waits_for_the_command_under_way),
         cmocka_unit_test(who_gives_up_the_leadership_while_it_looks_does_not_win_it_again),
