@@ -610,8 +610,8 @@ static void start_load(struct migration_engine *e)
     l->epoch = e->epoch;
     l->job = (struct job){ .run = load_run, .done = load_ended, .deadline = MONO_FOREVER };
     e->wants_load = false;
-    list_for_each (
-        it, &e->inbox) { /* who comes from now on waits for the next one: this may miss its row */
+    /* Who comes from now on waits for the next one: this may miss its row. */
+    list_for_each (it, &e->inbox) {
         LIST_ENTRY(it, struct ask, link)->was_looked_for = true;
     }
     if (!submit(e, &l->job)) {
