@@ -19,7 +19,8 @@ struct readiness_item { /* one destination */
     wall_ms looked_wall;
     wall_ms since_wall; /* 'planned' is so since then */
     int64_t silent_looks;
-    int64_t lag_bytes; /* -1 unknown */
+    bool is_told_not_ready; /* in the log, and nothing since; UNKNOWN does not end it */
+    int64_t lag_bytes;      /* -1 unknown */
     struct readiness_reason *reasons;
     size_t reason_count;
 };

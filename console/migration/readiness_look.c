@@ -146,17 +146,18 @@ static void keep_item(struct readiness_item *item, const struct readiness_item *
     copy_reasons(item, old->reasons, old->reason_count);
 }
 
-static void report(const struct readiness_view *view, const struct readiness_item *item,
+static void report(const struct readiness_view *view, struct readiness_item *item,
                    const struct readiness_item *old)
 {
-    bool was_not_ready = old && old->planned == READINESS_NOT_READY;
-    bool is_not_ready = item->planned == READINESS_NOT_READY;
-    if (is_not_ready && !was_not_ready) {
+    bool was_not_ready = old && old->is_told_not_ready;
+    item->is_told_not_ready = item->planned == READINESS_NOT_READY ||
+                              (was_not_ready && item->planned == READINESS_UNKNOWN);
+    if (item->is_told_not_ready && !was_not_ready) {
         const struct readiness_reason *reason = &item->reasons[0];
         metric_add(&turned_total, 1);
         log_warn("readiness.not_ready", "cluster", view->cluster, "from", view->from, "to",
                  item->to, "code", reason->code, "shard", reason->shard, "why", reason->text);
-    } else if (was_not_ready && item->planned > READINESS_UNKNOWN && !is_not_ready) {
+    } else if (was_not_ready && !item->is_told_not_ready) {
         log_info("readiness.ready", "cluster", view->cluster, "from", view->from, "to", item->to,
                  "verdict", readiness_level_text(item->planned));
     }

@@ -114,6 +114,28 @@ def test_a_metaserver_that_is_silent_makes_it_unknown(world, orders):
     wait_verdict(world, "READY")
 
 
+def test_the_end_of_not_ready_is_told_after_an_unknown_time_too(world, orders):
+    def counts():
+        text = world.console.log_path.read_text()
+        return [text.count(f" {name} ") for name in ("readiness.not_ready", "readiness.ready")]
+    servers, meta = orders.redises[AWAY]["s2"], world.dcs[AWAY].meta
+    wait_verdict(world, "READY")
+    before = counts()
+    for server in servers:
+        server.stop()
+    wait_verdict(world, "NOT_READY")
+    meta.stop()
+    wait_verdict(world, "UNKNOWN", "R14")
+    for process in (*servers, meta):
+        process.start()
+    wait_verdict(world, "READY")
+
+    def is_told():
+        not_ready, ready = (now - then for now, then in zip(counts(), before))
+        return not_ready == ready >= 1
+    wait_until(is_told, WAIT_S, "a line for each end")
+
+
 def test_a_silent_source_only_warns(world, orders):
     wait_verdict(world, "READY")
     meta = world.dcs[HOME].meta
