@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness.daemons import Console
-from harness.processes import wait_until
+from harness.processes import Lateness, wait_until
 from harness.switch import LOADED_S, set_fault
 
 GAP_MS = 2000.0  # the bar of 300 ms is bench-switchover's: here two cores also carry relays, writers, prober and other tests
@@ -28,10 +28,11 @@ def there_and_back(d):
 @pytest.mark.fast
 def test_there_and_back(any_site, drill):
     d = drill(any_site)
+    late = Lateness()
     ticket, gaps = there_and_back(d)
     print(f"write gap there {gaps[0]:.0f} ms, back {gaps[1]:.0f} ms")
     d.check(ticket)
-    assert max(gaps) < GAP_MS, d.timeline(ticket)
+    assert max(gaps) < GAP_MS + 1000 * late.allowance_s, d.timeline(ticket)
     assert all(d.shard_detail(t, s)["drained"] for t in d.tickets for s in d.cluster.shards)
 
 
