@@ -315,6 +315,8 @@ static void record_read(int rc, int slot, void *arg, uint64_t token)
     } else if (!command_fits(command, e, k->options.self_id)) {
         rc = xp_fail(&err, XP_CONFLICT, "error %s %d,%s", command_verbs[command], slot,
                      e->is_valid ? SLOT_TEXT(&e->slot) : "null");
+    } else if (command == SLOT_EXPORT && k->is_claiming[slot]) {
+        rc = xp_fail(&err, XP_CONFLICT, "error export %d: it is being claimed, ask again", slot);
     } else {
         rc = 0;
         carry_out(k, command, slot);

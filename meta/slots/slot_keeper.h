@@ -12,8 +12,8 @@
  * Rivals: a record that named another member and names us now, without a hand-over, while that member is registered: somebody rewrote
  * it. That member may not have heard yet. It is held when the rival is gone, or after a lease: by then he has heard, or has no lease.
  *
- * Also answers the five slot commands of the leader; each reads the record anew first. An export is answered when the slot is
- * quiet, since the answer lets the next owner command.
+ * Also answers the five slot commands of the leader; each reads the record anew first. An export is refused while a claim is under
+ * way, which would make the slot ours again, and answered when the slot is quiet, since the answer lets the next owner command.
  * Decides by slot_keeper_should_hold, a pure function. Thread: loop. Source: reference/metaserver.md 3.4, 3.7. */
 #ifndef META_SLOTS_SLOT_KEEPER_H
 #define META_SLOTS_SLOT_KEEPER_H

@@ -364,8 +364,8 @@ static int mark(struct slot_mover *m, const struct hand_over *h, struct xp_err *
     return rc < 0 ? rc : stage_write(m, h, slot_moving(h->step.from, h->step.to), err);
 }
 
-/* Who wrote it since the mark may be the source itself: it exported as the process that held nothing yet, and has claimed the slot
- * since (slot_keeper.h). */
+/* Who wrote it since the mark may be the source itself: it started again, answered the export before it held anything, and holds
+ * the slot by its claim now (slot_keeper.h). */
 static int commit(struct slot_mover *m, const struct hand_over *h, struct xp_err *err)
 {
     if (slot_table_get(m->options.table, h->step.slot)->mzxid != h->marked) {
