@@ -536,10 +536,12 @@ static int64_t client_id(struct world *w)
     while (name && name > list && name[-1] != '\n') {
         name--;
     }
-    int64_t id = 0;
-    if (name) {
-        assert_int_equal(sscanf(name, "id=%" SCNd64, &id), 1);
+    if (!name) {
+        return 0;
     }
+    assert_true(text_has_prefix(name, "id="));
+    int64_t id = strtoll(name + strlen("id="), NULL, 10);
+    assert_true(id > 0);
     return id;
 }
 
